@@ -1,0 +1,200 @@
+// Package llm is the vocabulary between the callers' dialects and the
+// providers' protocols: a request, an answer in progress, and what they hold.
+//
+// A caller's dialect (wire/*) makes a [Request] of a body; a provider opens a
+// [Stream] for it. Where both speak the same dialect, bytes pass through:
+// [Request.Raw] goes out with a few members spliced, and each [Event] carries
+// the provider's bytes beside the few facts that the gateway needs. Where they
+// differ, [Request.DecodeChat] gives the whole conversation as a [Chat], and
+// events carry [Delta]s.
+package llm
+
+// Dialect names a wire format by the surface it belongs to.
+type Dialect string
+
+// The dialects.
+const (
+	OpenAIChat           Dialect = "openai.chat"
+	OpenAIEmbeddings     Dialect = "openai.embeddings"
+	AnthropicMessages    Dialect = "anthropic.messages"
+	AnthropicCountTokens Dialect = "anthropic.count_tokens"
+	Simple               Dialect = "chat" // {model, messages} → {message, choices, usage, model}
+)
+
+// Task is what is asked of a model.
+type Task uint8
+
+// The tasks.
+const (
+	TaskChat Task = iota
+	TaskEmbed
+	TaskCountTokens
+)
+
+// Need is something a request asks of the model that not every model can do.
+type Need uint8
+
+// The needs, in the order in which they are checked.
+const (
+	NeedTools       Need = iota
+	NeedForcedTool       // tool_choice required, any, or a named tool
+	NeedImageInput       //
+	NeedAudioInput       //
+	NeedFileInput        // PDF and other documents
+	NeedVideoInput       //
+	NeedAudioOutput      //
+	NeedJSONSchema       // structured output by schema
+	NeedReasoning        // an explicit reasoning effort or thinking budget
+	NeedTemperature      // a temperature other than the default
+	NeedBatchInput       // several inputs in one embeddings request
+	NeedCount            // how many needs there are; not a need
+)
+
+// Needs is what a request needs, and where in the request it says so.
+type Needs [NeedCount]string
+
+// Add records the place of the first occurrence of n, a path with dots such as
+// "messages.0.content.1". An empty place is recorded as "messages".
+func (n *Needs) Add(need Need, place string) {
+	if place == "" {
+		place = "messages"
+	}
+	if n[need] == "" {
+		n[need] = place
+	}
+}
+
+// Has reports whether need was recorded.
+func (n *Needs) Has(need Need) bool { return n[need] != "" }
+
+// Size is what is known of a prompt's length without counting tokens.
+type Size struct {
+	ASCII    int64 // bytes below 0x80 of text, tool definitions and schemas
+	Other    int64 // bytes from 0x80 on
+	Messages int64
+	Images   int64 // images, audio clips and documents, counted and not weighed
+	Media    int64 // bytes of inline media, base64 as sent
+}
+
+// Request is one request of a caller, decoded as far as the gateway needs.
+// It is not changed after the dialect has made it, and may be sent to several
+// targets one after another.
+type Request struct {
+	Task    Task
+	Dialect Dialect
+	Model   string // as the caller named it
+
+	Stream       bool
+	IncludeUsage bool // the caller asked for usage in the stream
+	MaxOutput    int64
+	HasMaxOutput bool // the caller set MaxOutput (0 is a legal value)
+	Choices      int  // how many answers are wanted; ≥ 1
+	Inputs       int  // embeddings: how many inputs; ≥ 1
+
+	Needs Needs
+	Size  Size
+
+	Raw     Raw                 // the body as it came
+	Headers map[string][]string // the caller's headers that a provider of the same dialect may see (anthropic-beta, anthropic-version); canonical names
+
+	// DecodeChat decodes the whole conversation, for a target that speaks
+	// another dialect. It returns a *fault.Error for what only a full decode
+	// can find wrong. Nil for tasks without a conversation.
+	DecodeChat func() (*Chat, error)
+}
+
+// Member is one member of a JSON object, by its places in the body.
+type Member struct {
+	Name       string
+	Start      int // of the name's opening quote
+	ValueStart int
+	End        int // just after the value
+}
+
+// Raw is a JSON object as it came, with the places of its top-level members in
+// their order.
+type Raw struct {
+	Body    []byte
+	Members []Member
+}
+
+// Value returns the bytes of the named member, or nil.
+func (r Raw) Value(name string) []byte {
+	for _, m := range r.Members {
+		if m.Name == name {
+			return r.Body[m.ValueStart:m.End]
+		}
+	}
+	return nil
+}
+
+// Edit sets a top-level member to Value (JSON text), or removes it if Value is
+// nil.
+type Edit struct {
+	Name  string
+	Value []byte
+}
+
+// Splice returns a new body with the edits made and every other byte as it was.
+// A member that is set and not there is added at the end. Edits of one name
+// twice are the caller's mistake: the first wins.
+func (r Raw) Splice(edits ...Edit) []byte {
+	extra := 0
+	for _, e := range edits {
+		extra += len(e.Name) + len(e.Value) + 4
+	}
+	out := make([]byte, 0, len(r.Body)+extra)
+	if len(r.Members) == 0 {
+		out = append(out, '{')
+		out = appendMissing(out, r, edits, true)
+		return append(out, '}')
+	}
+	out = append(out, r.Body[:r.Members[0].Start]...)
+	first := true
+	for i, m := range r.Members {
+		e, edited := find(edits, m.Name)
+		if edited && e.Value == nil {
+			continue
+		}
+		if !first {
+			// What stands between two members, as it was before this one.
+			out = append(out, r.Body[r.Members[i-1].End:m.Start]...)
+		}
+		first = false
+		if edited {
+			out = append(out, r.Body[m.Start:m.ValueStart]...)
+			out = append(out, e.Value...)
+		} else {
+			out = append(out, r.Body[m.Start:m.End]...)
+		}
+	}
+	out = appendMissing(out, r, edits, first)
+	return append(out, r.Body[r.Members[len(r.Members)-1].End:]...)
+}
+
+func find(edits []Edit, name string) (Edit, bool) {
+	for _, e := range edits {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Edit{}, false
+}
+
+// appendMissing adds the members that are set but do not stand in r.
+func appendMissing(out []byte, r Raw, edits []Edit, first bool) []byte {
+	for _, e := range edits {
+		if e.Value == nil || r.Value(e.Name) != nil {
+			continue
+		}
+		if !first {
+			out = append(out, ',')
+		}
+		first = false
+		out = append(out, '"')
+		out = append(out, e.Name...)
+		out = append(out, `":`...)
+		out = append(out, e.Value...)
+	}
+	return out
+}

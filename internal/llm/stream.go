@@ -1,0 +1,114 @@
+package llm
+
+import "encoding/json"
+
+// Stream is an answer in progress. It belongs to one goroutine.
+type Stream interface {
+	// Next returns the next event. What the event refers to is valid until
+	// the next call. It returns io.EOF after a clean end, and only then: a
+	// provider that breaks off midway is an error.
+	Next() (Event, error)
+	// Close releases the connection, and cancels the provider's work if it
+	// has not ended. It may be called any number of times.
+	Close() error
+}
+
+// Finish is why a choice ended, in the gateway's own words.
+type Finish string
+
+// The finishes.
+const (
+	FinishStop          Finish = "stop"
+	FinishStopSequence  Finish = "stop_sequence" // Anthropic tells it apart from a natural end
+	FinishLength        Finish = "length"
+	FinishContextWindow Finish = "context_window" // ended because the context was full
+	FinishToolCalls     Finish = "tool_calls"
+	FinishContentFilter Finish = "content_filter"
+	FinishPause         Finish = "pause_turn" // a server-side tool turn that is not finished
+)
+
+// Usage is what an answer used, in tokens. The classes of one side are disjoint
+// parts of its total: Input = uncached + CachedInput + CacheWrite +
+// CacheWrite1h, and Reasoning is a part of Output.
+type Usage struct {
+	Input        int64
+	CachedInput  int64
+	CacheWrite   int64 // written to the provider's cache for its short time
+	CacheWrite1h int64 // written for an hour
+	Output       int64
+	Reasoning    int64
+	Estimated    bool // counted by us, since the provider did not say
+}
+
+// Event is one step of an answer.
+type Event struct {
+	// Raw is the provider's own bytes when the caller speaks its dialect: one
+	// whole SSE frame with its framing (or a comment), or the whole body of an
+	// answer that is not streamed. Data is the payload of the frame, and Name
+	// its event name, if it has one.
+	Raw  []byte
+	Data []byte
+	Name string
+
+	// Deltas or Whole hold the meaning, when the caller speaks another dialect.
+	Deltas []Delta
+	Whole  *Answer
+
+	// The facts, in both cases.
+	Content     bool   // holds something the caller would miss: text, reasoning, a tool call, a refusal, an embedding
+	OutputBytes int    // bytes of text, reasoning and tool arguments in it
+	Finish      Finish // a choice has ended with this event
+	Usage       *Usage // the usage so far, if this event reports it: totals, not increments
+	UsageOnly   bool   // holds nothing else but usage that the gateway asked for on its own account
+	Ping        bool   // says only that the provider is alive
+	Last        bool   // the dialect's terminal marker ([DONE], message_stop), or a whole answer: nothing follows
+	More        bool   // the next event is already here, so flushing can wait for it
+}
+
+// DeltaKind tells what a Delta adds.
+type DeltaKind uint8
+
+// The kinds of Delta.
+const (
+	DeltaStart     DeltaKind = iota // the answer begins: ID and Model, perhaps Usage
+	DeltaText                       // Text
+	DeltaReasoning                  // Text
+	DeltaSignature                  // Text seals the reasoning before it
+	DeltaRedacted                   // Text is reasoning that only its provider can read
+	DeltaRefusal                    // Text
+	DeltaToolCall                   // tool call number Tool begins: ToolID and ToolName
+	DeltaToolArgs                   // Text continues the JSON arguments of tool call number Tool
+	DeltaCitation                   // Value is one annotation in the provider's JSON
+	DeltaFinish                     // Finish, StopSequence
+)
+
+// Delta is an increment of one choice of an answer.
+type Delta struct {
+	Kind         DeltaKind
+	Choice       int
+	Text         string
+	Tool         int // number of the tool call within its choice, from 0
+	ToolID       string
+	ToolName     string
+	ID           string
+	Model        string
+	Finish       Finish
+	StopSequence string
+	Value        json.RawMessage
+}
+
+// Answer is a whole answer.
+type Answer struct {
+	ID      string
+	Model   string
+	Created int64 // Unix seconds; 0: unknown
+	Choices []Choice
+}
+
+// Choice is one of the alternatives of an Answer.
+type Choice struct {
+	Parts        []Part
+	Finish       Finish
+	StopSequence string
+	Logprobs     json.RawMessage
+}

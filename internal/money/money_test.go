@@ -1,0 +1,97 @@
+package money
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestParseAndFormat(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in   string
+		want Amount
+		out  string
+	}{
+		{"10", 10 * Dollar, "10.00"},
+		{"0.000000001", 1, "0.000000001"},
+		{"-3.5025", -3_502_500_000, "-3.5025"},
+		{"9223372036.854775807", Max, "9223372036.854775807"},
+	} {
+		got, err := ParseUSD(c.in)
+		if err != nil || got != c.want || got.String() != c.out {
+			t.Errorf("ParseUSD(%q) = %d %q, %v; want %d %q", c.in, got, got, err, c.want, c.out)
+		}
+	}
+	for _, bad := range []string{"", ".", "1.", ".5", "1e3", "$1", " 1", "1,5", "+1", "--1", "0.0000000001", "9223372036.854775808", "NaN", "1.2.3"} {
+		if got, err := ParseUSD(bad); err == nil {
+			t.Errorf("ParseUSD(%q) = %v, want an error", bad, got)
+		}
+	}
+	if _, err := ParseRate("-1"); err == nil {
+		t.Error("ParseRate(-1): want an error: a price is never negative")
+	}
+	if got := Amount(math.MinInt64).String(); got != "-9223372036.854775808" {
+		t.Errorf("smallest amount = %s", got)
+	}
+}
+
+func TestCentsAreCutNotRounded(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[Amount]string{3_509_999_999: "3.50", 0: "0.00", -19_999_999: "-0.01", 5 * Dollar: "5.00"} {
+		if got := in.Cents(); got != want {
+			t.Errorf("%d.Cents() = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// The reference is big.Int arithmetic; I8 of the ledger's invariants.
+func TestCostMatchesBigArithmetic(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 5).Draw(t, "lines")
+		lines := make([]Line, n)
+		sum := new(big.Int)
+		for i := range lines {
+			lines[i] = Line{Units: rapid.Int64Min(0).Draw(t, "units"), Rate: Rate(rapid.Int64Min(0).Draw(t, "rate"))}
+			sum.Add(sum, new(big.Int).Mul(big.NewInt(lines[i].Units), big.NewInt(int64(lines[i].Rate))))
+		}
+		sum.Add(sum, big.NewInt(perRate-1)).Div(sum, big.NewInt(perRate))
+		got, err := Cost(lines...)
+		if !sum.IsInt64() {
+			if err == nil {
+				t.Fatalf("Cost(%v) = %d, want overflow", lines, got)
+			}
+			return
+		}
+		if err != nil || int64(got) != sum.Int64() {
+			t.Fatalf("Cost(%v) = %d, %v; want %s", lines, got, err, sum)
+		}
+	})
+}
+
+func TestCostRefusesNegatives(t *testing.T) {
+	t.Parallel()
+	for _, l := range []Line{{-1, 1}, {1, -1}} {
+		if _, err := Cost(l); err == nil {
+			t.Errorf("Cost(%v): want an error", l)
+		}
+	}
+}
+
+func FuzzParseUSD(f *testing.F) {
+	for _, s := range []string{"10", "-3.5", "0.000000001", "1e9", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseUSD(s)
+		if err != nil {
+			return
+		}
+		if b, err := ParseUSD(a.String()); err != nil || b != a {
+			t.Fatalf("ParseUSD(%q) = %d, which prints %q and reads back %d, %v", s, a, a, b, err)
+		}
+	})
+}

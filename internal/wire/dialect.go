@@ -1,0 +1,40 @@
+package wire
+
+import "github.com/pontage/pontage/internal/llm"
+
+// Dialect is the format of one inbound surface. It is pure: it reads and writes
+// bytes and does no input or output of its own. It is used by many goroutines
+// at once.
+type Dialect interface {
+	// Decode makes a request of a body. It returns a *fault.Error: InvalidJSON
+	// for what is not JSON, nests too deep or names a member twice; one Error
+	// with every bad field in Details otherwise. headers are the caller's.
+	// The request keeps body: it must not be changed afterwards.
+	Decode(body []byte, headers map[string][]string) (*llm.Request, error)
+
+	// Encoder returns the encoder of one answer to r.
+	Encoder(r *llm.Request) Encoder
+}
+
+// Encoder turns one answer into the bytes a caller sees. It belongs to one
+// goroutine. All methods append to dst and return it.
+type Encoder interface {
+	// Event appends what one event gives, which may be nothing. For a stream
+	// that is whole SSE frames. Terminal markers ([DONE], message_stop) and a
+	// whole answer are kept back for Finish: they leave after the charge is
+	// durable. It returns an error for an answer that cannot be expressed.
+	Event(dst []byte, ev llm.Event) ([]byte, error)
+
+	// Finish appends the end of the answer: what was kept back.
+	Finish(dst []byte, f Final) ([]byte, error)
+
+	// Heartbeat appends what keeps an idle stream open.
+	Heartbeat(dst []byte) []byte
+}
+
+// Final is what is known once an answer has ended and was paid for.
+type Final struct {
+	Model  string     // that answered, as the caller may name it; empty: as asked
+	Usage  llm.Usage  // what was charged for
+	Extras []llm.Edit // members that the contract adds to the body, or to the last data frame before the end
+}
