@@ -128,7 +128,7 @@ func TestUpperIsNotBelowCount(t *testing.T) {
 		}
 	}
 	if texts < 100 || low > 0 {
-		t.Errorf("Upper is below Count for %d of %d prompts, want none%", low, texts)
+		t.Errorf("Upper is below Count for %d of %d prompts, want none", low, texts)
 	}
 }
 
