@@ -56,6 +56,7 @@ type Event struct {
 
 	// The facts, in both cases.
 	Content     bool   // holds something the caller would miss: text, reasoning, a tool call, a refusal, an embedding
+	Refusal     bool   // its content is a refusal and nothing else
 	OutputBytes int    // bytes of text, reasoning and tool arguments in it
 	Finish      Finish // a choice has ended with this event
 	Usage       *Usage // the usage so far, if this event reports it: totals, not increments

@@ -1,0 +1,189 @@
+package route
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// Norms of the breaker; see protocols: five failures in a row, or half of at
+// least twenty within half a minute, open it for half a minute, twice as long
+// each time it opens again, at most five minutes.
+const (
+	breakAfter    = 5
+	breakWindow   = 30 * time.Second
+	breakSample   = 20
+	breakFor      = 30 * time.Second
+	breakForMost  = 5 * time.Minute
+	quarantineFor = time.Minute
+	quarantineMax = time.Hour
+	cooldownMost  = 5 * time.Minute
+)
+
+// Health is what is known of one target's fitness. Its methods may be called by
+// many goroutines.
+type Health struct {
+	now func() time.Time
+
+	mu          sync.Mutex
+	failing     int // failures in a row
+	windowStart time.Time
+	seen, bad   int // within the window
+	openUntil   time.Time
+	openFor     time.Duration
+	cooldown    time.Time
+	quarantine  time.Time
+	quarantined time.Duration
+	probing     bool
+	last        fault.Code // why it is out of use
+	requests    int64
+	failures    int64
+}
+
+// Status is a copy of a target's health for people.
+type Status struct {
+	Healthy          bool
+	Breaker          string // closed, open, half_open
+	CooldownUntil    time.Time
+	QuarantinedUntil time.Time
+	Reason           string // name of the fault that took it out of use
+	Requests         int64
+	Failures         int64
+}
+
+// Status returns how the target stands now.
+func (h *Health) Status() Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	s := Status{Healthy: h.fit(now), Breaker: "closed", Requests: h.requests, Failures: h.failures}
+	switch {
+	case now.Before(h.openUntil):
+		s.Breaker = "open"
+	case h.openFor > 0:
+		s.Breaker = "half_open"
+	}
+	if now.Before(h.cooldown) {
+		s.CooldownUntil = h.cooldown
+	}
+	if now.Before(h.quarantine) {
+		s.QuarantinedUntil = h.quarantine
+	}
+	if !s.Healthy || s.Breaker != "closed" {
+		s.Reason = h.last.String()
+	}
+	return s
+}
+
+func (h *Health) fit(now time.Time) bool {
+	return !now.Before(h.openUntil) && !now.Before(h.cooldown) && !now.Before(h.quarantine)
+}
+
+// Fit reports whether the target is in use: not broken, cooling or quarantined.
+func (h *Health) Fit() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fit(h.now())
+}
+
+// admit asks to use the target now. A fit target whose breaker has not just
+// been open admits everybody. An unfit or half-open one admits one request at a
+// time, the probe: the last target of a model is never taken away for good, and
+// a broken one is not hammered. why is the fault that keeps it out of use, and
+// wait how long it will.
+func (h *Health) admit() (ok, probe bool, why fault.Code, wait time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	if h.fit(now) && h.openFor == 0 {
+		return true, false, fault.None, 0
+	}
+	if !h.probing {
+		h.probing = true
+		return true, true, fault.None, 0
+	}
+	until := h.openUntil
+	for _, t := range []time.Time{h.cooldown, h.quarantine} {
+		if t.After(until) {
+			until = t
+		}
+	}
+	return false, false, h.last, max(until.Sub(now), time.Second)
+}
+
+// release gives back a probe's place without a verdict.
+func (h *Health) release(probe bool) {
+	if !probe {
+		return
+	}
+	h.mu.Lock()
+	h.probing = false
+	h.mu.Unlock()
+}
+
+// succeeded records an answer that came to its end.
+func (h *Health) succeeded(probe bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.count(false)
+	h.failing, h.openFor, h.quarantined = 0, 0, 0
+	h.openUntil, h.cooldown, h.quarantine = time.Time{}, time.Time{}, time.Time{}
+	if probe {
+		h.probing = false
+	}
+}
+
+// verdict is what a failure says of the target.
+type verdict struct {
+	code       fault.Code
+	breaker    bool
+	quarantine bool
+	cooldown   time.Duration
+}
+
+// failed records an attempt that failed.
+func (h *Health) failed(probe bool, v verdict) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	if probe {
+		h.probing = false
+	}
+	switch {
+	case v.quarantine:
+		h.count(true)
+		h.quarantined = min(max(2*h.quarantined, quarantineFor), quarantineMax)
+		h.quarantine = now.Add(h.quarantined)
+		h.last = v.code
+	case v.cooldown > 0:
+		h.count(true)
+		h.cooldown = now.Add(min(v.cooldown, cooldownMost))
+		h.last = v.code
+	case v.breaker:
+		h.count(true)
+		h.failing++
+		if probe || h.failing >= breakAfter || (h.seen >= breakSample && 2*h.bad >= h.seen) {
+			h.openFor = min(max(2*h.openFor, breakFor), breakForMost)
+			h.openUntil = now.Add(h.openFor)
+			h.failing, h.seen, h.bad = 0, 0, 0
+			h.last = v.code
+		}
+	default:
+		h.count(false) // the caller's mistake says nothing of the target
+	}
+}
+
+// count adds one result to the window. The caller holds mu.
+func (h *Health) count(bad bool) {
+	now := h.now()
+	if now.Sub(h.windowStart) > breakWindow {
+		h.windowStart, h.seen, h.bad = now, 0, 0
+	}
+	h.seen++
+	h.requests++
+	if bad {
+		h.bad++
+		h.failures++
+	}
+}

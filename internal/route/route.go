@@ -1,0 +1,485 @@
+// Package route brings a request to a provider that is up: targets in order,
+// one retry loop, a breaker and a quarantine for each target, and nothing
+// after content.
+//
+// [Router.Open] returns when the first event with content is in hand, so that
+// until then another target can be tried and a real status can be sent.
+package route
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// Bounds of the retry loop, unless a model says otherwise.
+const (
+	DefaultAttempts = 3
+	MaxAttempts     = 10
+	backoffBase     = 250 * time.Millisecond
+	backoffMost     = 8 * time.Second
+)
+
+// Bounds of what is kept back while waiting for content.
+const (
+	peekEvents = 512
+	peekBytes  = 4 << 20
+)
+
+// Target is one place a request can go: provider × upstream model × credential.
+type Target struct {
+	ID       string // "provider/model", with "#2" behind it for a second credential
+	Provider provider.Provider
+	Model    string // the provider's name of the model
+	Key      provider.Secret
+	Timeouts provider.Timeouts // zero values: the defaults for the request
+	Weight   int               // consecutive targets with a weight share their requests by it; 0: its place in the order counts
+	Health   *Health           // shared by all that use the same provider, model and credential
+}
+
+// Plan is where one request may go and how hard to try.
+type Plan struct {
+	Targets   []*Target
+	Attempts  int   // in total; 0: DefaultAttempts
+	CapOutput int64 // see provider.Call
+	MaxOutput int64
+	RequestID string
+	Impatient bool // the caller is itself retrying: no second try at one target
+}
+
+// Router opens answers. It has no state of its own: health lives in the targets.
+type Router struct {
+	// Sleep waits between attempts; nil: a timer. It returns early with ctx's
+	// error if that ends first.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Observe is told of every attempt when it has ended; nil: nobody.
+	Observe func(obs.Attempt)
+}
+
+// NewHealth returns the health of a target nothing is known of.
+func NewHealth(now func() time.Time) *Health { return &Health{now: now} }
+
+// Open tries targets until one gives content, and returns the answer with that
+// first event still to be read. Every try is added to attempts.
+//
+// Its error is a *fault.Error: of the last attempt, or of the one that says
+// most to the caller; NoTarget if nothing could be tried at all. If ctx ended,
+// the error wraps ctx's.
+func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[]obs.Attempt) (*Answer, error) {
+	order, refusal := candidates(req, p.Targets)
+	if len(order) == 0 {
+		return nil, refusal
+	}
+	l := loop{r: r, req: req, p: p, attempts: attempts, left: p.Attempts, start: time.Now()}
+	if l.left <= 0 {
+		l.left = DefaultAttempts
+	}
+	l.left = min(l.left, MaxAttempts)
+	for round := 0; len(order) > 0 && l.left > 0; round++ {
+		if round > 0 {
+			if l.worst.RetryAfter > backoffMost {
+				break // longer than a caller should be kept waiting: say so instead
+			}
+			if err := r.sleep(ctx, backoff(round-1, l.worst)); err != nil {
+				return nil, gone(err)
+			}
+		}
+		a, err := l.round(ctx, &order)
+		if a != nil || err != nil {
+			return a, err
+		}
+	}
+	return nil, l.worst
+}
+
+// loop is the state of one request's retries.
+type loop struct {
+	r        *Router
+	req      *llm.Request
+	p        Plan
+	attempts *[]obs.Attempt
+	left     int
+	start    time.Time
+	worst    *fault.Error // that says most to the caller
+}
+
+// round tries each target of order once, in turn, and leaves in order those that
+// may be tried again. It returns an answer, or an error that ends the request,
+// or neither.
+func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
+	again := make([]*Target, 0, len(*order))
+	for _, t := range *order {
+		if l.left == 0 {
+			break
+		}
+		ok, probe, why, wait := t.Health.admit()
+		if !ok {
+			l.worst = weigh(l.worst, outOfUse(why, wait))
+			continue
+		}
+		l.left--
+		a, failure := l.r.attempt(ctx, l.req, t, probe, l.p, l.attempts)
+		if failure == nil {
+			return a, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, gone(err)
+		}
+		l.worst = weigh(l.worst, failure.Fault)
+		if !failure.Retry && !failure.Failover {
+			return nil, failure.Fault
+		}
+		if total := t.Timeouts.Or(provider.DefaultTimeouts(l.req.Stream, false)).Total; total > 0 && time.Since(l.start) > total {
+			return nil, l.worst
+		}
+		if failure.Retry && !l.p.Impatient {
+			again = append(again, t)
+		}
+		if !failure.Failover {
+			break
+		}
+	}
+	*order = again
+	return nil, nil
+}
+
+// candidates returns the targets that can honour the request, fit ones first,
+// or the refusal that says most if none can.
+func candidates(req *llm.Request, targets []*Target) ([]*Target, *fault.Error) {
+	order := make([]*Target, 0, len(targets))
+	var refusal *fault.Error
+	supported := map[provider.Provider]bool{}
+	for _, t := range targets {
+		ok, known := supported[t.Provider]
+		if !known {
+			err := t.Provider.Supports(req)
+			ok = err == nil
+			supported[t.Provider] = ok
+			if err != nil && refusal == nil {
+				refusal = fault.From(err)
+			}
+		}
+		if ok {
+			order = append(order, t)
+		}
+	}
+	if len(order) == 0 {
+		if refusal == nil {
+			refusal = fault.New(fault.NoTarget, "")
+		}
+		return nil, refusal
+	}
+	shareOut(order)
+	slices.SortStableFunc(order, func(a, b *Target) int {
+		return boolInt(!a.Health.Fit()) - boolInt(!b.Health.Fit())
+	})
+	return order, nil
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// shareOut shuffles each run of weighted targets by weight.
+func shareOut(order []*Target) {
+	for i := 0; i < len(order); {
+		j := i
+		for j < len(order) && order[j].Weight > 0 {
+			j++
+		}
+		for run := order[i:j]; len(run) > 1; run = run[1:] {
+			total := 0
+			for _, t := range run {
+				total += t.Weight
+			}
+			pick := rand.IntN(total)
+			for k, t := range run {
+				if pick -= t.Weight; pick < 0 {
+					run[0], run[k] = run[k], run[0]
+					break
+				}
+			}
+		}
+		i = max(j, i+1)
+	}
+}
+
+// attempt opens one target and reads on until content.
+func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe bool, p Plan, attempts *[]obs.Attempt) (*Answer, *provider.Failure) {
+	start := time.Now()
+	rec := obs.Attempt{Target: t.ID, Outcome: "ok", Status: 200}
+	s, err := t.Provider.Open(ctx, provider.Call{
+		Request:   req,
+		Model:     t.Model,
+		Key:       t.Key,
+		CapOutput: p.CapOutput,
+		MaxOutput: p.MaxOutput,
+		RequestID: p.RequestID,
+		Timeouts:  t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning))),
+	})
+	a := &Answer{stream: s, target: t, probe: probe}
+	if err == nil {
+		err = a.peek()
+	}
+	rec.Took = time.Since(start)
+	if err == nil {
+		*attempts = append(*attempts, rec)
+		a.observe = r.Observe
+		a.record = rec
+		a.start = start
+		return a, nil
+	}
+	if s != nil {
+		_ = s.Close()
+	}
+	failure := beforeContent(asFailure(err))
+	if ctx.Err() != nil {
+		t.Health.release(probe) // the caller left: that says nothing of the target
+		rec.Outcome = "cancelled"
+	} else {
+		t.Health.failed(probe, judge(failure))
+		rec.Outcome = failure.Fault.Code.String()
+	}
+	rec.Status, rec.Billed = failure.Fault.UpstreamStatus, failure.Sent
+	*attempts = append(*attempts, rec)
+	if r.Observe != nil {
+		r.Observe(rec)
+	}
+	return nil, failure
+}
+
+// beforeContent turns a stream that broke off before it had said anything into
+// an attempt that failed, and can be made again.
+func beforeContent(f *provider.Failure) *provider.Failure {
+	if f.Fault.Code != fault.StreamInterrupted {
+		return f
+	}
+	e := *f.Fault
+	e.Code = fault.UpstreamFailed
+	return &provider.Failure{Fault: &e, Retry: true, Failover: true, Breaker: true, Sent: true}
+}
+
+func judge(f *provider.Failure) verdict {
+	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}
+	if f.Fault.Code == fault.UpstreamRateLimited {
+		v.cooldown = max(f.Cooldown, time.Second)
+	}
+	return v
+}
+
+// asFailure makes a Failure of whatever a provider returned.
+func asFailure(err error) *provider.Failure {
+	var f *provider.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &provider.Failure{Fault: fault.Wrap(fault.UpstreamFailed, err), Failover: true, Breaker: true, Sent: true}
+}
+
+func (r *Router) sleep(ctx context.Context, d time.Duration) error {
+	if r.Sleep != nil {
+		return r.Sleep(ctx, d)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// backoff is full jitter over 250 ms·2ⁿ, and at least what the provider asked.
+func backoff(n int, last *fault.Error) time.Duration {
+	d := rand.N(min(backoffBase<<min(n, 5), backoffMost))
+	if last != nil && last.RetryAfter > d {
+		d = last.RetryAfter
+	}
+	return d
+}
+
+func gone(err error) *fault.Error {
+	return fault.Wrap(fault.UpstreamFailed, err)
+}
+
+// outOfUse is the fault of a target that is kept out of use because of why.
+func outOfUse(why fault.Code, wait time.Duration) *fault.Error {
+	switch why {
+	case fault.UpstreamRateLimited, fault.UpstreamAuth, fault.UpstreamQuota:
+	default:
+		why = fault.NoTarget
+	}
+	e := fault.New(why, "")
+	e.RetryAfter = wait
+	return e
+}
+
+// telling ranks the faults of several attempts: the one that tells the caller
+// most wins, and among equals the last. What can be mended by waiting is worth
+// more than what cannot, and a provider that answered more than one that did not.
+var telling = map[fault.Code]int{
+	fault.NoTarget:            1,
+	fault.UpstreamAuth:        2,
+	fault.UpstreamQuota:       3,
+	fault.UpstreamTimeout:     4,
+	fault.EmptyResponse:       5,
+	fault.UpstreamFailed:      5,
+	fault.UpstreamOverloaded:  6,
+	fault.UpstreamRateLimited: 7,
+}
+
+func weigh(a, b *fault.Error) *fault.Error {
+	if a == nil || telling[b.Code] >= telling[a.Code] {
+		return b
+	}
+	return a
+}
+
+// Answer is an answer whose first content is in hand. It is an llm.Stream; the
+// verdict on the target is given when it ends.
+type Answer struct {
+	stream  llm.Stream
+	target  *Target
+	probe   bool
+	held    []llm.Event // read while waiting for content, copied
+	end     error       // what came after them, if the stream ended while waiting
+	ended   bool        // verdict given
+	observe func(obs.Attempt)
+	record  obs.Attempt
+	start   time.Time
+}
+
+// Target returns the id of the target that answers.
+func (a *Answer) Target() string { return a.target.ID }
+
+// peek reads on until an event has content, keeping what it reads.
+func (a *Answer) peek() error {
+	size := 0
+	for {
+		ev, err := a.stream.Next()
+		if err == io.EOF {
+			if !a.finishedWithout() {
+				return empty()
+			}
+			a.end = io.EOF
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		size += len(ev.Raw)
+		if len(a.held) >= peekEvents || size > peekBytes {
+			return &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Failover: true, Breaker: true, Sent: true}
+		}
+		if ev.Content {
+			a.held = append(a.held, ev)
+			return nil
+		}
+		a.held = append(a.held, keep(ev))
+	}
+}
+
+// finishedWithout reports whether an answer without content ended in a way that
+// is an answer all the same: the length was reached (while thinking), or a
+// filter stopped it.
+func (a *Answer) finishedWithout() bool {
+	for _, ev := range a.held {
+		switch ev.Finish {
+		case llm.FinishLength, llm.FinishContextWindow, llm.FinishContentFilter, llm.FinishPause:
+			return true
+		}
+	}
+	return false
+}
+
+func empty() *provider.Failure {
+	return &provider.Failure{Fault: fault.New(fault.EmptyResponse, ""), Retry: true, Failover: true, Breaker: true, Sent: true}
+}
+
+// keep copies what ev refers to, since the provider uses its buffers again.
+func keep(ev llm.Event) llm.Event {
+	ev.Raw = slices.Clone(ev.Raw)
+	ev.Data = slices.Clone(ev.Data)
+	ev.Deltas = slices.Clone(ev.Deltas)
+	ev.More = true
+	if ev.Usage != nil {
+		u := *ev.Usage
+		ev.Usage = &u
+	}
+	return ev
+}
+
+// Next returns what was kept first, then what comes. See llm.Stream. Its error
+// is a *fault.Error or io.EOF.
+func (a *Answer) Next() (llm.Event, error) {
+	if len(a.held) > 0 {
+		ev := a.held[0]
+		a.held = a.held[1:]
+		return ev, nil
+	}
+	if a.end != nil {
+		a.conclude(nil)
+		return llm.Event{}, a.end
+	}
+	ev, err := a.stream.Next()
+	if err == nil {
+		return ev, nil
+	}
+	if err == io.EOF {
+		a.conclude(nil)
+		return llm.Event{}, io.EOF
+	}
+	f := asFailure(err)
+	a.conclude(f)
+	e := *f.Fault
+	if e.Code != fault.StreamInterrupted {
+		e.Cause = f.Fault
+	}
+	return llm.Event{}, &e
+}
+
+// conclude gives the verdict, once.
+func (a *Answer) conclude(f *provider.Failure) {
+	if a.ended {
+		return
+	}
+	a.ended = true
+	if f == nil {
+		a.target.Health.succeeded(a.probe)
+	} else {
+		a.target.Health.failed(a.probe, judge(f))
+		a.record.Outcome = f.Fault.Code.String()
+	}
+	a.record.Took = time.Since(a.start)
+	if a.observe != nil {
+		a.observe(a.record)
+	}
+}
+
+// Close cancels what has not ended, which says nothing of the target.
+func (a *Answer) Close() error {
+	if !a.ended {
+		a.ended = true
+		a.target.Health.release(a.probe)
+		a.record.Outcome, a.record.Took = "cancelled", time.Since(a.start)
+		if a.observe != nil {
+			a.observe(a.record)
+		}
+	}
+	return a.stream.Close()
+}
+
+// Attempt returns the attempt as it ended, for the receipt.
+func (a *Answer) Attempt() obs.Attempt { return a.record }

@@ -1,0 +1,421 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script is a provider that does what it is told, call by call, and repeats the
+// last thing for ever.
+type script struct {
+	mu       sync.Mutex
+	steps    []step
+	calls    int
+	refusal  error
+	closed   int
+	onlyKeys []string
+}
+
+type step struct {
+	open   *provider.Failure
+	events []llm.Event
+	end    error // after the events; nil: io.EOF
+}
+
+func (s *script) Supports(*llm.Request) error { return s.refusal }
+
+func (s *script) Open(_ context.Context, c provider.Call) (llm.Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.steps[min(s.calls, len(s.steps)-1)]
+	s.calls++
+	s.onlyKeys = append(s.onlyKeys, c.Key.Reveal())
+	if st.open != nil {
+		return nil, st.open
+	}
+	return &stream{s: s, step: st}, nil
+}
+
+type stream struct {
+	s    *script
+	step step
+	buf  []byte
+}
+
+// Next reuses one buffer, as real providers do.
+func (s *stream) Next() (llm.Event, error) {
+	if len(s.step.events) == 0 {
+		if s.step.end != nil {
+			return llm.Event{}, s.step.end
+		}
+		return llm.Event{}, io.EOF
+	}
+	ev := s.step.events[0]
+	s.step.events = s.step.events[1:]
+	s.buf = append(s.buf[:0], ev.Raw...)
+	ev.Raw = s.buf
+	return ev, nil
+}
+
+func (s *stream) Close() error { s.s.mu.Lock(); s.s.closed++; s.s.mu.Unlock(); return nil }
+
+func fail(c fault.Code, retry, failover bool) step {
+	f := &provider.Failure{Fault: fault.New(c, ""), Retry: retry, Failover: failover, Breaker: true, Sent: true}
+	switch c {
+	case fault.UpstreamRateLimited:
+		f.Breaker, f.Cooldown = false, 2*time.Second
+	case fault.UpstreamAuth, fault.UpstreamQuota:
+		f.Breaker, f.Quarantine = false, true
+	case fault.ContextLengthExceeded:
+		f.Breaker = false
+	}
+	return step{open: f}
+}
+
+func says(words ...string) step {
+	st := step{events: []llm.Event{{Raw: []byte("role")}}}
+	for _, w := range words {
+		st.events = append(st.events, llm.Event{Raw: []byte(w), Content: true})
+	}
+	st.events = append(st.events, llm.Event{Raw: []byte("end"), Finish: llm.FinishStop}, llm.Event{Raw: []byte("done"), Last: true})
+	return st
+}
+
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time { return c.t }
+
+type bench struct {
+	clock  *clock
+	slept  []time.Duration
+	router *Router
+	log    []obs.Attempt
+}
+
+func setup() *bench {
+	b := &bench{clock: &clock{time.Unix(1_790_000_000, 0)}}
+	b.router = &Router{Sleep: func(_ context.Context, d time.Duration) error {
+		b.slept = append(b.slept, d)
+		return nil
+	}}
+	return b
+}
+
+func (b *bench) target(id string, steps ...step) (*Target, *script) {
+	s := &script{steps: steps}
+	return &Target{ID: id, Provider: s, Model: "m", Health: NewHealth(b.clock.now)}, s
+}
+
+func (b *bench) open(p Plan) (string, *Answer, error) {
+	b.log = nil
+	a, err := b.router.Open(context.Background(), &llm.Request{Stream: true}, p, &b.log)
+	if err != nil {
+		return "", nil, err
+	}
+	var out []string
+	for {
+		ev, err := a.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return strings.Join(out, " "), a, err
+		}
+		out = append(out, string(ev.Raw))
+	}
+	_ = a.Close()
+	return strings.Join(out, " "), a, nil
+}
+
+func (b *bench) outcomes() string {
+	var s []string
+	for _, a := range b.log {
+		s = append(s, a.Target+":"+a.Outcome)
+	}
+	return strings.Join(s, " ")
+}
+
+func TestAFailureBeforeContentIsTriedElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		first    step
+		want     string // answer
+		outcomes string
+		code     fault.Code
+	}{
+		{"refused connection", fail(fault.NoTarget, true, true), "role hi end done", "a:no_target b:ok", 0},
+		{"server error", fail(fault.UpstreamFailed, true, true), "role hi end done", "a:upstream_failed b:ok", 0},
+		{"our credential", fail(fault.UpstreamAuth, false, true), "role hi end done", "a:upstream_auth b:ok", 0},
+		{"caller's mistake", fail(fault.ContextLengthExceeded, false, false), "", "a:context_length_exceeded", fault.ContextLengthExceeded},
+		{"empty answer", step{events: []llm.Event{{Raw: []byte("role")}, {Finish: llm.FinishStop}}}, "role hi end done", "a:empty_response b:ok", 0},
+		{"error in the stream before content", step{events: []llm.Event{{Raw: []byte("role")}}, end: fail(fault.UpstreamOverloaded, true, true).open}, "role hi end done", "a:upstream_overloaded b:ok", 0},
+		{"cut before content", step{events: []llm.Event{{Raw: []byte("role")}}, end: &provider.Failure{Fault: fault.New(fault.StreamInterrupted, "")}}, "role hi end done", "a:upstream_failed b:ok", 0},
+		{"length without content", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}}}, "role end", "a:ok", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup()
+			ta, sa := b.target("a", c.first)
+			tb, _ := b.target("b", says("hi"))
+			got, _, err := b.open(Plan{Targets: []*Target{ta, tb}})
+			if fault.From(err) != nil && fault.From(err).Code != c.code || (err == nil) != (c.code == 0) {
+				t.Fatalf("Open: %v, want code %v", err, c.code)
+			}
+			if got != c.want || b.outcomes() != c.outcomes {
+				t.Errorf("answer %q by %q, want %q by %q", got, b.outcomes(), c.want, c.outcomes)
+			}
+			if c.first.open == nil && sa.closed != 1 {
+				t.Errorf("the stream that failed was closed %d times", sa.closed)
+			}
+			if len(b.slept) != 0 {
+				t.Errorf("slept %v before another target", b.slept)
+			}
+		})
+	}
+}
+
+func TestNothingIsTriedAgainAfterContent(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	st := says("half")
+	st.events = st.events[:2]
+	st.end = &provider.Failure{Fault: fault.New(fault.StreamInterrupted, ""), Breaker: true, Retry: true, Failover: true}
+	ta, _ := b.target("a", st)
+	tb, sb := b.target("b", says("hi"))
+	got, _, err := b.open(Plan{Targets: []*Target{ta, tb}})
+	if got != "role half" || !fault.Is(err, fault.StreamInterrupted) || sb.calls != 0 {
+		t.Errorf("got %q, %v and %d calls elsewhere; want the half answer, stream_interrupted and none", got, err, sb.calls)
+	}
+	if s := ta.Health.Status(); s.Failures != 1 {
+		t.Errorf("a cut stream counted %d failures of its target, want 1", s.Failures)
+	}
+}
+
+func TestOneTargetIsTriedAgainWithJitterAndAtMostThreeTimes(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", fail(fault.UpstreamFailed, true, true))
+	_, _, err := b.open(Plan{Targets: []*Target{ta}})
+	if !fault.Is(err, fault.UpstreamFailed) || sa.calls != 3 || len(b.slept) != 2 {
+		t.Fatalf("%v after %d calls and sleeps %v, want upstream_failed, 3 calls, 2 sleeps", err, sa.calls, b.slept)
+	}
+	if b.slept[0] > backoffBase || b.slept[1] > 2*backoffBase {
+		t.Errorf("slept %v, want at most 250ms and 500ms", b.slept)
+	}
+	if _, _, err = b.open(Plan{Targets: []*Target{ta}, Impatient: true}); err == nil || sa.calls != 4 {
+		t.Errorf("for a caller who is retrying already: %d calls, want one more", sa.calls-3)
+	}
+	if _, _, err = b.open(Plan{Targets: []*Target{ta}, Attempts: 1}); err == nil || sa.calls != 5 {
+		t.Errorf("with attempts: 1: %d calls, want one more", sa.calls-4)
+	}
+}
+
+func TestRetryAfterIsHonouredIfItIsShortAndPassedOnIfNot(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{3 * time.Second, 20 * time.Second} {
+		b := setup()
+		st := fail(fault.UpstreamRateLimited, true, true)
+		st.open.Fault.RetryAfter = wait
+		ta, sa := b.target("a", st, says("hi"))
+		got, _, err := b.open(Plan{Targets: []*Target{ta}})
+		if wait <= backoffMost {
+			if got == "" || len(b.slept) != 1 || b.slept[0] < wait {
+				t.Errorf("Retry-After %v: %q, %v after sleeps %v; want the answer after that long", wait, got, err, b.slept)
+			}
+			continue
+		}
+		if f := fault.From(err); f == nil || f.Code != fault.UpstreamRateLimited || f.RetryAfter != wait || sa.calls != 1 {
+			t.Errorf("Retry-After %v: %v after %d calls, want it passed on at once", wait, err, sa.calls)
+		}
+	}
+}
+
+func TestTheMostTellingFaultIsReturned(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		codes []fault.Code
+		want  fault.Code
+	}{
+		{[]fault.Code{fault.UpstreamRateLimited, fault.NoTarget}, fault.UpstreamRateLimited},
+		{[]fault.Code{fault.NoTarget, fault.UpstreamOverloaded, fault.UpstreamFailed}, fault.UpstreamOverloaded},
+		{[]fault.Code{fault.UpstreamAuth, fault.NoTarget}, fault.UpstreamAuth},
+		{[]fault.Code{fault.UpstreamFailed, fault.EmptyResponse}, fault.EmptyResponse},
+	} {
+		b := setup()
+		var ts []*Target
+		for i, code := range c.codes {
+			tgt, _ := b.target(fmt.Sprint(i), fail(code, false, true))
+			ts = append(ts, tgt)
+		}
+		if _, _, err := b.open(Plan{Targets: ts}); !fault.Is(err, c.want) {
+			t.Errorf("%v: got %v, want %v", c.codes, err, c.want)
+		}
+	}
+}
+
+func TestABrokenTargetIsPassedOverUntilItsTimeIsUp(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", fail(fault.UpstreamFailed, false, true))
+	tb, _ := b.target("b", says("hi"))
+	p := Plan{Targets: []*Target{ta, tb}}
+	for range breakAfter {
+		if _, _, err := b.open(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := ta.Health.Status(); s.Healthy || s.Breaker != "open" || s.Reason != "upstream_failed" {
+		t.Fatalf("after %d failures in a row: %+v, want an open breaker", breakAfter, s)
+	}
+	calls := sa.calls
+	if _, _, err := b.open(p); err != nil || sa.calls != calls {
+		t.Errorf("an open breaker let %d calls through (%v)", sa.calls-calls, err)
+	}
+	b.clock.t = b.clock.t.Add(breakFor)
+	sa.steps = []step{says("back")}
+	if got, _, _ := b.open(p); got != "role back end done" {
+		t.Errorf("after %v: %q, want the first target again", breakFor, got)
+	}
+	if s := ta.Health.Status(); s.Breaker != "closed" {
+		t.Errorf("after a probe that answered: %+v", s)
+	}
+}
+
+func TestABreakerThatOpensAgainStaysOpenLonger(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	h := NewHealth(b.clock.now)
+	v := verdict{code: fault.UpstreamFailed, breaker: true}
+	for range breakAfter {
+		h.failed(false, v)
+	}
+	var opens []time.Duration
+	for range 6 {
+		opens = append(opens, h.openUntil.Sub(b.clock.t))
+		b.clock.t = h.openUntil
+		ok, probe, _, _ := h.admit()
+		if !ok || !probe {
+			t.Fatalf("admit after the time was up = %v, probe %v", ok, probe)
+		}
+		h.failed(probe, v)
+	}
+	want := []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute}
+	if d := cmp.Diff(want, opens); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestTheLastTargetIsProbedByOneAtATime(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", fail(fault.UpstreamFailed, false, true))
+	p := Plan{Targets: []*Target{ta}}
+	for range breakAfter {
+		_, _, _ = b.open(p)
+	}
+	if _, _, err := b.open(p); !fault.Is(err, fault.UpstreamFailed) {
+		t.Errorf("the only target, broken: %v, want its real error", err)
+	}
+	sa.steps = []step{says("hi")}
+	var log []obs.Attempt
+	first, err := b.router.Open(context.Background(), &llm.Request{}, p, &log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = b.open(p)
+	if f := fault.From(err); f == nil || f.Code != fault.NoTarget || f.RetryAfter < time.Second {
+		t.Errorf("while the probe is under way: %v, want no_target with a time to wait", err)
+	}
+	_ = first.Close() // the caller left: no verdict, and the place is free again
+	if _, _, err := b.open(p); err != nil {
+		t.Errorf("after the probe was given up: %v", err)
+	}
+}
+
+func TestACredentialThatWasRefusedIsQuarantined(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", fail(fault.UpstreamAuth, false, true))
+	tb, _ := b.target("b", says("hi"))
+	for range 3 {
+		if _, _, err := b.open(Plan{Targets: []*Target{ta, tb}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := ta.Health.Status(); sa.calls != 1 || s.QuarantinedUntil.IsZero() {
+		t.Errorf("%d calls with a refused credential, status %+v", sa.calls, s)
+	}
+}
+
+func TestACallersMistakesDoNotBreakATarget(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, _ := b.target("a", fail(fault.ContextLengthExceeded, false, false))
+	for range 3 * breakAfter {
+		_, _, _ = b.open(Plan{Targets: []*Target{ta}})
+	}
+	if s := ta.Health.Status(); !s.Healthy {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestTargetsThatCannotHonourTheRequestAreNotTried(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", says("no"))
+	sa.refusal = fault.New(fault.UnsupportedParameter, "").At("logprobs")
+	tb, _ := b.target("b", says("yes"))
+	if got, _, err := b.open(Plan{Targets: []*Target{ta, tb}}); got != "role yes end done" || err != nil || sa.calls != 0 {
+		t.Errorf("got %q, %v with %d calls of the target that cannot", got, err, sa.calls)
+	}
+	_, _, err := b.open(Plan{Targets: []*Target{ta}})
+	if f := fault.From(err); f == nil || f.Code != fault.UnsupportedParameter || f.Param != "logprobs" {
+		t.Errorf("no target can: %v, want unsupported_parameter logprobs", err)
+	}
+}
+
+func TestACallerWhoLeavesEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ctx, cancel := context.WithCancel(context.Background())
+	b.router.Sleep = func(ctx context.Context, _ time.Duration) error { cancel(); return ctx.Err() }
+	ta, sa := b.target("a", fail(fault.UpstreamFailed, true, true))
+	_, err := b.router.Open(ctx, &llm.Request{}, Plan{Targets: []*Target{ta}}, &b.log)
+	if !errors.Is(err, context.Canceled) || sa.calls != 1 {
+		t.Errorf("%v after %d calls, want context.Canceled after one", err, sa.calls)
+	}
+}
+
+func TestWeightsShareRequestsOut(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", says("a"))
+	tb, sb := b.target("b", says("b"))
+	tc, sc := b.target("c", says("c"))
+	ta.Weight, tb.Weight = 3, 1
+	for range 400 {
+		if _, _, err := b.open(Plan{Targets: []*Target{ta, tb, tc}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sa.calls < 240 || sb.calls < 50 || sc.calls != 0 {
+		t.Errorf("calls %d, %d, %d; want about 300, 100 and none", sa.calls, sb.calls, sc.calls)
+	}
+}
