@@ -1,0 +1,179 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// Bounds of what is believed to be a price. A price per token that was meant
+// per million, or the other way round, falls outside.
+const (
+	MaxRate    money.Rate   = 10_000 * money.Rate(money.Dollar) // per million tokens
+	MaxRequest money.Amount = 1_000 * money.Dollar              // per request
+)
+
+// Price is what a model costs. Both ways of charging may hold at once. Every
+// rate of a price per token is known: see [PriceEntry] for what stands in for
+// those that nobody gave.
+type Price struct {
+	Input, Output, CachedInput, CacheWrite, CacheWrite1h money.Rate
+
+	Request money.Amount
+
+	PerToken, PerRequest bool // neither: there is no price
+}
+
+// PriceEntry is a price as an operator or the table gives it. It is one whole:
+// where an entry has a price, nothing of another price shows through.
+//
+// A nil rate is unknown. A chat model charged by tokens needs Input and Output,
+// and is free only if both are given as zero. Unknown: CachedInput and
+// CacheWrite are charged as Input; CacheWrite1h as twice Input if CacheWrite is
+// known (as Anthropic charges), else as Input.
+type PriceEntry struct {
+	Input, Output, CachedInput, CacheWrite, CacheWrite1h *money.Rate
+
+	Request *money.Amount
+}
+
+// price checks e and fills in what is unknown. Errors are given to bad with the
+// name of the field.
+func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
+	for _, f := range []struct {
+		name string
+		rate *money.Rate
+	}{
+		{"input", e.Input},
+		{"output", e.Output},
+		{"cached_input", e.CachedInput},
+		{"cache_write", e.CacheWrite},
+		{"cache_write_1h", e.CacheWrite1h},
+	} {
+		if f.rate == nil {
+			continue
+		}
+		if *f.rate < 0 {
+			bad(f.name, "must not be negative")
+		} else if *f.rate > MaxRate {
+			bad(f.name, "is above 10000 dollars per million tokens")
+		}
+	}
+	p := Price{PerToken: e.Input != nil || e.Output != nil}
+	if e.Request != nil {
+		p.Request, p.PerRequest = *e.Request, true
+		if p.Request < 0 {
+			bad("request", "must not be negative")
+		} else if p.Request > MaxRequest {
+			bad("request", "is above 1000 dollars per request")
+		}
+	}
+	switch {
+	case p.PerToken && e.Input == nil:
+		bad("input", "is missing: a price per token needs it, and 0 only if it is really free")
+	case p.PerToken && e.Output == nil && kind != Embedding:
+		bad("output", "is missing: a price per token needs it, and 0 only if it is really free")
+	case !p.PerToken && (e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
+		bad("input", "is missing: cache prices need a price of input and output")
+	case !p.PerToken && !p.PerRequest:
+		bad("", "is empty: give input and output, or request")
+	}
+	p.fill(e)
+	return p
+}
+
+// fill sets every rate of p from e, and stands in for those that are unknown.
+func (p *Price) fill(e PriceEntry) {
+	p.Input = or(e.Input, 0)
+	p.Output = or(e.Output, 0)
+	p.CachedInput = or(e.CachedInput, p.Input)
+	p.CacheWrite = or(e.CacheWrite, p.Input)
+	p.CacheWrite1h = p.Input
+	if e.CacheWrite != nil {
+		p.CacheWrite1h = max(2*min(p.Input, MaxRate), p.CacheWrite)
+	}
+	p.CacheWrite1h = or(e.CacheWrite1h, p.CacheWrite1h)
+}
+
+func or(r *money.Rate, d money.Rate) money.Rate {
+	if r != nil {
+		return *r
+	}
+	return d
+}
+
+// Line is one part of a charge.
+type Line struct {
+	Kind   string // input, cached_input, cache_write, cache_write_1h, output, request
+	Units  int64  // tokens; of request, 1
+	Amount money.Amount
+}
+
+// ErrUnpriced reports that there is no price to charge by.
+var ErrUnpriced = errors.New("the model has no price")
+
+// Cost prices what an answer used. The total is rounded up once; lines sum to
+// it exactly, and there is none for what was not used. It returns an error for
+// usage that is negative or whose parts are more than their total, [ErrUnpriced]
+// without a price, and [money.ErrOverflow].
+func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
+	if !p.PerToken && !p.PerRequest {
+		return 0, nil, ErrUnpriced
+	}
+	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.Output} {
+		if n < 0 {
+			return 0, nil, fmt.Errorf("usage %+v: negative", u)
+		}
+	}
+	plain := u.Input
+	for _, n := range []int64{u.CachedInput, u.CacheWrite, u.CacheWrite1h} {
+		if plain -= n; plain < 0 {
+			return 0, nil, fmt.Errorf("usage %+v: parts of the input are more than the whole", u)
+		}
+	}
+	if p.PerToken {
+		total, lines, err = p.tokens(plain, u)
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	if p.PerRequest {
+		lines = append(lines, Line{Kind: "request", Units: 1, Amount: p.Request})
+		if total, err = total.Add(p.Request); err != nil {
+			return 0, nil, err
+		}
+	}
+	return total, lines, nil
+}
+
+// tokens prices tokens. A line is what the total grows by when it is added, so
+// that roundings of lines never add up to more than the one of the total.
+func (p Price) tokens(plain int64, u llm.Usage) (total money.Amount, lines []Line, err error) {
+	parts := [...]struct {
+		kind string
+		line money.Line
+	}{
+		{"input", money.Line{Units: plain, Rate: p.Input}},
+		{"cached_input", money.Line{Units: u.CachedInput, Rate: p.CachedInput}},
+		{"cache_write", money.Line{Units: u.CacheWrite, Rate: p.CacheWrite}},
+		{"cache_write_1h", money.Line{Units: u.CacheWrite1h, Rate: p.CacheWrite1h}},
+		{"output", money.Line{Units: u.Output, Rate: p.Output}},
+	}
+	sum := make([]money.Line, 0, len(parts))
+	lines = make([]Line, 0, 4)
+	for _, x := range parts {
+		if x.line.Units == 0 {
+			continue
+		}
+		sum = append(sum, x.line)
+		next, err := money.Cost(sum...)
+		if err != nil {
+			return 0, nil, err
+		}
+		lines = append(lines, Line{Kind: x.kind, Units: x.line.Units, Amount: next - total})
+		total = next
+	}
+	return total, lines, nil
+}
