@@ -1,0 +1,103 @@
+# Everything a person or a CI runs. `make` lists the targets.
+
+SHELL := /bin/bash
+export CGO_ENABLED ?= 0
+export GOFLAGS ?= -mod=readonly
+export PONTAGE_SHARED ?= $(abspath ../shared)
+
+TOOLS := build/tools
+BIN := build/pontage
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO_FILES = $(shell git ls-files '*.go')
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start a working gateway: simulator, demo account and key, no configuration
+	$(BIN) dev
+
+.PHONY: build
+build: ## build the product into build/pontage
+	@mkdir -p build
+	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/pontage
+
+# --- checks -----------------------------------------------------------------
+
+$(TOOLS)/.stamp: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	cd tools && GOFLAGS=-mod=readonly go build -o ../$(TOOLS)/ tool
+	@touch $@
+
+.PHONY: tools
+tools: $(TOOLS)/.stamp ## build the pinned tools into build/tools
+
+.PHONY: check
+check: tools ## format, vet, staticcheck, and generated files up to date
+	@bad=$$($(TOOLS)/gofumpt -l $(GO_FILES)); if [ -n "$$bad" ]; then echo "gofumpt would change:"; echo "$$bad"; exit 1; fi
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+	cd test/compat && go vet ./... && ../../$(TOOLS)/staticcheck ./...
+	go test -count=1 ./internal/architecture/...
+	$(MAKE) --no-print-directory generated
+
+.PHONY: generated
+generated: ## fail if a generated document is stale
+	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/...
+
+.PHONY: generate
+generate: ## write the generated documents again
+	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... -args -update
+
+# --- tests ------------------------------------------------------------------
+
+.PHONY: test
+test: needs build ## install what the tests need, and run all of them
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m ./...
+	$(MAKE) --no-print-directory compat rows kills
+
+.PHONY: needs
+needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs
+	@test/needs.sh
+
+.PHONY: compat
+compat: build ## the official SDKs, Go and npm, against the built binary
+	cd test/compat && PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 10m ./...
+
+.PHONY: rows
+rows: build ## every documented row of the contracts, brought about on a running gateway
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 10m ./test/rows/...
+	@awk -F'"result":"' '{split($$2,a,"\""); n[a[1]]++} END{for (r in n) printf "rows %s: %d\n", r, n[r]}' build/rows.jsonl
+
+.PHONY: kills
+kills: build ## kill -9 the binary under load again and again, and count the money
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/kill/...
+
+.PHONY: mutants
+mutants: ## prove that the kill harness sees each seeded defect of the ledger
+	go build -tags mutation -o build/pontage-mutant ./cmd/pontage
+	PONTAGE_BIN=$(abspath build/pontage-mutant) PONTAGE_MUTANTS=1 go test -count=1 -timeout 30m -run Mutant ./test/kill/...
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; go test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+.PHONY: bench
+bench: build ## the gateway beside a bare reverse proxy, in one run
+	@mkdir -p build
+	go run ./test/bench -bin $(BIN) -out build/bench.txt
+
+.PHONY: microbench
+microbench: ## the benchmarks beside the code, for benchstat
+	go test -run='^$$' -bench=. -benchmem -count=6 ./internal/... | tee build/microbench.txt
+
+.PHONY: clean
+clean: ## remove what targets write
+	rm -rf build

@@ -1,0 +1,106 @@
+package wire
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// checkMedia refuses a body that is not JSON, by its headers.
+func checkMedia(h http.Header) *fault.Error {
+	if ct := h.Get("Content-Type"); ct != "" {
+		media, params, err := mime.ParseMediaType(ct)
+		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
+			return fault.New(fault.UnsupportedMediaType, "Content-Type must be application/json.").At("Content-Type")
+		}
+		if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
+			return fault.New(fault.UnsupportedMediaType, "The charset must be utf-8.").At("Content-Type")
+		}
+	}
+	switch enc := strings.ToLower(h.Get("Content-Encoding")); enc {
+	case "", "identity", "gzip":
+		return nil
+	default:
+		return fault.New(fault.UnsupportedMediaType, "Content-Encoding must be identity or gzip.").At("Content-Encoding")
+	}
+}
+
+// readBody reads a request's body within limit bytes and timeout, undoing gzip
+// within the same limit. It returns BodyTooLarge, RequestTimeout,
+// UnsupportedMediaType or, for a body that breaks off, InvalidRequest.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	rc := http.NewResponseController(w)
+	if timeout > 0 {
+		if err := rc.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+			return nil, fault.Wrap(fault.Internal, err)
+		}
+	}
+	var src io.Reader = http.MaxBytesReader(w, r.Body, limit)
+	zipped := strings.EqualFold(r.Header.Get("Content-Encoding"), "gzip")
+	size := r.ContentLength
+	if zipped {
+		zr, err := gzip.NewReader(src)
+		if err != nil {
+			return nil, bodyFault(err, limit, true)
+		}
+		src, size = io.LimitReader(zr, limit+1), -1
+	}
+	body, err := readAll(src, size)
+	if err != nil {
+		return nil, bodyFault(err, limit, zipped)
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLarge(limit)
+	}
+	if timeout > 0 {
+		// From here on the deadline would only look like a client that left.
+		if err := rc.SetReadDeadline(time.Time{}); err != nil {
+			return nil, fault.Wrap(fault.Internal, err)
+		}
+	}
+	return body, nil
+}
+
+// readAll reads everything, in one allocation if the size is known.
+func readAll(src io.Reader, size int64) ([]byte, error) {
+	if size < 0 {
+		var b bytes.Buffer
+		_, err := b.ReadFrom(src)
+		return b.Bytes(), err
+	}
+	body := make([]byte, size)
+	n, err := io.ReadFull(src, body)
+	if err == io.EOF && size == 0 {
+		err = nil
+	}
+	return body[:n], err
+}
+
+func tooLarge(limit int64) *fault.Error {
+	return fault.New(fault.BodyTooLarge, "The request body is larger than %d bytes.", limit).With("limit", strconv.FormatInt(limit, 10))
+}
+
+func bodyFault(err error, limit int64, zipped bool) *fault.Error {
+	var big *http.MaxBytesError
+	switch {
+	case errors.As(err, &big):
+		return tooLarge(limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fault.Wrap(fault.RequestTimeout, err)
+	case zipped && (errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)):
+		return fault.New(fault.InvalidRequest, "The request body is not valid gzip.")
+	}
+	return &fault.Error{Code: fault.InvalidRequest, Message: "The request body broke off.", Cause: err}
+}

@@ -1,0 +1,165 @@
+package wire
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+func zip(b []byte) []byte {
+	var out bytes.Buffer
+	zw := gzip.NewWriter(&out)
+	_, _ = zw.Write(b)
+	_ = zw.Close()
+	return out.Bytes()
+}
+
+// receive serves one request with readBody and returns what came of it.
+func receive(t *testing.T, limit int64, timeout time.Duration, send func(addr string)) ([]byte, error) {
+	t.Helper()
+	type result struct {
+		body []byte
+		err  error
+	}
+	got := make(chan result, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if e := checkMedia(r.Header); e != nil {
+			got <- result{err: e}
+			return
+		}
+		b, err := readBody(w, r, limit, timeout)
+		got <- result{b, err}
+	}))
+	defer srv.Close()
+	send(srv.Listener.Addr().String())
+	select {
+	case r := <-got:
+		return r.body, r.err
+	case <-time.After(10 * time.Second):
+		t.Fatal("the handler did not come to an end")
+		return nil, nil
+	}
+}
+
+func post(header http.Header, body io.Reader) func(string) {
+	return func(addr string) {
+		req, _ := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+addr, body)
+		for k, v := range header {
+			req.Header[k] = v
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+	}
+}
+
+func TestBodiesAreReadWithinTheirBounds(t *testing.T) {
+	t.Parallel()
+	big := bytes.Repeat([]byte("a"), 1001)
+	gz := http.Header{"Content-Encoding": {"gzip"}}
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		body   io.Reader
+		want   string
+		code   fault.Code
+	}{
+		{"plain", nil, strings.NewReader(`{"a":1}`), `{"a":1}`, 0},
+		{"chunked", nil, io.MultiReader(strings.NewReader(`{"a":`), strings.NewReader(`1}`)), `{"a":1}`, 0},
+		{"empty", nil, http.NoBody, "", 0},
+		{"as large as allowed", nil, bytes.NewReader(big[:1000]), string(big[:1000]), 0},
+		{"announced as too large", nil, bytes.NewReader(big), "", fault.BodyTooLarge},
+		{"too large without saying so", nil, io.MultiReader(bytes.NewReader(big)), "", fault.BodyTooLarge},
+		{"gzip", gz, bytes.NewReader(zip([]byte(`{"a":1}`))), `{"a":1}`, 0},
+		{"gzip that unpacks to too much", gz, bytes.NewReader(zip(bytes.Repeat([]byte("a"), 50_000_000))), "", fault.BodyTooLarge},
+		{"not gzip", gz, strings.NewReader(`{"a":1}`), "", fault.InvalidRequest},
+		{"gzip cut short", gz, bytes.NewReader(zip(big)[:15]), "", fault.InvalidRequest},
+		{"another encoding", http.Header{"Content-Encoding": {"br"}}, strings.NewReader("x"), "", fault.UnsupportedMediaType},
+		{"json with a charset", http.Header{"Content-Type": {"application/json; charset=UTF-8"}}, strings.NewReader("{}"), "{}", 0},
+		{"a json flavour", http.Header{"Content-Type": {"application/vnd.api+json"}}, strings.NewReader("{}"), "{}", 0},
+		{"text", http.Header{"Content-Type": {"text/plain"}}, strings.NewReader("{}"), "", fault.UnsupportedMediaType},
+		{"latin", http.Header{"Content-Type": {"application/json; charset=latin1"}}, strings.NewReader("{}"), "", fault.UnsupportedMediaType},
+		{"no media type at all", http.Header{"Content-Type": {";;"}}, strings.NewReader("{}"), "", fault.UnsupportedMediaType},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := receive(t, 1000, 5*time.Second, post(c.header, c.body))
+			if c.code != 0 {
+				if !fault.Is(err, c.code) {
+					t.Fatalf("got %d bytes and %v, want %v", len(got), err, c.code)
+				}
+				return
+			}
+			if err != nil || string(got) != c.want {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestABodyThatDoesNotArriveInTimeIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := receive(t, 1000, 50*time.Millisecond, func(addr string) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+	})
+	if !fault.Is(err, fault.RequestTimeout) {
+		t.Errorf("got %v, want request_timeout", err)
+	}
+}
+
+func TestABodyThatBreaksOffIsAnInvalidRequest(t *testing.T) {
+	t.Parallel()
+	_, err := receive(t, 1000, 5*time.Second, func(addr string) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+		_ = conn.Close()
+	})
+	if !fault.Is(err, fault.InvalidRequest) {
+		t.Errorf("got %v, want invalid_request", err)
+	}
+}
+
+func TestCredentialsAreTakenAsTheyWereSent(t *testing.T) {
+	t.Parallel()
+	both := []string{"Authorization", "X-Api-Key"}
+	for _, c := range []struct {
+		h    http.Header
+		want string
+	}{
+		{http.Header{"Authorization": {"Bearer k"}}, "k"},
+		{http.Header{"Authorization": {"bearer  k "}}, " k "},
+		{http.Header{"Authorization": {"k"}}, "k"},
+		{http.Header{"Authorization": {"Basic k"}}, ""},
+		{http.Header{"Authorization": {"Bearer"}}, ""},
+		{http.Header{"X-Api-Key": {"k"}}, "k"},
+		{http.Header{"X-Api-Key": {"x"}, "Authorization": {"Bearer k"}}, "k"},
+		{http.Header{}, ""},
+	} {
+		if got := credential(c.h, both); got != c.want {
+			t.Errorf("credential(%v) = %q, want %q", c.h, got, c.want)
+		}
+	}
+	if got := credential(http.Header{"X-Api-Key": {"k"}}, both[:1]); got != "" {
+		t.Errorf("a header that the contract does not take gave %q", got)
+	}
+}

@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"context"
+	"time"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/obs"
+)
+
+// Gateway is all that the edge needs of the rest of the house.
+type Gateway interface {
+	// Enter finds out who is calling and whether they may, now, as far as the
+	// headers tell: key, kind of key, throughput. It returns a *fault.Error.
+	// A Caller must be given back with Leave.
+	Enter(ctx context.Context, v Visit) (Caller, error)
+}
+
+// Visit is what the headers of a request say.
+type Visit struct {
+	Site       *Site
+	Route      contract.Route
+	Credential string
+	ID         obs.RequestID
+	Event      *obs.Event // filled in along the way
+}
+
+// Caller is somebody with a key that is good here.
+type Caller interface {
+	// Open admits one request to its end: price, hold, provider. It returns
+	// when content is in hand, or with a *fault.Error and nothing spent.
+	Open(ctx context.Context, r *llm.Request, w Wishes) (Call, error)
+	// Models lists the models this caller may name.
+	Models() []Model
+	// Knows reports whether there is such a model, allowed to this caller or not.
+	Knows(model string) bool
+	// Balance is the caller's posted balance.
+	Balance() money.Amount
+	// Refused records that the request ended with e before Open was called.
+	Refused(e *fault.Error, status int)
+	// Leave gives back what Enter took. It may be called once.
+	Leave()
+}
+
+// Wishes are what a caller's headers ask of one request.
+type Wishes struct {
+	FullOutput bool // rather refuse than cap the output at what can be paid
+	Impatient  bool // the caller's own client is already retrying
+}
+
+// Model is one row of a models list.
+type Model struct {
+	ID        string
+	Name      string
+	OwnedBy   string
+	Created   time.Time
+	Context   int64
+	MaxOutput int64
+}
+
+// Call is one answer that is being paid for. It belongs to one goroutine, and
+// ends with exactly one of Finish, Left and Fail; Close ends one that has not,
+// free of charge.
+type Call interface {
+	// Terms says what is known before the first byte.
+	Terms() Terms
+	// Next is that of llm.Stream; its errors are *fault.Error.
+	Next() (llm.Event, error)
+	// Finish charges for an answer whose stream has come to its end. When it
+	// returns, the charge is durable.
+	Finish() (Bill, error)
+	// Drains reports whether the answer is to be read to its end although the
+	// caller has left.
+	Drains() bool
+	// Left charges for what was produced until the caller left.
+	Left()
+	// Fail ends the call free of charge. status is what the caller was sent;
+	// 0: nothing, or a status that was sent before.
+	Fail(e *fault.Error, status int)
+	// Delivered records that the last bytes have left after Finish.
+	Delivered()
+	Close()
+}
+
+// Terms is what a caller is told about an answer before it begins.
+type Terms struct {
+	AnsweredBy string   // the model that answers, as the caller may name it
+	CappedBy   string   // "balance" if the output is capped at what can be paid
+	Dropped    []string // parameters that were dropped as harmless
+}
+
+// Bill is what an answer cost.
+type Bill struct {
+	Charge  money.Amount
+	Balance money.Amount // posted, after this charge
+	Usage   llm.Usage
+	Model   string
+}

@@ -1,0 +1,335 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/failpoint"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/obs"
+)
+
+// Options are what a Server is made of. Gateway, Dialects and Done must be set.
+type Options struct {
+	Gateway     Gateway
+	Dialects    map[string]Dialect     // by surface
+	Listers     map[string]ModelLister // by surface; "anthropic.models" serves callers that send anthropic-version
+	Done        func(*obs.Event)       // told of every request when it has ended
+	Now         func() time.Time       // nil: time.Now
+	BodyLimit   int64                  // bytes, after decompression; 0: 32 MiB
+	BodyTimeout time.Duration          // for the whole body; 0: 60 s
+	Heartbeat   time.Duration          // silence after which a stream is kept alive; 0: 15 s
+	WriteStall  time.Duration          // how long one write may take; 0: 60 s
+	Failpoints  *failpoint.Set         // nil: none
+}
+
+// Server is the HTTP edge of all sites. It is an http.Handler.
+type Server struct {
+	o     Options
+	sites atomic.Pointer[Sites]
+}
+
+// NewServer returns a server of the given sites.
+func NewServer(o Options, sites *Sites) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = 32 << 20
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = 60 * time.Second
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	if o.WriteStall == 0 {
+		o.WriteStall = 60 * time.Second
+	}
+	s := &Server{o: o}
+	s.Swap(sites)
+	return s
+}
+
+// Swap puts other sites in force for requests that come from now on.
+func (s *Server) Swap(sites *Sites) { s.sites.Store(sites) }
+
+// exchange is one request and what has become of it.
+type exchange struct {
+	s      *Server
+	w      *Writer
+	r      *http.Request
+	ev     *obs.Event
+	id     obs.RequestID
+	site   *Site
+	route  contract.Route
+	rest   string // of the path, behind the route's prefix
+	caller Caller
+	call   Call
+	facts  contract.Facts
+}
+
+// ServeHTTP answers one request. Whatever happens, the caller gets an answer of
+// the contract in force, and one event is reported.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := s.o.Now()
+	id := obs.NewRequestID(now)
+	x := &exchange{
+		s: s, r: r, id: id,
+		w:  newWriter(w, s.o.WriteStall),
+		ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr},
+	}
+	start := time.Now()
+	h := w.Header()
+	h["X-Request-Id"] = []string{x.ev.ID}
+	if c := r.Header.Get("X-Client-Request-Id"); printable(c) {
+		h["X-Client-Request-Id"] = []string{c}
+		x.ev.ClientRequestID = c
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				x.abandon()
+				x.done(start)
+				panic(p)
+			}
+			x.ev.Panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			x.fail(fault.Wrap(fault.Internal, fmt.Errorf("panic: %v", p)))
+		}
+		x.abandon()
+		x.done(start)
+		if x.w.broken {
+			// The answer broke off: the connection must say so, too.
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	if err := x.serve(); err != nil {
+		x.fail(x.named(fault.From(err)))
+	}
+}
+
+// printable reports whether s can be echoed in a header: 1 to 128 visible
+// ASCII characters.
+func printable(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < 0x21 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// serve walks the journey of a request up to its answer. What it returns has
+// not been answered yet.
+func (x *exchange) serve() error {
+	x.site = x.s.sites.Load().Find(x.r.Host)
+	if x.site == nil {
+		return fault.New(fault.NotFound, "No site is served at this host.")
+	}
+	x.ev.Site = x.site.Name
+	x.facts = contract.Facts{RequestID: x.ev.ID, WarnBelow: x.site.WarnBelow}
+	rt, rest, ok, allow := x.site.routes.find(x.r.Method, x.r.URL.Path)
+	x.route, x.rest = rt, rest
+	x.ev.Route, x.ev.Surface = rt.Path, rt.Surface
+	if !ok {
+		if allow != "" {
+			return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
+		}
+		return fault.New(fault.NotFound, "")
+	}
+	caller, err := x.s.o.Gateway.Enter(x.r.Context(), Visit{
+		Site:       x.site,
+		Route:      rt,
+		Credential: credential(x.r.Header, x.site.Contract.KeyHeaders()),
+		ID:         x.id,
+		Event:      x.ev,
+	})
+	if err != nil {
+		return err
+	}
+	x.caller = caller
+	x.facts.Balance, x.facts.HasBalance = caller.Balance(), true
+	if err := x.s.o.Failpoints.Hit("handler_panic"); err != nil {
+		return err
+	}
+	if x.r.Method == http.MethodGet {
+		return x.models()
+	}
+	return x.generate()
+}
+
+// generate answers a surface that asks something of a model.
+func (x *exchange) generate() error {
+	d := x.s.o.Dialects[x.route.Surface]
+	if d == nil {
+		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
+	}
+	if e := checkMedia(x.r.Header); e != nil {
+		return e
+	}
+	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
+	x.ev.BytesIn = int64(len(body))
+	if err != nil {
+		if fault.Is(err, fault.RequestTimeout) || fault.Is(err, fault.BodyTooLarge) {
+			x.w.Header().Set("Connection", "close")
+		}
+		return err
+	}
+	req, err := d.Decode(body, x.r.Header)
+	if err != nil {
+		return x.withModel(fault.From(err), req)
+	}
+	x.ev.Model, x.ev.Stream = req.Model, req.Stream
+	call, err := x.caller.Open(x.r.Context(), req, Wishes{
+		FullOutput: x.r.Header.Get("X-Require-Full-Output") == "true",
+		Impatient:  retrying(x.r.Header),
+	})
+	if err != nil {
+		return err
+	}
+	x.call = call
+	return x.answer(req, d.Encoder(req))
+}
+
+// retrying reports whether an official SDK says that it is already trying again.
+func retrying(h http.Header) bool {
+	n := h.Get("X-Stainless-Retry-Count")
+	return n != "" && n != "0"
+}
+
+// withModel adds an unknown model to the bad fields of a request, where the
+// contract counts it among them. req may be nil, or whole but for bad fields.
+func (x *exchange) withModel(e *fault.Error, req *llm.Request) error {
+	if len(e.Details) == 0 || req == nil || req.Model == "" || !x.site.Contract.ModelCheckIsField() || x.caller.Knows(req.Model) {
+		return e
+	}
+	details := append(slices.Clone(e.Details), fault.Detail{Field: "model", Code: fault.ModelNotFound, Message: "Unknown model"})
+	return fault.Fields(details)
+}
+
+// named lists the one bad field of a fault among its details, for contracts
+// that show nothing else.
+func (x *exchange) named(e *fault.Error) *fault.Error {
+	c := e.Code.Entry().Class
+	if e.Param == "" || len(e.Details) > 0 || (c != fault.ClassRequest && e.Code != fault.ModelNotFound && e.Code != fault.ContextLengthExceeded) {
+		return e
+	}
+	d := *e
+	d.Details = []fault.Detail{{Field: e.Param, Code: e.Code, Message: e.Public()}}
+	return &d
+}
+
+// fail answers with a fault, or breaks a started answer off as the contract
+// says. It ends the call free of charge.
+func (x *exchange) fail(e *fault.Error) {
+	x.ev.Fault, x.ev.Error = e.Code.String(), e.Error()
+	if x.site == nil {
+		x.stranger(e)
+		return
+	}
+	gone := x.r.Context().Err() != nil
+	status := 0
+	switch {
+	case gone && !x.w.committed:
+		x.ev.Status = 499
+	case !x.w.committed:
+		rendered := x.site.Contract.Render(x.envelope(), e, x.facts)
+		status = rendered.Status
+		x.ev.Status = status
+		h := x.w.Header()
+		for _, kv := range rendered.Header {
+			h.Set(kv[0], kv[1])
+		}
+		x.w.whole(status, rendered.Body)
+	case x.w.streaming:
+		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+		x.w.frame(frame)
+		if !done {
+			x.w.broken = x.w.err != nil
+		}
+	default:
+		x.w.broken = true // part of a whole answer has gone out
+	}
+	switch {
+	case x.call != nil:
+		x.call.Fail(e, status)
+		x.call = nil
+	case x.caller != nil:
+		x.caller.Refused(e, status)
+	}
+}
+
+// envelope is the route's, or the one for paths without a route.
+func (x *exchange) envelope() string {
+	if x.route.Envelope != "" {
+		return x.route.Envelope
+	}
+	return x.site.Contract.Elsewhere(x.r.URL.Path)
+}
+
+// stranger answers where no site, and so no contract, is known.
+func (x *exchange) stranger(e *fault.Error) {
+	x.ev.Status = http.StatusNotFound
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.whole(http.StatusNotFound, []byte(`{"error":{"message":"No site is served at this host.","type":"invalid_request_error","param":null,"code":"`+e.Code.String()+`"}}`))
+}
+
+// abandon gives back whatever has not been given back.
+func (x *exchange) abandon() {
+	if x.call != nil {
+		x.call.Close()
+		x.call = nil
+	}
+	if x.caller != nil {
+		x.caller.Leave()
+		x.caller = nil
+	}
+}
+
+func (x *exchange) done(start time.Time) {
+	x.ev.Took = time.Since(start)
+	x.ev.BytesOut = x.w.n
+	if x.ev.Status == 0 {
+		x.ev.Status = x.w.status
+	}
+	x.s.o.Done(x.ev)
+}
+
+// Refusing returns a handler that asks refuse about every request first, and
+// answers the fault it returns, if any, in the contract in force, without
+// looking further. A process that goes down refuses so.
+func (s *Server) Refusing(next http.Handler, refuse func() *fault.Error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if e := refuse(); e != nil {
+			s.refuse(w, r, e)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *fault.Error) {
+	now := s.o.Now()
+	id := obs.NewRequestID(now)
+	x := &exchange{s: s, r: r.WithContext(context.WithoutCancel(r.Context())), id: id, w: newWriter(w, s.o.WriteStall), ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr}}
+	w.Header()["X-Request-Id"] = []string{x.ev.ID}
+	w.Header().Set("Connection", "close")
+	x.site = s.sites.Load().Find(r.Host)
+	if x.site != nil {
+		x.ev.Site = x.site.Name
+		x.facts = contract.Facts{RequestID: x.ev.ID}
+		x.route, _, _, _ = x.site.routes.find(r.Method, r.URL.Path)
+	}
+	x.fail(e)
+	x.done(time.Now())
+}

@@ -1,0 +1,514 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/failpoint"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/obs"
+)
+
+// fake is a gateway and its only caller. What is nil does nothing.
+type fake struct {
+	enter func(Visit) error
+	open  func(context.Context) (*fakeCall, error)
+
+	mu      sync.Mutex
+	refused []string
+	left    int
+	events  chan *obs.Event
+}
+
+func (f *fake) Enter(_ context.Context, v Visit) (Caller, error) {
+	if f.enter != nil {
+		if err := f.enter(v); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (f *fake) Open(ctx context.Context, _ *llm.Request, _ Wishes) (Call, error) {
+	c, err := f.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+func (f *fake) Models() []Model       { return []Model{{ID: "a/b"}} }
+func (f *fake) Knows(string) bool     { return false }
+func (f *fake) Balance() money.Amount { return 10 * money.Dollar }
+func (f *fake) Leave()                { f.mu.Lock(); f.left++; f.mu.Unlock() }
+func (f *fake) Refused(e *fault.Error, _ int) {
+	f.mu.Lock()
+	f.refused = append(f.refused, e.Code.String())
+	f.mu.Unlock()
+}
+
+// fakeCall plays steps and notes how it ended.
+type fakeCall struct {
+	ctx    context.Context
+	steps  []any // llm.Event, error, or func()
+	drains bool
+	bill   error
+
+	mu   sync.Mutex
+	ends []string
+}
+
+func (c *fakeCall) Terms() Terms { return Terms{CappedBy: "balance", Dropped: []string{"seed"}} }
+func (c *fakeCall) Drains() bool { return c.drains }
+
+func (c *fakeCall) Next() (llm.Event, error) {
+	for len(c.steps) > 0 {
+		s := c.steps[0]
+		c.steps = c.steps[1:]
+		switch s := s.(type) {
+		case llm.Event:
+			return s, nil
+		case error:
+			return llm.Event{}, s
+		case func():
+			s()
+		}
+	}
+	return llm.Event{}, io.EOF
+}
+
+func (c *fakeCall) end(how string) { c.mu.Lock(); c.ends = append(c.ends, how); c.mu.Unlock() }
+
+func (c *fakeCall) Finish() (Bill, error) {
+	if c.bill != nil {
+		return Bill{}, c.bill
+	}
+	c.end("finish")
+	return Bill{Charge: 1_500, Balance: 9 * money.Dollar}, nil
+}
+func (c *fakeCall) Left()                      { c.end("left") }
+func (c *fakeCall) Fail(e *fault.Error, _ int) { c.end("fail " + e.Code.String()) }
+func (c *fakeCall) Delivered()                 { c.end("delivered") }
+func (c *fakeCall) Close()                     { c.end("close") }
+func (c *fakeCall) outcome() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.ends, ", ")
+}
+
+// plain is a dialect whose frames are the events' Raw bytes.
+type plain struct{ stream bool }
+
+func (p plain) Decode(b []byte, _ map[string][]string) (*llm.Request, error) {
+	if !json.Valid(b) {
+		return nil, fault.New(fault.InvalidJSON, "")
+	}
+	return &llm.Request{Model: "m", Stream: p.stream || strings.Contains(string(b), "stream")}, nil
+}
+func (p plain) Encoder(*llm.Request) Encoder { return &plainEncoder{} }
+
+type plainEncoder struct{ held []byte }
+
+func (e *plainEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	if ev.Last {
+		e.held = append(e.held, ev.Raw...)
+		return dst, nil
+	}
+	return append(dst, ev.Raw...), nil
+}
+
+func (e *plainEncoder) Finish(dst []byte, _ Final) ([]byte, error) {
+	return append(dst, e.held...), nil
+}
+
+func (e *plainEncoder) Heartbeat(dst []byte) []byte { return append(dst, ": beat\n\n"...) }
+
+func (p plain) List(dst []byte, m []Model) []byte { return append(dst, "list of "+m[0].ID...) }
+func (p plain) One(dst []byte, m Model) []byte    { return append(dst, "one "+m.ID...) }
+
+func event(s string) llm.Event { return llm.Event{Raw: []byte(s), Content: true} }
+func last(s string) llm.Event  { return llm.Event{Raw: []byte(s), Last: true} }
+
+type house struct {
+	*fake
+	srv    *httptest.Server
+	points *failpoint.Set
+}
+
+func build(t *testing.T, f *fake, change func(*Options)) house {
+	t.Helper()
+	c, err := contract.Load("openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.events = make(chan *obs.Event, 64)
+	points := failpoint.New()
+	d := plain{}
+	o := Options{
+		Gateway:    f,
+		Dialects:   map[string]Dialect{"openai.chat": d, "anthropic.messages": d, "chat": d},
+		Listers:    map[string]ModelLister{"openai.models": d},
+		Done:       func(e *obs.Event) { f.events <- e },
+		Failpoints: points,
+		BodyLimit:  1000,
+	}
+	if change != nil {
+		change(&o)
+	}
+	srv := httptest.NewServer(NewServer(o, NewSites([]*Site{{Name: "*", Hosts: []string{"*"}, Contract: c}})))
+	t.Cleanup(srv.Close)
+	return house{f, srv, points}
+}
+
+func (h house) post(t *testing.T, path, body string) (*http.Response, string) {
+	t.Helper()
+	resp, err := http.Post(h.srv.URL+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%v after %q", err, b)
+	}
+	return resp, string(b)
+}
+
+func code(body string) string {
+	var e struct{ Error struct{ Code any } }
+	_ = json.Unmarshal([]byte(body), &e)
+	s, _ := e.Error.Code.(string)
+	return s
+}
+
+func TestRefusalsBeforeTheBody(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{enter: func(v Visit) error {
+		if v.Credential != "good" {
+			return fault.New(fault.KeyInvalid, "")
+		}
+		return nil
+	}}, nil)
+	for _, c := range []struct {
+		name, method, path, key, ct string
+		body                        io.Reader
+		status                      int
+		allow                       string
+	}{
+		{"unknown path", "POST", "/v1/nothing", "good", "application/json", strings.NewReader("{}"), 404, ""},
+		{"unknown path, unknown key", "POST", "/v1/nothing", "bad", "application/json", strings.NewReader("{}"), 404, ""},
+		{"wrong method", "GET", "/v1/chat/completions", "good", "", nil, 405, "POST"},
+		{"unknown key with a huge body", "POST", "/v1/chat/completions", "bad", "application/json", endless{}, 401, ""},
+		{"huge body", "POST", "/v1/chat/completions", "good", "application/json", endless{}, 413, ""},
+		{"not JSON by its type", "POST", "/v1/chat/completions", "good", "text/plain", endless{}, 415, ""},
+		{"not JSON", "POST", "/v1/chat/completions", "good", "application/json", strings.NewReader("{"), 400, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req, _ := http.NewRequest(c.method, h.srv.URL+c.path, c.body)
+			req.Header.Set("Authorization", "Bearer "+c.key)
+			req.Header.Set("Content-Type", c.ct)
+			req.Header.Set("X-Client-Request-Id", "mine-1")
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			b, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != c.status || resp.Header.Get("Allow") != c.allow || !json.Valid(b) {
+				t.Errorf("%d, Allow %q: %s; want %d, Allow %q", resp.StatusCode, resp.Header.Get("Allow"), b, c.status, c.allow)
+			}
+			if id := resp.Header.Get("X-Request-Id"); !strings.HasPrefix(id, "req_") || resp.Header.Get("X-Client-Request-Id") != "mine-1" {
+				t.Errorf("X-Request-Id %q, X-Client-Request-Id %q", id, resp.Header.Get("X-Client-Request-Id"))
+			}
+		})
+	}
+}
+
+// endless is a body that never ends: it is only refused in time if it is not read.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+func TestAStreamLeavesAsItComesAndEndsAfterTheCharge(t *testing.T) {
+	t.Parallel()
+	var c *fakeCall
+	release := make(chan struct{})
+	h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+		c = &fakeCall{ctx: ctx, steps: []any{event("data: 1\n\n"), func() { <-release }, event("data: 2\n\n"), last("data: [DONE]\n\n")}}
+		return c, nil
+	}}, nil)
+	resp, err := http.Post(h.srv.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r := bufio.NewReader(resp.Body)
+	if line, _ := r.ReadString('\n'); line != "data: 1\n" {
+		t.Fatalf("first line %q, while the second event is not there yet", line)
+	}
+	close(release)
+	rest, _ := io.ReadAll(r)
+	if string(rest) != "\ndata: 2\n\ndata: [DONE]\n\n" {
+		t.Errorf("rest %q", rest)
+	}
+	if got := resp.Trailer.Get("X-Charge-Usd"); got != "0.0000015" {
+		t.Errorf("trailer X-Charge-USD %q", got)
+	}
+	want := map[string]string{
+		"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
+		"X-Output-Capped-By": "balance", "X-Dropped-Params": "seed",
+	}
+	for k, v := range want {
+		if resp.Header.Get(k) != v {
+			t.Errorf("%s: %q, want %q", k, resp.Header.Get(k), v)
+		}
+	}
+	ev := <-h.events
+	if c.outcome() != "finish, delivered, close" || ev.Delivery != "complete" || ev.FirstEvent == 0 || h.left != 1 {
+		t.Errorf("the call ended %q, delivery %q, first event %v, left %d", c.outcome(), ev.Delivery, ev.FirstEvent, h.left)
+	}
+}
+
+func TestFailuresOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	boom := fault.New(fault.UpstreamFailed, "")
+	cut := fault.New(fault.StreamInterrupted, "")
+	for _, c := range []struct {
+		name, body string
+		steps      []any
+		bill       error
+		status     int
+		want       string // of the body
+		code       string
+		ends       string
+	}{
+		{"whole, before", `{}`, []any{boom}, nil, 502, "", "upstream_error", "fail upstream_failed"},
+		{"whole, cannot be charged", `{}`, []any{last("x")}, fault.New(fault.LedgerUnavailable, ""), 503, "", "", "fail ledger_unavailable"},
+		{"stream, midway", `{"stream":1}`, []any{event("data: 1\n\n"), cut}, nil, 200, "data: 1\n\ndata: {\"error\":", "", "fail stream_interrupted"},
+		{"stream, cannot be charged", `{"stream":1}`, []any{event("data: 1\n\n"), last("data: [DONE]\n\n")}, fault.New(fault.LedgerUnavailable, ""), 200, "data: 1\n\ndata: {\"error\":", "", "fail ledger_unavailable"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var call *fakeCall
+			h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+				call = &fakeCall{ctx: ctx, steps: c.steps, bill: c.bill}
+				return call, nil
+			}}, nil)
+			resp, body := h.post(t, "/v1/chat/completions", c.body)
+			if resp.StatusCode != c.status || !strings.HasPrefix(body, c.want) || strings.Contains(body, "[DONE]") {
+				t.Errorf("%d %q, want %d and %q…, without [DONE]", resp.StatusCode, body, c.status, c.want)
+			}
+			if c.code != "" && code(body) != c.code {
+				t.Errorf("code %q in %s, want %q", code(body), body, c.code)
+			}
+			<-h.events
+			if call.outcome() != c.ends {
+				t.Errorf("the call ended %q, want %q", call.outcome(), c.ends)
+			}
+		})
+	}
+}
+
+func TestARefusalByTheGateIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{open: func(context.Context) (*fakeCall, error) {
+		e := fault.New(fault.BalanceInsufficient, "")
+		e.HasMoney, e.Required, e.Available = true, 5, 4
+		return nil, e
+	}}, nil)
+	resp, body := h.post(t, "/v1/chat/completions", `{}`)
+	if resp.StatusCode != 402 || resp.Header.Get("X-Required-Usd") != "0.000000005" || resp.Header.Get("X-Available-Usd") != "0.000000004" || resp.Header.Get("X-Should-Retry") != "false" {
+		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, body)
+	}
+	<-h.events
+	if d := cmp.Diff([]string{"balance_insufficient"}, h.refused); d != "" || h.left != 1 {
+		t.Errorf("refused %v, left %d times", h.refused, h.left)
+	}
+}
+
+func TestADefectIsA500AndFree(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"before", "within"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			var call *fakeCall
+			h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+				call = &fakeCall{ctx: ctx, steps: []any{func() { panic("secret detail") }}}
+				return call, nil
+			}}, nil)
+			if where == "before" {
+				if err := h.points.Arm("handler_panic", 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			resp, body := h.post(t, "/v1/chat/completions", `{}`)
+			if resp.StatusCode != 500 || code(body) != "internal_error" || strings.Contains(body, "secret detail") {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+			ev := <-h.events
+			if ev.Panic == "" || ev.Fault != "internal" {
+				t.Errorf("the event knows fault %q and panic %q", ev.Fault, ev.Panic)
+			}
+			if where == "within" && call.outcome() != "fail internal" {
+				t.Errorf("the call ended %q", call.outcome())
+			}
+		})
+	}
+}
+
+func TestACallerWhoLeaves(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		drains bool
+		ends   string
+	}{
+		{"is charged for what was produced", false, "left"},
+		{"and wants it drained, is charged for all of it", true, "finish, close"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var call *fakeCall
+			gone := make(chan struct{})
+			h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+				call = &fakeCall{ctx: ctx, drains: c.drains}
+				call.steps = []any{event("data: 1\n\n"), func() {
+					<-gone
+					<-ctx.Done() // net/http has seen it
+				}}
+				// The socket takes a while to fail: keep writing.
+				for range 200 {
+					call.steps = append(call.steps, event("data: "+strings.Repeat("x", 64<<10)+"\n\n"))
+				}
+				call.steps = append(call.steps, last("data: [DONE]\n\n"))
+				return call, nil
+			}}, nil)
+			ctx, cancel := context.WithCancel(context.Background())
+			req, _ := http.NewRequestWithContext(ctx, "POST", h.srv.URL+"/v1/chat/completions", strings.NewReader(`{"stream":1}`))
+			resp, err := (&http.Transport{}).RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = resp.Body.Read(make([]byte, 9))
+			cancel()
+			_ = resp.Body.Close()
+			close(gone)
+			ev := <-h.events
+			if call.outcome() != c.ends {
+				t.Errorf("the call ended %q, want %q", call.outcome(), c.ends)
+			}
+			if c.drains && ev.Delivery != "partial" {
+				t.Errorf("delivery %q", ev.Delivery)
+			}
+		})
+	}
+}
+
+func TestAnIdleStreamIsKeptAlive(t *testing.T) {
+	t.Parallel()
+	beaten := make(chan struct{})
+	h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+		return &fakeCall{ctx: ctx, steps: []any{event("data: 1\n\n"), func() { <-beaten }, last("data: [DONE]\n\n")}}, nil
+	}}, func(o *Options) { o.Heartbeat = 5 * time.Millisecond })
+	resp, err := http.Post(h.srv.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"stream":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r := bufio.NewReader(resp.Body)
+	beats := 0
+	for beats < 3 {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == ": beat\n" {
+			beats++
+		}
+	}
+	close(beaten)
+	rest, _ := io.ReadAll(r)
+	if !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+		t.Errorf("the stream ended %q", rest)
+	}
+}
+
+func TestModelsLists(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{}, nil)
+	for path, want := range map[string]string{"/v1/models": "list of a/b", "/v1/models/a/b": "one a/b", "/v1/models/none": ""} {
+		resp, err := http.Get(h.srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if want == "" {
+			if resp.StatusCode != 404 || code(string(b)) != "model_not_found" {
+				t.Errorf("%s: %d %s", path, resp.StatusCode, b)
+			}
+		} else if string(b) != want {
+			t.Errorf("%s: %s, want %s", path, b, want)
+		}
+	}
+}
+
+func TestHostsChooseSites(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Load("openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := &Site{Name: "a", Hosts: []string{"A.example", "x.example"}, Contract: c}, &Site{Name: "b", Hosts: []string{"b.example"}, Contract: c}
+	s := NewSites([]*Site{a, b})
+	for host, want := range map[string]*Site{"a.example": a, "A.EXAMPLE:8080": a, "x.example.": a, "b.example": b, "": nil, "evil": nil, "a.example.evil": nil} {
+		if got := s.Find(host); got != want {
+			t.Errorf("Find(%q) = %v", host, got)
+		}
+	}
+	all := NewSites([]*Site{a, {Name: "*", Hosts: []string{"*"}, Contract: c}})
+	if got := all.Find("evil"); got == nil || got.Name != "*" {
+		t.Errorf("a host that no site names goes to %v, want the site of all hosts", got)
+	}
+}
+
+func TestBadFieldsAndAnUnknownModelAreToldTogetherWhereTheContractSaysSo(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Load("ninjachat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &exchange{site: &Site{Contract: c}, caller: &fake{}}
+	e := fault.Fields([]fault.Detail{{Field: "messages", Code: fault.MissingParameter, Message: "Required"}})
+	got := fault.From(x.withModel(e, &llm.Request{Model: "gpt5"}))
+	if len(got.Details) != 2 || got.Details[1].Field != "model" || got.Details[1].Code != fault.ModelNotFound {
+		t.Errorf("details %+v", got.Details)
+	}
+	if one := x.named(fault.New(fault.ModelNotFound, "").At("model")); len(one.Details) != 1 {
+		t.Errorf("an unknown model alone has details %+v", one.Details)
+	}
+	if other := x.named(fault.New(fault.UpstreamFailed, "").At("x")); len(other.Details) != 0 {
+		t.Errorf("an upstream fault has details %+v", other.Details)
+	}
+	if !errors.Is(x.withModel(e, nil), e) {
+		t.Error("without a request there is nothing to add")
+	}
+}

@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Writer is a response that knows whether its status has gone out. Frames of a
+// stream may be written by its owner and by the heartbeat.
+type Writer struct {
+	rw    http.ResponseWriter
+	rc    *http.ResponseController
+	stall time.Duration
+
+	mu        sync.Mutex
+	committed bool // the status line has gone out
+	streaming bool // and what follows are frames
+	broken    bool // the answer broke off in a way the connection must show
+	status    int
+	n         int64
+	err       error // of the first write that did not get through: the caller has left
+	deadline  time.Time
+	lastWrite time.Time
+	beat      *time.Timer
+	beating   bool
+}
+
+func newWriter(w http.ResponseWriter, stall time.Duration) *Writer {
+	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall}
+}
+
+// Header returns the header that goes out with the status.
+func (w *Writer) Header() http.Header { return w.rw.Header() }
+
+// whole commits with a status and a whole body.
+func (w *Writer) whole(status int, body []byte) {
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.committed, w.status = true, status
+	w.rw.WriteHeader(status)
+	w.write(body)
+}
+
+// stream commits with status 200 and the headers of an SSE stream.
+func (w *Writer) stream() {
+	h := w.Header()
+	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+	h["Cache-Control"] = []string{"no-cache, no-transform"}
+	h["X-Accel-Buffering"] = []string{"no"}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.committed, w.streaming, w.status = true, true, http.StatusOK
+	w.rw.WriteHeader(http.StatusOK)
+}
+
+// frame writes whole frames and sends them off. It reports whether the caller
+// is still there.
+func (w *Writer) frame(b []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.write(b)
+	w.flush()
+	return w.err == nil
+}
+
+// buffer writes whole frames that may wait for the next.
+func (w *Writer) buffer(b []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.write(b)
+	return w.err == nil
+}
+
+// write holds the deadline of one write at least stall and at most twice that
+// away, so that not every write sets a timer. The caller holds mu.
+func (w *Writer) write(b []byte) {
+	if w.err != nil || len(b) == 0 {
+		return
+	}
+	now := time.Now()
+	if w.deadline.Sub(now) < w.stall {
+		w.deadline = now.Add(2 * w.stall)
+		_ = w.rc.SetWriteDeadline(w.deadline) // not every test's writer can
+	}
+	w.lastWrite = now
+	n, err := w.rw.Write(b)
+	w.n += int64(n)
+	w.err = err
+}
+
+func (w *Writer) flush() {
+	if w.err == nil {
+		w.err = w.rc.Flush()
+	}
+}
+
+// keepAlive writes beat whenever nothing was written for the given time, until
+// stopBeating is called.
+func (w *Writer) keepAlive(every time.Duration, beat []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.beating = true
+	w.lastWrite = time.Now()
+	w.beat = time.AfterFunc(every, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.beating || w.err != nil {
+			return
+		}
+		wait := every - time.Since(w.lastWrite)
+		if wait <= 0 {
+			w.write(beat)
+			w.flush()
+			wait = every
+		}
+		w.beat.Reset(wait)
+	})
+}
+
+func (w *Writer) stopBeating() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.beating {
+		w.beating = false
+		w.beat.Stop()
+	}
+}

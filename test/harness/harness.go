@@ -1,0 +1,380 @@
+// Package harness starts the built binary as an operator would, and talks to it
+// from outside, for the tests that prove what a user sees.
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// AdminToken is the admin token of every gateway that a test starts.
+const AdminToken = "admin-token-of-the-tests"
+
+// Root returns the root of the repository.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && bytes.HasPrefix(b, []byte("module github.com/pontage/pontage\n")) {
+			return dir
+		}
+	}
+	t.Fatal("the repository's root was not found")
+	return ""
+}
+
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// Binary returns the built product: what PONTAGE_BIN names, or one that is
+// built now, without cgo, as it is released.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if p := os.Getenv("PONTAGE_BIN"); p != "" {
+		return p
+	}
+	root := Root(t)
+	built.once.Do(func() {
+		built.path = filepath.Join(root, "build", "pontage")
+		cmd := exec.Command("go", "build", "-trimpath", "-o", built.path, "./cmd/pontage")
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// Options say how a gateway is started.
+type Options struct {
+	// Config is the configuration but for the server and store members, which
+	// the harness writes: providers, models, sites, … in YAML.
+	Config string
+	Server string   // more members of server, in YAML flow style: "body_limit: 1MiB, drain: 5s"
+	Env    []string // added to the environment
+	Args   []string // instead of serve --test
+	Dir    string   // of its data; empty: a temporary one
+	Log    io.Writer
+}
+
+// Gateway is a running gateway.
+type Gateway struct {
+	URL, AdminURL string
+	Dir           string
+	o             Options
+	cmd           *exec.Cmd
+	done          chan error
+	log           *tail
+}
+
+// Start starts a gateway with serve --test, waits until it is ready, and stops
+// it when the test ends.
+func Start(t testing.TB, o Options) *Gateway {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	g := &Gateway{o: o, Dir: o.Dir}
+	g.Run(t)
+	t.Cleanup(func() {
+		g.Kill()
+		if t.Failed() {
+			t.Logf("the gateway's log ended with:\n%s", g.log)
+		}
+	})
+	return g
+}
+
+// Run starts the process, again after it was stopped or killed: on the same
+// data, on other ports.
+func (g *Gateway) Run(t testing.TB) {
+	t.Helper()
+	addr, admin := freeAddr(t), freeAddr(t)
+	g.URL, g.AdminURL = "http://"+addr, "http://"+admin
+	extra := ""
+	if g.o.Server != "" {
+		extra = ", " + g.o.Server
+	}
+	config := fmt.Sprintf("server: {listen: %q, admin_listen: %q, admin_token: %q%s}\nstore: {url: %q}\n%s",
+		addr, admin, AdminToken, extra, "sqlite:"+filepath.Join(g.Dir, "pontage.db"), g.o.Config)
+	path := g.ConfigPath()
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := g.o.Args
+	if args == nil {
+		args = []string{"serve", "--test", "--config", path}
+	}
+	g.log = &tail{also: g.o.Log}
+	g.cmd = exec.Command(Binary(t), args...)
+	g.cmd.Dir = g.Dir
+	g.cmd.Env = append(os.Environ(), g.o.Env...)
+	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := g.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g.done = make(chan error, 1)
+	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait() }(g.cmd, g.done)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		resp, err := http.Get(g.AdminURL + "/readyz")
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case err := <-g.done:
+			g.done <- err
+			t.Fatalf("the gateway ended before it was ready: %v\n%s", err, g.log)
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the gateway was not ready after 20 s:\n%s", g.log)
+		}
+	}
+}
+
+// ConfigPath is where the configuration file lies.
+func (g *Gateway) ConfigPath() string { return filepath.Join(g.Dir, "pontage.yaml") }
+
+// Log returns the end of what the process printed.
+func (g *Gateway) Log() string { return g.log.String() }
+
+// PID returns the process id.
+func (g *Gateway) PID() int { return g.cmd.Process.Pid }
+
+// Kill ends the process as a power cut would, and waits until it is gone.
+func (g *Gateway) Kill() {
+	if g.cmd == nil {
+		return
+	}
+	_ = g.cmd.Process.Kill()
+	<-g.done
+	g.cmd = nil
+}
+
+// Gone returns a channel that yields once when the process has ended by itself.
+func (g *Gateway) Gone() <-chan error { return g.done }
+
+// Reaped tells the gateway that its end was received from Gone.
+func (g *Gateway) Reaped() { g.cmd = nil }
+
+// Signal sends a signal.
+func (g *Gateway) Signal(s syscall.Signal) error { return g.cmd.Process.Signal(s) }
+
+// Stop asks the process to end, and returns what Wait says once it has.
+func (g *Gateway) Stop() error {
+	_ = g.cmd.Process.Signal(syscall.SIGTERM)
+	err := <-g.done
+	g.cmd = nil
+	return err
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// tail keeps the last 64 KiB that were written to it.
+type tail struct {
+	mu   sync.Mutex
+	b    []byte
+	also io.Writer
+}
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b = append(w.b, p...)
+	if over := len(w.b) - 64<<10; over > 0 {
+		w.b = append(w.b[:0], w.b[over:]...)
+	}
+	if w.also != nil {
+		_, _ = w.also.Write(p)
+	}
+	return len(p), nil
+}
+
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.b)
+}
+
+// Admin calls the admin API and decodes its answer into out, if that is not
+// nil. It returns the status and the body.
+func (g *Gateway) Admin(ctx context.Context, method, path string, in, out any) (int, []byte, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return 0, nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, g.AdminURL+path, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+AdminToken)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && out != nil && resp.StatusCode < 300 {
+		err = json.Unmarshal(b, out)
+	}
+	return resp.StatusCode, b, err
+}
+
+// MustAdmin is Admin, and fails the test on an error or a status of 400 and up.
+func (g *Gateway) MustAdmin(t testing.TB, method, path string, in, out any) {
+	t.Helper()
+	status, b, err := g.Admin(context.Background(), method, path, in, out)
+	if err != nil || status >= 400 {
+		t.Fatalf("%s %s: %d %v\n%s", method, path, status, err, b)
+	}
+}
+
+// Account is what the admin API says of an account; amounts are decimal dollars.
+type Account struct {
+	ID          string `json:"id"`
+	Status      string `json:"status"`
+	BalanceUSD  string `json:"balance_usd"`
+	HeldUSD     string `json:"held_usd"`
+	AvailUSD    string `json:"available_usd"`
+	TestBalance string `json:"test_balance_usd"`
+}
+
+// NewAccount makes an account with usd dollars ("0": none).
+func (g *Gateway) NewAccount(t testing.TB, name, usd string) Account {
+	t.Helper()
+	var a Account
+	g.MustAdmin(t, "POST", "/admin/v1/accounts", map[string]any{"name": name}, &a)
+	if strings.Trim(usd, "0.") != "" {
+		g.MustAdmin(t, "POST", "/admin/v1/accounts/"+a.ID+"/credits", map[string]any{"amount_usd": usd, "kind": "topup"}, nil)
+	}
+	return g.AccountNow(t, a.ID)
+}
+
+// AccountNow reads an account.
+func (g *Gateway) AccountNow(t testing.TB, id string) Account {
+	t.Helper()
+	var a Account
+	g.MustAdmin(t, "GET", "/admin/v1/accounts/"+id, nil, &a)
+	return a
+}
+
+// Key is a new key.
+type Key struct {
+	ID  string `json:"id"`
+	Key string `json:"key"`
+}
+
+// NewKey makes a key; more holds members beside the name.
+func (g *Gateway) NewKey(t testing.TB, account string, more map[string]any) Key {
+	t.Helper()
+	in := map[string]any{"name": "test"}
+	for k, v := range more {
+		in[k] = v
+	}
+	var k Key
+	g.MustAdmin(t, "POST", "/admin/v1/accounts/"+account+"/keys", in, &k)
+	return k
+}
+
+// Verify asks the ledger to recompute everything, and fails the test if
+// anything differs.
+func (g *Gateway) Verify(t testing.TB) {
+	t.Helper()
+	var v struct {
+		OK          bool     `json:"ok"`
+		Differences []string `json:"differences"`
+	}
+	g.MustAdmin(t, "GET", "/admin/v1/ledger/verify", nil, &v)
+	if !v.OK {
+		t.Errorf("the ledger does not verify: %v", v.Differences)
+	}
+}
+
+// Receipt is what the admin API tells of a request.
+type Receipt struct {
+	ID        string `json:"id"`
+	Outcome   string `json:"outcome"`
+	Fault     string `json:"fault"`
+	Status    int    `json:"status"`
+	ChargeUSD string `json:"charge_usd"`
+	HoldUSD   string `json:"hold_usd"`
+	Delivery  string `json:"delivery"`
+	Estimated bool   `json:"estimated"`
+	Tokens    struct {
+		Input       int64 `json:"input"`
+		CachedInput int64 `json:"cached_input"`
+		Output      int64 `json:"output"`
+		Reasoning   int64 `json:"reasoning"`
+	} `json:"tokens"`
+	Attempts []struct {
+		Target  string  `json:"target"`
+		Outcome string  `json:"outcome"`
+		Status  int     `json:"status"`
+		MS      float64 `json:"ms"`
+	} `json:"attempts"`
+}
+
+// Receipt waits, for at most five seconds, until the receipt of a request is
+// there (receipts of uncharged requests are written a moment later) and the
+// given condition, if any, holds.
+func (g *Gateway) Receipt(t testing.TB, id string, until func(Receipt) bool) Receipt {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		var r Receipt
+		status, b, err := g.Admin(context.Background(), "GET", "/admin/v1/requests/"+id, nil, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status == 200 && (until == nil || until(r)) {
+			return r
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("receipt of %s: %d %s", id, status, b)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
