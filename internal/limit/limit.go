@@ -279,7 +279,8 @@ type Use struct {
 	Per     time.Duration // 0 for Concurrency
 	Restore time.Duration // until nothing is used any more; 0 if nothing is, and for Concurrency
 	Source  Source
-	Rule    int // the rule's place in the list
+	GCRA    bool // of RPS and Burst; Limit is the burst
+	Rule    int  // the rule's place in the list
 }
 
 // Uses reports what key has used of each limit in rules, and takes nothing.
@@ -299,7 +300,7 @@ func (l *Limiter) Uses(key int64, rules ...Rule) []Use {
 		if every := r.every(); every > 0 {
 			st.slots[i].respace(now, every)
 			ahead := max(0, st.slots[i].tat.Load()-now)
-			out = append(out, Use{Limit: r.burst(), Used: (ahead + every - 1) / every, Per: time.Duration(r.burst() * every), Restore: time.Duration(ahead), Source: Throughput, Rule: i})
+			out = append(out, Use{Limit: r.burst(), Used: (ahead + every - 1) / every, Per: time.Duration(r.burst() * every), Restore: time.Duration(ahead), Source: Throughput, GCRA: true, Rule: i})
 		}
 		if r.Requests > 0 {
 			w := st.log(i)

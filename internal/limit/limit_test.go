@@ -288,7 +288,7 @@ func TestUsesReportWithoutTaking(t *testing.T) {
 	}
 	c.advance(500 * time.Millisecond)
 	want := []Use{
-		{Limit: 5, Used: 2, Per: 5 * time.Second, Restore: 1500 * time.Millisecond, Source: Throughput},
+		{Limit: 5, Used: 2, Per: 5 * time.Second, Restore: 1500 * time.Millisecond, Source: Throughput, GCRA: true},
 		{Limit: 10, Used: 2, Per: time.Minute, Restore: 59500 * time.Millisecond, Source: Throughput},
 		{Limit: 3, Used: 2, Source: Concurrency},
 	}
