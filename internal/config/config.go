@@ -1,0 +1,185 @@
+// Package config reads the configuration: one YAML file, read strictly, judged
+// as a whole, and reported with every error and its line.
+//
+// A member that is not known is an error, and so is a name that leads nowhere.
+// ${NAME} in a value stands for an environment variable, which must be set;
+// $${ stands for a plain ${. What is left out has the default that the tags
+// here and docs/config.md give.
+package config
+
+import (
+	"time"
+
+	"github.com/pontage/pontage/internal/money"
+)
+
+// Config is a whole configuration, with all defaults filled in. It is not
+// changed after it was loaded.
+type Config struct {
+	Server    Server              `yaml:"server" doc:"where the gateway listens, and bounds of every request"`
+	Store     Store               `yaml:"store" doc:"where accounts, balances and receipts are kept"`
+	Shared    Shared              `yaml:"shared" doc:"what several nodes share"`
+	Providers map[string]Provider `yaml:"providers" doc:"who serves models, by a name of your own; a name such as openai or mistral also says where, and which models of the embedded catalogue come from there"`
+	Models    map[string]Model    `yaml:"models" doc:"models by the name that callers use; members that are not given come from the embedded catalogue. Models without an entry come from there as well when one of their providers is configured"`
+	Fallbacks map[string][]string `yaml:"fallbacks" doc:"models to try when all targets of the named one have failed, in order"`
+	Plans     map[string]Plan     `yaml:"plans" doc:"what accounts of a plan may use"`
+	Classes   []Class             `yaml:"classes" key:"name" doc:"classes of models, for plans; a model is of the first class, in the order written, with a pattern that matches. Without any match it is of class open or closed, as its weights are"`
+	Sites     []Site              `yaml:"sites" doc:"hosts and the contract that each presents; none: every host, with the contract openai"`
+	Routing   Routing             `yaml:"routing" doc:"how hard to try"`
+
+	name  string         // of the file
+	lines map[string]int // of every member that was written, by path
+}
+
+// Server is the process itself.
+type Server struct {
+	Listen      string        `yaml:"listen" default:"127.0.0.1:8080" doc:"address of the API"`
+	AdminListen string        `yaml:"admin_listen" default:"127.0.0.1:8081" doc:"address of the admin API, the dashboard, health and metrics"`
+	AdminToken  Secret        `yaml:"admin_token" doc:"bearer token of the admin API; empty: it refuses every request"`
+	BodyLimit   Size          `yaml:"body_limit" default:"32MiB" doc:"largest body of a request"`
+	BodyTimeout time.Duration `yaml:"body_timeout" default:"60s" doc:"time in which a body must arrive"`
+	Drain       time.Duration `yaml:"drain" default:"120s" doc:"how long answers may go on after SIGTERM"`
+	Docs        bool          `yaml:"docs" default:"true" doc:"serve the error reference at /docs/errors of each site"`
+}
+
+// Store is where data is kept.
+type Store struct {
+	URL string `yaml:"url" default:"sqlite:data/pontage.db" secret:"url" doc:"sqlite:PATH"`
+}
+
+// Shared is what several nodes share.
+type Shared struct {
+	URL string `yaml:"url" secret:"url" doc:"empty: this is the only node, and nothing else is supported yet"`
+}
+
+// Provider is one provider of models.
+type Provider struct {
+	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), anthropic, or sim for the built-in simulator"`
+	BaseURL  string   `yaml:"base_url" doc:"root of its API; empty: that of the company that the provider is named after, else the kind's own"`
+	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none"`
+	APIKeys  []Secret `yaml:"api_keys" doc:"several credentials, each a target of its own, in place of api_key"`
+	Timeouts Timeouts `yaml:"timeouts" doc:"timers of one attempt"`
+	Quirks   string   `yaml:"quirks" doc:"vendor whose ways this provider has; empty: by the host of base_url"`
+	Catalog  string   `yaml:"catalog" doc:"whose models of the embedded catalogue it serves, none for nobody's; empty: by the host of base_url, else by the provider's name"`
+	Script   string   `yaml:"script" doc:"sim only: file that says how it behaves, relative to this one"`
+}
+
+// Timeouts are the timers of one attempt. Zero: the default, which depends on
+// whether the answer is streamed and the model thinks. Negative: off.
+type Timeouts struct {
+	Connect    Timeout `yaml:"connect" shown:"5s" doc:"DNS, TCP and TLS"`
+	Headers    Timeout `yaml:"headers" shown:"60s; not streamed: 600s" doc:"from the request to response headers"`
+	FirstEvent Timeout `yaml:"first_event" shown:"120s; reasoning: 600s" doc:"to the first event with content"`
+	Idle       Timeout `yaml:"idle" shown:"120s; reasoning: 300s" doc:"between bytes of a stream"`
+	IdleEvents Timeout `yaml:"idle_events" shown:"600s" doc:"between events that mean something: a provider can ping for ever"`
+	Total      Timeout `yaml:"total" shown:"3600s; not streamed: 600s" doc:"the whole attempt"`
+}
+
+// Model is what an operator says of one model. What is nil, empty or zero is
+// not said.
+type Model struct {
+	Targets     []Target `yaml:"targets" doc:"where it is served, in order; empty: by the first configured provider that serves it in the embedded catalogue"`
+	Attempts    int      `yaml:"attempts" shown:"routing.attempts" doc:"most tries over all targets, 1 to 10"`
+	Class       string   `yaml:"class" shown:"by classes" doc:"class, for plans"`
+	Kind        string   `yaml:"kind" shown:"chat" doc:"chat or embedding"`
+	OwnedBy     string   `yaml:"owned_by" doc:"shown in lists of models"`
+	Context     int64    `yaml:"context" doc:"tokens of prompt and answer together"`
+	MaxOutput   int64    `yaml:"max_output" doc:"most tokens of one answer"`
+	Price       *Price   `yaml:"price" doc:"what callers pay; replaces the catalogue's price as a whole. A model without any price is refused"`
+	Input       []string `yaml:"input" shown:"[text]" doc:"what a prompt may hold: text, image, audio, file, video"`
+	Tools       *bool    `yaml:"tools" shown:"true" doc:"can call tools"`
+	ForcedTool  *bool    `yaml:"forced_tool" shown:"as tools" doc:"can be made to call a tool"`
+	Reasoning   *bool    `yaml:"reasoning" shown:"true" doc:"takes a reasoning effort or a thinking budget"`
+	JSONSchema  *bool    `yaml:"json_schema" shown:"true" doc:"can answer to a JSON schema"`
+	Temperature *bool    `yaml:"temperature" shown:"true" doc:"takes a temperature other than the default"`
+	BatchInput  *bool    `yaml:"batch_input" shown:"true" doc:"embeddings: takes several inputs in one request"`
+	Enabled     *bool    `yaml:"enabled" shown:"true" doc:"false: known, and refused"`
+}
+
+// Target is one place where a model is served.
+type Target struct {
+	Provider string `yaml:"provider" doc:"name of a provider; needed"`
+	Model    string `yaml:"model" shown:"the same name" doc:"the provider's name of the model"`
+	Weight   int    `yaml:"weight" shown:"0" doc:"neighbouring targets with a weight share the requests by it; 0: its place in the list decides"`
+}
+
+// Price is what a model costs its callers. A nil price is unknown.
+type Price struct {
+	Input        *money.Rate   `yaml:"input" doc:"tokens of the prompt; needed for a price by tokens. 0 must be meant"`
+	Output       *money.Rate   `yaml:"output" doc:"tokens of the answer, reasoning among them; needed with input, but for embeddings"`
+	CachedInput  *money.Rate   `yaml:"cached_input" shown:"as input" doc:"tokens read from the provider's cache"`
+	CacheWrite   *money.Rate   `yaml:"cache_write" shown:"as input" doc:"tokens written to it"`
+	CacheWrite1h *money.Rate   `yaml:"cache_write_1h" shown:"as input; 2 × input where cache_write is given" doc:"tokens written to it for an hour"`
+	Request      *money.Amount `yaml:"request" doc:"dollars for each request; alone, or besides the price by tokens"`
+}
+
+// Plan is what accounts of it may use.
+type Plan struct {
+	Classes map[string]Quota `yaml:"classes" doc:"by name of the class; a class that is absent is not in the plan"`
+}
+
+// Quota is what a plan gives of one class.
+type Quota struct {
+	RequestsPerDay *int64 `yaml:"requests_per_day" shown:"no limit" doc:"requests from 00:00 to 24:00 UTC; 0: the class is not in the plan"`
+	Billing        string `yaml:"billing" default:"included" doc:"included, or metered: paid from credits as well"`
+}
+
+// Class is a class of models.
+type Class struct {
+	Name   string            `yaml:"-"`
+	Models []string          `yaml:"models" doc:"patterns of model names; * stands for anything"`
+	When   map[string]string `yaml:"when" doc:"members of a request that put it in this class whatever its model"`
+}
+
+// Site binds hosts to a contract.
+type Site struct {
+	Hosts               []string         `yaml:"hosts" shown:"[\"*\"]" doc:"names without port; * for all that no other site has"`
+	Listen              string           `yaml:"listen" shown:"server.listen" doc:"an address of its own"`
+	Contract            string           `yaml:"contract" default:"openai" doc:"name of a contract, or the path of a contract file, relative to this one"`
+	Role                string           `yaml:"role" default:"api" doc:"api or dashboard"`
+	Models              map[string]Model `yaml:"models" doc:"what differs here from the models above"`
+	Plans               SitePlans        `yaml:"plans" doc:"names of the plans that are sold here; or plans, in place of those above with the same name"`
+	Classes             []Class          `yaml:"classes" key:"name" doc:"classes that are looked at before those above"`
+	Fallbacks           Fallbacks        `yaml:"fallbacks" doc:"in place of those above for the same model"`
+	Limits              Limits           `yaml:"limits" doc:"for each key that has none of its own"`
+	BalanceWarningBelow money.Amount     `yaml:"balance_warning_below" shown:"the contract's" doc:"dollars of balance below which answers carry the contract's warning"`
+}
+
+// Fallbacks are the models to try after each named one.
+type Fallbacks = map[string][]string
+
+// SitePlans are the plans of one site: names out of those at the top, or plans
+// of its own over them, or neither.
+type SitePlans struct {
+	Names []string // nil: all
+	Own   map[string]Plan
+}
+
+// Limits bound the throughput of one key. Zero: no limit.
+type Limits struct {
+	Requests    int64         `yaml:"requests" doc:"at most so many requests in any window of length per"`
+	Per         time.Duration `yaml:"per" doc:"the window"`
+	RPS         float64       `yaml:"rps" doc:"requests a second, on average"`
+	Burst       int64         `yaml:"burst" shown:"rps, rounded up" doc:"requests at once"`
+	Concurrency int64         `yaml:"concurrency" doc:"requests in flight"`
+}
+
+// Routing says how hard to try.
+type Routing struct {
+	Attempts int     `yaml:"attempts" default:"3" doc:"most tries of one request over all targets of a model, 1 to 10"`
+	Backoff  Backoff `yaml:"backoff" doc:"waits between rounds of tries, with full jitter"`
+	Breaker  Breaker `yaml:"breaker" doc:"when a target is left alone"`
+}
+
+// Backoff is the wait between rounds of tries.
+type Backoff struct {
+	Base time.Duration `yaml:"base" default:"250ms" doc:"most to wait before the second round; doubles each round"`
+	Max  time.Duration `yaml:"max" default:"8s" doc:"most to wait at all"`
+}
+
+// Breaker says when a target is left alone.
+type Breaker struct {
+	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it"`
+	Open     time.Duration `yaml:"open" default:"30s" doc:"how long it stays open the first time; doubles"`
+	MaxOpen  time.Duration `yaml:"max_open" default:"5m" doc:"longest it stays open"`
+}
