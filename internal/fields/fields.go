@@ -228,9 +228,9 @@ func (p *Problems) Integer(v jsonx.Value, low, high int64) (n int64, ok bool) {
 	if ok && n >= low && n <= high {
 		return n, true
 	}
-	const unbounded = 1 << 53
+	const unbounded = 1 << 40 // a bound this high is one in name only
 	message := "Must be between " + strconv.FormatInt(low, 10) + " and " + strconv.FormatInt(high, 10)
-	if high > unbounded && low > -unbounded {
+	if high >= unbounded && low > -unbounded {
 		message = "Must be at least " + strconv.FormatInt(low, 10)
 		if n > low || !ok {
 			message = "Is too large"

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
+
+	"github.com/pontage/pontage/internal/llm"
 )
 
 const hex = "0123456789abcdef"
@@ -66,4 +68,18 @@ func Count(b []byte) (ascii, other int64) {
 		high += int(c >> 7)
 	}
 	return int64(n - high), int64(high)
+}
+
+// Splice makes edits to the top-level members of a JSON object that may come
+// from anywhere. A body that is no such object, or no edits, give the body back
+// as it is.
+func Splice(body []byte, edits []llm.Edit) []byte {
+	if len(edits) == 0 {
+		return body
+	}
+	raw, err := Scan(body)
+	if err != nil {
+		return body
+	}
+	return raw.Splice(edits...)
 }

@@ -1,0 +1,326 @@
+package openai
+
+import (
+	"bytes"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/fields"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// checker validates one body and fills the request on the way.
+type checker struct {
+	p       fields.Problems
+	r       *llm.Request
+	schemas *fields.Schemas
+}
+
+// Bounds of the official description, and ours where it has none.
+const (
+	maxModel  = 256
+	maxTokens = 1 << 40
+	maxTools  = 4096
+	maxName   = 64
+)
+
+// request checks the members of the body.
+func (c *checker) request(root jsonx.Value) {
+	c.p.Require(root, "model")
+	if messages, ok := c.p.Require(root, "messages"); ok {
+		c.messages(messages)
+	}
+	for name, v := range root.Members() {
+		if c.p.Full() {
+			return
+		}
+		if v.Exists() && !c.setting(name, v) {
+			c.structure(name, v)
+		}
+	}
+	c.output(root)
+	c.choice(root)
+}
+
+// setting checks the scalar members, and reports whether name is one.
+func (c *checker) setting(name []byte, v jsonx.Value) bool {
+	switch string(name) {
+	case "model":
+		if c.p.Text(v, maxModel) {
+			c.r.Model = v.Text()
+		}
+	case "stream":
+		c.r.Stream, _ = c.p.Bool(v)
+	case "temperature":
+		if f, ok := c.p.Number(v, 0, 2); ok && f != 1 {
+			c.r.Needs.Add(llm.NeedTemperature, "temperature")
+		}
+	case "top_p":
+		c.p.Number(v, 0, 1)
+	case "frequency_penalty", "presence_penalty":
+		c.p.Number(v, -2, 2)
+	case "n":
+		if n, ok := c.p.Integer(v, 1, 128); ok {
+			c.r.Choices = int(n)
+		}
+	case "seed":
+		c.p.Integer(v, -1<<63, 1<<63-1)
+	case "logprobs", "parallel_tool_calls", "store":
+		c.p.Bool(v)
+	case "top_logprobs":
+		c.p.Integer(v, 0, 20)
+	case "reasoning_effort":
+		if c.p.OneOf(v, "none", "minimal", "low", "medium", "high", "xhigh", "max") && !v.Is("none") {
+			c.r.Needs.Add(llm.NeedReasoning, "reasoning_effort")
+		}
+	case "verbosity":
+		c.p.OneOf(v, "low", "medium", "high")
+	case "user", "prompt_cache_key", "prompt_cache_retention", "service_tier":
+		c.p.String(v)
+	case "safety_identifier":
+		c.p.Short(v, 64)
+	default:
+		return false
+	}
+	return true
+}
+
+// structure checks the members that are arrays and objects.
+func (c *checker) structure(name []byte, v jsonx.Value) {
+	switch string(name) {
+	case "stop":
+		if v.Kind() == jsonx.Array {
+			c.p.Strings(v, 1, 4)
+		} else if v.Kind() != jsonx.String {
+			c.p.Type(v, "a string or an array of strings")
+		}
+	case "stream_options":
+		if c.p.Object(v) {
+			c.r.IncludeUsage, _ = c.p.Bool(v.Get("include_usage"))
+			c.p.Bool(v.Get("include_obfuscation"))
+		}
+	case "tools":
+		c.tools(v)
+	case "functions":
+		c.functions(v)
+	case "function_call":
+		if v.Kind() == jsonx.Object {
+			if n, ok := c.p.Require(v, "name"); ok {
+				c.p.Text(n, maxName)
+			}
+			c.r.Needs.Add(llm.NeedForcedTool, "function_call")
+		} else {
+			c.p.OneOf(v, "none", "auto")
+		}
+	case "response_format":
+		c.format(v)
+	case "logit_bias":
+		if c.p.Object(v) {
+			for _, bias := range v.Members() {
+				c.p.Number(bias, -100, 100)
+			}
+		}
+	case "metadata":
+		c.p.Pairs(v, 16, 64, 512)
+	case "modalities":
+		c.modalities(v)
+	case "audio":
+		if c.p.Object(v) {
+			c.p.Require(v, "voice")
+			if f, ok := c.p.Require(v, "format"); ok {
+				c.p.String(f)
+			}
+		}
+	case "prompt_cache_options", "moderation", "prediction", "web_search_options":
+		c.p.Object(v)
+	}
+}
+
+// output takes the limit of the answer from either of its members.
+func (c *checker) output(root jsonx.Value) {
+	for _, name := range []string{"max_completion_tokens", "max_tokens"} {
+		v := root.Get(name)
+		n, ok := c.p.Integer(v, 1, maxTokens)
+		if !ok {
+			continue
+		}
+		if c.r.HasMaxOutput && n != c.r.MaxOutput {
+			c.p.Invalid(v, "Must not differ from max_completion_tokens")
+		}
+		if !c.r.HasMaxOutput {
+			c.r.MaxOutput, c.r.HasMaxOutput = n, true
+		}
+	}
+}
+
+func (c *checker) modalities(v jsonx.Value) {
+	if !c.p.Array(v, 0, 8) {
+		return
+	}
+	for _, m := range v.Items() {
+		if c.p.OneOf(m, "text", "audio") && m.Is("audio") {
+			c.r.Needs.Add(llm.NeedAudioOutput, "modalities")
+		}
+	}
+}
+
+// format checks response_format.
+func (c *checker) format(v jsonx.Value) {
+	if !c.p.Object(v) {
+		return
+	}
+	c.weigh(v)
+	kind, ok := c.p.Require(v, "type")
+	if !ok || !c.p.OneOf(kind, "text", "json_object", "json_schema") || !kind.Is("json_schema") {
+		return
+	}
+	c.r.Needs.Add(llm.NeedJSONSchema, "response_format")
+	s, ok := c.p.Require(v, "json_schema")
+	if !ok || !c.p.Object(s) {
+		return
+	}
+	if n := s.Get("name"); n.Exists() {
+		c.p.Name(n, maxName)
+	} else {
+		c.p.AddBelow(s, "name", fault.InvalidJSONSchema, "Required")
+	}
+	c.p.String(s.Get("description"))
+	c.p.Bool(s.Get("strict"))
+	if schema := s.Get("schema"); schema.Exists() {
+		c.schemas.Check(&c.p, schema)
+	}
+}
+
+// tools checks the definitions of tools. Types other than function and custom
+// belong to a vendor, and are for it to judge.
+func (c *checker) tools(v jsonx.Value) {
+	if !c.p.Array(v, 0, maxTools) {
+		return
+	}
+	c.weigh(v)
+	for _, t := range v.Items() {
+		if c.p.Full() {
+			return
+		}
+		c.r.Needs.Add(llm.NeedTools, "tools")
+		if !c.p.Object(t) {
+			if !t.Exists() {
+				c.p.Type(t, "an object")
+			}
+			continue
+		}
+		kind := t.Get("type")
+		switch {
+		case kind.Is("function"):
+			c.function(t, "function")
+		case kind.Is("custom"):
+			c.function(t, "custom")
+		case !kind.Exists() && t.Get("function").Exists(): // seen from Mistral's clients
+			c.function(t, "function")
+		case !kind.Exists():
+			c.p.Missing(t, "type")
+		default:
+			c.p.String(kind)
+		}
+	}
+}
+
+// function checks the description of one tool under the given member.
+func (c *checker) function(tool jsonx.Value, member string) {
+	f, ok := c.p.Require(tool, member)
+	if ok && c.p.Object(f) {
+		c.signature(f)
+	}
+}
+
+// signature checks name, description and parameters of a function.
+func (c *checker) signature(f jsonx.Value) {
+	if n, ok := c.p.Require(f, "name"); ok {
+		c.p.Name(n, maxName)
+	}
+	c.p.String(f.Get("description"))
+	c.p.Bool(f.Get("strict"))
+	if s := f.Get("parameters"); s.Exists() {
+		c.schemas.Check(&c.p, s)
+	}
+}
+
+// functions checks the predecessor of tools.
+func (c *checker) functions(v jsonx.Value) {
+	if !c.p.Array(v, 1, 128) {
+		return
+	}
+	c.weigh(v)
+	c.r.Needs.Add(llm.NeedTools, "functions")
+	for _, f := range v.Items() {
+		if c.p.Object(f) {
+			c.signature(f)
+		}
+	}
+}
+
+// choice checks tool_choice against the tools.
+func (c *checker) choice(root jsonx.Value) {
+	v, tools := root.Get("tool_choice"), root.Get("tools")
+	switch v.Kind() {
+	case jsonx.Absent, jsonx.Null:
+		return
+	case jsonx.String:
+		// any is Mistral's word for required.
+		if !c.p.OneOf(v, "none", "auto", "required", "any") || v.Is("none") || v.Is("auto") {
+			return
+		}
+		c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
+	case jsonx.Object:
+		c.named(v, tools)
+	default:
+		c.p.Type(v, "a string or an object")
+		return
+	}
+	if tools.Len() == 0 && tools.Kind() != jsonx.Object {
+		c.p.Invalid(v, "Needs tools")
+	}
+}
+
+// named checks a tool_choice that names what may be called.
+func (c *checker) named(v, tools jsonx.Value) {
+	kind, ok := c.p.Require(v, "type")
+	if !ok || !c.p.OneOf(kind, "function", "custom", "allowed_tools") {
+		return
+	}
+	inner, ok := c.p.Require(v, kind.Text())
+	if !ok || !c.p.Object(inner) {
+		return
+	}
+	if kind.Is("allowed_tools") {
+		if mode, ok := c.p.Require(inner, "mode"); ok && c.p.OneOf(mode, "auto", "required") && mode.Is("required") {
+			c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
+		}
+		if list, ok := c.p.Require(inner, "tools"); ok {
+			c.p.Array(list, 1, maxTools)
+		}
+		return
+	}
+	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
+	name, ok := c.p.Require(inner, "name")
+	if !ok || !c.p.Text(name, maxName) || tools.Len() == 0 {
+		return
+	}
+	for _, t := range tools.Items() {
+		for _, member := range []string{"function", "custom"} {
+			if n := t.Get(member).Get("name"); n.Kind() == jsonx.String && bytes.Equal(n.Inner(), name.Inner()) {
+				return
+			}
+		}
+	}
+	c.p.Invalid(name, "Names a tool that is not among tools")
+}
+
+// weigh counts the text of a value as it stands.
+func (c *checker) weigh(v jsonx.Value) { c.count(v.Raw()) }
+
+func (c *checker) count(text []byte) {
+	ascii, other := jsonx.Count(text)
+	c.r.Size.ASCII += ascii
+	c.r.Size.Other += other
+}

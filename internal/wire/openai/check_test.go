@@ -1,0 +1,331 @@
+package openai
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/wire"
+)
+
+// details decodes a body and returns its bad fields as "field code message".
+func details(t *testing.T, d wire.Dialect, body string) []string {
+	t.Helper()
+	_, err := d.Decode([]byte(body), nil)
+	if err == nil {
+		return nil
+	}
+	var fe *fault.Error
+	if !errors.As(err, &fe) {
+		t.Fatalf("Decode(%s) = %v, want a fault", body, err)
+	}
+	if len(fe.Details) > 0 && (fe.Param != fe.Details[0].Field || fe.Code != fe.Details[0].Code) {
+		t.Errorf("Decode(%s): the first field is %s %s, want that of %v", body, fe.Param, fe.Code, fe.Details[0])
+	}
+	var out []string
+	for _, x := range fe.Details {
+		out = append(out, fmt.Sprintf("%s %s %s", x.Field, x.Code, x.Message))
+	}
+	return out
+}
+
+func TestChatFieldsAreChecked(t *testing.T) {
+	t.Parallel()
+	d := NewChat(Options{})
+	const (
+		num   = "invalid_type Must be a number"
+		whole = "invalid_type Must be a whole number"
+		str   = "invalid_type Must be a string"
+		boo   = "invalid_type Must be true or false"
+		obj   = "invalid_type Must be an object"
+		arr   = "invalid_type Must be an array"
+		req   = "missing_parameter Required"
+		inv   = "invalid_parameter "
+	)
+	for _, c := range []struct{ member, want string }{ // want: "field code message", or "" for none
+		{`"temperature":0`, ""},
+		{`"temperature":2`, ""},
+		{`"temperature":null`, ""},
+		{`"temperature":3`, "temperature " + inv + "Must be between 0 and 2"},
+		{`"temperature":-0.1`, "temperature " + inv + "Must be between 0 and 2"},
+		{`"temperature":"hot"`, "temperature " + num},
+		{`"top_p":1.1`, "top_p " + inv + "Must be between 0 and 1"},
+		{`"top_p":[]`, "top_p " + num},
+		{`"frequency_penalty":-2`, ""},
+		{`"frequency_penalty":2.5`, "frequency_penalty " + inv + "Must be between -2 and 2"},
+		{`"presence_penalty":-3`, "presence_penalty " + inv + "Must be between -2 and 2"},
+		{`"n":0`, "n " + inv + "Must be between 1 and 128"},
+		{`"n":129`, "n " + inv + "Must be between 1 and 128"},
+		{`"n":1.5`, "n " + whole},
+		{`"n":128`, ""},
+		{`"max_tokens":0`, "max_tokens " + inv + "Must be at least 1"},
+		{`"max_tokens":1e30`, "max_tokens " + inv + "Is too large"},
+		{`"max_tokens":"10"`, "max_tokens " + whole},
+		{`"max_tokens":null`, ""},
+		{`"max_completion_tokens":-5`, "max_completion_tokens " + inv + "Must be at least 1"},
+		{`"max_completion_tokens":5,"max_tokens":5`, ""},
+		{`"max_completion_tokens":5,"max_tokens":6`, "max_tokens " + inv + "Must not differ from max_completion_tokens"},
+		{`"seed":1.5`, "seed " + whole},
+		{`"seed":-9223372036854775808`, ""},
+		{`"stream":"yes"`, "stream " + boo},
+		{`"stream":1`, "stream " + boo},
+		{`"stream_options":true`, "stream_options " + obj},
+		{`"stream_options":{"include_usage":1}`, "stream_options.include_usage " + boo},
+		{`"stop":"x"`, ""},
+		{`"stop":["a","b","c","d"]`, ""},
+		{`"stop":["a","b","c","d","e"]`, "stop " + inv + "Must have at most 4 elements"},
+		{`"stop":[]`, "stop " + inv + "Must not be empty"},
+		{`"stop":["a",1]`, "stop.1 " + str},
+		{`"stop":7`, "stop invalid_type Must be a string or an array of strings"},
+		{`"logprobs":"x"`, "logprobs " + boo},
+		{`"top_logprobs":21`, "top_logprobs " + inv + "Must be between 0 and 20"},
+		{`"logit_bias":{"50256":-101}`, "logit_bias.50256 " + inv + "Must be between -100 and 100"},
+		{`"logit_bias":[]`, "logit_bias " + obj},
+		{`"user":1`, "user " + str},
+		{`"safety_identifier":"` + strings.Repeat("x", 65) + `"`, "safety_identifier " + inv + "Must have at most 64 characters"},
+		{`"metadata":{"k":1}`, "metadata.k " + str},
+		{`"reasoning_effort":"extreme"`, "reasoning_effort " + inv + "Must be one of none, minimal, low, medium, high, xhigh or max"},
+		{`"verbosity":"x"`, "verbosity " + inv + "Must be one of low, medium or high"},
+		{`"modalities":["text","smell"]`, "modalities.1 " + inv + "Must be one of text or audio"},
+		{`"audio":{"format":"wav"}`, "audio.voice " + req},
+		{`"parallel_tool_calls":"no"`, "parallel_tool_calls " + boo},
+		{`"prediction":1`, "prediction " + obj},
+		{`"response_format":{}`, "response_format.type " + req},
+		{`"response_format":{"type":"xml"}`, "response_format.type " + inv + "Must be one of text, json_object or json_schema"},
+		{`"response_format":{"type":"json_schema"}`, "response_format.json_schema " + req},
+		{`"response_format":{"type":"json_schema","json_schema":{"schema":{}}}`, "response_format.json_schema.name invalid_json_schema Required"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a b","schema":{}}}`, "response_format.json_schema.name " + inv + "Must consist of letters, digits, underscores and dashes"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","properties":{"x":{"type":"int"}}}}}`, "response_format.json_schema.schema.properties.x.type invalid_json_schema Is not a valid JSON Schema: value must be one of 'array', 'boolean', 'integer', 'null', 'number', 'object', 'string'"},
+		{`"tools":{}`, "tools " + arr},
+		{`"tools":[]`, ""},
+		{`"tools":[1]`, "tools.0 " + obj},
+		{`"tools":[null]`, "tools.0 " + obj},
+		{`"tools":[{}]`, "tools.0.type " + req},
+		{`"tools":[{"type":"function"}]`, "tools.0.function " + req},
+		{`"tools":[{"type":"function","function":{}}]`, "tools.0.function.name " + req},
+		{`"tools":[{"type":"function","function":{"name":"a.b"}}]`, "tools.0.function.name " + inv + "Must consist of letters, digits, underscores and dashes"},
+		{`"tools":[{"type":"function","function":{"name":"` + strings.Repeat("a", 65) + `"}}]`, "tools.0.function.name " + inv + "Must have at most 64 characters"},
+		{`"tools":[{"type":"function","function":{"name":"a","parameters":{"type":"objekt"}}}]`, "tools.0.function.parameters.type invalid_json_schema Is not a valid JSON Schema: value must be one of 'array', 'boolean', 'integer', 'null', 'number', 'object', 'string'"},
+		{`"tools":[{"type":"function","function":{"name":"a","parameters":null,"strict":null}}]`, ""},
+		{`"tools":[{"type":"openrouter:web_search"}]`, ""},
+		{`"tools":[{"type":"custom","custom":{"name":"x"}}]`, ""},
+		{`"tool_choice":"auto"`, ""},
+		{`"tool_choice":"required"`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":"always","tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice " + inv + "Must be one of none, auto, required or any"},
+		{`"tool_choice":5`, "tool_choice invalid_type Must be a string or an object"},
+		{`"tool_choice":{"type":"function","function":{"name":"b"}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.function.name " + inv + "Names a tool that is not among tools"},
+		{`"tool_choice":{"type":"function","function":{"name":"a"}},"tools":[{"type":"function","function":{"name":"a"}}]`, ""},
+		{`"tool_choice":{"type":"function"},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.function " + req},
+		{`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"must","tools":[{}]}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.allowed_tools.mode " + inv + "Must be one of auto or required"},
+		{`"functions":[]`, "functions " + inv + "Must not be empty"},
+		{`"functions":[{"name":"a"}],"function_call":"must"`, "function_call " + inv + "Must be one of none or auto"},
+		{`"made_up_by_a_vendor":{"a":[1,2]}`, ""},
+	} {
+		got := details(t, d, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+c.member+`}`)
+		var want []string
+		if c.want != "" {
+			want = []string{c.want}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Decode with %s (-want +got):\n%s", c.member, diff)
+		}
+	}
+}
+
+func TestChatMessagesAreChecked(t *testing.T) {
+	t.Parallel()
+	d := NewChat(Options{})
+	const (
+		req = "missing_parameter Required"
+		inv = "invalid_parameter "
+		wro = "invalid_type "
+	)
+	for _, c := range []struct {
+		messages string
+		want     []string
+	}{
+		{`null`, []string{"messages " + req}},
+		{`"hi"`, []string{"messages " + wro + "Must be an array"}},
+		{`[]`, []string{"messages " + inv + "Must not be empty"}},
+		{`["hi"]`, []string{"messages.0 " + wro + "Must be an object"}},
+		{`[null]`, []string{"messages.0 " + wro + "Must be an object"}},
+		{`[{"content":"hi"}]`, []string{"messages.0.role " + req}},
+		{`[{"role":"user"}]`, []string{"messages.0.content " + req}},
+		{`[{}]`, []string{"messages.0.role " + req, "messages.0.content " + req}},
+		{`[{"role":"user","content":null}]`, []string{"messages.0.content " + req}},
+		{`[{"role":"user","content":5}]`, []string{"messages.0.content " + wro + "Must be a string or an array of parts"}},
+		{`[{"role":"user","content":[]}]`, []string{"messages.0.content " + inv + "Must not be empty"}},
+		{`[{"role":"robot","content":"hi"}]`, []string{"messages.0.role " + inv + "Must be one of developer, system, user, assistant, tool or function"}},
+		{`[{"role":1,"content":"hi"}]`, []string{"messages.0.role " + wro + "Must be a string"}},
+		{`[{"role":"system","content":"a"},{"role":"user","content":[{"type":"text"}]}]`, []string{"messages.1.content.0.text " + req}},
+		{`[{"role":"user","content":["x"]}]`, []string{"messages.0.content.0 " + wro + "Must be an object"}},
+		{`[{"role":"user","content":[{"text":"x"}]}]`, []string{"messages.0.content.0.type " + req}},
+		{`[{"role":"user","content":[{"type":"txt","text":"x"}]}]`, []string{"messages.0.content.0.type " + inv + "Must be one of text, image_url, input_audio, file, refusal, thinking, reference, document_url, file_url, video_url or audio_url"}},
+		{`[{"role":"user","content":[{"type":"text","text":1}]}]`, []string{"messages.0.content.0.text " + wro + "Must be a string"}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]`, []string{"messages.0.content.0.image_url.url " + req}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"ultra"}}]}]`, []string{"messages.0.content.0.image_url.detail " + inv + "Must be one of auto, low, high or original"}},
+		{`[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AAAA"}}]}]`, []string{"messages.0.content.0.input_audio.format " + req}},
+		{`[{"role":"assistant"}]`, []string{"messages.0.content " + req}},
+		{`[{"role":"assistant","content":null,"tool_calls":[]}]`, []string{"messages.0.content " + req}},
+		{`[{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]}]`, nil},
+		{`[{"role":"assistant","refusal":"no"}]`, nil},
+		{`[{"role":"assistant","tool_calls":[{"type":"function","function":{"arguments":{}}}]}]`, []string{
+			"messages.0.tool_calls.0.id " + req, "messages.0.tool_calls.0.function.name " + req, "messages.0.tool_calls.0.function.arguments " + wro + "Must be a string",
+		}},
+		{`[{"role":"assistant","tool_calls":["x"]}]`, []string{"messages.0.tool_calls.0 " + wro + "Must be an object"}},
+		{`[{"role":"tool","content":"r"}]`, []string{"messages.0.tool_call_id " + req}},
+		{`[{"role":"tool","tool_call_id":"c"}]`, []string{"messages.0.content " + req}},
+		{`[{"role":"function","content":null}]`, []string{"messages.0.name " + req}},
+		{`[{"role":"user","content":"hi","name":5}]`, []string{"messages.0.name " + wro + "Must be a string"}},
+	} {
+		if diff := cmp.Diff(c.want, details(t, d, `{"model":"m","messages":`+c.messages+`}`)); diff != "" {
+			t.Errorf("Decode with messages %s (-want +got):\n%s", c.messages, diff)
+		}
+	}
+}
+
+func TestAllBadFieldsComeAtOnceInOrder(t *testing.T) {
+	t.Parallel()
+	got := details(t, NewChat(Options{}), `{"temperature":3,"messages":[{"content":"x"}],"n":0,"stop":5}`)
+	want := []string{
+		"model missing_parameter Required",
+		"temperature invalid_parameter Must be between 0 and 2",
+		"messages.0.role missing_parameter Required",
+		"n invalid_parameter Must be between 1 and 128",
+		"stop invalid_type Must be a string or an array of strings",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("details (-want +got):\n%s", diff)
+	}
+	if got := details(t, NewChat(Options{}), `{}`); len(got) != 2 || !strings.HasPrefix(got[0], "model ") || !strings.HasPrefix(got[1], "messages ") {
+		t.Errorf("details of {} = %v", got)
+	}
+	if got := details(t, NewChat(Options{}), `{"model":"","messages":[{"role":"user","content":"x"}]}`); len(got) != 1 || got[0] != "model invalid_parameter Must not be empty" {
+		t.Errorf("details of an empty model = %v", got)
+	}
+}
+
+func TestBadJSONIsOneFault(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{``, `{`, `[]`, `"x"`, `{"model":"a","model":"b"}`, `{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, `{"a":1,}`, "{\"a\":\"\xff\"}"} {
+		for _, d := range []wire.Dialect{NewChat(Options{}), NewEmbeddings(Options{})} {
+			if _, err := d.Decode([]byte(body), nil); !fault.Is(err, fault.InvalidJSON) {
+				t.Errorf("Decode(%.40q) = %v, want invalid_json", body, err)
+			}
+		}
+	}
+}
+
+func TestRequestsAreFilledIn(t *testing.T) {
+	t.Parallel()
+	body := `{"model":"gpt-5","stream":true,"stream_options":{"include_usage":true},"max_completion_tokens":100,"n":2,"temperature":0.2,
+	"messages":[{"role":"system","content":"é"},{"role":"user","content":[{"type":"text","text":"abc"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}},{"type":"file","file":{"file_id":"f"}},{"type":"image_url","image_url":{"url":"https://x/y"}}]}],
+	"tools":[{"type":"function","function":{"name":"a"}}],"tool_choice":"required","reasoning_effort":"low","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}}}`
+	r, err := NewChat(Options{}).Decode([]byte(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Task != llm.TaskChat || r.Dialect != llm.OpenAIChat || r.Model != "gpt-5" || !r.Stream || !r.IncludeUsage ||
+		r.MaxOutput != 100 || !r.HasMaxOutput || r.Choices != 2 || r.Inputs != 1 {
+		t.Errorf("request = %+v", r)
+	}
+	var needs llm.Needs
+	needs.Add(llm.NeedTools, "tools")
+	needs.Add(llm.NeedForcedTool, "tool_choice")
+	needs.Add(llm.NeedImageInput, "messages.1.content.1")
+	needs.Add(llm.NeedFileInput, "messages.1.content.2")
+	needs.Add(llm.NeedJSONSchema, "response_format")
+	needs.Add(llm.NeedReasoning, "reasoning_effort")
+	needs.Add(llm.NeedTemperature, "temperature")
+	if diff := cmp.Diff(needs, r.Needs); diff != "" {
+		t.Errorf("needs (-want +got):\n%s", diff)
+	}
+	want := llm.Size{
+		ASCII:    int64(len(`abc` + `[{"type":"function","function":{"name":"a"}}]` + `{"type":"json_schema","json_schema":{"name":"n","schema":{}}}`)),
+		Other:    2,
+		Messages: 2,
+		Images:   3,
+		Media:    int64(len("data:image/png;base64,AAAA")),
+	}
+	if diff := cmp.Diff(want, r.Size); diff != "" {
+		t.Errorf("size (-want +got):\n%s", diff)
+	}
+	if string(r.Raw.Value("n")) != "2" || string(r.Raw.Splice()) != body {
+		t.Error("the raw body is not as it came")
+	}
+	plain, err := NewChat(Options{}).Decode([]byte(`{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":1,"reasoning_effort":"none","stream":null,"n":null}`), nil)
+	if err != nil || plain.Needs != (llm.Needs{}) || plain.Stream || plain.HasMaxOutput || plain.Choices != 1 {
+		t.Errorf("a plain request = %+v, %v", plain, err)
+	}
+}
+
+func TestUnknownMembersSurvive(t *testing.T) {
+	t.Parallel()
+	body := `{"model":"m","vendor":{"a":[1,2.50,{"b":null}]},"messages":[{"role":"user","content":"x","x_note":1}], "zzz" : 1e400}`
+	r, err := NewChat(Options{}).Decode([]byte(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(r.Raw.Splice(llm.Edit{Name: "model", Value: []byte(`"n"`)}))
+	if want := strings.Replace(body, `"m"`, `"n"`, 1); got != want {
+		t.Errorf("Splice = %s, want %s", got, want)
+	}
+	chat, err := r.DecodeChat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, e := range chat.Extra {
+		paths = append(paths, e.Path+"="+string(e.Value))
+	}
+	if diff := cmp.Diff([]string{`vendor={"a":[1,2.50,{"b":null}]}`, "messages.0.x_note=1", "zzz=1e400"}, paths); diff != "" {
+		t.Errorf("extras (-want +got):\n%s", diff)
+	}
+}
+
+func TestEmbeddingsFieldsAreChecked(t *testing.T) {
+	t.Parallel()
+	d := NewEmbeddings(Options{})
+	for _, c := range []struct{ members, want string }{
+		{`"input":"x"`, ""},
+		{`"input":["x","y"]`, ""},
+		{`"input":[1,2,3]`, ""},
+		{`"input":[[1,2],[3]]`, ""},
+		{`"input":null`, "input missing_parameter Required"},
+		{`"input":5`, "input invalid_type Must be a string or an array"},
+		{`"input":""`, "input invalid_parameter Must not be empty"},
+		{`"input":[]`, "input invalid_parameter Must not be empty"},
+		{`"input":["x",""]`, "input.1 invalid_parameter Must not be empty"},
+		{`"input":["x",1]`, "input.1 invalid_type Must be of the same type as the first input"},
+		{`"input":[1,"x"]`, "input.1 invalid_type Must be a whole number"},
+		{`"input":[1,null]`, "input.1 invalid_type Must be a whole number"},
+		{`"input":[[]]`, "input.0 invalid_parameter Must not be empty"},
+		{`"input":[{}]`, "input.0 invalid_type Must be a string or an array of tokens"},
+		{`"input":[` + strings.Repeat(`"x",`, 2048) + `"x"]`, "input invalid_parameter Must have at most 2048 elements"},
+		{`"input":"x","encoding_format":"hex"`, "encoding_format invalid_parameter Must be one of float or base64"},
+		{`"input":"x","dimensions":0`, "dimensions invalid_parameter Must be between 1 and 1048576"},
+		{`"input":"x","user":1`, "user invalid_type Must be a string"},
+		{`"input":"x","output_dtype":"int8"`, ""},
+	} {
+		var want []string
+		if c.want != "" {
+			want = []string{c.want}
+		}
+		if diff := cmp.Diff(want, details(t, d, `{"model":"m",`+c.members+`}`)); diff != "" {
+			t.Errorf("Decode with %.60s (-want +got):\n%s", c.members, diff)
+		}
+	}
+	r, err := d.Decode([]byte(`{"model":"m","input":["ab","cde"]}`), nil)
+	if err != nil || r.Inputs != 2 || r.Needs[llm.NeedBatchInput] != "input" || r.Size.ASCII != 5 || r.Task != llm.TaskEmbed {
+		t.Errorf("Decode = %+v, %v", r, err)
+	}
+	one, err := d.Decode([]byte(`{"model":"m","input":["ab"]}`), nil)
+	if err != nil || one.Inputs != 1 || one.Needs.Has(llm.NeedBatchInput) {
+		t.Errorf("Decode of one input = %+v, %v", one, err)
+	}
+}

@@ -1,0 +1,327 @@
+package openai
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// decodeChat makes a conversation of a checked body. Every member goes to a
+// field of its own or to Extra, but for null and empty lists, and for what says
+// no more than the default: those ask for nothing.
+func decodeChat(root jsonx.Value) (*llm.Chat, error) {
+	d := decoder{chat: &llm.Chat{}}
+	for name, v := range root.Members() {
+		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
+			d.extra(v)
+		}
+	}
+	return d.chat, nil
+}
+
+// decoder gathers a conversation.
+type decoder struct {
+	chat    *llm.Chat
+	talking bool // a message other than the leading system messages was seen
+	results bool // the last message is a user's turn that began with tool results
+}
+
+// extra keeps what has no field.
+func (d *decoder) extra(v jsonx.Value) {
+	d.chat.Extra = append(d.chat.Extra, llm.Extra{Path: v.Path(), Value: json.RawMessage(v.Raw())})
+}
+
+// extras keeps all members of v but the named ones, and what asks for nothing.
+func (d *decoder) extras(v jsonx.Value, but ...string) {
+next:
+	for name, m := range v.Members() {
+		if !m.Exists() || m.Kind() == jsonx.Array && m.Len() == 0 {
+			continue
+		}
+		for _, b := range but {
+			if string(name) == b {
+				continue next
+			}
+		}
+		d.extra(m)
+	}
+}
+
+// isDefault reports whether a member says what would hold without it.
+func isDefault(name []byte, v jsonx.Value) bool {
+	switch string(name) {
+	case "logprobs", "store":
+		return v.Kind() == jsonx.False
+	case "service_tier":
+		return v.Is("auto") || v.Is("default")
+	case "modalities":
+		return v.Len() == 0 || v.Len() == 1 && v.At(0).Is("text")
+	case "logit_bias", "metadata":
+		return v.Kind() == jsonx.Object && v.Len() == 0
+	}
+	return false
+}
+
+// setting takes over a scalar member, and reports whether name is one.
+func (d *decoder) setting(name []byte, v jsonx.Value) bool {
+	c := d.chat
+	switch string(name) {
+	case "model", "stream", "stream_options": // the request has them
+	case "temperature":
+		c.Temperature = number(v)
+	case "top_p":
+		c.TopP = number(v)
+	case "top_k":
+		if c.TopK = integer(v); c.TopK == nil {
+			return false
+		}
+	case "frequency_penalty":
+		c.FrequencyPenalty = number(v)
+	case "presence_penalty":
+		c.PresencePenalty = number(v)
+	case "seed":
+		c.Seed = integer(v)
+	case "n":
+		if n := integer(v); n != nil {
+			c.Choices = int(*n)
+		}
+	case "max_completion_tokens", "max_tokens":
+		c.MaxOutput = integer(v)
+	case "parallel_tool_calls":
+		if b, ok := v.Bool(); ok {
+			c.ParallelTools = &b
+		}
+	case "reasoning_effort":
+		c.Reasoning = &llm.Reasoning{Effort: v.Text()}
+	case "user", "safety_identifier":
+		if c.User != "" && !v.Is(c.User) {
+			return false
+		}
+		c.User = v.Text()
+	default:
+		return false
+	}
+	return true
+}
+
+// structure takes over a member that is an array or an object.
+func (d *decoder) structure(name []byte, v jsonx.Value) bool {
+	switch string(name) {
+	case "messages":
+		for _, m := range v.Items() {
+			d.message(m)
+		}
+	case "stop":
+		if v.Kind() == jsonx.String {
+			d.chat.Stop = []string{v.Text()}
+		}
+		for _, s := range v.Items() {
+			d.chat.Stop = append(d.chat.Stop, s.Text())
+		}
+	case "tools":
+		for _, t := range v.Items() {
+			d.tool(t)
+		}
+	case "tool_choice":
+		return d.choice(v)
+	case "response_format":
+		d.format(v)
+	default:
+		return false
+	}
+	return true
+}
+
+func number(v jsonx.Value) *float64 {
+	f, ok := v.Float()
+	if !ok {
+		return nil
+	}
+	return &f
+}
+
+func integer(v jsonx.Value) *int64 {
+	n, ok := v.Int()
+	if !ok {
+		return nil
+	}
+	return &n
+}
+
+// tool takes over one definition; types other than function have no field.
+func (d *decoder) tool(t jsonx.Value) {
+	f := t.Get("function")
+	if kind := t.Get("type"); kind.Exists() && !kind.Is("function") || !f.Exists() {
+		d.extra(t)
+		return
+	}
+	tool := llm.Tool{Name: f.Get("name").Text(), Description: f.Get("description").Text(), Cache: cacheMark(t)}
+	if s := f.Get("parameters"); s.Exists() {
+		tool.Schema = json.RawMessage(s.Raw())
+	}
+	if b, ok := f.Get("strict").Bool(); ok {
+		tool.Strict = &b
+	}
+	d.chat.Tools = append(d.chat.Tools, tool)
+	d.extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
+	d.extras(f, "name", "description", "parameters", "strict")
+}
+
+// choice takes over tool_choice, unless it names a custom tool or a subset.
+func (d *decoder) choice(v jsonx.Value) bool {
+	switch {
+	case v.Is("auto"), v.Is("none"), v.Is("required"):
+		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
+	case v.Is("any"):
+		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
+	case v.Get("type").Is("function"):
+		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
+	default:
+		return false
+	}
+	return true
+}
+
+// format takes over response_format; text is what holds without it.
+func (d *decoder) format(v jsonx.Value) {
+	kind := v.Get("type")
+	switch {
+	case kind.Is("json_object"):
+		d.chat.Format = &llm.Format{JSON: true}
+	case kind.Is("json_schema"):
+		s := v.Get("json_schema")
+		f := &llm.Format{JSON: true, Name: s.Get("name").Text(), Description: s.Get("description").Text()}
+		if schema := s.Get("schema"); schema.Exists() {
+			f.Schema = json.RawMessage(schema.Raw())
+		}
+		if b, ok := s.Get("strict").Bool(); ok {
+			f.Strict = &b
+		}
+		d.chat.Format = f
+		d.extras(s, "name", "description", "schema", "strict")
+	}
+	d.extras(v, "type", "json_schema")
+}
+
+// message takes over one message. Leading system messages stand apart; tool
+// results become parts of a user's turn, which the user's own next message
+// continues: they must answer the assistant's calls in one turn.
+func (d *decoder) message(m jsonx.Value) {
+	role := m.Get("role")
+	isResult := role.Is("tool")
+	continues := d.results && (isResult || role.Is("user"))
+	defer func() { d.results = isResult }()
+	if role.Is("function") {
+		d.talking = true
+		d.extra(m)
+		return
+	}
+	if p := m.Get("prefix"); p.Kind() == jsonx.True { // Mistral's; false is the default
+		d.extra(p)
+	}
+	d.extras(m, "prefix", "role", "content", "tool_call_id", "tool_calls", "refusal", "reasoning_content", "reasoning",
+		"thinking_blocks", "annotations", "cache_control", "prompt_cache_breakpoint")
+	parts := d.parts(m.Get("content"))
+	if mark := cacheMark(m); mark != nil && len(parts) > 0 {
+		parts[len(parts)-1].Cache = mark
+	}
+	to := llm.RoleUser
+	switch {
+	case role.Is("system"), role.Is("developer"):
+		if !d.talking {
+			d.chat.System = append(d.chat.System, parts...)
+			return
+		}
+		to = llm.RoleSystem
+	case isResult:
+		result := llm.Part{Kind: llm.PartToolResult, ToolID: m.Get("tool_call_id").Text(), Parts: parts}
+		if len(parts) > 0 {
+			result.Cache, parts[len(parts)-1].Cache = parts[len(parts)-1].Cache, nil
+		}
+		parts = []llm.Part{result}
+	case role.Is("assistant"):
+		to = llm.RoleAssistant
+		parts = d.assistant(m, parts)
+	}
+	d.talking = true
+	if continues {
+		last := &d.chat.Messages[len(d.chat.Messages)-1]
+		last.Parts = append(last.Parts, parts...)
+		return
+	}
+	d.chat.Messages = append(d.chat.Messages, llm.Message{Role: to, Parts: parts})
+}
+
+// assistant puts reasoning before and tool calls after the parts of content.
+func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
+	var parts []llm.Part
+	switch blocks := m.Get("thinking_blocks"); {
+	case blocks.Len() > 0:
+		for _, b := range blocks.Items() {
+			if b.Get("type").Is("redacted_thinking") {
+				parts = append(parts, llm.Part{Kind: llm.PartRedacted, Data: b.Get("data").Text()})
+			} else {
+				parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: b.Get("thinking").Text(), Signature: b.Get("signature").Text()})
+			}
+		}
+	case m.Get("reasoning_content").Kind() == jsonx.String:
+		parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: m.Get("reasoning_content").Text()})
+	case m.Get("reasoning").Kind() == jsonx.String:
+		parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: m.Get("reasoning").Text()})
+	}
+	if notes := m.Get("annotations"); notes.Len() > 0 {
+		for i := range content {
+			if content[i].Kind == llm.PartText {
+				content[i].Citations = json.RawMessage(notes.Raw())
+				break
+			}
+		}
+	}
+	parts = append(parts, content...)
+	if r := m.Get("refusal"); r.Kind() == jsonx.String {
+		parts = append(parts, llm.Part{Kind: llm.PartRefusal, Text: r.Text()})
+	}
+	for _, call := range m.Get("tool_calls").Items() {
+		f := call.Get("function")
+		if !f.Exists() {
+			d.extra(call)
+			continue
+		}
+		parts = append(parts, llm.Part{
+			Kind:     llm.PartToolCall,
+			ToolID:   call.Get("id").Text(),
+			ToolName: f.Get("name").Text(),
+			Args:     arguments(f.Get("arguments").Text()),
+			Cache:    cacheMark(call),
+		})
+		d.extras(call, "id", "type", "function", "index", "cache_control")
+	}
+	return parts
+}
+
+// arguments makes JSON of the text a model wrote. What is no JSON becomes a
+// string, which nothing else does.
+func arguments(text string) json.RawMessage {
+	trimmed := strings.TrimSpace(text)
+	switch {
+	case trimmed == "":
+		return json.RawMessage(`{}`)
+	case trimmed[0] == '"', !jsonx.Valid([]byte(trimmed)):
+		return jsonx.AppendString(nil, text)
+	}
+	return json.RawMessage(trimmed)
+}
+
+// cacheMark reads the marker at v: OpenAI's own, or the one that OpenRouter took
+// over from Anthropic.
+func cacheMark(v jsonx.Value) *llm.CacheMark {
+	if c := v.Get("cache_control"); c.Kind() == jsonx.Object {
+		return &llm.CacheMark{TTL: c.Get("ttl").Text()}
+	}
+	if v.Get("prompt_cache_breakpoint").Exists() {
+		return &llm.CacheMark{}
+	}
+	return nil
+}

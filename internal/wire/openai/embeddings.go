@@ -1,0 +1,157 @@
+package openai
+
+import (
+	"errors"
+
+	"github.com/pontage/pontage/internal/fields"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/wire"
+)
+
+// Embeddings is the dialect of POST /v1/embeddings.
+type Embeddings struct{}
+
+var _ wire.Dialect = Embeddings{}
+
+// NewEmbeddings returns the dialect of embeddings.
+func NewEmbeddings(Options) Embeddings { return Embeddings{} }
+
+// OpenAI's limits on the inputs of one request, and on the tokens of all of them.
+const (
+	maxInputs      = 2048
+	maxInputTokens = 300_000
+)
+
+// Decode makes a request of a body, as [wire.Dialect] says.
+func (Embeddings) Decode(body []byte, _ map[string][]string) (*llm.Request, error) {
+	doc, err := fields.Parse(body)
+	if err != nil {
+		return nil, err
+	}
+	root := doc.Root()
+	c := checker{r: &llm.Request{
+		Task:    llm.TaskEmbed,
+		Dialect: llm.OpenAIEmbeddings,
+		Choices: 1,
+		Inputs:  1,
+		Raw:     doc.Members(),
+	}}
+	if m, ok := c.p.Require(root, "model"); ok && c.p.Text(m, maxModel) {
+		c.r.Model = m.Text()
+	}
+	if in, ok := c.p.Require(root, "input"); ok {
+		c.input(in)
+	}
+	c.p.OneOf(root.Get("encoding_format"), "float", "base64")
+	c.p.Integer(root.Get("dimensions"), 1, 1<<20)
+	c.p.String(root.Get("user"))
+	if err := c.p.Err(); err != nil {
+		return nil, err
+	}
+	return c.r, nil
+}
+
+// input checks a text, texts, tokens, or lists of tokens.
+func (c *checker) input(v jsonx.Value) {
+	switch v.Kind() {
+	case jsonx.String:
+		c.text(v)
+		return
+	case jsonx.Array:
+	default:
+		c.p.Type(v, "a string or an array")
+		return
+	}
+	first := v.At(0).Kind()
+	if first == jsonx.Number {
+		c.tokens(v)
+		return
+	}
+	if !c.p.Array(v, 1, maxInputs) {
+		return
+	}
+	n := 0
+	for _, e := range v.Items() {
+		if c.p.Full() {
+			return
+		}
+		n++
+		switch {
+		case e.Kind() != first:
+			c.p.Type(e, "of the same type as the first input")
+		case first == jsonx.String:
+			c.text(e)
+		case first == jsonx.Array:
+			c.tokens(e)
+		default:
+			c.p.Type(e, "a string or an array of tokens")
+		}
+	}
+	if c.r.Inputs = max(n, 1); n > 1 {
+		c.r.Needs.Add(llm.NeedBatchInput, "input")
+	}
+}
+
+func (c *checker) text(v jsonx.Value) {
+	c.r.Size.Messages++
+	if len(v.Inner()) == 0 {
+		c.p.Invalid(v, "Must not be empty")
+	}
+	c.count(v.Inner())
+}
+
+// tokens checks one input that is given as tokens. Each is weighed as three
+// bytes of text, which estimates take for one token.
+func (c *checker) tokens(v jsonx.Value) {
+	c.r.Size.Messages++
+	if !c.p.Array(v, 1, maxInputTokens) {
+		return
+	}
+	for _, t := range v.Items() {
+		if c.p.Full() {
+			return
+		}
+		if !t.Exists() {
+			c.p.Type(t, "a whole number")
+		}
+		c.p.Integer(t, 0, 1<<31)
+		c.r.Size.ASCII += 3
+	}
+}
+
+// Encoder returns the encoder of one answer to r.
+func (Embeddings) Encoder(r *llm.Request) wire.Encoder {
+	return &embeddingsEncoder{base64: string(r.Raw.Value("encoding_format")) == `"base64"`}
+}
+
+// embeddingsEncoder forwards a whole answer, with vectors in the encoding that
+// was asked for: not every provider has both.
+type embeddingsEncoder struct {
+	base64 bool
+	body   []byte
+}
+
+// Heartbeat appends nothing: an answer that is not streamed has no room for it.
+func (e *embeddingsEncoder) Heartbeat(dst []byte) []byte { return dst }
+
+// Event keeps the answer back.
+func (e *embeddingsEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	if ev.Raw == nil {
+		return dst, nil
+	}
+	body, err := recode(ev.Raw, e.base64)
+	if err != nil {
+		return dst, err
+	}
+	e.body = append(e.body[:0], body...)
+	return dst, nil
+}
+
+// Finish appends the answer.
+func (e *embeddingsEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
+	if len(e.body) == 0 {
+		return dst, errors.New("no answer")
+	}
+	return append(dst, jsonx.Splice(e.body, f.Extras)...), nil
+}
