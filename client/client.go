@@ -206,7 +206,10 @@ func (c *Client) request(ctx context.Context, k call, body []byte, n int) (*http
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(ctx, k.method, c.base.JoinPath(k.path).String(), reader)
+	path, query, _ := strings.Cut(k.path, "?")
+	u := c.base.JoinPath(path)
+	u.RawQuery = query
+	req, err := http.NewRequestWithContext(ctx, k.method, u.String(), reader)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +253,8 @@ func (c *Client) whole(ctx context.Context, to *Response) func(*http.Response) e
 }
 
 // Do sends one request with retries and returns the answer as it came. path is
-// below the base URL; body is JSON, or nil for none.
+// below the base URL and escaped, and may have a query; body is JSON, or nil for
+// none.
 func (c *Client) Do(ctx context.Context, method, path string, body []byte) (*Response, error) {
 	var r Response
 	k := call{method: method, path: path, accept: c.whole(ctx, &r)}

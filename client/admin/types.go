@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
+
+// Account is who pays.
+type Account struct {
+	ID             string    `json:"id"`
+	Name           string    `json:"name"`
+	Plan           string    `json:"plan"`   // empty: none
+	Status         string    `json:"status"` // active or suspended
+	BalanceUSD     string    `json:"balance_usd"`
+	HeldUSD        string    `json:"held_usd"` // by requests in flight
+	AvailableUSD   string    `json:"available_usd"`
+	TestBalanceUSD string    `json:"test_balance_usd"`
+	CreatedAt      time.Time `json:"created_at"`
+}
+
+// AccountPatch is what to change of an account; nil leaves alone.
+type AccountPatch struct {
+	Name   *string `json:"name,omitempty"`
+	Plan   *string `json:"plan,omitempty"`
+	Status *string `json:"status,omitempty"` // active or suspended
+}
+
+// NewCredit is money to add. The same reference twice is one entry.
+type NewCredit struct {
+	AmountUSD string     `json:"amount_usd"`
+	Kind      string     `json:"kind"` // topup, grant or adjust
+	Test      bool       `json:"test,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of a grant
+	Reference string     `json:"reference,omitempty"`
+	Note      string     `json:"note,omitempty"`
+}
+
+// Entry is one line of the ledger.
+type Entry struct {
+	ID         string    `json:"id"`
+	Account    string    `json:"account"`
+	Kind       string    `json:"kind"`
+	Test       bool      `json:"test"`
+	AmountUSD  string    `json:"amount_usd"`
+	BalanceUSD string    `json:"balance_usd"` // after it
+	Reference  string    `json:"reference"`
+	Note       string    `json:"note"`
+	CreatedAt  time.Time `json:"created_at"`
+}
+
+// Limits are the limits of a key; zero values are none.
+type Limits struct {
+	RPS            float64 `json:"rps,omitempty"`
+	Burst          int64   `json:"burst,omitempty"`
+	Requests       int64   `json:"requests,omitempty"` // in any window of Per
+	Per            string  `json:"per,omitempty"`      // "60s"
+	RequestsPerDay int64   `json:"requests_per_day,omitempty"`
+	USDPerDay      string  `json:"usd_per_day,omitempty"`
+	Concurrency    int64   `json:"concurrency,omitempty"`
+}
+
+// NewKey is a key to make.
+type NewKey struct {
+	Name         string     `json:"name"`
+	Kind         string     `json:"kind,omitempty"` // inference or billing; empty: inference
+	Site         string     `json:"site,omitempty"` // host; empty: every site
+	Test         bool       `json:"test,omitempty"`
+	Limits       *Limits    `json:"limits,omitempty"`
+	Models       []string   `json:"models,omitempty"` // globs; empty: all
+	ExpiresAt    *time.Time `json:"expires_at,omitempty"`
+	OnDisconnect string     `json:"on_disconnect,omitempty"` // cancel or drain
+}
+
+// Key is a credential. Key holds its text only in the answer that made it.
+type Key struct {
+	ID           string     `json:"id"`
+	Key          string     `json:"key,omitempty"`
+	Prefix       string     `json:"prefix"`
+	Account      string     `json:"account"`
+	Name         string     `json:"name"`
+	Kind         string     `json:"kind"`
+	Site         string     `json:"site"`
+	Test         bool       `json:"test"`
+	Active       bool       `json:"active"`
+	Limits       Limits     `json:"limits"`
+	Models       []string   `json:"models"`
+	OnDisconnect string     `json:"on_disconnect"`
+	ExpiresAt    *time.Time `json:"expires_at"`
+	RevokedAt    *time.Time `json:"revoked_at"`
+	CreatedAt    time.Time  `json:"created_at"`
+}
+
+// KeyPatch is what to change of a key; nil leaves alone. Limits are merged.
+type KeyPatch struct {
+	Active *bool     `json:"active,omitempty"`
+	Limits *Limits   `json:"limits,omitempty"`
+	Models *[]string `json:"models,omitempty"`
+	Name   *string   `json:"name,omitempty"`
+}
+
+// Counter is one limit and what is used of it.
+type Counter struct {
+	Counter  string     `json:"counter"` // balance_usd, requests_per_day, usd_per_day, …
+	Key      string     `json:"key"`     // empty: the account's own
+	Class    string     `json:"class"`   // of the plan
+	Test     bool       `json:"test"`
+	Limit    Quantity   `json:"limit"` // empty: no limit
+	Used     Quantity   `json:"used"`
+	Held     Quantity   `json:"held"`
+	Per      string     `json:"per"` // window of a throughput limit
+	ResetsAt *time.Time `json:"resets_at"`
+}
+
+// Quantity is a number or an amount of money, as decimal text.
+type Quantity string
+
+// UnmarshalJSON takes a number, a string or null.
+func (q *Quantity) UnmarshalJSON(b []byte) error {
+	if bytes.Equal(b, []byte("null")) {
+		*q = ""
+		return nil
+	}
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, (*string)(q))
+	}
+	var n json.Number
+	if err := json.Unmarshal(b, &n); err != nil {
+		return err
+	}
+	*q = Quantity(n)
+	return nil
+}
+
+// Receipt is all that is known of one request.
+type Receipt struct {
+	ID         string    `json:"id"`
+	Account    string    `json:"account"`
+	Key        string    `json:"key"`
+	Test       bool      `json:"test"`
+	Site       string    `json:"site"`
+	Surface    string    `json:"surface"`
+	Model      string    `json:"model"`
+	AnsweredBy string    `json:"answered_by"`
+	Outcome    string    `json:"outcome"`
+	Status     int       `json:"status"`
+	Fault      string    `json:"fault"`
+	Tokens     Tokens    `json:"tokens"`
+	Estimated  bool      `json:"estimated"`
+	HoldUSD    string    `json:"hold_usd"`
+	ChargeUSD  string    `json:"charge_usd"`
+	Lines      []Line    `json:"lines"`
+	Attempts   []Attempt `json:"attempts"`
+	Delivery   string    `json:"delivery"` // complete, partial, none or unknown
+	StartedAt  time.Time `json:"started_at"`
+	MS         float64   `json:"ms"`
+}
+
+// Tokens are what a request used. CachedInput is a part of Input, Reasoning of
+// Output.
+type Tokens struct {
+	Input       int64 `json:"input"`
+	CachedInput int64 `json:"cached_input"`
+	Output      int64 `json:"output"`
+	Reasoning   int64 `json:"reasoning"`
+}
+
+// Line is a part of a charge.
+type Line struct {
+	Kind      string `json:"kind"`
+	Units     int64  `json:"units"`
+	AmountUSD string `json:"amount_usd"`
+}
+
+// Attempt is one try at one target.
+type Attempt struct {
+	Target  string  `json:"target"`
+	Outcome string  `json:"outcome"`
+	Status  int     `json:"status"`
+	MS      float64 `json:"ms"`
+}
+
+// ReceiptFilter says which receipts; zero values do not restrict.
+type ReceiptFilter struct {
+	Account, Key, Model, Outcome string
+	From, To                     time.Time
+	Limit                        int // of one page
+}
+
+// UsageFilter says which usage, and by what it is summed up.
+type UsageFilter struct {
+	By                  []string // day, model, key, …
+	Account, Key, Model string
+	From, To            time.Time
+}
+
+// Usage is one row of a sum.
+type Usage struct {
+	Day       string `json:"day,omitempty"`
+	Account   string `json:"account,omitempty"`
+	Key       string `json:"key,omitempty"`
+	Model     string `json:"model,omitempty"`
+	Requests  int64  `json:"requests"`
+	Tokens    Tokens `json:"tokens"`
+	ChargeUSD string `json:"charge_usd"`
+}
+
+// Verification is what recomputing the ledger gave.
+type Verification struct {
+	OK          bool     `json:"ok"`
+	Entries     int64    `json:"entries"`
+	Accounts    int64    `json:"accounts"`
+	Differences []string `json:"differences"`
+}
+
+// Target is one place a request can go, and how it is.
+type Target struct {
+	Target           string     `json:"target"`
+	Provider         string     `json:"provider"`
+	Model            string     `json:"model"`
+	Healthy          bool       `json:"healthy"`
+	Breaker          string     `json:"breaker"` // closed, open or half_open
+	CooldownUntil    *time.Time `json:"cooldown_until"`
+	QuarantinedUntil *time.Time `json:"quarantined_until"`
+	Reason           string     `json:"reason"`
+	Requests         int64      `json:"requests"`
+	Failures         int64      `json:"failures"`
+}
