@@ -1,0 +1,372 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pontage/pontage/internal/failpoint"
+)
+
+// keeper is what only the committer's goroutine touches: where the journal
+// stands, and what of it is not folded yet.
+type keeper struct {
+	lastSeq int64
+	dirty   dirty
+	expiry  expiryHeap
+	rate    rate
+}
+
+// Pace of the committer.
+const (
+	lingerAbove = 1000 // operations per second above which a batch waits for more
+	lingerTime  = time.Millisecond
+	lingerUntil = 256                    // operations after which it does not
+	foldAge     = 500 * time.Millisecond // age at which a changed row is folded
+	foldRows    = 64                     // rows folded in one transaction, normally
+	sweepEvery  = 500 * time.Millisecond // how often expired grants are looked for
+	retryPause  = 100 * time.Millisecond // between attempts while the disk is full
+	idleWait    = time.Hour
+)
+
+// run is the committer: the only goroutine that writes to the journal, and the
+// only one that changes what is posted.
+func (e *Engine) run() {
+	err := e.keep()
+	if err != nil {
+		e.die(err)
+	}
+	close(e.done)
+	if err != nil {
+		e.fatal(err)
+	}
+}
+
+// keep writes batches until the engine is closed and everything is folded.
+func (e *Engine) keep() error {
+	var w work
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-e.queue.kick:
+		case <-timer.C:
+		}
+		for more := true; more; {
+			e.linger()
+			var err error
+			if more, err = e.step(&w); err != nil {
+				return err
+			}
+		}
+		if w.closing {
+			return nil
+		}
+		timer.Reset(e.pause(&w))
+	}
+}
+
+// linger waits a moment for company if there is a lot of it: a commit costs the
+// same for one operation and for a hundred.
+func (e *Engine) linger() {
+	if e.rate.perSecond > lingerAbove && e.queue.waiting.Load() < lingerUntil {
+		time.Sleep(lingerTime)
+	}
+}
+
+// pause returns how long the committer may sleep if nobody wakes it.
+func (e *Engine) pause(w *work) time.Duration {
+	wait := idleWait
+	if w.lazyDue != 0 {
+		wait = min(wait, time.Duration(w.lazyDue-e.mono()))
+	}
+	if at, ok := e.dirty.oldest(); ok {
+		wait = min(wait, time.Duration(at-e.mono())+foldAge)
+	}
+	if len(e.expiry) > 0 {
+		wait = min(wait, sweepEvery)
+	}
+	return max(wait, time.Millisecond)
+}
+
+// step writes one batch, if there is anything to write, and reports whether more
+// waits already.
+func (e *Engine) step(w *work) (more bool, err error) {
+	now := e.mono()
+	b := &Batch{Epoch: e.epoch, After: e.lastSeq}
+	e.queue.take(w, b, now)
+	w.ops = e.living(w.ops)
+	expired := e.sweep()
+	if len(expired) > 0 {
+		// First, since what is left of a grant was reckoned before any of the others.
+		w.ops = append(expired, w.ops...)
+	}
+	f := e.dirty.due(now, e.lastSeq, w.closing)
+	if len(w.ops)+len(b.Receipts)+len(b.Delivered) > 0 || f != nil {
+		e.number(b, w.ops)
+		if err := e.write(b, f); err != nil {
+			e.fail(w, err)
+			return false, err
+		}
+		e.apply(b, w.ops, e.mono())
+	}
+	if err := e.release(w); err != nil {
+		e.fail(&work{barriers: w.barriers}, err)
+		return false, err
+	}
+	e.queue.flightAt.Store(0)
+	e.rate.add(len(w.ops), now)
+	clear(w.ops)
+	return e.queue.waiting.Load() > 0 || (w.closing && e.dirty.len() > 0), nil
+}
+
+// release ends the barriers: what they waited for is durable, and now folded if
+// one of them wants that.
+func (e *Engine) release(w *work) error {
+	fold := false
+	for _, r := range w.barriers {
+		fold = fold || r.fold
+	}
+	if fold {
+		if f := e.dirty.due(e.mono(), e.lastSeq, true); f != nil {
+			if err := e.write(&Batch{Epoch: e.epoch, After: e.lastSeq}, f); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range w.barriers {
+		if r.then != nil {
+			r.then()
+		}
+		close(r.done)
+	}
+	clear(w.barriers)
+	w.barriers = w.barriers[:0]
+	return nil
+}
+
+// living returns the ops that were not revoked while they waited, and ends the
+// others.
+func (e *Engine) living(ops []*op) []*op {
+	kept := ops[:0]
+	for _, o := range ops {
+		if o.hold != nil && o.progress.Load() == opRevoked {
+			o.hold.giveBack()
+			e.queue.waiting.Add(-1)
+			o.err = fmt.Errorf("%w: revoked", ErrUnavailable)
+			close(o.done)
+			continue
+		}
+		kept = append(kept, o)
+	}
+	return kept
+}
+
+// number gives the entries of the ops their places in the journal.
+func (e *Engine) number(b *Batch, ops []*op) {
+	seq := e.lastSeq
+	b.Entries = make([]*Entry, 0, len(ops)+8)
+	for _, o := range ops {
+		seq++
+		o.entry.Seq = seq
+		b.Entries = append(b.Entries, &o.entry)
+		if o.receipt != nil {
+			o.receipt.Seq = seq
+			b.Receipts = append(b.Receipts, o.receipt)
+		}
+		if o.absorbed != nil {
+			seq++
+			o.absorbed.Seq = seq
+			b.Entries = append(b.Entries, o.absorbed)
+		}
+	}
+}
+
+// write makes the batch durable. While the disk is full it tries the same batch
+// again, for a while; any other error is final.
+func (e *Engine) write(b *Batch, f *Fold) error {
+	begun := e.mono()
+	for {
+		err := e.attempt(b, f)
+		if err == nil {
+			e.condition.CompareAndSwap(conditionFull, conditionGood)
+			return nil
+		}
+		if !errors.Is(err, ErrRetry) || e.mono()-begun > int64(fullLimit) {
+			return err
+		}
+		e.condition.CompareAndSwap(conditionGood, conditionFull)
+		time.Sleep(retryPause)
+	}
+}
+
+func (e *Engine) attempt(b *Batch, f *Fold) error {
+	if err := e.fp.Hit(failpoint.CrashBeforeBegin); err != nil {
+		return err
+	}
+	tx, err := e.journal.Begin()
+	if err != nil {
+		return fmt.Errorf("begin batch: %w", err)
+	}
+	if err := e.fill(tx, b, f); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return e.commit(tx)
+}
+
+func (e *Engine) fill(tx Tx, b *Batch, f *Fold) error {
+	if err := e.fp.Hit(failpoint.DiskFull); err != nil {
+		return fmt.Errorf("insert batch: %w: %w", ErrRetry, err)
+	}
+	if err := tx.Insert(b); err != nil {
+		return fmt.Errorf("insert batch: %w", err)
+	}
+	if err := e.fp.Hit(failpoint.CrashAfterInsert); err != nil {
+		return err
+	}
+	if f == nil {
+		return nil
+	}
+	return e.fold(tx, f, failpoint.CrashMidFold)
+}
+
+// fold writes f in two halves, with the crash point between them.
+func (e *Engine) fold(tx Tx, f *Fold, point string) error {
+	if mutated(LostFold) {
+		f = &Fold{Seq: f.Seq, LowWater: f.LowWater}
+	}
+	if err := tx.Fold(&Fold{Seq: f.Seq, Balances: f.Balances, LowWater: -1}); err != nil {
+		return fmt.Errorf("fold balances: %w", err)
+	}
+	if err := e.fp.Hit(point); err != nil {
+		return err
+	}
+	if err := tx.Fold(&Fold{Seq: f.Seq, Counters: f.Counters, Usage: f.Usage, LowWater: f.LowWater}); err != nil {
+		return fmt.Errorf("fold counters: %w", err)
+	}
+	return nil
+}
+
+func (e *Engine) commit(tx Tx) error {
+	for _, point := range []string{failpoint.CrashBeforeCommit, failpoint.SlowFsync, failpoint.CommitError} {
+		if err := e.fp.Hit(point); err != nil {
+			return errors.Join(fmt.Errorf("commit batch: %w", err), tx.Rollback())
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit batch: %w", err)
+	}
+	e.stats.batches.Add(1)
+	return e.fp.Hit(failpoint.CrashAfterCommit)
+}
+
+// apply posts a durable batch, and then tells everybody.
+func (e *Engine) apply(b *Batch, ops []*op, now int64) {
+	for _, o := range ops {
+		e.post(o, now)
+	}
+	if n := len(b.Entries); n > 0 {
+		e.lastSeq = b.Entries[n-1].Seq
+		e.stats.lastSeq.Store(e.lastSeq)
+	}
+	queued := int64(0)
+	for _, o := range ops {
+		if o.expire == nil {
+			queued++
+		}
+	}
+	e.queue.waiting.Add(-queued)
+	for _, o := range ops {
+		close(o.done)
+	}
+}
+
+// post turns what o held into what was used, in one step.
+func (e *Engine) post(o *op, now int64) {
+	s := e.shard(o.entry.Account)
+	s.mu.Lock()
+	a := s.account(o.entry.Account)
+	if o.hold != nil {
+		o.hold.releaseLocked()
+	}
+	if o.expire != nil {
+		o.expire.giveBack()
+	}
+	p := a.purse(o.entry.Test)
+	p.incoming -= o.incoming
+	a.post(&o.entry)
+	o.balance = p.posted()
+	s.mu.Unlock()
+
+	e.dirty.add(a, &o.entry, now)
+	if o.absorbed != nil {
+		e.dirty.add(a, o.absorbed, now)
+		e.stats.absorbed.Add(int64(o.absorbed.Amount))
+	}
+	if o.entry.Kind == KindGrant && !o.entry.ExpiresAt.IsZero() {
+		e.expiry.add(expiry{at: o.entry.ExpiresAt, account: a, test: o.entry.Test})
+	}
+	if o.hold != nil {
+		e.open.Add(-1)
+		e.stats.settled.Add(1)
+		if !o.progress.CompareAndSwap(opWaiting, opApplied) {
+			e.refundRevoked(o)
+		}
+	}
+	if o.claim != nil {
+		e.claims.drop(*o.claim)
+	}
+}
+
+// die ends the engine: nothing is taken in any more, and everybody who waits is
+// told.
+func (e *Engine) die(err error) {
+	e.failure = err
+	e.condition.Store(conditionDead)
+	e.queue.close()
+	var w work
+	for {
+		e.queue.take(&w, &Batch{}, e.mono())
+		if len(w.ops)+len(w.barriers) == 0 {
+			break
+		}
+		e.fail(&w, err)
+	}
+}
+
+// fail tells everybody who waits for w that its outcome is unknown.
+func (e *Engine) fail(w *work, err error) {
+	e.condition.Store(conditionDead)
+	for _, o := range w.ops {
+		o.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if o.claim != nil {
+			e.claims.drop(*o.claim)
+		}
+		if o.done != nil {
+			close(o.done)
+		}
+	}
+	for _, b := range w.barriers {
+		b.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		close(b.done)
+	}
+}
+
+// rate estimates how many operations come per second.
+type rate struct {
+	perSecond float64
+	count     int
+	since     int64 // monotonic
+}
+
+// rateWindow is how long operations are counted before the estimate moves.
+const rateWindow = int64(50 * time.Millisecond)
+
+func (r *rate) add(n int, now int64) {
+	r.count += n
+	if age := now - r.since; age >= rateWindow {
+		current := float64(r.count) * float64(time.Second) / float64(age)
+		r.perSecond = (r.perSecond + current) / 2
+		r.count, r.since = 0, now
+	}
+}

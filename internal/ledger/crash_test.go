@@ -1,0 +1,5 @@
+package ledger_test
+
+const crashDir = "PONTAGE_TEST_CRASH_DIR"
+
+func crashChild(string) {}

@@ -1,0 +1,267 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/pontage/pontage/internal/money"
+)
+
+// Hold is money and counts set aside for one request. It lives in memory only:
+// if the process dies, it was never there. It ends exactly once, by Settle, Void
+// or Abort, whichever comes first; `defer h.Abort()` right after [Engine.Hold]
+// makes sure of it on every path, panics included.
+type Hold struct {
+	e     *Engine
+	a     *account
+	s     *shard
+	claim claim
+	op    op
+
+	state   atomic.Int32
+	amount  money.Amount
+	day     Day
+	key     int64
+	test    bool
+	request [16]byte
+	classes []string
+}
+
+// States of a hold.
+const (
+	holdOpen int32 = iota
+	holdSettling
+	holdVoid
+)
+
+// Hold takes what r needs from every bucket at once, or nothing. It does no
+// input or output. It returns a *[Short] naming every bucket that is short, an
+// error that wraps [ErrUnavailable] while charges cannot be recorded, or an
+// error about a reservation that makes no sense.
+func (e *Engine) Hold(r Reservation) (*Hold, error) {
+	if err := e.Ready(); err != nil {
+		return nil, err
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	h := &Hold{e: e, s: e.shard(r.Account), day: e.today()}
+	if s := h.take(&r); s != nil {
+		return nil, s
+	}
+	e.open.Add(1)
+	return h, nil
+}
+
+func (h *Hold) take(r *Reservation) *Short {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.a = h.s.account(r.Account)
+	h.a.enter(h.day)
+	if h.a.days[CounterID{Day: h.day, Scope: ScopeKey, ID: r.Key}] == nil {
+		h.e.keys.Store(r.Key, h.a)
+	}
+	if s := h.a.take(r, h.day, &h.claim); s != nil {
+		return s
+	}
+	h.remember(r)
+	return nil
+}
+
+func (h *Hold) remember(r *Reservation) {
+	h.amount, h.key, h.test, h.request = h.claim.amount, r.Key, r.Test, r.Request
+	for _, q := range r.Quotas {
+		h.classes = append(h.classes, q.Class)
+	}
+}
+
+// Amount returns what was held when the hold was taken.
+func (h *Hold) Amount() money.Amount { return h.amount }
+
+// Free returns what is free right now besides the hold: the least of the balance
+// and the key's dollars of the day. It is 0 once the hold has ended.
+func (h *Hold) Free() money.Amount {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if h.claim.purse == nil {
+		return 0
+	}
+	return h.claim.free()
+}
+
+// Day returns the day the request was admitted on, to which it belongs.
+func (h *Hold) Day() Day { return h.day }
+
+// Exchange ends h and returns a hold for r in its place, in one step: nobody
+// else can take what h gives back before r has. If r does not fit, h stays as it
+// is and the error is a *[Short]. r must be of the same account, key, balance
+// and request; the day stays that of h. Exchange is not safe for use together
+// with other methods of h at the same time.
+func (h *Hold) Exchange(r Reservation) (*Hold, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	if r.Account != h.a.id || r.Key != h.key || r.Test != h.test || r.Request != h.request {
+		return nil, fmt.Errorf("exchange hold: the reservation is of another account, key, balance or request")
+	}
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if !h.state.CompareAndSwap(holdOpen, holdVoid) {
+		return nil, ErrEnded
+	}
+	n := &Hold{e: h.e, s: h.s, a: h.a, day: h.day}
+	h.claim.giveBack()
+	if s := h.a.take(&r, h.day, &n.claim); s != nil {
+		h.claim.takeAgain()
+		h.state.Store(holdOpen)
+		return nil, s
+	}
+	n.remember(&r)
+	return n, nil
+}
+
+// Settlement is how a request ended that is charged for.
+type Settlement struct {
+	Actual  money.Amount // what it cost, ≥ 0
+	Receipt *Receipt     // may be nil
+}
+
+// Settled is a durable charge.
+type Settled struct {
+	Charge   money.Amount
+	Absorbed money.Amount // Actual above what could be charged
+	Balance  money.Amount // posted, after this charge
+	Seq      int64        // of the entry
+}
+
+// Settle charges the actual cost, but no more than the hold and what is free at
+// this instant cover; the rest is absorbed. It returns once the charge is on
+// disk. It fills in the receipt's identity, hold, charge and absorbed amount
+// before it waits, and keeps no reference to it.
+//
+// If ctx ends first, Settle returns its error together with the charge: the
+// entry stays in the queue and is applied as soon as it is durable. A caller
+// that then tells its client of a failure takes the charge back with Revoke. An
+// error that wraps [ErrUnavailable] says that the journal has failed, and with
+// that the process; whether the charge is on disk is known after recovery.
+func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
+	if s.Actual < 0 {
+		return Settled{}, fmt.Errorf("settle: actual: %s is negative", s.Actual)
+	}
+	row := h.receipt(s.Receipt).row()
+	if !h.state.CompareAndSwap(holdOpen, holdSettling) {
+		return Settled{}, ErrEnded
+	}
+	charge := h.charge(s.Actual)
+	absorbed := s.Actual - charge
+	row.Charge, row.Absorbed = charge, absorbed
+	if s.Receipt != nil {
+		s.Receipt.Charge, s.Receipt.Absorbed = charge, absorbed
+	}
+	o := &h.op
+	o.hold, o.receipt = h, row
+	o.entry = Entry{
+		Time: h.e.now(), Kind: KindUsage, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day,
+		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes,
+	}
+	if s.Receipt != nil {
+		o.entry.Tokens = s.Receipt.Usage
+	}
+	if mutated(AdmissionDayMoves) {
+		o.entry.Day = h.e.today()
+	}
+	if absorbed > 0 {
+		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model}
+	}
+	if mutated(EarlyRelease) {
+		h.release()
+	}
+	if err := h.e.enqueue(o); err != nil {
+		h.giveBack()
+		return Settled{}, fmt.Errorf("settle: %w", err)
+	}
+	if mutated(EarlyReply) {
+		return Settled{Charge: charge, Absorbed: absorbed}, nil
+	}
+	if err := o.wait(ctx); err != nil {
+		return Settled{Charge: charge, Absorbed: absorbed}, fmt.Errorf("settle: %w", err)
+	}
+	return Settled{Charge: charge, Absorbed: absorbed, Balance: o.balance, Seq: o.entry.Seq}, nil
+}
+
+// receipt returns r, or an empty receipt, with what the hold knows of it.
+func (h *Hold) receipt(r *Receipt) *Receipt {
+	if r == nil {
+		r = &Receipt{Started: h.e.now()}
+	}
+	r.ID, r.Account, r.Key, r.Test, r.Hold = h.request, h.a.id, h.key, h.test, h.amount
+	return r
+}
+
+func (h *Hold) charge(actual money.Amount) money.Amount {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	return h.claim.charge(actual)
+}
+
+// release gives the claim back. The claim is empty afterwards.
+func (h *Hold) release() {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.releaseLocked()
+}
+
+func (h *Hold) releaseLocked() {
+	if h.claim.purse != nil {
+		h.claim.giveBack()
+		h.claim = claim{}
+	}
+}
+
+// giveBack ends the hold without a charge.
+func (h *Hold) giveBack() {
+	if !mutated(VoidKeeps) {
+		h.release()
+	}
+	h.e.open.Add(-1)
+	h.e.stats.voided.Add(1)
+}
+
+// Void ends the hold without a charge and gives everything back at once. The
+// receipt, if there is one, is recorded lazily. On a hold that has ended it does
+// nothing at all.
+func (h *Hold) Void(r *Receipt) {
+	if !h.state.CompareAndSwap(holdOpen, holdVoid) {
+		return
+	}
+	h.giveBack()
+	if r != nil {
+		r = h.receipt(r)
+		r.Charge, r.Absorbed = 0, 0
+		h.e.Record(r)
+	}
+}
+
+// Abort gives everything back if the hold has not ended, and does nothing
+// otherwise. It is for defer.
+func (h *Hold) Abort() { h.Void(nil) }
+
+// Revoke takes back the charge of a Settle that returned because its context
+// ended. If the charge is not durable yet, Revoke returns at once: either it
+// never will be, or a refund follows it in the next batch. If it is, Revoke
+// refunds it and waits for that. It does nothing for a hold that was not
+// settled, or was revoked before.
+func (h *Hold) Revoke(ctx context.Context) error {
+	if h.state.Load() != holdSettling || h.op.progress.CompareAndSwap(opWaiting, opRevoked) {
+		return nil
+	}
+	if !h.op.progress.CompareAndSwap(opApplied, opRevoked) {
+		return nil
+	}
+	if _, err := h.e.Refund(ctx, h.request, 0, noteRevoked); err != nil && !errors.Is(err, ErrNothingToRefund) {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pontage/pontage/internal/money"
+)
+
+// ErrRetry is wrapped by errors of [Journal.Begin], [Tx.Insert] and [Tx.Fold]
+// after which nothing was written and the same batch may be tried again: the
+// disk is full, or somebody holds the database. Every other error of theirs, and
+// every error of [Tx.Commit], leaves memory and disk possibly apart.
+var ErrRetry = errors.New("nothing was written")
+
+// ErrFenced is returned by [Tx.Insert] when another process has taken over the
+// journal, or has been written to it since.
+var ErrFenced = errors.New("the journal belongs to another process")
+
+// Mark is where a journal stands.
+type Mark struct {
+	Epoch    int64 // how often it was opened for writing
+	LastSeq  int64 // of the newest entry
+	LowWater int64 // entries up to this one are folded everywhere
+}
+
+// Journal stores what the engine decides. One engine writes to it, from one
+// goroutine; reading is done by many at once.
+type Journal interface {
+	// Start takes over the journal: it makes Epoch+1 durable and returns it.
+	Start(ctx context.Context) (Mark, error)
+	// Begin starts the next transaction of the writer.
+	Begin() (Tx, error)
+	// Snapshot returns an unchanging view of everything committed so far.
+	Snapshot(ctx context.Context) (Snapshot, error)
+
+	// ReadReceipt returns nil if there is no such receipt.
+	ReadReceipt(ctx context.Context, id [16]byte) (*ReceiptRow, error)
+	// ListReceipts returns at most limit rows that match, newest id first, all
+	// of them below the id before (zero: no bound). It may stop early; more
+	// tells where to go on, and is zero at the end.
+	ListReceipts(ctx context.Context, f Filter, before [16]byte, limit int) (rows []*ReceiptRow, more [16]byte, err error)
+	// ReadUsage returns what was folded, grouped and ordered as f says.
+	ReadUsage(ctx context.Context, f UsageFilter) ([]UsageRow, error)
+	// ReadEntry returns nil if there is no such entry.
+	ReadEntry(ctx context.Context, seq int64) (*Entry, error)
+	// ReadReference returns the entry that an account's reference stands for,
+	// or nil.
+	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
+}
+
+// Tx is one transaction of the writer. It ends with Commit or Rollback.
+type Tx interface {
+	// Insert appends a batch. It fails with ErrFenced unless the journal stands
+	// where the batch says.
+	Insert(b *Batch) error
+	// Fold adds to the folded rows.
+	Fold(f *Fold) error
+	// Commit returns once everything is on disk.
+	Commit() error
+	// Rollback undoes everything. After Commit it does nothing.
+	Rollback() error
+}
+
+// Batch is what one transaction appends.
+type Batch struct {
+	Epoch     int64
+	After     int64 // LastSeq of the journal before the batch
+	Entries   []*Entry
+	Receipts  []*ReceiptRow
+	Delivered []Delivered
+}
+
+// Delivered changes the delivery of a receipt that says unknown.
+type Delivered struct {
+	ID       [16]byte
+	Delivery string
+}
+
+// Fold brings the folded rows up to the entry Seq. Balances and grants are
+// absolute, counters and usage are added to what is there.
+type Fold struct {
+	Seq      int64
+	Balances []BalanceRow
+	Counters []CounterRow
+	Usage    []UsageRow
+	LowWater int64 // -1: leave it
+}
+
+// BalanceRow is an account's folded balances and what is left of its grants.
+type BalanceRow struct {
+	Account      int64
+	Credit, Used [2]money.Amount // live, test
+	Grants       []GrantRow      // of both balances; replaces the stored ones
+	HasGrants    bool            // there are grants, or there may be stored ones
+	Folded       int64           // entries up to this one are in it
+}
+
+// GrantRow is what is left of an expiring grant.
+type GrantRow struct {
+	Seq       int64 // its entry
+	Account   int64
+	Test      bool
+	Remaining money.Amount // > 0
+	ExpiresAt time.Time
+}
+
+// Scope says what a counter counts for.
+type Scope uint8
+
+// The scopes.
+const (
+	ScopeKey      Scope = 1 // a key; ID is the key
+	ScopePlan     Scope = 2 // a plan class of an account; ID is the account
+	ScopePlanTest Scope = 3 // the same for test keys
+)
+
+// CounterID names a counter of one day.
+type CounterID struct {
+	Day   Day
+	Scope Scope
+	ID    int64
+	Class string // of a plan; empty for a key
+}
+
+// CounterRow is a counter of one day.
+type CounterRow struct {
+	CounterID
+	Account  int64 // whose it is; read only
+	Requests int64
+	Spent    money.Amount
+	Folded   int64
+}
+
+// UsageID names one line of the usage report.
+type UsageID struct {
+	Day          Day
+	Account, Key int64
+	Test         bool
+	Model        string
+}
+
+// UsageRow is one line of the usage report. In a grouped report the members of
+// UsageID that it is not grouped by are zero.
+type UsageRow struct {
+	UsageID
+	Requests int64
+	Tokens   Tokens // Estimated has no meaning here
+	Charge   money.Amount
+	Refunded money.Amount // on the day of the refund
+	Absorbed money.Amount
+	Folded   int64
+}
+
+// Reader reads the journal and its folds. The yield functions stop the reading
+// with their error.
+type Reader interface {
+	Mark(ctx context.Context) (Mark, error)
+	Balances(ctx context.Context, yield func(BalanceRow) error) error
+	Grants(ctx context.Context, yield func(GrantRow) error) error
+	// Counters and Usage start at the day since.
+	Counters(ctx context.Context, since Day, yield func(CounterRow) error) error
+	Usage(ctx context.Context, since Day, yield func(UsageRow) error) error
+	// Entries yields the entries after seq in order. The entry is the yield
+	// function's to keep.
+	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
+	// Mismatches describes at most limit receipts that contradict their entries.
+	Mismatches(ctx context.Context, limit int) ([]string, error)
+}
+
+// Snapshot is an unchanging view of the journal.
+type Snapshot interface {
+	Reader
+	Close() error
+}

@@ -1,0 +1,5 @@
+//go:build !mutation
+
+package ledger
+
+func mutated(Mutation) bool { return false }

@@ -1,0 +1,154 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pontage/pontage/internal/money"
+)
+
+// What is known of the delivery of an answer.
+const (
+	DeliveryUnknown  = "unknown"  // charged; whether the last bytes left is not known
+	DeliveryComplete = "complete" // the last bytes were handed to the network
+	DeliveryPartial  = "partial"  // some of the answer was
+	DeliveryNone     = "none"     // nothing was
+)
+
+// Line is one part of a charge.
+type Line struct {
+	Kind   string // input, cached_input, cache_write, output, request, …
+	Units  int64
+	Amount money.Amount
+}
+
+// Attempt is one try at one target.
+type Attempt struct {
+	Target  string // provider/model
+	Outcome string // ok, or the name of a fault
+	Status  int    // the provider's HTTP status; 0: none came
+	Took    time.Duration
+}
+
+// Receipt is all that is known of one request afterwards.
+type Receipt struct {
+	ID           [16]byte // time-ordered UUID of the request
+	Account, Key int64
+	Test         bool
+	Site         string
+	Surface      string
+	Model        string // as the caller named it
+	AnsweredBy   string // model that answered, if it is another one
+	Outcome      string
+	Fault        string // name of the fault; empty: none
+	Delivery     string // one of the deliveries; empty is unknown
+	Status       int
+	Stream       bool
+	Usage        Tokens
+	Hold         money.Amount // what was held
+	Charge       money.Amount // what was charged
+	Absorbed     money.Amount // cost above what could be charged
+	Refunded     money.Amount // filled in when read
+	Lines        []Line       // sum to Charge, unless some was absorbed
+	Attempts     []Attempt
+	Started      time.Time
+	Took         time.Duration
+}
+
+// Version of the layout that Doc writes.
+const receiptLayout = 1
+
+// Doc packs the fields of the receipt that have no column of their own.
+func (r *Receipt) Doc() []byte {
+	w := writer{b: make([]byte, 0, 96+len(r.Site)+len(r.Surface)+len(r.AnsweredBy)+24*len(r.Lines)+48*len(r.Attempts))}
+	w.b = append(w.b, receiptLayout)
+	w.string(r.Site)
+	w.string(r.Surface)
+	w.string(r.AnsweredBy)
+	w.string(r.Fault)
+	w.int(int64(r.Status))
+	w.bool(r.Stream)
+	w.tokens(&r.Usage)
+	w.int(int64(len(r.Lines)))
+	for _, l := range r.Lines {
+		w.string(l.Kind)
+		w.int(l.Units)
+		w.int(int64(l.Amount))
+	}
+	w.int(int64(len(r.Attempts)))
+	for _, a := range r.Attempts {
+		w.string(a.Target)
+		w.string(a.Outcome)
+		w.int(int64(a.Status))
+		w.dur(a.Took)
+	}
+	w.dur(r.Took)
+	return w.b
+}
+
+// SetDoc fills in the fields that [Receipt.Doc] packed.
+func (r *Receipt) SetDoc(b []byte) error {
+	d := reader{b: b}
+	if v := d.byte(); v != receiptLayout {
+		return fmt.Errorf("receipt %x: unknown layout %d", r.ID, v)
+	}
+	r.Site = d.string()
+	r.Surface = d.string()
+	r.AnsweredBy = d.string()
+	r.Fault = d.string()
+	r.Status = int(d.int())
+	r.Stream = d.bool()
+	r.Usage = d.tokens()
+	r.Lines, r.Attempts = nil, nil
+	for range d.count() {
+		r.Lines = append(r.Lines, Line{Kind: d.string(), Units: d.int(), Amount: money.Amount(d.int())})
+	}
+	for range d.count() {
+		r.Attempts = append(r.Attempts, Attempt{Target: d.string(), Outcome: d.string(), Status: int(d.int()), Took: d.dur()})
+	}
+	r.Took = d.dur()
+	if err := d.end(); err != nil {
+		return fmt.Errorf("receipt %x: %w", r.ID, err)
+	}
+	return nil
+}
+
+// ReceiptRow is a receipt as a [Journal] stores it.
+type ReceiptRow struct {
+	ID           [16]byte
+	Seq          int64 // the usage entry; 0: nothing was charged
+	Account, Key int64
+	Test         bool
+	Model        string
+	Outcome      string
+	Delivery     string
+	Started      time.Time
+	Hold         money.Amount
+	Charge       money.Amount
+	Absorbed     money.Amount
+	Refunded     money.Amount
+	Doc          []byte
+}
+
+// row packs the receipt. It keeps nothing of r that may change.
+func (r *Receipt) row() *ReceiptRow {
+	return &ReceiptRow{
+		ID: r.ID, Account: r.Account, Key: r.Key, Test: r.Test, Model: r.Model, Outcome: r.Outcome,
+		Delivery: r.Delivery, Started: r.Started, Hold: r.Hold, Charge: r.Charge, Absorbed: r.Absorbed, Doc: r.Doc(),
+	}
+}
+
+// Receipt unpacks the row.
+func (w *ReceiptRow) Receipt() (*Receipt, error) {
+	r := &Receipt{
+		ID: w.ID, Account: w.Account, Key: w.Key, Test: w.Test, Model: w.Model, Outcome: w.Outcome,
+		Delivery: w.Delivery, Started: w.Started, Hold: w.Hold, Charge: w.Charge, Absorbed: w.Absorbed, Refunded: w.Refunded,
+	}
+	if r.Delivery == "" {
+		r.Delivery = DeliveryUnknown
+	}
+	if err := r.SetDoc(w.Doc); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
