@@ -238,7 +238,7 @@ func (w *words) context(e *fault.Error) {
 		tokens, limit = max(found[0], found[1]), min(found[0], found[1])
 	}
 	t, l := strconv.FormatInt(tokens, 10), strconv.FormatInt(limit, 10)
-	e.With("tokens", t).With("limit", l)
+	e.With("tokens", t).With("context", l)
 	e.Message = "The request has " + t + " tokens; this model takes at most " + l + "."
 }
 

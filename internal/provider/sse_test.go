@@ -14,7 +14,7 @@ import (
 
 // plain is a frame with copies of its bytes.
 type plain struct {
-	Raw, Data, Name, Clean      string
+	Raw, Data, Name, Clean       string
 	HasData, Comment, Stray, Cut bool
 }
 

@@ -1,0 +1,320 @@
+package openai
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"strings"
+
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// readMessage reads a delta, or the message of a whole answer. Its thoughts may
+// come under several names at once; the first that holds something counts.
+func (s *scanner) readMessage(body []byte, ch int) {
+	c := provider.Walk(body)
+	if c.Kind() != '{' {
+		return
+	}
+	var thought bool
+	var details, tools, annotations []byte
+	c.Enter('{')
+	for {
+		key, ok := c.Key()
+		if !ok {
+			break
+		}
+		switch string(key) {
+		case "content":
+			s.readContent(&c, ch)
+		case "reasoning_content", "reasoning":
+			if text, ok := c.Text(); ok && len(text) > 0 && !thought {
+				thought = true
+				s.text(llm.DeltaReasoning, ch, text)
+			}
+		case "reasoning_details":
+			details = c.Value()
+		case "refusal":
+			if text, ok := c.Text(); ok && len(text) > 0 {
+				s.text(llm.DeltaRefusal, ch, text)
+			}
+		case "tool_calls":
+			tools = c.Value()
+		case "function_call":
+			s.readFunction(&c, ch)
+		case "annotations":
+			annotations = c.Value()
+		case "audio", "images", "reasoning_encrypted":
+			v := c.Value()
+			s.content = s.content || len(v) > 2 && string(v) != "null"
+		default:
+			c.Skip()
+		}
+	}
+	// Thoughts come before what they led to, whatever the order of members.
+	s.readDetails(details, ch, thought)
+	s.readTools(tools, ch)
+	s.readAnnotations(annotations, ch)
+}
+
+// text notes a piece of text, of which inner is the inside of a JSON string.
+func (s *scanner) text(kind llm.DeltaKind, ch int, inner []byte) {
+	s.content = true
+	s.bytes += provider.TextLen(inner)
+	if s.translate {
+		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Choice: s.choices[ch].index, Text: provider.Unescape(inner)})
+	}
+}
+
+// readContent reads content: text, or Mistral's list of texts and thoughts.
+func (s *scanner) readContent(c *provider.Cursor, ch int) {
+	if c.Kind() != '[' {
+		if text, ok := c.Text(); ok && len(text) > 0 {
+			s.text(llm.DeltaText, ch, text)
+		}
+		return
+	}
+	c.Enter('[')
+	for c.More() {
+		s.readPart(c, ch, llm.DeltaText)
+	}
+}
+
+// readPart reads one part of a list of content.
+func (s *scanner) readPart(c *provider.Cursor, ch int, kind llm.DeltaKind) {
+	if !c.Enter('{') {
+		return
+	}
+	for {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		switch string(key) {
+		case "text":
+			if text, ok := c.Text(); ok && len(text) > 0 {
+				s.text(kind, ch, text)
+			}
+		case "thinking":
+			if c.Kind() != '[' {
+				if text, ok := c.Text(); ok && len(text) > 0 {
+					s.text(llm.DeltaReasoning, ch, text)
+				}
+				continue
+			}
+			c.Enter('[')
+			for c.More() {
+				s.readPart(c, ch, llm.DeltaReasoning)
+			}
+		default:
+			c.Skip()
+		}
+	}
+}
+
+// readDetails reads OpenRouter's list of thoughts, with what seals them.
+func (s *scanner) readDetails(v []byte, ch int, thought bool) {
+	c := provider.Walk(v)
+	if c.Kind() != '[' {
+		return
+	}
+	c.Enter('[')
+	for c.More() {
+		if !c.Enter('{') {
+			continue
+		}
+		for {
+			key, ok := c.Key()
+			if !ok {
+				break
+			}
+			text, ok := c.Text()
+			if !ok || len(text) == 0 {
+				continue
+			}
+			switch string(key) {
+			case "text", "summary":
+				if !thought {
+					s.text(llm.DeltaReasoning, ch, text)
+				}
+			case "signature":
+				s.seal(llm.DeltaSignature, ch, text)
+			case "data":
+				s.seal(llm.DeltaRedacted, ch, text)
+			}
+		}
+	}
+}
+
+// seal notes what is opaque, and not output that anybody reads.
+func (s *scanner) seal(kind llm.DeltaKind, ch int, inner []byte) {
+	s.content = true
+	if s.translate {
+		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Choice: s.choices[ch].index, Text: provider.Unescape(inner)})
+	}
+}
+
+// readAnnotations reads citations.
+func (s *scanner) readAnnotations(v []byte, ch int) {
+	c := provider.Walk(v)
+	if c.Kind() != '[' {
+		return
+	}
+	c.Enter('[')
+	for c.More() {
+		one := c.Value()
+		s.content = true
+		if s.translate {
+			s.deltas = append(s.deltas, llm.Delta{
+				Kind: llm.DeltaCitation, Choice: s.choices[ch].index, Value: json.RawMessage(string(one)),
+			})
+		}
+	}
+}
+
+// tool is one entry of tool_calls, or of function_call.
+type tool struct {
+	index    int64
+	indexed  bool
+	id, name []byte
+	args     []byte // the inside of a JSON string
+	object   []byte // arguments that are not a string, as some servers send
+}
+
+func (s *scanner) readTools(v []byte, ch int) {
+	c := provider.Walk(v)
+	if c.Kind() != '[' {
+		return
+	}
+	c.Enter('[')
+	for position := int64(0); c.More(); position++ {
+		if !c.Enter('{') {
+			continue
+		}
+		t := tool{index: position}
+		for {
+			key, ok := c.Key()
+			if !ok {
+				break
+			}
+			switch string(key) {
+			case "index":
+				if i, ok := c.Int(); ok {
+					t.index, t.indexed = i, true
+				}
+			case "id":
+				t.id, _ = c.Text()
+			case "function", "custom":
+				t.function(&c)
+			default:
+				c.Skip()
+			}
+		}
+		s.tool(t, ch)
+	}
+}
+
+// function reads the function of a tool call.
+func (t *tool) function(c *provider.Cursor) {
+	if !c.Enter('{') {
+		return
+	}
+	for {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		switch string(key) {
+		case "name":
+			t.name, _ = c.Text()
+		case "arguments", "input":
+			if c.Kind() == '{' {
+				t.object = c.Value()
+				continue
+			}
+			t.args, _ = c.Text()
+		default:
+			c.Skip()
+		}
+	}
+}
+
+// readFunction reads the old form of a tool call, of which there is one.
+func (s *scanner) readFunction(c *provider.Cursor, ch int) {
+	if c.Kind() != '{' {
+		c.Skip()
+		return
+	}
+	var t tool
+	t.function(c)
+	s.tool(t, ch)
+}
+
+// tool notes a tool call, or a piece of one.
+func (s *scanner) tool(t tool, ch int) {
+	s.content = true
+	s.bytes += provider.TextLen(t.args) + len(t.object)
+	k := s.call(t, ch)
+	if k == nil || !s.translate {
+		return
+	}
+	args := string(t.object)
+	if t.object == nil {
+		args = provider.Unescape(t.args)
+	}
+	if !k.begun {
+		k.held += args
+		if len(t.name) == 0 {
+			return
+		}
+		args, k.held, k.begun = k.held, "", true
+		k.number = s.choices[ch].begun
+		s.choices[ch].begun++
+		if k.id == "" {
+			k.id = s.newID(k)
+		}
+		s.deltas = append(s.deltas, llm.Delta{
+			Kind: llm.DeltaToolCall, Choice: k.choice, Tool: k.number,
+			ToolID: k.id, ToolName: provider.Unescape(t.name),
+		})
+	}
+	if args != "" {
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Choice: k.choice, Tool: k.number, Text: args})
+	}
+}
+
+// call finds the call that t belongs to. An id that differs from the one that
+// the index had means another call: some servers number all of them 0.
+func (s *scanner) call(t tool, ch int) *call {
+	index := s.choices[ch].index
+	for i := len(s.calls) - 1; i >= 0; i-- {
+		k := &s.calls[i]
+		if k.choice != index || k.index != int(t.index) {
+			continue
+		}
+		if len(t.id) > 0 && len(t.name) > 0 && k.begun && k.id != provider.Unescape(t.id) {
+			break
+		}
+		if k.id == "" && len(t.id) > 0 && !k.begun {
+			k.id = provider.Unescape(t.id)
+		}
+		return k
+	}
+	if len(s.calls) >= maxCalls {
+		return nil
+	}
+	k := call{choice: index, index: int(t.index)}
+	s.choices[ch].calls++
+	if s.translate {
+		k.id = provider.Unescape(t.id)
+	}
+	s.calls = append(s.calls, k)
+	return &s.calls[len(s.calls)-1]
+}
+
+// shortHash returns 20 letters and digits that depend on all of the parts.
+func shortHash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:20])
+}

@@ -1,0 +1,208 @@
+// Package openai speaks OpenAI's protocols of chat completions and embeddings
+// to everybody who offers them. The vendors differ by rows of one table.
+//
+// For callers of the same dialect bytes pass through both ways, but for: the
+// model's name, stream_options.include_usage, a limit of output, members that
+// the vendor is known to refuse or to spell differently; and in the answer the
+// model's name if it is another one, "error": null, lines of events that upset
+// clients, and a missing [DONE]. For callers of other dialects the conversation
+// is encoded from llm.Chat, and whatever cannot be said is refused.
+package openai
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// Options configure a [Provider].
+type Options struct {
+	Name      string            // of the provider, for errors
+	BaseURL   string            // up to and with the version, such as https://api.openai.com/v1; a query is kept
+	Vendor    string            // one of [Vendors]; empty: by the host of BaseURL
+	Transport http.RoundTripper // shared; see provider.NewTransport
+}
+
+// Provider sends to one vendor. It is used by many goroutines at once.
+type Provider struct {
+	broken    error // no request can be sent
+	vendor    vendor
+	chat      *url.URL
+	embed     *url.URL
+	transport http.RoundTripper
+}
+
+var _ provider.Provider = (*Provider)(nil)
+
+// DefaultBaseURL is where OpenAI itself listens.
+const DefaultBaseURL = "https://api.openai.com/v1"
+
+// Validate reports what is wrong with the options.
+func (o Options) Validate() error {
+	_, _, err := o.resolve()
+	return err
+}
+
+// resolve finds the base URL and the row of the table.
+func (o Options) resolve() (*url.URL, vendor, error) {
+	base := o.BaseURL
+	if base == "" {
+		base = DefaultBaseURL
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, vendor{}, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
+	}
+	v, ok := vendorOf(o.Vendor, u)
+	if !ok {
+		return nil, vendor{}, fmt.Errorf("provider %s: unknown vendor %q", o.Name, o.Vendor)
+	}
+	return u, v, nil
+}
+
+// New returns a Provider. With options that [Options.Validate] refuses it is
+// one that cannot be reached. An empty BaseURL means [DefaultBaseURL], and no
+// Transport means one of its own.
+func New(o Options) *Provider {
+	base, v, err := o.resolve()
+	if err != nil {
+		return &Provider{broken: err}
+	}
+	if o.Transport == nil {
+		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
+	}
+	return &Provider{
+		vendor: v, transport: o.Transport,
+		chat: base.JoinPath("chat/completions"), embed: base.JoinPath("embeddings"),
+	}
+}
+
+// Supports reports what of r cannot be honoured; see provider.Provider.
+func (p *Provider) Supports(r *llm.Request) error {
+	switch {
+	case r.Task == llm.TaskCountTokens:
+		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
+	case passes(r):
+		return nil
+	case r.Task == llm.TaskEmbed:
+		return fault.New(fault.UnsupportedParameter, "This model does not make embeddings here.").At("model")
+	}
+	_, err := p.translate(provider.Call{Request: r, Model: r.Model})
+	return err
+}
+
+// Dropped lists the parameters of r that are left out as harmless, by their
+// paths; see provider.Dropper.
+func (p *Provider) Dropped(r *llm.Request) []string {
+	if passes(r) {
+		var out []string
+		for _, name := range p.vendor.drop {
+			if r.Raw.Value(name) != nil {
+				out = append(out, name)
+			}
+		}
+		return out
+	}
+	if e, err := p.encode(provider.Call{Request: r, Model: r.Model}); err == nil {
+		return e.dropped
+	}
+	return nil
+}
+
+// Open sends c; see provider.Provider.
+func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
+	r := c.Request
+	if p.broken != nil {
+		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+	}
+	if r.Task == llm.TaskCountTokens {
+		return nil, provider.Refusal(p.Supports(r))
+	}
+	var body []byte
+	if passes(r) {
+		body = p.splice(c)
+	} else {
+		var err error
+		if body, err = p.translate(c); err != nil {
+			return nil, provider.Refusal(err)
+		}
+	}
+	to := p.chat
+	if r.Task == llm.TaskEmbed {
+		to = p.embed
+	}
+	x, err := provider.Post(ctx, p.transport, provider.Outgoing{
+		URL: to, Header: p.header(c), Body: body, Family: p.vendor.class(), Stream: r.Stream,
+		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
+	})
+	if err != nil {
+		return nil, blame(r, err)
+	}
+	if !r.Stream {
+		return &whole{x: x, scanner: newScanner(p, c), call: c, family: p.vendor.class()}, nil
+	}
+	if err := x.EventStream(); err != nil {
+		return nil, blame(r, err)
+	}
+	return newStream(x, p, c), nil
+}
+
+// passes reports whether the caller speaks this package's own dialect.
+func passes(r *llm.Request) bool {
+	return r.Dialect == llm.OpenAIChat || r.Dialect == llm.OpenAIEmbeddings
+}
+
+// header returns the request's headers.
+func (p *Provider) header(c provider.Call) http.Header {
+	h := make(http.Header, 8)
+	h["Content-Type"] = contentJSON
+	h["User-Agent"] = userAgent
+	if c.Request.Stream {
+		h["Accept"] = acceptEvents
+	} else {
+		h["Accept"] = contentJSON
+	}
+	if c.RequestID != "" {
+		h["X-Request-Id"] = []string{c.RequestID}
+	}
+	if c.Key == "" {
+		return h
+	}
+	if p.vendor.auth == "" {
+		h["Authorization"] = []string{"Bearer " + c.Key.Reveal()}
+	} else {
+		h[p.vendor.auth] = []string{c.Key.Reveal()}
+	}
+	return h
+}
+
+// Values of headers, shared by all requests and never changed.
+var (
+	contentJSON  = []string{"application/json"}
+	acceptEvents = []string{"text/event-stream"}
+	userAgent    = []string{"pontage"}
+)
+
+// blame corrects the parameter that a vendor names, if the caller never sent
+// it: of a translated request only the names that all dialects share mean
+// anything to the caller.
+func blame(r *llm.Request, err error) error {
+	f, ok := err.(*provider.Failure)
+	if !ok || passes(r) || f.Fault.Param == "" {
+		return err
+	}
+	top, _, _ := strings.Cut(f.Fault.Param, ".")
+	switch top {
+	case "model", "temperature", "top_p", "stream", "tools", "tool_choice", "messages":
+		f.Fault.Param = top
+	default:
+		f.Fault.Param = ""
+	}
+	return f
+}

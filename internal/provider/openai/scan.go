@@ -1,0 +1,380 @@
+package openai
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// span is a part of the text that is scanned.
+type span struct{ from, to int }
+
+func (s span) of(b []byte) []byte { return b[s.from:s.to] }
+
+// scanner takes the facts out of chunks and whole answers, in one pass over
+// each, and their meaning too if the caller speaks another dialect. What it
+// remembers from chunk to chunk are the choices and the tool calls.
+type scanner struct {
+	quirks    *vendor
+	translate bool
+
+	// Of the whole answer.
+	started bool
+	id      string
+	model   string
+	created int64
+	choices []choice
+	calls   []call
+
+	// Of the present chunk.
+	data      []byte
+	modelAt   span // of the value of model
+	hasModel  bool //
+	nullError span // of the member "error": null, with one comma
+	failed    bool // an error, or a finish reason that means one
+	known     bool // has choices, usage or data
+	elements  int  // of choices or data
+	content   bool //
+	bytes     int  //
+	finish    llm.Finish
+	counted   bool // usage holds something
+	usage     llm.Usage
+	deltas    []llm.Delta
+	logprobs  []json.RawMessage // of whole answers, by choice
+}
+
+// choice is what is known of one alternative.
+type choice struct {
+	index    int
+	finished bool
+	said     bool // the finish was passed on
+	calls    int  // that were seen
+	begun    int  // that were passed on
+}
+
+// call is a tool call under way.
+type call struct {
+	choice, index int
+	number        int // from 0, in the order of beginning
+	id            string
+	begun         bool   // the name is known
+	held          string // arguments that came before the name
+}
+
+// maxChoices and maxCalls bound what an answer can make us remember.
+const (
+	maxChoices = 1024
+	maxCalls   = 4096
+)
+
+// newScanner returns the scanner of one answer.
+func newScanner(p *Provider, c provider.Call) scanner {
+	return scanner{quirks: &p.vendor, translate: !passes(c.Request)}
+}
+
+// scan reads one chunk, or a whole answer; it reports whether data is a JSON
+// object.
+func (s *scanner) scan(data []byte) bool {
+	s.data = data
+	s.hasModel, s.failed, s.known, s.content, s.counted = false, false, false, false, false
+	s.nullError, s.elements, s.bytes, s.finish, s.deltas = span{}, 0, 0, "", s.deltas[:0]
+	c := provider.Walk(data)
+	if c.Kind() != '{' {
+		return false
+	}
+	var n, groq counts
+	c.Enter('{')
+	previous := c.Offset()
+	for first := true; ; first = false {
+		key, ok := c.Key()
+		if !ok {
+			break
+		}
+		s.member(&c, key, &n, &groq)
+		if string(key) == "error" && !s.failed {
+			s.nullError = s.cut(previous, c.Offset(), first)
+		}
+		previous = c.Offset()
+	}
+	if !c.Done() {
+		return false
+	}
+	s.usage, s.counted = n.usage(s.quirks.hiddenThoughts)
+	if !s.counted {
+		s.usage, s.counted = groq.usage(false)
+	}
+	return true
+}
+
+// cut returns what must go for a member to go: it and the comma before it, or
+// behind it if it is the first.
+func (s *scanner) cut(previous, end int, first bool) span {
+	if !first {
+		return span{previous, end}
+	}
+	for end < len(s.data) && s.data[end] != ',' && s.data[end] != '}' {
+		end++
+	}
+	if end < len(s.data) && s.data[end] == ',' {
+		end++
+	}
+	return span{previous, end}
+}
+
+// member reads one member of the top level.
+func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
+	switch string(key) {
+	case "choices":
+		s.known = true
+		s.readChoices(c)
+	case "usage":
+		s.known = true
+		n.read(c)
+	case "x_groq":
+		readGroq(c, groq)
+	case "error":
+		if !c.Null() {
+			s.failed = true
+			c.Skip()
+		}
+	case "model":
+		c.Kind()
+		from := c.Offset()
+		text, ok := c.Text()
+		s.hasModel, s.modelAt = ok, span{from, c.Offset()}
+		if s.translate && s.model == "" {
+			s.model = provider.Unescape(text)
+		}
+	case "id":
+		if text, ok := c.Text(); ok && s.translate && s.id == "" {
+			s.id = provider.Unescape(text)
+		}
+	case "created":
+		if at, ok := c.Int(); ok {
+			s.created = at
+		}
+	case "data":
+		s.known = true
+		s.readEmbeddings(c)
+	default:
+		c.Skip()
+	}
+}
+
+// readGroq reads Groq's own member, which older models report usage in.
+func readGroq(c *provider.Cursor, n *counts) {
+	if !c.Enter('{') {
+		return
+	}
+	for {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		if string(key) == "usage" {
+			n.read(c)
+			continue
+		}
+		c.Skip()
+	}
+}
+
+// readEmbeddings looks whether there is a vector.
+func (s *scanner) readEmbeddings(c *provider.Cursor) {
+	if !c.Enter('[') {
+		return
+	}
+	for c.More() {
+		s.elements++
+		if !c.Enter('{') {
+			continue
+		}
+		for {
+			key, ok := c.Key()
+			if !ok {
+				break
+			}
+			if string(key) == "embedding" {
+				s.content = len(c.Value()) > 2 || s.content
+				continue
+			}
+			c.Skip()
+		}
+	}
+}
+
+func (s *scanner) readChoices(c *provider.Cursor) {
+	if !c.Enter('[') {
+		return
+	}
+	for position := 0; c.More(); position++ {
+		s.elements++
+		s.readChoice(c, position)
+	}
+}
+
+// readChoice reads one choice. The index may come after the delta, so both are
+// noted first where the meaning is wanted. Perplexity sends the whole message
+// so far beside each delta.
+func (s *scanner) readChoice(c *provider.Cursor, position int) {
+	if !c.Enter('{') {
+		return
+	}
+	var body, message, finish, native, logprobs []byte
+	index := int64(position)
+	for {
+		key, ok := c.Key()
+		if !ok {
+			break
+		}
+		switch string(key) {
+		case "index":
+			if i, ok := c.Int(); ok && i >= 0 && i < maxChoices {
+				index = i
+			}
+		case "delta":
+			body = c.Value()
+		case "message":
+			message = c.Value()
+		case "finish_reason":
+			finish, _ = c.Text()
+		case "native_finish_reason":
+			native, _ = c.Text()
+		case "logprobs":
+			logprobs = c.Value()
+		case "error":
+			if !c.Null() {
+				s.failed = true
+				c.Skip()
+			}
+		default:
+			c.Skip()
+		}
+	}
+	if c.Err() {
+		return
+	}
+	if body == nil {
+		body = message
+	}
+	ch := s.choice(int(index))
+	if s.translate && !s.started {
+		s.start()
+	}
+	s.readMessage(body, ch)
+	s.end(ch, string(finish), string(native))
+	s.keep(ch, logprobs)
+}
+
+// keep notes the log probabilities of a choice of a whole answer.
+func (s *scanner) keep(ch int, logprobs []byte) {
+	if !s.translate || len(logprobs) == 0 || string(logprobs) == "null" {
+		return
+	}
+	for len(s.logprobs) <= ch {
+		s.logprobs = append(s.logprobs, nil)
+	}
+	s.logprobs[ch] = json.RawMessage(string(logprobs))
+}
+
+// start passes on that the answer begins.
+func (s *scanner) start() {
+	s.started = true
+	s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaStart, ID: s.id, Model: s.model})
+}
+
+// choice returns the place of a choice in s.choices.
+func (s *scanner) choice(index int) int {
+	for i := range s.choices {
+		if s.choices[i].index == index {
+			return i
+		}
+	}
+	if len(s.choices) >= maxChoices {
+		return 0
+	}
+	s.choices = append(s.choices, choice{index: index})
+	return len(s.choices) - 1
+}
+
+// end reads a finish reason.
+func (s *scanner) end(ch int, reason, native string) {
+	if reason == "" {
+		return
+	}
+	if reason == "error" || native == "error" || native == "network_error" {
+		s.failed = true
+		return
+	}
+	at := &s.choices[ch]
+	at.finished = true
+	s.finish = finishOf(reason)
+	s.say(at, s.finish)
+}
+
+// say passes a finish on, once per choice. Whether there were tool calls is
+// seen from the calls: compatible servers often say stop.
+func (s *scanner) say(at *choice, f llm.Finish) {
+	if !s.translate || at.said {
+		return
+	}
+	at.said = true
+	if f == llm.FinishStop && at.calls > 0 {
+		f = llm.FinishToolCalls
+	}
+	s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaFinish, Choice: at.index, Finish: f})
+}
+
+// finishOf maps a finish reason; what nobody knows is a natural end.
+func finishOf(reason string) llm.Finish {
+	switch reason {
+	case "length", "max_tokens":
+		return llm.FinishLength
+	case "model_length":
+		return llm.FinishContextWindow
+	case "tool_calls", "function_call":
+		return llm.FinishToolCalls
+	case "content_filter":
+		return llm.FinishContentFilter
+	}
+	return llm.FinishStop
+}
+
+// complete reports whether every choice that was seen has ended.
+func (s *scanner) complete() bool {
+	for i := range s.choices {
+		if !s.choices[i].finished {
+			return false
+		}
+	}
+	return len(s.choices) > 0
+}
+
+// conclude ends the choices that never said why they did, and returns why the
+// first of them must have.
+func (s *scanner) conclude() (f llm.Finish) {
+	s.deltas = s.deltas[:0]
+	for i := range s.choices {
+		at := &s.choices[i]
+		if !at.finished {
+			at.finished = true
+			end := llm.FinishStop
+			if at.calls > 0 {
+				end = llm.FinishToolCalls
+			}
+			if f == "" {
+				f = end
+			}
+			s.say(at, end)
+		}
+	}
+	return f
+}
+
+// newID makes an id for a tool call that came without one. It is the same each
+// time the same answer is read.
+func (s *scanner) newID(k *call) string {
+	return "call_" + shortHash(s.id, strconv.Itoa(k.choice), strconv.Itoa(k.number))
+}

@@ -1,0 +1,155 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// whole is an answer in one piece. It is read by the first call of Next.
+type whole struct {
+	x       *provider.Exchange
+	scanner scanner
+	call    provider.Call
+	family  string
+	usage   llm.Usage
+	over    error // what every further call of Next returns
+}
+
+var _ llm.Stream = (*whole)(nil)
+
+// Next returns the answer; see llm.Stream.
+func (w *whole) Next() (llm.Event, error) {
+	if w.over != nil {
+		return llm.Event{}, w.over
+	}
+	ev, err := w.read()
+	w.over = io.EOF
+	if err != nil {
+		w.over = blame(w.call.Request, err)
+		return llm.Event{}, w.over
+	}
+	return ev, nil
+}
+
+func (w *whole) read() (llm.Event, error) {
+	body, err := w.x.ReadAll(provider.MaxWhole)
+	if err != nil {
+		return llm.Event{}, err
+	}
+	// Some providers send empty lines to keep the connection open.
+	body = bytes.TrimLeft(body, " \t\r\n")
+	k := &w.scanner
+	switch ok := k.scan(body); {
+	case !ok:
+		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
+	case k.failed:
+		return llm.Event{}, provider.Classify(w.family, http.StatusOK, w.x.Header, body)
+	case !k.known:
+		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has neither choices nor data"))
+	}
+	ev := llm.Event{
+		Content: k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
+	}
+	if k.counted {
+		w.usage = k.usage
+		ev.Usage = &w.usage
+	}
+	answer := k.deltas
+	if f := k.conclude(); ev.Finish == "" {
+		ev.Finish = f
+	}
+	if k.translate {
+		ev.Whole = k.answer(append(answer[:len(answer):len(answer)], k.deltas...))
+		return ev, nil
+	}
+	model := ownName(w.call)
+	rename := model != nil && k.hasModel && !bytes.Equal(k.modelAt.of(body), model)
+	if rename || k.nullError != (span{}) {
+		body = k.edit(make([]byte, 0, len(body)+len(model)), body, model, rename)
+	}
+	ev.Raw, ev.Data = body, body
+	return ev, nil
+}
+
+// Close ends the exchange; see llm.Stream.
+func (w *whole) Close() error {
+	if w.over == nil {
+		w.over = io.EOF
+	}
+	return w.x.Close()
+}
+
+// answer puts the pieces of a whole answer together.
+func (s *scanner) answer(deltas []llm.Delta) *llm.Answer {
+	a := &llm.Answer{ID: s.id, Model: s.model, Created: s.created, Choices: make([]llm.Choice, len(s.choices))}
+	for i, known := range s.choices {
+		ch := &a.Choices[i]
+		if i < len(s.logprobs) {
+			ch.Logprobs = s.logprobs[i]
+		}
+		for _, d := range deltas {
+			if d.Choice == known.index && d.Kind != llm.DeltaStart {
+				add(ch, d)
+			}
+		}
+		for j := range ch.Parts {
+			if p := &ch.Parts[j]; p.Kind == llm.PartToolCall && len(p.Args) == 0 {
+				p.Args = json.RawMessage("{}")
+			}
+		}
+	}
+	return a
+}
+
+// add adds one piece to a choice.
+func add(ch *llm.Choice, d llm.Delta) {
+	last := func(kind llm.PartKind) *llm.Part {
+		if n := len(ch.Parts); n > 0 && ch.Parts[n-1].Kind == kind {
+			return &ch.Parts[n-1]
+		}
+		ch.Parts = append(ch.Parts, llm.Part{Kind: kind})
+		return &ch.Parts[len(ch.Parts)-1]
+	}
+	switch d.Kind {
+	case llm.DeltaText:
+		last(llm.PartText).Text += d.Text
+	case llm.DeltaReasoning:
+		last(llm.PartReasoning).Text += d.Text
+	case llm.DeltaSignature:
+		last(llm.PartReasoning).Signature += d.Text
+	case llm.DeltaRefusal:
+		last(llm.PartRefusal).Text += d.Text
+	case llm.DeltaRedacted:
+		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartRedacted, Data: d.Text})
+	case llm.DeltaToolCall:
+		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
+	case llm.DeltaToolArgs:
+		for i := range ch.Parts {
+			if p := &ch.Parts[i]; p.Kind == llm.PartToolCall {
+				if d.Tool--; d.Tool < 0 {
+					p.Args = append(p.Args, d.Text...)
+					return
+				}
+			}
+		}
+	case llm.DeltaCitation:
+		cite(last(llm.PartText), d.Value)
+	case llm.DeltaFinish:
+		ch.Finish, ch.StopSequence = d.Finish, d.StopSequence
+	}
+}
+
+// cite adds a citation to the list of p.
+func cite(p *llm.Part, v json.RawMessage) {
+	if len(p.Citations) == 0 {
+		p.Citations = append(append(append(p.Citations, '['), v...), ']')
+		return
+	}
+	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
+}
