@@ -1,0 +1,224 @@
+package catalog
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// usd reads a rate or an amount of a test.
+func usd(t *testing.T, s string) money.Rate {
+	t.Helper()
+	r, err := money.ParseRate(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// entry makes a price of rates in the order of the fields; "" is unknown.
+func entry(t *testing.T, rates ...string) *PriceEntry {
+	t.Helper()
+	e := &PriceEntry{}
+	for i, p := range []**money.Rate{&e.Input, &e.Output, &e.CachedInput, &e.CacheWrite, &e.CacheWrite1h} {
+		if i < len(rates) && rates[i] != "" {
+			r := usd(t, rates[i])
+			*p = &r
+		}
+	}
+	return e
+}
+
+func (e *PriceEntry) must(t *testing.T, kind string) Price {
+	t.Helper()
+	return e.price(kind, func(field, reason string) { t.Errorf("price %s: %s", field, reason) })
+}
+
+func perRequest(a money.Amount) *PriceEntry { return &PriceEntry{Request: &a} }
+
+func TestCostSplitsUsageIntoDisjointLines(t *testing.T) {
+	t.Parallel()
+	claude := entry(t, "3", "15", "0.3", "3.75", "6").must(t, Chat)
+	flat := perRequest(3_000_000).must(t, Chat)
+	both := *entry(t, "1", "2")
+	both.Request = perRequest(5_000_000).Request
+	for _, c := range []struct {
+		name  string
+		price Price
+		usage llm.Usage
+		total money.Amount
+		lines []Line
+	}{
+		{"plain", claude, llm.Usage{Input: 1000, Output: 100}, 4_500_000, []Line{{"input", 1000, 3_000_000}, {"output", 100, 1_500_000}}},
+		{
+			"every class", claude,
+			llm.Usage{Input: 1000, CachedInput: 200, CacheWrite: 300, CacheWrite1h: 100, Output: 10, Reasoning: 4},
+			1_200_000 + 60_000 + 1_125_000 + 600_000 + 150_000,
+			[]Line{{"input", 400, 1_200_000}, {"cached_input", 200, 60_000}, {"cache_write", 300, 1_125_000}, {"cache_write_1h", 100, 600_000}, {"output", 10, 150_000}},
+		},
+		{"nothing used", claude, llm.Usage{}, 0, []Line{}},
+		{"a flat price counts no tokens", flat, llm.Usage{Input: 9, Output: 9}, 3_000_000, []Line{{"request", 1, 3_000_000}}},
+		{"both", both.must(t, Chat), llm.Usage{Input: 1, Output: 1}, 5_003_000, []Line{{"input", 1, 1000}, {"output", 1, 2000}, {"request", 1, 5_000_000}}},
+		// 1 token at $0.0001/M is a tenth of a nano-dollar: the sum is rounded up once, not each line.
+		{"rounds once", entry(t, "0.0001", "0.0001").must(t, Chat), llm.Usage{Input: 1, Output: 1}, 1, []Line{{"input", 1, 1}, {"output", 1, 0}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			total, lines, err := c.price.Cost(c.usage)
+			if err != nil || total != c.total {
+				t.Errorf("Cost(%+v) = %d, %v; want %d", c.usage, total, err, c.total)
+			}
+			if diff := cmp.Diff(c.lines, lines); diff != "" {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCostRefusesUsageThatCannotBe(t *testing.T) {
+	t.Parallel()
+	p := entry(t, "3", "15").must(t, Chat)
+	for _, u := range []llm.Usage{
+		{Input: -1},
+		{Output: -1},
+		{Input: 10, CachedInput: 11},
+		{Input: 10, CachedInput: 5, CacheWrite: 5, CacheWrite1h: 1},
+		{Input: 10, CacheWrite: -5},
+	} {
+		if total, _, err := p.Cost(u); err == nil {
+			t.Errorf("Cost(%+v) = %d, want an error", u, total)
+		}
+	}
+	if _, _, err := (Price{}).Cost(llm.Usage{}); !errors.Is(err, ErrUnpriced) {
+		t.Errorf("Cost without a price = %v, want ErrUnpriced: it is never free", err)
+	}
+	if _, _, err := p.Cost(llm.Usage{Input: 1 << 62, Output: 1 << 62}); !errors.Is(err, money.ErrOverflow) {
+		t.Errorf("Cost of too much = %v, want ErrOverflow", err)
+	}
+}
+
+func TestUnknownCachePricesAreNeverFree(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		entry *PriceEntry
+		want  Price
+	}{
+		{"none known", entry(t, "3", "15"), Price{Input: usd(t, "3"), Output: usd(t, "15"), CachedInput: usd(t, "3"), CacheWrite: usd(t, "3"), CacheWrite1h: usd(t, "3"), PerToken: true}},
+		{"a write known", entry(t, "3", "15", "", "3.75"), Price{Input: usd(t, "3"), Output: usd(t, "15"), CachedInput: usd(t, "3"), CacheWrite: usd(t, "3.75"), CacheWrite1h: usd(t, "6"), PerToken: true}},
+		{"all known", entry(t, "3", "15", "0.3", "3.75", "7"), Price{Input: usd(t, "3"), Output: usd(t, "15"), CachedInput: usd(t, "0.3"), CacheWrite: usd(t, "3.75"), CacheWrite1h: usd(t, "7"), PerToken: true}},
+		{"free, and said so", entry(t, "0", "0"), Price{PerToken: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, c.entry.must(t, Chat)); diff != "" {
+				t.Errorf("price (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPriceMustBeBelievable(t *testing.T) {
+	t.Parallel()
+	neg, dear := money.Rate(-1), MaxRate+1
+	negReq, dearReq := money.Amount(-1), MaxRequest+1
+	for _, c := range []struct {
+		name  string
+		kind  string
+		entry PriceEntry
+		want  string // fields that are wrong
+	}{
+		{"empty", Chat, PriceEntry{}, ""},
+		{"no output", Chat, *entry(t, "1"), "output"},
+		{"no input", Chat, *entry(t, "", "1"), "input"},
+		{"embeddings need no output", Embedding, *entry(t, "1"), "-"},
+		{"only a cache price", Chat, *entry(t, "", "", "1"), "input"},
+		{"negative", Chat, PriceEntry{Input: &neg, Output: &neg}, "input output"},
+		{"per token, meant per million", Chat, PriceEntry{Input: &dear, Output: &dear}, "input output"},
+		{"negative fee", Chat, PriceEntry{Request: &negReq}, "request"},
+		{"a fee beyond belief", Chat, PriceEntry{Request: &dearReq}, "request"},
+		{"the dearest", Chat, *entry(t, "10000", "10000"), "-"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var fields []string
+			c.entry.price(c.kind, func(field, _ string) { fields = append(fields, field) })
+			got := strings.Join(fields, " ")
+			if fields == nil {
+				got = "-"
+			}
+			if got != c.want {
+				t.Errorf("wrong fields = %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// drawPrice draws a price as an operator could write it.
+func drawPrice(t *rapid.T) Price {
+	rate := func(name string) *money.Rate {
+		r := money.Rate(rapid.Int64Range(0, int64(MaxRate)).Draw(t, name))
+		return &r
+	}
+	maybe := func(name string) *money.Rate {
+		if rapid.Bool().Draw(t, name+" known") {
+			return rate(name)
+		}
+		return nil
+	}
+	e := PriceEntry{}
+	way := rapid.SampledFrom([]string{"token", "request", "both"}).Draw(t, "way")
+	if way != "request" {
+		e = PriceEntry{Input: rate("input"), Output: rate("output"), CachedInput: maybe("cached"), CacheWrite: maybe("write"), CacheWrite1h: maybe("write1h")}
+	}
+	if way != "token" {
+		a := money.Amount(rapid.Int64Range(0, int64(MaxRequest)).Draw(t, "request"))
+		e.Request = &a
+	}
+	return e.price(Chat, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) })
+}
+
+// drawUsage draws usage within the given totals.
+func drawUsage(t *rapid.T, input, output int64, hour bool) llm.Usage {
+	u := llm.Usage{Input: rapid.Int64Range(0, input).Draw(t, "used input"), Output: rapid.Int64Range(0, output).Draw(t, "used output")}
+	left := u.Input
+	take := func(name string) int64 {
+		n := rapid.Int64Range(0, left).Draw(t, name)
+		left -= n
+		return n
+	}
+	u.CachedInput, u.CacheWrite = take("read"), take("written")
+	if hour {
+		u.CacheWrite1h = take("written for an hour")
+	}
+	u.Reasoning = rapid.Int64Range(0, u.Output).Draw(t, "thought")
+	return u
+}
+
+func TestLinesSumToTheTotal(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPrice(t)
+		u := drawUsage(t, 1<<24, 1<<24, true)
+		total, lines, err := p.Cost(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sum money.Amount
+		for _, l := range lines {
+			if l.Amount < 0 || l.Units <= 0 {
+				t.Fatalf("line %+v", l)
+			}
+			sum += l.Amount
+		}
+		if sum != total {
+			t.Fatalf("lines sum to %d, total is %d", sum, total)
+		}
+	})
+}
