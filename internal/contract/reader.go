@@ -48,6 +48,13 @@ func (r *reader) fail(n *yaml.Node, format string, args ...any) {
 // err joins the problems in the order of the file.
 func (r *reader) err() error {
 	slices.SortStableFunc(r.problems, func(a, b *Problem) int { return a.Line - b.Line })
+	// What is wrong with a row can show once in every envelope.
+	seen := map[Problem]bool{}
+	r.problems = slices.DeleteFunc(r.problems, func(p *Problem) bool {
+		dup := seen[*p]
+		seen[*p] = true
+		return dup
+	})
 	var errs []error
 	for i, p := range r.problems {
 		if i == maxProblems {

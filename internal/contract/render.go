@@ -146,9 +146,9 @@ func (c *Contract) scope(r *row, e *fault.Error, f *Facts) *scope {
 	s := &scope{c: c, row: r, e: e, f: f, typ: r.typ}
 	s.wait = wait(r, e, f)
 	s.details = e.Details
-	if len(s.details) == 0 {
+	if len(s.details) == 0 && r.status < 500 {
+		// One bad field, told without a list: the list has it alone.
 		if param := s.value(field{kind: kParam}).s; param != "" {
-			// One bad field, told without a list: the list has it alone.
 			s.one[0] = fault.Detail{Field: param, Code: e.Code, Message: specific(e)}
 			s.details = s.one[:]
 		}

@@ -1,12 +1,12 @@
 package contract
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/money"
@@ -131,9 +131,10 @@ var vocabulary = []term{
 	{"per", everywhere, field{kArg, "per"}, "the time that a limit counts, such as 60s"},
 	{"limit", everywhere, field{kArgNumber, "limit"}, "a limit"},
 	{"used", everywhere, field{kArgNumber, "used"}, "what is used of it"},
-	{"tokens", everywhere, field{kArgNumber, "tokens"}, "tokens that the request has or needs"},
-	{"maximum", everywhere, field{kArgNumber, "maximum"}, "tokens that the model takes"},
-	{"max_tokens", everywhere, field{kArgNumber, "max_tokens"}, "output tokens that were asked for"},
+	{"tokens", everywhere, field{kArgNumber, "tokens"}, "tokens that the request needs in all"},
+	{"input", everywhere, field{kArgNumber, "input"}, "tokens of it in the messages"},
+	{"max_output", everywhere, field{kArgNumber, "max_output"}, "tokens of it for the answer"},
+	{"context", everywhere, field{kArgNumber, "context"}, "tokens that the model takes"},
 	{"moderation", inBody, field{kArgJSON, "moderation"}, "the moderation's result, JSON"},
 	{"payment", inBody, field{kArgJSON, "payment"}, "the payment that is asked for, JSON"},
 	{"accepts", inBody, field{kArgJSON, "accepts"}, "the payments that are accepted, JSON"},
@@ -312,11 +313,13 @@ func (s *scope) arg(f field) value {
 
 // rawJSON returns text as a JSON value on one line, or nothing if it is none.
 func rawJSON(s string) value {
-	var b bytes.Buffer
-	if s == "" || !utf8.ValidString(s) || json.Compact(&b, []byte(s)) != nil {
+	v := jsontext.Value(s)
+	if !v.IsValid() || v.Compact(jsontext.EscapeForJS(true)) != nil {
 		return value{}
 	}
-	return value{s: b.String(), there: b.String() != "null", raw: true}
+	// It can only stand within a string.
+	out := strings.ReplaceAll(string(v), "\u0085", `\u0085`)
+	return value{s: out, there: out != "null", raw: true}
 }
 
 func (s *scope) balance(k kind) value {

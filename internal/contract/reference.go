@@ -1,0 +1,226 @@
+package contract
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// ReferenceRow tells one fault in one envelope, for people.
+type ReferenceRow struct {
+	Envelope string
+	Status   int
+	Type     string // empty: the envelope shows none, or the fault has none
+	Code     string // empty: none
+	Fault    string // the registry's name
+	Class    string
+	Meaning  string
+	Advice   string
+	Note     string // the contract's own remark; may be empty
+	Retry    string // yes, no, or as the SDK decides
+	Charged  string
+	Example  string // the body, JSON
+}
+
+// Reference lists every fault of the registry in every envelope that routes
+// answer in, envelope by envelope, by status and then as in the registry.
+func Reference(c *Contract) []ReferenceRow {
+	var out []ReferenceRow
+	for _, name := range c.Envelopes() {
+		face := c.face(name)
+		var rows []ReferenceRow
+		for _, entry := range fault.All() {
+			rows = append(rows, c.reference(face, entry))
+		}
+		slices.SortStableFunc(rows, func(a, b ReferenceRow) int { return a.Status - b.Status })
+		out = append(out, rows...)
+	}
+	return out
+}
+
+func (c *Contract) reference(face int, entry fault.Entry) ReferenceRow {
+	r := c.row(face, entry.Code)
+	e := Sample(entry.Code)
+	out := ReferenceRow{
+		Envelope: c.envelopes[face].name,
+		Status:   r.status, Type: r.typ, Code: r.code,
+		Fault: entry.Name, Class: entry.Class.String(),
+		Meaning: entry.Public, Advice: entry.Advice, Note: r.note,
+		Charged: "no",
+		Example: string(c.Render(c.envelopes[face].name, e, Facts{RequestID: sampleID}).Body),
+	}
+	if !shows(r.envelope.members, kType) {
+		out.Type = ""
+	}
+	if !shows(r.envelope.members, kCode) {
+		out.Code = ""
+	}
+	switch c.advice(r, e, wait(r, e, &Facts{RequestID: sampleID})) {
+	case retry:
+		out.Retry = "yes"
+	case never:
+		out.Retry = "no"
+	default:
+		out.Retry = "up to you"
+	}
+	if entry.Code == fault.ContentPolicy {
+		out.Charged = "no; inline moderation that ran is"
+	}
+	return out
+}
+
+// shows reports whether a template has the placeholder anywhere.
+func shows(members []member, k kind) bool {
+	return slices.ContainsFunc(members, func(m member) bool {
+		return m.value.shape == shapeField && m.value.field.kind == k || shows(m.value.members, k)
+	})
+}
+
+const sampleID = "req_01JEXAMPLE000000000000000"
+
+// Sample returns an example of a fault, with all that such a failure usually
+// brings along. It is always the same.
+func Sample(code fault.Code) *fault.Error {
+	e := &fault.Error{Code: code}
+	switch code {
+	case fault.MissingParameter:
+		return fault.Fields([]fault.Detail{{Field: "messages", Code: code, Message: "Required"}})
+	case fault.InvalidParameter:
+		return fault.Fields([]fault.Detail{{Field: "temperature", Code: code, Message: "Must be at most 2."}})
+	case fault.InvalidType:
+		return fault.Fields([]fault.Detail{{Field: "temperature", Code: code, Message: "Must be a number."}})
+	case fault.UnknownParameter:
+		return fault.Fields([]fault.Detail{{Field: "temprature", Code: code, Message: "Unknown parameter."}})
+	case fault.UnsupportedParameter:
+		e.Param = "logprobs"
+	case fault.InvalidJSONSchema:
+		e.Param = "response_format.json_schema.schema"
+	case fault.ToolChoiceUnsupported:
+		e.Param = "tool_choice"
+	case fault.ImageInputUnsupported, fault.InputModalityUnsupported:
+		e.Param = "messages.0.content.1"
+	case fault.BatchInputUnsupported:
+		e.Param = "input"
+	case fault.MethodNotAllowed:
+		e.With("allow", "POST").With("method", "GET")
+	case fault.ModelNotFound, fault.ModelNotAllowed, fault.PlanRequired, fault.ModelUnavailable:
+		e.At("model").With("model", "gpt-5-mini").With("class", "closed").With("plan", "free")
+	case fault.KeyWrongKind:
+		e.With("kind", "billing")
+	case fault.ContextLengthExceeded:
+		e.At("messages").With("tokens", "150000").With("input", "146000").With("max_output", "4000").With("context", "128000")
+	case fault.UpstreamFailed, fault.AllFallbacksFailed:
+		e.UpstreamStatus, e.Upstream = 500, "The engine is on fire"
+	case fault.UpstreamAuth:
+		e.UpstreamStatus, e.Upstream = 401, "Incorrect API key provided."
+	case fault.ContentPolicy:
+		e.With("moderation", `{"model":"omni-moderation-latest","results":[]}`)
+	case fault.PaymentRequired:
+		e.With("payment", `{"version":1}`).With("accepts", `[]`).With("x402_version", "1")
+	}
+	sampleLimits(e)
+	return e
+}
+
+// sampleLimits fills in what failures of limits and money bring along.
+func sampleLimits(e *fault.Error) {
+	switch e.Code.Entry().Class {
+	case fault.ClassLimit:
+		e.With("limit", "150").With("used", "150").With("class", "closed").With("per", "60s")
+		e.RetryAfter = 12 * time.Second
+		if !e.Code.Entry().Helps {
+			e.ResetAt = time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+			e.RetryAfter = 3*time.Hour + 25*time.Minute
+		}
+		if e.Code != fault.DailySpendExceeded {
+			return
+		}
+		e.With("limit", "1.50").With("used", "1.50")
+	case fault.ClassMoney:
+	default:
+		return
+	}
+	e.HasMoney = true
+	e.Required, e.Available = 3_500_000, 1_250_000
+	e.Balance = e.Available
+	if e.Code == fault.BalanceHeld {
+		e.Held, e.Balance = 3*money.Cent, e.Available+3*money.Cent
+		e.RetryAfter = time.Second
+	}
+}
+
+// Markdown writes the error reference of contracts as one page.
+func Markdown(cs ...*Contract) []byte {
+	var b bytes.Buffer
+	b.WriteString("# Errors\n\n" +
+		"This page is generated from the registry of faults (`internal/fault`) and the contracts (`contracts/*.yaml`): it says what the gateway does. Do not edit it; run `go test ./internal/contract -run TestErrorReference -update`.\n\n" +
+		"Every error answer has `X-Request-ID` and `X-Charge-USD` (what the failed request was charged, normally `0.00`). " +
+		"`Retry-After` (whole seconds) and `retry-after-ms` say how long to wait where that is known. " +
+		"`x-should-retry` is `true` where *retry* says yes, `false` where it says no or where the wait is longer than 60 seconds, and absent where the decision is up to you. " +
+		"Refusals for money carry `X-Required-USD` and `X-Available-USD`, exact to the nano-dollar.\n")
+	for _, c := range cs {
+		c.markdown(&b)
+	}
+	return b.Bytes()
+}
+
+func (c *Contract) markdown(b *bytes.Buffer) {
+	fmt.Fprintf(b, "\n## %s\n", c.name)
+	if c.about != "" {
+		fmt.Fprintf(b, "\n%s\n", strings.TrimSpace(c.about))
+	}
+	var statuses []int
+	for s := range c.retryable {
+		statuses = append(statuses, s)
+	}
+	slices.Sort(statuses)
+	fmt.Fprintf(b, "\nStatuses worth repeating: %s.\n", strings.Trim(fmt.Sprint(statuses), "[]"))
+	envelope := ""
+	for _, r := range Reference(c) {
+		if r.Envelope != envelope {
+			envelope = r.Envelope
+			c.tableHead(b, envelope)
+		}
+		meaning := r.Meaning
+		if r.Note != "" {
+			meaning += " *" + strings.TrimSuffix(r.Note, ".") + ".*"
+		}
+		fmt.Fprintf(b, "| %d | %s | %s | `%s` | %s | %s | %s | %s | `%s` |\n",
+			r.Status, quoted(r.Type), quoted(r.Code), r.Fault, cell(meaning), cell(r.Advice), r.Retry, r.Charged, cell(r.Example))
+	}
+}
+
+func (c *Contract) tableHead(b *bytes.Buffer, envelope string) {
+	var at []string
+	for _, r := range c.routes {
+		if r.Envelope == envelope {
+			at = append(at, "`"+r.Method+" "+r.Path+"`")
+		}
+	}
+	where := "unknown paths"
+	if len(at) > 0 {
+		where = strings.Join(at, ", ")
+	}
+	frame, _ := c.RenderFrame("", envelope, Sample(fault.StreamInterrupted), Facts{RequestID: sampleID})
+	fmt.Fprintf(b, "\n### %s: envelope `%s`\n\nAt %s. A stream that breaks off ends with:\n\n```\n%s\n```\n\n",
+		c.name, envelope, where, strings.TrimRight(string(frame), "\n"))
+	b.WriteString("| status | type | code | fault | what it means | what to do | retry | charged | example |\n" +
+		"|---|---|---|---|---|---|---|---|---|\n")
+}
+
+func quoted(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + cell(s) + "`"
+}
+
+// cell returns s fit for a cell of a table.
+func cell(s string) string {
+	return strings.NewReplacer("|", `\|`, "\n", " ", "`", "'").Replace(s)
+}
