@@ -7,15 +7,21 @@ import (
 	"github.com/pontage/pontage/internal/fault"
 )
 
-// Norms of the breaker; see protocols: five failures in a row, or half of at
-// least twenty within half a minute, open it for half a minute, twice as long
-// each time it opens again, at most five minutes.
+// Norms say when a breaker opens: after so many failures in a row, or when half
+// of at least twenty requests within half a minute failed; and for how long,
+// twice as long each time it opens again. Zero values are those of DefaultNorms.
+type Norms struct {
+	Failures int
+	Open     time.Duration
+	MaxOpen  time.Duration
+}
+
+// DefaultNorms are five failures, half a minute, and five minutes.
+var DefaultNorms = Norms{Failures: 5, Open: 30 * time.Second, MaxOpen: 5 * time.Minute}
+
 const (
-	breakAfter    = 5
 	breakWindow   = 30 * time.Second
 	breakSample   = 20
-	breakFor      = 30 * time.Second
-	breakForMost  = 5 * time.Minute
 	quarantineFor = time.Minute
 	quarantineMax = time.Hour
 	cooldownMost  = 5 * time.Minute
@@ -24,7 +30,8 @@ const (
 // Health is what is known of one target's fitness. Its methods may be called by
 // many goroutines.
 type Health struct {
-	now func() time.Time
+	now   func() time.Time
+	norms Norms
 
 	mu          sync.Mutex
 	failing     int // failures in a row
@@ -39,6 +46,20 @@ type Health struct {
 	last        fault.Code // why it is out of use
 	requests    int64
 	failures    int64
+}
+
+// NewHealth returns the health of a target nothing is known of.
+func NewHealth(now func() time.Time, n Norms) *Health {
+	if n.Failures == 0 {
+		n.Failures = DefaultNorms.Failures
+	}
+	if n.Open == 0 {
+		n.Open = DefaultNorms.Open
+	}
+	if n.MaxOpen == 0 {
+		n.MaxOpen = max(DefaultNorms.MaxOpen, n.Open)
+	}
+	return &Health{now: now, norms: n}
 }
 
 // Status is a copy of a target's health for people.
@@ -163,8 +184,8 @@ func (h *Health) failed(probe bool, v verdict) {
 	case v.breaker:
 		h.count(true)
 		h.failing++
-		if probe || h.failing >= breakAfter || (h.seen >= breakSample && 2*h.bad >= h.seen) {
-			h.openFor = min(max(2*h.openFor, breakFor), breakForMost)
+		if probe || h.failing >= h.norms.Failures || (h.seen >= breakSample && 2*h.bad >= h.seen) {
+			h.openFor = min(max(2*h.openFor, h.norms.Open), h.norms.MaxOpen)
 			h.openUntil = now.Add(h.openFor)
 			h.failing, h.seen, h.bad = 0, 0, 0
 			h.last = v.code

@@ -24,8 +24,8 @@ import (
 const (
 	DefaultAttempts = 3
 	MaxAttempts     = 10
-	backoffBase     = 250 * time.Millisecond
-	backoffMost     = 8 * time.Second
+	DefaultBase     = 250 * time.Millisecond
+	DefaultMost     = 8 * time.Second
 )
 
 // Bounds of what is kept back while waiting for content.
@@ -57,15 +57,16 @@ type Plan struct {
 
 // Router opens answers. It has no state of its own: health lives in the targets.
 type Router struct {
+	// Base and Most bound the wait between rounds of tries: full jitter over
+	// Base, doubled each round, up to Most. A provider that asks for a longer
+	// wait than Most ends the request. Zero: DefaultBase, DefaultMost.
+	Base, Most time.Duration
 	// Sleep waits between attempts; nil: a timer. It returns early with ctx's
 	// error if that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Observe is told of every attempt when it has ended; nil: nobody.
 	Observe func(obs.Attempt)
 }
-
-// NewHealth returns the health of a target nothing is known of.
-func NewHealth(now func() time.Time) *Health { return &Health{now: now} }
 
 // Open tries targets until one gives content, and returns the answer with that
 // first event still to be read. Every try is added to attempts.
@@ -85,10 +86,10 @@ func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[
 	l.left = min(l.left, MaxAttempts)
 	for round := 0; len(order) > 0 && l.left > 0; round++ {
 		if round > 0 {
-			if l.worst.RetryAfter > backoffMost {
+			if l.worst.RetryAfter > r.most() {
 				break // longer than a caller should be kept waiting: say so instead
 			}
-			if err := r.sleep(ctx, backoff(round-1, l.worst)); err != nil {
+			if err := r.sleep(ctx, r.backoff(round-1, l.worst)); err != nil {
 				return nil, gone(err)
 			}
 		}
@@ -301,13 +302,24 @@ func (r *Router) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// backoff is full jitter over 250 ms·2ⁿ, and at least what the provider asked.
-func backoff(n int, last *fault.Error) time.Duration {
-	d := rand.N(min(backoffBase<<min(n, 5), backoffMost))
+// backoff is full jitter over Base·2ⁿ, and at least what the provider asked.
+func (r *Router) backoff(n int, last *fault.Error) time.Duration {
+	base := r.Base
+	if base <= 0 {
+		base = DefaultBase
+	}
+	d := rand.N(max(min(base<<min(n, 5), r.most()), 1))
 	if last != nil && last.RetryAfter > d {
 		d = last.RetryAfter
 	}
 	return d
+}
+
+func (r *Router) most() time.Duration {
+	if r.Most <= 0 {
+		return DefaultMost
+	}
+	return r.Most
 }
 
 func gone(err error) *fault.Error {

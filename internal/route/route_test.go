@@ -119,7 +119,7 @@ func setup() *bench {
 
 func (b *bench) target(id string, steps ...step) (*Target, *script) {
 	s := &script{steps: steps}
-	return &Target{ID: id, Provider: s, Model: "m", Health: NewHealth(b.clock.now)}, s
+	return &Target{ID: id, Provider: s, Model: "m", Health: NewHealth(b.clock.now, Norms{})}, s
 }
 
 func (b *bench) open(p Plan) (string, *Answer, error) {
@@ -216,7 +216,7 @@ func TestOneTargetIsTriedAgainWithJitterAndAtMostThreeTimes(t *testing.T) {
 	if !fault.Is(err, fault.UpstreamFailed) || sa.calls != 3 || len(b.slept) != 2 {
 		t.Fatalf("%v after %d calls and sleeps %v, want upstream_failed, 3 calls, 2 sleeps", err, sa.calls, b.slept)
 	}
-	if b.slept[0] > backoffBase || b.slept[1] > 2*backoffBase {
+	if b.slept[0] > DefaultBase || b.slept[1] > 2*DefaultBase {
 		t.Errorf("slept %v, want at most 250ms and 500ms", b.slept)
 	}
 	if _, _, err = b.open(Plan{Targets: []*Target{ta}, Impatient: true}); err == nil || sa.calls != 4 {
@@ -235,7 +235,7 @@ func TestRetryAfterIsHonouredIfItIsShortAndPassedOnIfNot(t *testing.T) {
 		st.open.Fault.RetryAfter = wait
 		ta, sa := b.target("a", st, says("hi"))
 		got, _, err := b.open(Plan{Targets: []*Target{ta}})
-		if wait <= backoffMost {
+		if wait <= DefaultMost {
 			if got == "" || len(b.slept) != 1 || b.slept[0] < wait {
 				t.Errorf("Retry-After %v: %q, %v after sleeps %v; want the answer after that long", wait, got, err, b.slept)
 			}
@@ -276,22 +276,22 @@ func TestABrokenTargetIsPassedOverUntilItsTimeIsUp(t *testing.T) {
 	ta, sa := b.target("a", fail(fault.UpstreamFailed, false, true))
 	tb, _ := b.target("b", says("hi"))
 	p := Plan{Targets: []*Target{ta, tb}}
-	for range breakAfter {
+	for range DefaultNorms.Failures {
 		if _, _, err := b.open(p); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if s := ta.Health.Status(); s.Healthy || s.Breaker != "open" || s.Reason != "upstream_failed" {
-		t.Fatalf("after %d failures in a row: %+v, want an open breaker", breakAfter, s)
+		t.Fatalf("after %d failures in a row: %+v, want an open breaker", DefaultNorms.Failures, s)
 	}
 	calls := sa.calls
 	if _, _, err := b.open(p); err != nil || sa.calls != calls {
 		t.Errorf("an open breaker let %d calls through (%v)", sa.calls-calls, err)
 	}
-	b.clock.t = b.clock.t.Add(breakFor)
+	b.clock.t = b.clock.t.Add(DefaultNorms.Open)
 	sa.steps = []step{says("back")}
 	if got, _, _ := b.open(p); got != "role back end done" {
-		t.Errorf("after %v: %q, want the first target again", breakFor, got)
+		t.Errorf("after %v: %q, want the first target again", DefaultNorms.Open, got)
 	}
 	if s := ta.Health.Status(); s.Breaker != "closed" {
 		t.Errorf("after a probe that answered: %+v", s)
@@ -301,9 +301,9 @@ func TestABrokenTargetIsPassedOverUntilItsTimeIsUp(t *testing.T) {
 func TestABreakerThatOpensAgainStaysOpenLonger(t *testing.T) {
 	t.Parallel()
 	b := setup()
-	h := NewHealth(b.clock.now)
+	h := NewHealth(b.clock.now, Norms{})
 	v := verdict{code: fault.UpstreamFailed, breaker: true}
-	for range breakAfter {
+	for range DefaultNorms.Failures {
 		h.failed(false, v)
 	}
 	var opens []time.Duration
@@ -327,7 +327,7 @@ func TestTheLastTargetIsProbedByOneAtATime(t *testing.T) {
 	b := setup()
 	ta, sa := b.target("a", fail(fault.UpstreamFailed, false, true))
 	p := Plan{Targets: []*Target{ta}}
-	for range breakAfter {
+	for range DefaultNorms.Failures {
 		_, _, _ = b.open(p)
 	}
 	if _, _, err := b.open(p); !fault.Is(err, fault.UpstreamFailed) {
@@ -368,7 +368,7 @@ func TestACallersMistakesDoNotBreakATarget(t *testing.T) {
 	t.Parallel()
 	b := setup()
 	ta, _ := b.target("a", fail(fault.ContextLengthExceeded, false, false))
-	for range 3 * breakAfter {
+	for range 3 * DefaultNorms.Failures {
 		_, _, _ = b.open(Plan{Targets: []*Target{ta}})
 	}
 	if s := ta.Health.Status(); !s.Healthy {

@@ -1,0 +1,383 @@
+// Package app is the composition root: it makes everything of a configuration,
+// starts it, puts another configuration in force, and takes it down again. It
+// is the only package that sees everything.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/config"
+	"github.com/pontage/pontage/internal/dash"
+	"github.com/pontage/pontage/internal/failpoint"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/gate"
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/limit"
+	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/provider"
+	"github.com/pontage/pontage/internal/provider/sim"
+	"github.com/pontage/pontage/internal/route"
+	"github.com/pontage/pontage/internal/store/sqlite"
+	"github.com/pontage/pontage/internal/wire"
+)
+
+// Options say how the process runs, beside its configuration.
+type Options struct {
+	Config *config.Config
+	Dir    string // that paths of the configuration are relative to
+	Dev    bool   // serve every model of the catalogue, by the simulator if by nobody else
+	Test   bool   // allow the test clock, fault points and simulator scripts
+
+	Log        io.Writer // nil: os.Stderr
+	LogLevel   slog.Level
+	Failpoints string // armed from the start: "point:times,…"; for tests
+	// Fatal ends the process when the journal may hold something else than
+	// memory does; nil: exit with status 75.
+	Fatal func(error)
+}
+
+// ExitTempFail is the exit status after which the process should simply be
+// started again: it recovers from disk.
+const ExitTempFail = 75
+
+// errDraining is why requests end that outlive the drain.
+var errDraining = errors.New("the gateway is going down")
+
+// App is a gateway. Its methods may be called by many goroutines.
+type App struct {
+	o      Options
+	clock  clock
+	points *failpoint.Set
+	obs    *obs.Obs
+
+	db       *sqlite.DB
+	ledger   *ledger.Engine
+	accounts *account.Registry
+	limiter  *limit.Limiter
+	sim      *sim.Sim
+	health   healthBoard
+	pipes    transports
+
+	gate   *gate.Gate
+	wire   *wire.Server
+	api    *http.Server
+	admin  *http.Server
+	listen net.Listener
+	manage net.Listener
+
+	reload   sync.Mutex
+	current  atomic.Pointer[setup]
+	draining atomic.Bool
+	base     context.Context
+	cancel   context.CancelCauseFunc
+	undo     []func() error // what was made, to be closed in reverse
+}
+
+// New makes a gateway of a configuration and listens, but does not serve yet.
+// What it made before an error is closed again.
+func New(ctx context.Context, o Options) (a *App, err error) {
+	if o.Log == nil {
+		o.Log = os.Stderr
+	}
+	a = &App{o: o}
+	defer func() {
+		if err != nil {
+			_ = a.close()
+		}
+	}()
+	a.base, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	a.obs = obs.New(obs.Options{Log: o.Log, Level: o.LogLevel})
+	if o.Test || o.Dev {
+		if a.points, err = failpoint.FromEnv(o.Failpoints); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	a.limiter = limit.New(a.clock.now)
+	a.sim = sim.New(sim.Options{Now: a.clock.now})
+	a.health.now = a.clock.now
+	s, err := a.build(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	a.gate = gate.New(gate.Options{
+		Accounts: a.accounts,
+		Ledger:   a.ledger,
+		Limiter:  a.limiter,
+		Router:   &route.Router{Base: o.Config.Routing.Backoff.Base, Most: o.Config.Routing.Backoff.Max, Observe: a.observe},
+		Now:      a.clock.now,
+	}, s.plans)
+	a.wire = wire.NewServer(wire.Options{
+		Gateway:     edge{a.gate},
+		Dialects:    dialects(),
+		Listers:     listers(),
+		Done:        a.obs.Done,
+		Now:         a.clock.now,
+		BodyLimit:   int64(o.Config.Server.BodyLimit),
+		BodyTimeout: o.Config.Server.BodyTimeout,
+		Failpoints:  a.points,
+	}, s.sites)
+	a.current.Store(s)
+	a.metrics()
+	return a, a.open(o.Config)
+}
+
+// openStore opens the store and everything that lives in it.
+func (a *App) openStore(ctx context.Context) error {
+	path, err := storePath(a.o.Config.Store.URL, a.o.Dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if a.db, err = sqlite.Open(ctx, path); err != nil {
+		return fmt.Errorf("store %s: %w", path, err)
+	}
+	a.undo = append(a.undo, a.db.Close)
+	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal}); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	a.undo = append(a.undo, a.ledger.Close)
+	pepper, err := pepper(path)
+	if err != nil {
+		return err
+	}
+	if a.accounts, err = account.Open(ctx, a.db.Accounts(), pepper, a.clock.now); err != nil {
+		return fmt.Errorf("accounts: %w", err)
+	}
+	return nil
+}
+
+// StorePath returns the file that a store URL names, relative to dir.
+func StorePath(url, dir string) (string, error) { return storePath(url, dir) }
+
+func storePath(url, dir string) (string, error) {
+	path, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok || path == "" {
+		return "", fmt.Errorf("store.url %q: only sqlite:PATH is supported", url)
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return path, nil
+}
+
+// pepper returns the secret that keys are hashed with: PONTAGE_KEY_PEPPER, or
+// the content of a file beside the database, which is made the first time.
+// Without it no key can be checked, so it belongs in every backup.
+func pepper(db string) ([]byte, error) {
+	if env := os.Getenv("PONTAGE_KEY_PEPPER"); env != "" {
+		return []byte(env), nil
+	}
+	path := db + ".pepper"
+	b, err := os.ReadFile(path)
+	switch {
+	case err == nil && len(b) >= 32:
+		return b, nil
+	case err == nil:
+		return nil, fmt.Errorf("key pepper %s: %d bytes, want at least 32", path, len(b))
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("key pepper: %w", err)
+	}
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails
+	b = []byte(hex.EncodeToString(raw))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return nil, fmt.Errorf("key pepper: %w", err)
+	}
+	return b, nil
+}
+
+// fatal ends the process: what is on disk is right, and memory may not be.
+func (a *App) fatal(err error) {
+	if a.o.Fatal != nil {
+		a.o.Fatal(err)
+		return
+	}
+	a.obs.Logger().Error("the ledger stopped; the process ends and recovers from disk when it is started again", "error", err.Error())
+	a.obs.Flush()
+	os.Exit(ExitTempFail)
+}
+
+func (a *App) observe(t obs.Attempt) { a.obs.Attempt(t) }
+
+// open listens on both addresses.
+func (a *App) open(c *config.Config) error {
+	var err error
+	if a.listen, err = net.Listen("tcp", c.Server.Listen); err != nil {
+		return fmt.Errorf("server.listen: %w", err)
+	}
+	a.undo = append(a.undo, ignoreClosed(a.listen.Close))
+	if a.manage, err = net.Listen("tcp", c.Server.AdminListen); err != nil {
+		return fmt.Errorf("server.admin_listen: %w", err)
+	}
+	a.undo = append(a.undo, ignoreClosed(a.manage.Close))
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	a.api = &http.Server{
+		Handler:           a.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		Protocols:         &protocols,
+		BaseContext:       func(net.Listener) context.Context { return a.base },
+		ErrorLog:          slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),
+	}
+	a.admin = &http.Server{
+		Handler:           a.adminHandler(c),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// handler is the API: the edge, unless the process goes down.
+func (a *App) handler() http.Handler {
+	return a.wire.Refusing(a.wire, func() *fault.Error {
+		if !a.draining.Load() {
+			return nil
+		}
+		e := fault.New(fault.Draining, "")
+		e.RetryAfter = time.Second
+		return e
+	})
+}
+
+func (a *App) adminHandler(c *config.Config) http.Handler {
+	d := dash.Deps{
+		Accounts:        a.accounts,
+		Ledger:          a.ledger,
+		Token:           provider.Secret(c.Server.AdminToken.Reveal()),
+		Now:             a.clock.now,
+		Log:             a.obs.Logger(),
+		KeyPrefix:       a.keyPrefix,
+		Limiter:         a.limiter,
+		Routes:          &a.health,
+		EffectiveConfig: func() any { return a.current.Load().config.Redacted() },
+		Ready:           a.degraded,
+		Metrics:         a.obs.Handler(),
+	}
+	if a.o.Test || a.o.Dev {
+		d.Test = &dash.TestControls{
+			AdvanceClock: a.clock.advance,
+			Failpoints:   a.points,
+			Sim:          scripts{a.sim},
+		}
+	}
+	h := dash.New(d)
+	if !a.o.Test {
+		return h
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	profiles(mux)
+	return mux
+}
+
+// Addr is the address of the API.
+func (a *App) Addr() string { return a.listen.Addr().String() }
+
+// AdminAddr is the address of the admin API.
+func (a *App) AdminAddr() string { return a.manage.Addr().String() }
+
+// Accounts gives the accounts, for the demo account of the dev command.
+func (a *App) Accounts() *account.Registry { return a.accounts }
+
+// Ledger gives the ledger, for the demo account's credit.
+func (a *App) Ledger() *ledger.Engine { return a.ledger }
+
+// Logger gives the log of the process.
+func (a *App) Logger() *slog.Logger { return a.obs.Logger() }
+
+// degraded names what keeps the process from taking traffic.
+func (a *App) degraded() []string {
+	var out []string
+	if a.draining.Load() {
+		out = append(out, "draining")
+	}
+	if a.ledger.Ready() != nil {
+		out = append(out, "ledger")
+	}
+	return out
+}
+
+// Serve serves until ctx ends, then drains: it refuses new requests, lets
+// answers go on for as long as the configuration says, breaks off the rest free
+// of charge, and closes everything.
+func (a *App) Serve(ctx context.Context) error {
+	failed := make(chan error, 2)
+	go func() { failed <- a.api.Serve(a.listen) }()
+	go func() { failed <- a.admin.Serve(a.manage) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	a.draining.Store(true)
+	a.obs.Logger().Info("draining", "for", a.current.Load().config.Server.Drain.String())
+	grace, stop := context.WithTimeout(context.Background(), a.current.Load().config.Server.Drain)
+	defer stop()
+	if a.api.Shutdown(grace) != nil {
+		a.cancel(errDraining)
+		last, stop := context.WithTimeout(context.Background(), 5*time.Second)
+		defer stop()
+		if a.api.Shutdown(last) != nil {
+			_ = a.api.Close()
+		}
+	}
+	_ = a.admin.Close()
+	if cerr := a.close(); cerr != nil {
+		err = errors.Join(err, cerr)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// close closes what was made, the last first.
+func (a *App) close() error {
+	if a.cancel != nil {
+		a.cancel(errDraining)
+	}
+	var errs []error
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		errs = append(errs, a.undo[i]())
+	}
+	a.undo = nil
+	if a.obs != nil {
+		a.obs.Flush()
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(closer func() error) func() error {
+	return func() error {
+		if err := closer(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/pontage/pontage/catalogs"
+	"github.com/pontage/pontage/internal/catalog"
+	"github.com/pontage/pontage/internal/config"
+)
+
+// catalogInput says what of a configuration concerns models.
+func catalogInput(c *config.Config, dev bool) (catalog.Input, error) {
+	table, err := catalog.ParseTable(catalogs.Models())
+	if err != nil {
+		return catalog.Input{}, fmt.Errorf("embedded catalogue: %w", err)
+	}
+	in := catalog.Input{
+		Table:     table,
+		Models:    entries(c.Models),
+		Classes:   classes(c.Classes),
+		Fallbacks: c.Fallbacks,
+		Plans:     plans(c.Plans),
+		Dev:       dev,
+		Sim:       "sim",
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		in.Providers = append(in.Providers, catalog.Provider{Name: name, Table: c.Providers[name].Catalog})
+	}
+	for i, s := range c.Sites {
+		if s.Role == roleDashboard {
+			continue
+		}
+		in.Sites = append(in.Sites, catalog.Overlay{
+			Site:      s.Hosts[0],
+			Path:      fmt.Sprintf("sites[%d]", i),
+			Models:    entries(s.Models),
+			Classes:   classes(s.Classes),
+			Fallbacks: s.Fallbacks,
+			Plans:     plans(s.Plans.Own),
+			OnlyPlans: s.Plans.Names,
+		})
+	}
+	return in, nil
+}
+
+const roleDashboard = "dashboard"
+
+func entries(models map[string]config.Model) map[string]catalog.Entry {
+	out := make(map[string]catalog.Entry, len(models))
+	for name, m := range models {
+		e := catalog.Entry{
+			Attempts: m.Attempts, Class: m.Class, Kind: m.Kind, OwnedBy: m.OwnedBy,
+			Context: m.Context, MaxOutput: m.MaxOutput,
+			Tools: m.Tools, ForcedTool: m.ForcedTool, Reasoning: m.Reasoning, JSONSchema: m.JSONSchema,
+			Temperature: m.Temperature, BatchInput: m.BatchInput, Enabled: m.Enabled,
+		}
+		for _, t := range m.Targets {
+			e.Targets = append(e.Targets, catalog.Target{Provider: t.Provider, Model: t.Model, Weight: t.Weight})
+		}
+		for _, in := range m.Input {
+			e.Inputs = append(e.Inputs, catalog.Modality(in))
+		}
+		if p := m.Price; p != nil {
+			e.Price = &catalog.PriceEntry{
+				Input: p.Input, Output: p.Output, CachedInput: p.CachedInput,
+				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request,
+			}
+		}
+		out[name] = e
+	}
+	return out
+}
+
+func classes(list []config.Class) []catalog.Class {
+	out := make([]catalog.Class, len(list))
+	for i, c := range list {
+		out[i] = catalog.Class{Name: c.Name, Models: c.Models, When: c.When}
+	}
+	return out
+}
+
+func plans(list map[string]config.Plan) map[string]catalog.Plan {
+	out := make(map[string]catalog.Plan, len(list))
+	for name, p := range list {
+		cp := catalog.Plan{Name: name, Classes: make(map[string]catalog.Quota, len(p.Classes))}
+		for class, q := range p.Classes {
+			cq := catalog.Quota{PerDay: -1, Metered: q.Billing == "metered"}
+			if q.RequestsPerDay != nil {
+				cq.PerDay = *q.RequestsPerDay
+			}
+			cp.Classes[class] = cq
+		}
+		out[name] = cp
+	}
+	return out
+}

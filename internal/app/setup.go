@@ -1,0 +1,275 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/catalog"
+	"github.com/pontage/pontage/internal/config"
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/dash"
+	"github.com/pontage/pontage/internal/gate"
+	"github.com/pontage/pontage/internal/limit"
+	"github.com/pontage/pontage/internal/route"
+	"github.com/pontage/pontage/internal/wire"
+)
+
+// setup is everything that is made of one configuration. It does not change; a
+// reload makes another.
+type setup struct {
+	config *config.Config
+	plans  *gate.Plans
+	sites  *wire.Sites
+	list   []*wire.Site
+	live   map[string]bool // ids of the targets in use
+}
+
+// build makes a setup. Nothing is in force yet.
+func (a *App) build(c *config.Config) (*setup, error) {
+	kinds, err := a.providers(c)
+	if err != nil {
+		return nil, err
+	}
+	in, err := catalogInput(c, a.o.Dev)
+	if err != nil {
+		return nil, err
+	}
+	cat, err := catalog.Build(in)
+	if err != nil {
+		return nil, placed(c, err)
+	}
+	s := &setup{config: c, live: map[string]bool{}}
+	if s.list, err = a.bind(c); err != nil {
+		return nil, err
+	}
+	s.sites = wire.NewSites(s.list)
+	s.plans = &gate.Plans{
+		Views:   map[string]*catalog.View{},
+		Targets: map[*catalog.Model][]*route.Target{},
+		Tests:   map[*catalog.Model][]*route.Target{},
+	}
+	norms := route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen}
+	for _, site := range s.list {
+		view := cat.View(site.Name)
+		s.plans.Views[site.Name] = view
+		for _, m := range view.Models() {
+			if _, done := s.plans.Targets[m]; done {
+				continue
+			}
+			for _, t := range m.Targets {
+				s.plans.Targets[m] = append(s.plans.Targets[m], kinds[t.Provider].targets(&a.health, norms, t)...)
+			}
+			s.plans.Tests[m] = a.testTargets(norms, m)
+			for _, t := range slices.Concat(s.plans.Targets[m], s.plans.Tests[m]) {
+				s.live[t.ID] = true
+			}
+		}
+	}
+	return s, nil
+}
+
+// bind makes the sites.
+func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
+	var out []*wire.Site
+	var errs []error
+	for i, sc := range c.Sites {
+		if sc.Role == roleDashboard {
+			continue
+		}
+		con, err := loadContract(c, sc.Contract)
+		if err != nil {
+			errs = append(errs, c.Problem(fmt.Sprintf("sites[%d].contract", i), err.Error()))
+			continue
+		}
+		keys := con.KeyFormat()
+		out = append(out, &wire.Site{
+			Name:     sc.Hosts[0],
+			Hosts:    sc.Hosts,
+			Contract: con,
+			Format:   account.Format{Prefixes: keys.Prefixes, Trim: keys.Trim},
+			Limits: limit.Rule{
+				RPS: sc.Limits.RPS, Burst: sc.Limits.Burst,
+				Requests: sc.Limits.Requests, Per: sc.Limits.Per, Concurrency: sc.Limits.Concurrency,
+			},
+			WarnBelow: sc.BalanceWarningBelow,
+		})
+	}
+	return out, errors.Join(errs...)
+}
+
+// loadContract loads a contract by its name, or by the path of its file.
+func loadContract(c *config.Config, name string) (*contract.Contract, error) {
+	if slices.Contains(contract.Embedded(), name) {
+		return contract.Load(name)
+	}
+	return contract.LoadFile(c.File(name))
+}
+
+// placed gives the problems of a catalogue the lines of the configuration.
+func placed(c *config.Config, err error) error {
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	errs := list.Unwrap()
+	for i, e := range errs {
+		var p *catalog.Problem
+		if errors.As(e, &p) {
+			errs[i] = c.Problem(p.Path, p.Reason)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Check reports everything that is wrong with a configuration beyond its
+// syntax: contracts that do not compile, models that do not add up.
+func Check(c *config.Config) error {
+	var errs []error
+	in, err := catalogInput(c, false)
+	if err != nil {
+		return err
+	}
+	if _, err := catalog.Build(in); err != nil {
+		errs = append(errs, placed(c, err))
+	}
+	for i, s := range c.Sites {
+		if s.Role == roleDashboard {
+			continue
+		}
+		if _, err := loadContract(c, s.Contract); err != nil {
+			errs = append(errs, c.Problem(fmt.Sprintf("sites[%d].contract", i), err.Error()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// keyPrefix says how new keys of a site start; see dash.Deps.
+func (a *App) keyPrefix(site, kind string) (host, prefix string, ok bool) {
+	list := a.current.Load().list
+	if len(list) == 0 {
+		return "", "", false
+	}
+	s := list[0]
+	if site != "" {
+		i := slices.IndexFunc(list, func(s *wire.Site) bool {
+			return slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.EqualFold(h, site) })
+		})
+		if i < 0 {
+			return "", "", false
+		}
+		s = list[i]
+		host = s.Name
+	}
+	keys := s.Contract.KeyFormat()
+	prefixes := keys.Inference
+	if kind == "billing" && len(keys.Billing) > 0 {
+		prefixes = keys.Billing
+	}
+	return host, prefixes[0], true
+}
+
+// Reload puts another configuration in force. What cannot be changed while
+// running (addresses, the store, the admin token) is an error, and after any
+// error the old configuration stays. Requests that were admitted before go on
+// as they were.
+func (a *App) Reload(c *config.Config) error {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	old := a.current.Load().config
+	var fixed []string
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"server.listen", old.Server.Listen == c.Server.Listen},
+		{"server.admin_listen", old.Server.AdminListen == c.Server.AdminListen},
+		{"server.admin_token", old.Server.AdminToken == c.Server.AdminToken},
+		{"server.body_limit", old.Server.BodyLimit == c.Server.BodyLimit},
+		{"server.body_timeout", old.Server.BodyTimeout == c.Server.BodyTimeout},
+		{"routing.backoff", old.Routing.Backoff == c.Routing.Backoff},
+		{"store.url", old.Store.URL == c.Store.URL},
+	} {
+		if !f.same {
+			fixed = append(fixed, f.name)
+		}
+	}
+	if len(fixed) > 0 {
+		return fmt.Errorf("%s cannot change without a restart", strings.Join(fixed, ", "))
+	}
+	s, err := a.build(c)
+	if err != nil {
+		return err
+	}
+	a.gate.Swap(s.plans)
+	a.wire.Swap(s.sites)
+	a.current.Store(s)
+	a.health.keep(s.live)
+	return nil
+}
+
+// healthBoard holds the health of every target, over reloads.
+type healthBoard struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	targets map[string]*boardRow // by target id
+}
+
+type boardRow struct {
+	id, provider, model string
+	health              *route.Health
+}
+
+// get returns the health of a target, the same one as long as it is in use.
+func (b *healthBoard) get(id, provider, model string, n route.Norms) *route.Health {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.targets == nil {
+		b.targets = map[string]*boardRow{}
+	}
+	if row := b.targets[id]; row != nil {
+		return row.health
+	}
+	h := route.NewHealth(b.now, n)
+	b.targets[id] = &boardRow{id, provider, model, h}
+	return h
+}
+
+// keep forgets the targets that are not live any more.
+func (b *healthBoard) keep(live map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.targets {
+		if !live[id] {
+			delete(b.targets, id)
+		}
+	}
+}
+
+// Targets implements dash.Routes, sorted by target.
+func (b *healthBoard) Targets() []dash.TargetHealth {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]dash.TargetHealth, 0, len(b.targets))
+	for _, r := range b.targets {
+		s := r.health.Status()
+		out = append(out, dash.TargetHealth{
+			Target: r.id, Provider: r.provider, Model: r.model,
+			Healthy: s.Healthy, Breaker: s.Breaker, CooldownUntil: s.CooldownUntil, QuarantinedUntil: s.QuarantinedUntil,
+			Reason: s.Reason, Requests: s.Requests, Failures: s.Failures,
+		})
+	}
+	slices.SortFunc(out, func(x, y dash.TargetHealth) int { return strings.Compare(x.Target, y.Target) })
+	return out
+}
+
+// KeyPrefix says how new keys of a site start, and by which of its hosts the
+// site is known; the empty site is the first.
+func (a *App) KeyPrefix(site, kind string) (host, prefix string, ok bool) {
+	return a.keyPrefix(site, kind)
+}

@@ -1,0 +1,37 @@
+package app
+
+import (
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/pontage/pontage/internal/wire"
+	"github.com/pontage/pontage/internal/wire/anthropic"
+	"github.com/pontage/pontage/internal/wire/openai"
+	"github.com/pontage/pontage/internal/wire/simple"
+)
+
+// dialects are the formats of the surfaces that ask something of a model.
+func dialects() map[string]wire.Dialect {
+	return map[string]wire.Dialect{
+		"openai.chat":            openai.NewChat(openai.Options{}),
+		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
+		"anthropic.messages":     anthropic.Messages{},
+		"anthropic.count_tokens": anthropic.CountTokens{},
+		"chat":                   simple.Chat{},
+	}
+}
+
+// listers are the formats of lists of models.
+func listers() map[string]wire.ModelLister {
+	return map[string]wire.ModelLister{
+		"openai.models":    openai.Models{},
+		"anthropic.models": anthropic.Models{},
+	}
+}
+
+// profiles serves the process's profiles, for who measures it.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+}

@@ -1,0 +1,271 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/pontage/pontage/internal/catalog"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/route"
+)
+
+const (
+	heldRetry  = time.Second      // when to try again for what others hold
+	settleWait = 10 * time.Second // how long an answer waits for its charge to be durable
+)
+
+// The outcomes of a request, as receipts and metrics name them, and what each
+// costs:
+//
+//	ok           an answer that came to its end          what it used
+//	client_left  the caller left in the middle of it     the prompt, and what was produced until then; at most the hold
+//	blocked      a policy, or a refusal, in its place     0
+//	refused      we said no                              0
+//	failed       no provider gave content                0
+//	empty        a provider answered with nothing        0
+//	interrupted  the provider broke off in the middle    0
+//	aborted      we broke off: a defect, a shutdown      0
+const (
+	OutcomeOK          = "ok"
+	OutcomeClientLeft  = "client_left"
+	OutcomeBlocked     = "blocked"
+	OutcomeRefused     = "refused"
+	OutcomeFailed      = "failed"
+	OutcomeEmpty       = "empty"
+	OutcomeInterrupted = "interrupted"
+	OutcomeAborted     = "aborted"
+)
+
+// outcomeOf is the outcome of a request that ends with e before content.
+func outcomeOf(e *fault.Error) string {
+	if errors.Is(e, context.Canceled) {
+		return OutcomeClientLeft
+	}
+	switch {
+	case e.Code == fault.EmptyResponse:
+		return OutcomeEmpty
+	case e.Code == fault.ContentPolicy:
+		return OutcomeBlocked
+	case e.Code == fault.Internal:
+		return OutcomeAborted
+	case e.Code.Entry().Class == fault.ClassUpstream:
+		return OutcomeFailed
+	}
+	return OutcomeRefused
+}
+
+// Call is one answer that is being paid for. It belongs to one goroutine and
+// ends with exactly one of Finish, Left and Fail; Close ends one that has not.
+type Call struct {
+	c     *Caller
+	req   *llm.Request
+	model *catalog.Model
+
+	quote     catalog.Quote
+	hold      *ledger.Hold // nil where nothing is charged
+	capOutput int64        // tokens the output was capped at; 0: not
+	answer    *route.Answer
+	cancel    context.CancelFunc
+	counted   *llm.Usage // the whole answer, where tokens were counted here
+
+	usage     *llm.Usage // as last reported
+	finish    llm.Finish
+	produced  int64 // bytes of output
+	said      bool  // something that is not a refusal
+	refused   bool  // a refusal
+	ended     bool
+	delivered bool
+}
+
+// Model returns the model that answers.
+func (call *Call) Model() *catalog.Model { return call.model }
+
+// CappedBy returns "balance" if the output is capped at what can be paid.
+func (call *Call) CappedBy() string { return call.c.v.Event.CappedBy }
+
+// Drains reports whether the key wants answers read to their end although the
+// caller has left.
+func (call *Call) Drains() bool { return call.c.who.Key.OnDisconnect == "drain" }
+
+// Next is that of llm.Stream.
+func (call *Call) Next() (llm.Event, error) {
+	if call.counted != nil {
+		if call.usage != nil {
+			return llm.Event{}, io.EOF
+		}
+		call.usage = call.counted
+		return llm.Event{Usage: call.counted, Content: true, Last: true}, nil
+	}
+	ev, err := call.answer.Next()
+	if err != nil {
+		return ev, err
+	}
+	call.produced += int64(ev.OutputBytes)
+	if ev.Content {
+		if ev.Refusal {
+			call.refused = true
+		} else {
+			call.said = true
+		}
+	}
+	if ev.Finish != "" {
+		call.finish = ev.Finish
+	}
+	if ev.Usage != nil {
+		u := *ev.Usage
+		call.usage = &u
+	}
+	return ev, nil
+}
+
+// Finish charges for an answer that has come to its end, and returns when the
+// charge is durable. Its error is a *fault.Error; nothing is known to be
+// charged then.
+func (call *Call) Finish() (money.Amount, money.Amount, llm.Usage, error) {
+	defer call.end()
+	usage := call.used()
+	if call.hold == nil {
+		call.note(usage, OutcomeOK)
+		call.c.record("", OutcomeOK, 200)
+		return 0, call.c.Balance(), usage, nil
+	}
+	if call.finish == llm.FinishContentFilter || (call.refused && !call.said) {
+		call.note(usage, OutcomeBlocked)
+		r := call.receipt(usage)
+		r.Outcome, r.Status, r.Delivery = OutcomeBlocked, 200, "complete"
+		call.hold.Void(r)
+		return 0, call.c.Balance(), usage, nil
+	}
+	return call.settle(usage, OutcomeOK, false)
+}
+
+// Left charges for what was produced until the caller left, or for the whole
+// answer if it had already ended.
+func (call *Call) Left() {
+	defer call.end()
+	call.cancel()
+	if call.hold == nil {
+		call.c.record("", OutcomeClientLeft, 499)
+		return
+	}
+	outcome := OutcomeClientLeft
+	if call.finish != "" {
+		outcome = OutcomeOK
+	}
+	usage := call.used()
+	if call.finish == "" && call.usage != nil {
+		// What was reported on the way counts the output so far too low.
+		usage.Output = max(usage.Output, call.estimateOutput())
+		usage.Estimated = true
+	}
+	_, _, _, _ = call.settle(usage, outcome, true) // nobody is left to be told; the ledger's own log has it
+}
+
+// settle prices usage at the prices of admission and makes the charge durable.
+func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, balance money.Amount, used llm.Usage, err error) {
+	cost, lines, err := call.model.Price.Cost(usage)
+	if err != nil {
+		call.Fail(fault.Wrap(fault.Internal, err), 0)
+		return 0, 0, usage, fault.Wrap(fault.Internal, err)
+	}
+	if left {
+		cost = min(cost, call.hold.Amount())
+	}
+	call.note(usage, outcome)
+	r := call.receipt(usage)
+	r.Outcome, r.Status = outcome, 200
+	for _, l := range lines {
+		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Amount: l.Amount})
+	}
+	if left {
+		r.Delivery = "partial"
+	}
+	// The caller may vanish; the bill may not.
+	ctx, cancel := context.WithTimeout(context.Background(), settleWait)
+	defer cancel()
+	s, err := call.hold.Settle(ctx, ledger.Settlement{Actual: cost, Receipt: r})
+	if err != nil {
+		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, err)
+	}
+	ev := call.c.v.Event
+	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
+	return s.Charge, s.Balance, usage, nil
+}
+
+// Fail ends the call free of charge, because of e. status is what the caller
+// was sent; 0: a status had gone out before.
+func (call *Call) Fail(e *fault.Error, status int) {
+	if call.ended {
+		return
+	}
+	defer call.end()
+	outcome := outcomeOf(e)
+	if status == 0 {
+		status = 200
+		if outcome == OutcomeFailed {
+			outcome = OutcomeInterrupted
+		}
+	}
+	call.note(llm.Usage{}, outcome)
+	if call.hold == nil {
+		call.c.record(e.Code.String(), outcome, status)
+		return
+	}
+	r := call.receipt(llm.Usage{})
+	r.Fault, r.Outcome, r.Status, r.Delivery = e.Code.String(), outcome, status, "none"
+	if status == 200 {
+		r.Delivery = "partial"
+	}
+	call.hold.Void(r)
+}
+
+// Delivered records that the last bytes have left, after Finish.
+func (call *Call) Delivered() {
+	if call.hold != nil && call.c.v.Event.Outcome == OutcomeOK {
+		call.c.g.o.Ledger.Delivered(call.c.v.ID)
+	}
+}
+
+// Close ends a call that nothing else has ended, free of charge: a defect in
+// this process is not the caller's bill.
+func (call *Call) Close() {
+	if !call.ended {
+		call.Fail(fault.New(fault.Internal, "").With("reason", "closed"), 0)
+	}
+}
+
+// end releases what the call held of the outside world.
+func (call *Call) end() {
+	call.ended = true
+	call.cancel()
+	if call.answer != nil {
+		_ = call.answer.Close()
+		if as := call.c.v.Event.Attempts; len(as) > 0 {
+			as[len(as)-1] = call.answer.Attempt()
+		}
+		call.answer = nil
+	}
+}
+
+// note writes what is known at the end into the event.
+func (call *Call) note(u llm.Usage, outcome string) {
+	ev := call.c.v.Event
+	ev.Outcome = outcome
+	ev.InputTokens, ev.CachedInputTokens, ev.CacheWriteTokens = u.Input, u.CachedInput, u.CacheWrite+u.CacheWrite1h
+	ev.OutputTokens, ev.ReasoningTokens, ev.Estimated = u.Output, u.Reasoning, u.Estimated
+}
+
+func (call *Call) receipt(u llm.Usage) *ledger.Receipt {
+	r := call.c.receipt()
+	r.Usage = ledger.Tokens{
+		Input: u.Input, CachedInput: u.CachedInput, CacheWrite: u.CacheWrite, CacheWrite1h: u.CacheWrite1h,
+		Output: u.Output, Reasoning: u.Reasoning, Estimated: u.Estimated,
+	}
+	r.Hold = call.c.v.Event.Hold
+	return r
+}

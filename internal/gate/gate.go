@@ -1,0 +1,209 @@
+// Package gate is the path of one request, and the order of its steps: who is
+// it and may they, what will it cost at most, hold that, find a provider that
+// answers; and at the end, whatever the end is, charge or give back, once.
+//
+// Until content is in hand nothing has been spent and any refusal is free. From
+// then on a [Call] ends in exactly one of the ways of the table in ending.go.
+package gate
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/catalog"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/limit"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/route"
+)
+
+// Options are what a Gate is made of; all must be set but Now.
+type Options struct {
+	Accounts *account.Registry
+	Ledger   *ledger.Engine
+	Limiter  *limit.Limiter
+	Router   *route.Router
+	Now      func() time.Time // nil: time.Now
+}
+
+// Gate admits requests. It is used by many goroutines at once.
+type Gate struct {
+	o     Options
+	plans atomic.Pointer[Plans]
+}
+
+// Plans is what the configuration in force says of models and where they are
+// served. It does not change; a reload makes another.
+type Plans struct {
+	Views   map[string]*catalog.View           // by site
+	Targets map[*catalog.Model][]*route.Target // where live keys' requests go
+	Tests   map[*catalog.Model][]*route.Target // where test keys' requests go: the simulator
+}
+
+// New returns a gate with the given plans in force.
+func New(o Options, p *Plans) *Gate {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	g := &Gate{o: o}
+	g.Swap(p)
+	return g
+}
+
+// Swap puts other plans in force for requests admitted from now on. Those
+// admitted before keep the prices and targets they were admitted with.
+func (g *Gate) Swap(p *Plans) { g.plans.Store(p) }
+
+// Visit is what the headers of a request say.
+type Visit struct {
+	Site       string
+	Kind       string // of keys that the route takes: inference, billing, any
+	Format     account.Format
+	Limits     limit.Rule // the site's, for every key
+	Precedence []fault.Code
+	Credential string
+	ID         [16]byte
+	Event      *obs.Event
+}
+
+// Caller is somebody with a key that is good at one site, for one request.
+type Caller struct {
+	g       *Gate
+	v       Visit
+	who     account.Principal
+	view    *catalog.View
+	plans   *Plans
+	release func()
+}
+
+// Enter resolves the key and takes one request's worth of throughput. Its
+// errors are *fault.Error: KeyMissing, KeyInvalid, KeyInactive, KeyWrongKind,
+// RateLimited, ConcurrencyLimited. A Caller is given back with Leave.
+func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
+	who, err := g.o.Accounts.Resolve(v.Credential, v.Format, v.Site)
+	if err != nil {
+		return nil, err
+	}
+	v.Event.Account, v.Event.Key, v.Event.Test = who.Account.ID.String(), who.Key.ID.String(), who.Key.Test
+	c := &Caller{g: g, v: v, who: who, plans: g.plans.Load(), release: func() {}}
+	if v.Kind != "any" && v.Kind != "" && who.Key.Kind != v.Kind {
+		e := fault.New(fault.KeyWrongKind, "This endpoint takes %s keys, and this is %s key.", v.Kind, article(who.Key.Kind)).With("kind", v.Kind)
+		return nil, e
+	}
+	release, exceeded := g.o.Limiter.Take(int64(who.Key.ID), throughput(who.Key.Limits, v.Limits))
+	if exceeded != nil {
+		e := tooOften(exceeded)
+		c.record(e.Code.String(), "refused", 0)
+		return nil, e
+	}
+	c.release = release
+	c.view = c.plans.Views[v.Site]
+	return c, nil
+}
+
+// throughput is a key's own rule, and the site's where it has none.
+func throughput(own account.Limits, site limit.Rule) limit.Rule {
+	r := limit.Rule{RPS: own.RPS, Burst: own.Burst, Requests: own.Requests, Per: own.Per, Concurrency: own.Concurrency}
+	if r.RPS == 0 && r.Requests == 0 {
+		r.RPS, r.Burst, r.Requests, r.Per = site.RPS, site.Burst, site.Requests, site.Per
+	}
+	if r.Concurrency == 0 {
+		r.Concurrency = site.Concurrency
+	}
+	return r
+}
+
+func article(kind string) string {
+	if strings.HasPrefix(kind, "i") {
+		return "an " + kind
+	}
+	return "a " + kind
+}
+
+func tooOften(x *limit.Exceeded) *fault.Error {
+	code := fault.RateLimited
+	if x.Source == limit.Concurrency {
+		code = fault.ConcurrencyLimited
+	}
+	e := fault.New(code, "").With("limit", strconv.FormatInt(x.Limit, 10))
+	if x.Per > 0 {
+		e.With("per", x.Per.String())
+	}
+	e.RetryAfter, e.LimitSource = x.Wait, string(x.Source)
+	if e.RetryAfter == 0 {
+		e.RetryAfter = heldRetry // a slot may come free any moment
+	}
+	return e
+}
+
+// Leave gives back the slot that Enter took. It may be called once.
+func (c *Caller) Leave() { c.release() }
+
+// Balance is the account's posted balance, of the kind the key spends.
+func (c *Caller) Balance() money.Amount {
+	b := c.g.o.Ledger.Balance(int64(c.who.Account.ID))
+	if c.who.Key.Test {
+		return b.TestPosted
+	}
+	return b.Posted
+}
+
+// Models lists the models that this caller may name, sorted by id.
+func (c *Caller) Models() []*catalog.Model {
+	all := c.view.Models()
+	if len(c.who.Key.Models) == 0 {
+		return all
+	}
+	var some []*catalog.Model
+	for _, m := range all {
+		if c.who.Key.Allows(m.ID) {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// Knows reports whether there is such a model at this site.
+func (c *Caller) Knows(model string) bool {
+	_, ok := c.view.Model(model)
+	return ok
+}
+
+// Refused records that the request ended with e, before or within Open.
+func (c *Caller) Refused(e *fault.Error, status int) {
+	c.record(e.Code.String(), outcomeOf(e), status)
+}
+
+// record keeps the receipt of a request that cost nothing.
+func (c *Caller) record(code, outcome string, status int) {
+	ev := c.v.Event
+	ev.Outcome = outcome
+	r := c.receipt()
+	r.Fault, r.Outcome, r.Status, r.Delivery = code, outcome, status, "none"
+	c.g.o.Ledger.Record(r)
+}
+
+// receipt returns a receipt with what the event knows by now.
+func (c *Caller) receipt() *ledger.Receipt {
+	ev := c.v.Event
+	r := &ledger.Receipt{
+		ID:      c.v.ID,
+		Account: int64(c.who.Account.ID),
+		Key:     int64(c.who.Key.ID),
+		Test:    c.who.Key.Test,
+		Site:    ev.Site, Surface: ev.Surface, Model: ev.Model, AnsweredBy: ev.AnsweredBy,
+		Stream:  ev.Stream,
+		Started: ev.Start,
+		Took:    max(c.g.o.Now().Sub(ev.Start), 0),
+	}
+	for _, a := range ev.Attempts {
+		r.Attempts = append(r.Attempts, ledger.Attempt{Target: a.Target, Outcome: a.Outcome, Status: a.Status, Took: a.Took})
+	}
+	return r
+}

@@ -1,0 +1,104 @@
+package gate
+
+import (
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
+)
+
+// Tokens that a conversation costs beside its texts, as OpenAI's tokenizers
+// count them; other providers differ by little.
+const (
+	tokensPerMessage = 4
+	tokensPerAnswer  = 3
+	tokensPerImage   = 765
+	bytesPerToken    = 4 // of English text, for output that was seen only as bytes
+)
+
+// implausible is how many times a model's context a report of usage may be
+// before it is taken for a mistake, and unknownContext stands in for a context
+// that is not known.
+const (
+	implausible    = 4
+	unknownContext = 4 << 20
+)
+
+// used returns the usage to charge for: what the provider reported if that can
+// be true, else what was counted here, labelled as estimated.
+func (call *Call) used() llm.Usage {
+	if u := call.usage; u != nil && call.plausible(*u) {
+		return *u
+	}
+	u := llm.Usage{Estimated: true}
+	if call.hold == nil {
+		return u
+	}
+	u.Input = min(countInput(call.req), call.quote.Input)
+	u.Output = call.estimateOutput()
+	return u
+}
+
+// plausible reports whether a provider's usage can be true: nothing negative,
+// no part larger than its whole, and not beyond all that the model can hold.
+func (call *Call) plausible(u llm.Usage) bool {
+	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.Output, u.Reasoning} {
+		if n < 0 || n > 1<<40 {
+			return false
+		}
+	}
+	context := call.model.Context
+	if context <= 0 {
+		context = unknownContext
+	}
+	most := implausible * context * int64(max(call.req.Choices, call.req.Inputs, 1))
+	return u.CachedInput+u.CacheWrite+u.CacheWrite1h <= u.Input && u.Input <= most && u.Output <= most
+}
+
+// estimateOutput counts the output from its bytes, at most what was allowed.
+func (call *Call) estimateOutput() int64 {
+	n := (call.produced + bytesPerToken - 1) / bytesPerToken
+	if call.quote.Output > 0 {
+		n = min(n, call.quote.Output)
+	}
+	return n
+}
+
+// countInput counts the tokens of a prompt. It decodes the whole request and
+// runs a tokenizer, so it is kept off the path of requests whose provider says
+// what they used.
+func countInput(req *llm.Request) int64 {
+	if req.DecodeChat == nil {
+		return token.Upper(req.Size)
+	}
+	chat, err := req.DecodeChat()
+	if err != nil {
+		return token.Upper(req.Size)
+	}
+	n := int64(tokensPerAnswer) + countParts(chat.System)
+	if len(chat.System) > 0 {
+		n += tokensPerMessage
+	}
+	for _, m := range chat.Messages {
+		n += tokensPerMessage + countParts(m.Parts)
+	}
+	for _, t := range chat.Tools {
+		n += token.Count(t.Name) + token.Count(t.Description) + token.Count(string(t.Schema)) + tokensPerMessage
+	}
+	if chat.Format != nil {
+		n += token.Count(string(chat.Format.Schema))
+	}
+	return n
+}
+
+func countParts(parts []llm.Part) int64 {
+	var n int64
+	for _, p := range parts {
+		switch p.Kind {
+		case llm.PartImage, llm.PartAudio, llm.PartFile:
+			n += tokensPerImage
+		case llm.PartToolCall:
+			n += token.Count(p.ToolName) + token.Count(string(p.Args))
+		}
+		n += token.Count(p.Text) + countParts(p.Parts)
+	}
+	return n
+}
