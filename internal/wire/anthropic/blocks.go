@@ -1,0 +1,140 @@
+package anthropic
+
+import (
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// messages checks the conversation.
+func (c *checker) messages(v jsonx.Value) {
+	if !c.p.Array(v, 1, maxMessages) {
+		return
+	}
+	for _, m := range v.Items() {
+		if c.p.Full() {
+			return
+		}
+		c.r.Size.Messages++
+		if m.Kind() != jsonx.Object {
+			c.p.Type(m, "an object")
+			continue
+		}
+		if role, ok := c.p.Require(m, "role"); ok {
+			c.p.OneOf(role, "user", "assistant", "system")
+		}
+		if content, ok := c.p.Require(m, "content"); ok {
+			c.content(content, "a string or an array of blocks")
+		}
+	}
+}
+
+// content checks a text or a list of blocks.
+func (c *checker) content(v jsonx.Value, want string) {
+	switch v.Kind() {
+	case jsonx.String:
+		c.count(v.Inner())
+	case jsonx.Array:
+		if !c.p.Array(v, 0, maxBlocks) {
+			return
+		}
+		for _, b := range v.Items() {
+			if c.p.Full() {
+				return
+			}
+			if b.Kind() != jsonx.Object {
+				c.p.Type(b, "an object")
+				continue
+			}
+			c.block(b)
+		}
+	default:
+		c.p.Type(v, want)
+	}
+}
+
+// block checks one block. New kinds appear with every beta; those that are not
+// known here are for the provider to judge.
+func (c *checker) block(b jsonx.Value) {
+	kind, ok := c.p.Require(b, "type")
+	if !ok || !c.p.String(kind) {
+		return
+	}
+	c.cache(b.Get("cache_control"))
+	switch {
+	case kind.Is("text"):
+		c.text(b, "text")
+	case kind.Is("image"):
+		c.r.Needs.Add(llm.NeedImageInput, place(c.r, llm.NeedImageInput, b))
+		c.source(b)
+	case kind.Is("document"):
+		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, b))
+		c.source(b)
+	case kind.Is("tool_use"):
+		c.text(b, "id")
+		c.text(b, "name")
+		if in, ok := c.p.Require(b, "input"); ok && c.p.Object(in) {
+			c.count(in.Raw())
+		}
+	case kind.Is("tool_result"):
+		c.text(b, "tool_use_id")
+		c.p.Bool(b.Get("is_error"))
+		if content := b.Get("content"); content.Exists() {
+			c.content(content, "a string or an array of blocks")
+		}
+	case kind.Is("thinking"):
+		c.text(b, "thinking")
+		c.p.String(b.Get("signature"))
+		c.count(b.Get("signature").Inner())
+	case kind.Is("redacted_thinking"):
+		c.text(b, "data")
+	default:
+		c.count(b.Raw())
+	}
+}
+
+// text checks a required string of a block, and weighs it.
+func (c *checker) text(b jsonx.Value, name string) {
+	if v, ok := c.p.Require(b, name); ok && c.p.String(v) {
+		c.count(v.Inner())
+	}
+}
+
+// source checks where an image or a document comes from.
+func (c *checker) source(b jsonx.Value) {
+	s, ok := c.p.Require(b, "source")
+	if !ok || !c.p.Object(s) {
+		return
+	}
+	kind, ok := c.p.Require(s, "type")
+	if !ok || !c.p.String(kind) {
+		return
+	}
+	c.r.Size.Images++
+	switch {
+	case kind.Is("base64"):
+		if t, ok := c.p.Require(s, "media_type"); ok {
+			c.p.String(t)
+		}
+		if data, ok := c.p.Require(s, "data"); ok && c.p.String(data) {
+			c.r.Size.Media += int64(len(data.Inner()))
+		}
+	case kind.Is("text"):
+		c.text(s, "data")
+	case kind.Is("url"):
+		if u, ok := c.p.Require(s, "url"); ok {
+			c.p.String(u)
+		}
+	case kind.Is("content"):
+		if content, ok := c.p.Require(s, "content"); ok {
+			c.content(content, "a string or an array of blocks")
+		}
+	}
+}
+
+// place is the path of v if the need was not met before; a path costs something.
+func place(r *llm.Request, n llm.Need, v jsonx.Value) string {
+	if r.Needs.Has(n) {
+		return r.Needs[n]
+	}
+	return v.Path()
+}

@@ -1,0 +1,211 @@
+package anthropic
+
+import (
+	"bytes"
+
+	"github.com/pontage/pontage/internal/fields"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// checker validates one body and fills the request on the way.
+type checker struct {
+	p       fields.Problems
+	r       *llm.Request
+	schemas *fields.Schemas
+}
+
+// Bounds of the official description, and ours where it has none.
+const (
+	maxModel    = 256
+	maxTokens   = 1 << 40
+	maxTools    = 4096
+	maxName     = 128
+	maxMessages = 100_000
+	maxBlocks   = 100_000
+	maxStops    = 8192
+	minBudget   = 1024
+)
+
+// request checks the members of the body.
+func (c *checker) request(root jsonx.Value) {
+	c.p.Require(root, "model")
+	if c.r.Task == llm.TaskChat {
+		c.p.Require(root, "max_tokens")
+	}
+	if messages, ok := c.p.Require(root, "messages"); ok {
+		c.messages(messages)
+	}
+	for name, v := range root.Members() {
+		if c.p.Full() {
+			return
+		}
+		if v.Exists() {
+			c.member(name, v)
+		}
+	}
+	c.choice(root)
+}
+
+// member checks one member of the body; those it does not know are not judged.
+func (c *checker) member(name []byte, v jsonx.Value) {
+	switch string(name) {
+	case "model":
+		if c.p.Text(v, maxModel) {
+			c.r.Model = v.Text()
+		}
+	case "max_tokens": // 0 fills the prompt cache and answers nothing
+		if n, ok := c.p.Integer(v, 0, maxTokens); ok {
+			c.r.MaxOutput, c.r.HasMaxOutput = n, true
+		}
+	case "stream":
+		c.r.Stream, _ = c.p.Bool(v)
+		c.r.IncludeUsage = c.r.Stream // the dialect always has it
+	case "temperature":
+		if f, ok := c.p.Number(v, 0, 1); ok && f != 1 {
+			c.r.Needs.Add(llm.NeedTemperature, "temperature")
+		}
+	case "top_p":
+		c.p.Number(v, 0, 1)
+	case "top_k":
+		c.p.Integer(v, 0, maxTokens)
+	case "stop_sequences":
+		c.p.Strings(v, 0, maxStops)
+	case "system":
+		c.content(v, "a string or an array of text blocks")
+	case "tools":
+		c.tools(v)
+	case "thinking":
+		c.thinking(v)
+	case "output_config":
+		if c.p.Object(v) {
+			if e := v.Get("effort"); c.p.String(e) {
+				c.r.Needs.Add(llm.NeedReasoning, "output_config.effort")
+			}
+			c.format(v.Get("format"))
+		}
+	case "output_format":
+		c.format(v)
+	case "metadata":
+		if c.p.Object(v) {
+			c.p.Short(v.Get("user_id"), 256)
+		}
+	case "cache_control":
+		c.cache(v)
+	case "service_tier":
+		c.p.String(v)
+	}
+}
+
+func (c *checker) thinking(v jsonx.Value) {
+	if !c.p.Object(v) {
+		return
+	}
+	kind, ok := c.p.Require(v, "type")
+	if !ok || !c.p.OneOf(kind, "enabled", "adaptive", "disabled") || kind.Is("disabled") {
+		return
+	}
+	c.r.Needs.Add(llm.NeedReasoning, "thinking")
+	if kind.Is("enabled") {
+		if n, ok := c.p.Require(v, "budget_tokens"); ok {
+			c.p.Integer(n, minBudget, maxTokens)
+		}
+	}
+	c.p.OneOf(v.Get("display"), "summarized", "omitted")
+}
+
+// format checks a format of structured output.
+func (c *checker) format(v jsonx.Value) {
+	if !c.p.Object(v) {
+		return
+	}
+	c.count(v.Raw())
+	kind, ok := c.p.Require(v, "type")
+	if !ok || !c.p.OneOf(kind, "json_schema") {
+		return
+	}
+	c.r.Needs.Add(llm.NeedJSONSchema, v.Path())
+	if s, ok := c.p.Require(v, "schema"); ok {
+		c.schemas.Check(&c.p, s)
+	}
+}
+
+// tools checks the definitions of tools. Those with a type of their own run at
+// the provider, and are for it to judge.
+func (c *checker) tools(v jsonx.Value) {
+	if !c.p.Array(v, 0, maxTools) {
+		return
+	}
+	c.count(v.Raw())
+	for _, t := range v.Items() {
+		if c.p.Full() {
+			return
+		}
+		c.r.Needs.Add(llm.NeedTools, "tools")
+		if t.Kind() != jsonx.Object {
+			c.p.Type(t, "an object")
+			continue
+		}
+		c.cache(t.Get("cache_control"))
+		if kind := t.Get("type"); kind.Exists() && !kind.Is("custom") {
+			c.p.String(kind)
+			continue
+		}
+		if n, ok := c.p.Require(t, "name"); ok {
+			c.p.Name(n, maxName)
+		}
+		c.p.String(t.Get("description"))
+		c.p.Bool(t.Get("strict"))
+		if s, ok := c.p.Require(t, "input_schema"); ok {
+			c.schemas.Check(&c.p, s)
+		}
+	}
+}
+
+// choice checks tool_choice against the tools.
+func (c *checker) choice(root jsonx.Value) {
+	v, tools := root.Get("tool_choice"), root.Get("tools")
+	if !c.p.Object(v) {
+		return
+	}
+	c.p.Bool(v.Get("disable_parallel_tool_use"))
+	kind, ok := c.p.Require(v, "type")
+	if !ok || !c.p.OneOf(kind, "auto", "any", "tool", "none") || kind.Is("auto") || kind.Is("none") {
+		return
+	}
+	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
+	if tools.Len() == 0 {
+		c.p.Invalid(v, "Needs tools")
+		return
+	}
+	if !kind.Is("tool") {
+		return
+	}
+	name, ok := c.p.Require(v, "name")
+	if !ok || !c.p.Text(name, maxName) {
+		return
+	}
+	for _, t := range tools.Items() {
+		n := t.Get("name")
+		if n.Kind() == jsonx.String && bytes.Equal(n.Inner(), name.Inner()) || t.Get("type").Is("mcp_toolset") {
+			return
+		}
+	}
+	c.p.Invalid(name, "Names a tool that is not among tools")
+}
+
+func (c *checker) cache(v jsonx.Value) {
+	if !c.p.Object(v) {
+		return
+	}
+	if kind, ok := c.p.Require(v, "type"); ok {
+		c.p.OneOf(kind, "ephemeral")
+	}
+	c.p.OneOf(v.Get("ttl"), "5m", "1h")
+}
+
+func (c *checker) count(text []byte) {
+	ascii, other := jsonx.Count(text)
+	c.r.Size.ASCII += ascii
+	c.r.Size.Other += other
+}
