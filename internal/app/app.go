@@ -121,7 +121,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 		Accounts: a.accounts,
 		Ledger:   a.ledger,
 		Limiter:  a.limiter,
-		Router:   &route.Router{Base: o.Config.Routing.Backoff.Base, Most: o.Config.Routing.Backoff.Max, Observe: a.observe},
+		Router:   &route.Router{Base: o.Config.Routing.Backoff.Base, Most: o.Config.Routing.Backoff.Max},
 		Now:      a.clock.now,
 	}, s.plans)
 	a.wire = wire.NewServer(wire.Options{
@@ -216,8 +216,6 @@ func (a *App) fatal(err error) {
 	a.obs.Flush()
 	os.Exit(ExitTempFail)
 }
-
-func (a *App) observe(t obs.Attempt) { a.obs.Attempt(t) }
 
 // open listens on both addresses.
 func (a *App) open(c *config.Config) error {

@@ -15,9 +15,9 @@ func dialects() map[string]wire.Dialect {
 	return map[string]wire.Dialect{
 		"openai.chat":            openai.NewChat(openai.Options{}),
 		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
-		"anthropic.messages":     anthropic.Messages{},
-		"anthropic.count_tokens": anthropic.CountTokens{},
-		"chat":                   simple.Chat{},
+		"anthropic.messages":     anthropic.NewMessages(),
+		"anthropic.count_tokens": anthropic.NewCountTokens(),
+		"chat":                   simple.New(simple.Options{}),
 	}
 }
 

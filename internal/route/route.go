@@ -64,8 +64,6 @@ type Router struct {
 	// Sleep waits between attempts; nil: a timer. It returns early with ctx's
 	// error if that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
-	// Observe is told of every attempt when it has ended; nil: nobody.
-	Observe func(obs.Attempt)
 }
 
 // Open tries targets until one gives content, and returns the answer with that
@@ -236,7 +234,6 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	rec.Took = time.Since(start)
 	if err == nil {
 		*attempts = append(*attempts, rec)
-		a.observe = r.Observe
 		a.record = rec
 		a.start = start
 		return a, nil
@@ -254,9 +251,6 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	}
 	rec.Status, rec.Billed = failure.Fault.UpstreamStatus, failure.Sent
 	*attempts = append(*attempts, rec)
-	if r.Observe != nil {
-		r.Observe(rec)
-	}
 	return nil, failure
 }
 
@@ -362,15 +356,14 @@ func weigh(a, b *fault.Error) *fault.Error {
 // Answer is an answer whose first content is in hand. It is an llm.Stream; the
 // verdict on the target is given when it ends.
 type Answer struct {
-	stream  llm.Stream
-	target  *Target
-	probe   bool
-	held    []llm.Event // read while waiting for content, copied
-	end     error       // what came after them, if the stream ended while waiting
-	ended   bool        // verdict given
-	observe func(obs.Attempt)
-	record  obs.Attempt
-	start   time.Time
+	stream llm.Stream
+	target *Target
+	probe  bool
+	held   []llm.Event // read while waiting for content, copied
+	end    error       // what came after them, if the stream ended while waiting
+	ended  bool        // verdict given
+	record obs.Attempt
+	start  time.Time
 }
 
 // Target returns the id of the target that answers.
@@ -475,9 +468,6 @@ func (a *Answer) conclude(f *provider.Failure) {
 		a.record.Outcome = f.Fault.Code.String()
 	}
 	a.record.Took = time.Since(a.start)
-	if a.observe != nil {
-		a.observe(a.record)
-	}
 }
 
 // Close cancels what has not ended, which says nothing of the target.
@@ -486,9 +476,6 @@ func (a *Answer) Close() error {
 		a.ended = true
 		a.target.Health.release(a.probe)
 		a.record.Outcome, a.record.Took = "cancelled", time.Since(a.start)
-		if a.observe != nil {
-			a.observe(a.record)
-		}
 	}
 	return a.stream.Close()
 }
