@@ -41,9 +41,7 @@ func (b *body) Read(p []byte) (int, error) {
 			k := copy(p[n:], b.buf[b.off:])
 			b.off += k
 			n += k
-			if b.err != nil && b.err != errHang && b.off == len(b.buf) {
-				b.over.Store(true)
-			}
+			b.settle(b.err)
 			continue
 		}
 		if b.err != nil {
@@ -59,12 +57,19 @@ func (b *body) Read(p []byte) (int, error) {
 			}
 		}
 		b.off = 0
-		b.buf, b.err = b.src.next(b.buf[:0])
-		if b.err != nil && b.err != errHang && len(b.buf) == 0 {
-			b.over.Store(true)
-		}
+		var err error
+		b.buf, err = b.src.next(b.buf[:0])
+		b.settle(err)
 	}
 	return n, nil
+}
+
+// settle notes how the body ends once buf is empty; nil: it goes on.
+func (b *body) settle(err error) {
+	b.err = err
+	if err != nil && err != errHang && b.off == len(b.buf) {
+		b.over.Store(true)
+	}
 }
 
 // finish ends a read that found n bytes before the end of everything.

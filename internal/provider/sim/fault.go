@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -275,6 +274,3 @@ func setRetryAfter(h http.Header, st *Step) {
 		h.Set("Retry-After", strconv.Itoa(seconds))
 	}
 }
-
-// cause is why ctx ended, as net/http reports it.
-func cause(ctx context.Context) error { return context.Cause(ctx) }

@@ -125,7 +125,7 @@ type message struct {
 type block struct {
 	Type       string         `json:"type"`
 	Text       string         `json:"text"`
-	Thinking   string         `json:"thinking"`
+	Thinking   jsontext.Value `json:"thinking"` // a list with some OpenAI-shaped providers
 	Input      jsontext.Value `json:"input"`
 	Content    jsontext.Value `json:"content"` // of tool_result
 	Cache      *cacheControl  `json:"cache_control"`
@@ -177,7 +177,7 @@ func (r *reader) block(b *strings.Builder, k *block, depth int) error {
 		r.images++
 		r.meter.total += imageTokens
 	case "thinking":
-		r.meter.text(k.Thinking)
+		r.meter.text(literal(k.Thinking))
 	case "tool_use":
 		r.meter.text(string(k.Input))
 	case "tool_result":

@@ -32,9 +32,12 @@ func (x *exchange) response(status int, contentType string, src source, ready []
 
 // plain makes a response with exactly these headers.
 func (x *exchange) plain(status int, h http.Header, src source, ready []byte) *http.Response {
-	model := x.model
-	b := newBody(x.req.Context(), src, func() { x.sim.abandoned(model) })
+	sim, model := x.sim, x.model // and not x, which holds the prompt
+	b := newBody(x.req.Context(), src, func() { sim.abandoned(model) })
 	b.buf = ready
+	if end, ok := src.(*endSource); ok && end.filling == nil {
+		b.settle(end.err)
+	}
 	return &http.Response{
 		Status:        strconv.Itoa(status) + " " + http.StatusText(status),
 		StatusCode:    status,

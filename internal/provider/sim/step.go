@@ -373,8 +373,8 @@ func (st *Step) checkKind(at string) error {
 		return wrong(at+"."+content, "cannot stand beside status")
 	case st.Replay != "" && st.Body != nil:
 		return wrong(at+".body", "cannot stand beside replay")
-	case st.RetryAfter != nil && st.Replay != "":
-		return wrong(at+".retry_after", "cannot stand beside replay")
+	case st.RetryAfter != nil && !st.fails():
+		return wrong(at+".retry_after", "has no meaning without a status or a fault that answers with one")
 	case st.Chunks != 0 && st.Events != 0:
 		return wrong(at+".events", "cannot stand beside chunks")
 	case st.Chunks != 0 && st.Text == nil && st.Reasoning == "" && len(st.ToolCalls) == 0:
@@ -383,6 +383,12 @@ func (st *Step) checkKind(at string) error {
 		return wrong(at+".events", "is for the default text: use chunks")
 	}
 	return nil
+}
+
+// fails reports whether the step may answer with the status of an error.
+func (st *Step) fails() bool {
+	f, _ := lookupFault(st.Fault)
+	return st.raw() || f.kind == faultHTTP
 }
 
 // raw reports whether the step is a raw answer.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -19,21 +18,18 @@ func toJSON(src []byte) (jsontext.Value, error) {
 	if v := jsontext.Value(src); v.IsValid() {
 		return v, nil
 	}
-	if len(bytes.TrimSpace(src)) == 0 {
+	var docs []yaml.Node
+	if err := yaml.Load(src, &docs, yaml.WithAllDocuments()); err != nil {
+		return nil, err
+	}
+	switch len(docs) {
+	case 0:
 		return jsontext.Value("null"), nil
+	case 1:
+		return appendNode(nil, &docs[0], 0)
+	default:
+		return nil, errors.New("holds more than one document")
 	}
-	var doc yaml.Node
-	if err := yaml.Load(src, &doc); err != nil {
-		return nil, err
-	}
-	out, err := appendNode(nil, &doc, 0)
-	if err != nil {
-		return nil, err
-	}
-	if v := jsontext.Value(out); v.IsValid() {
-		return v, nil
-	}
-	return nil, errors.New("names a field twice or is not valid UTF-8")
 }
 
 // appendNode appends a YAML node as JSON.
@@ -75,11 +71,16 @@ func appendSequence(dst []byte, n *yaml.Node, depth int) ([]byte, error) {
 
 func appendMapping(dst []byte, n *yaml.Node, depth int) ([]byte, error) {
 	dst = append(dst, '{')
+	seen := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
 		if k.Kind != yaml.ScalarNode || k.ShortTag() == "!!merge" {
 			return nil, fmt.Errorf("line %d: a field's name must be plain text", k.Line)
 		}
+		if seen[k.Value] {
+			return nil, fmt.Errorf("line %d: %s: is there twice", k.Line, k.Value)
+		}
+		seen[k.Value] = true
 		if i > 0 {
 			dst = append(dst, ',')
 		}
