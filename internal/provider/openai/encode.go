@@ -1,12 +1,9 @@
 package openai
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strconv"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -14,13 +11,10 @@ import (
 // encoder writes a conversation as a request of chat completions. Everything in
 // it is written, dropped by a rule below, or refused.
 type encoder struct {
-	vendor  *vendor
-	call    provider.Call
-	chat    *llm.Chat
-	out     []byte
-	comma   bool
-	err     *fault.Error // the first refusal
-	dropped []string     // paths of what was left out
+	provider.Encoding
+	vendor *vendor
+	call   provider.Call
+	chat   *llm.Chat
 }
 
 // translate returns the body for a caller of another dialect, or a
@@ -30,7 +24,7 @@ func (p *Provider) translate(c provider.Call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.out, nil
+	return e.Body, nil
 }
 
 func (p *Provider) encode(c provider.Call) (*encoder, error) {
@@ -42,9 +36,9 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 		return nil, fault.From(err)
 	}
 	e := &encoder{vendor: &p.vendor, call: c, chat: chat}
-	e.out = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
+	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
 	e.extras()
-	e.text("model", c.Model)
+	e.Text("model", c.Model)
 	e.messages()
 	e.tools()
 	e.format()
@@ -52,99 +46,30 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 	e.sampling()
 	e.limits()
 	e.streaming()
-	if e.err != nil {
-		return nil, e.err
+	if e.Err != nil {
+		return nil, e.Err
 	}
-	e.out = append(e.out, '}')
+	e.Body = append(e.Body, '}')
 	return e, nil
-}
-
-// refuse notes that path cannot be honoured.
-func (e *encoder) refuse(code fault.Code, path, format string, args ...any) {
-	if e.err == nil {
-		e.err = fault.New(code, format, args...).At(path)
-	}
-}
-
-func (e *encoder) unsupported(path string) {
-	e.refuse(fault.UnsupportedParameter, path, "%s cannot be honoured for this model.", path)
-}
-
-// drop notes that path was left out.
-func (e *encoder) drop(path string) { e.dropped = append(e.dropped, path) }
-
-// name begins a member.
-func (e *encoder) name(name string) {
-	if e.comma {
-		e.out = append(e.out, ',')
-	}
-	e.comma = true
-	e.out = append(jsonx.AppendString(e.out, name), ':')
-}
-
-func (e *encoder) text(name, v string) {
-	e.name(name)
-	e.out = jsonx.AppendString(e.out, v)
-}
-
-func (e *encoder) raw(name string, v []byte) {
-	e.name(name)
-	e.out = append(e.out, v...)
-}
-
-func (e *encoder) int(name string, v int64) {
-	e.name(name)
-	e.out = strconv.AppendInt(e.out, v, 10)
-}
-
-func (e *encoder) float(name string, v *float64) {
-	if v != nil {
-		e.name(name)
-		e.out = strconv.AppendFloat(e.out, *v, 'g', -1, 64)
-	}
-}
-
-func (e *encoder) bool(name string, v bool) {
-	e.name(name)
-	e.out = strconv.AppendBool(e.out, v)
-}
-
-// open and close stand around an object or array.
-func (e *encoder) open(c byte) {
-	e.out = append(e.out, c)
-	e.comma = false
-}
-
-func (e *encoder) close(c byte) {
-	e.out = append(e.out, c)
-	e.comma = true
-}
-
-// element begins an element of an array.
-func (e *encoder) element() {
-	if e.comma {
-		e.out = append(e.out, ',')
-	}
-	e.comma = false
 }
 
 func (e *encoder) tools() {
 	c := e.chat
 	if len(c.Tools) == 0 {
 		if t := c.ToolChoice; t != nil && (t.Mode == llm.ToolRequired || t.Mode == llm.ToolNamed) {
-			e.refuse(fault.ToolChoiceUnsupported, "tool_choice", "tool_choice asks for a tool, but there are none.")
+			e.Refuse(fault.ToolChoiceUnsupported, "tool_choice", "tool_choice asks for a tool, but there are none.")
 		}
 		return
 	}
-	e.name("tools")
-	e.open('[')
+	e.Name("tools")
+	e.Open('[')
 	for i := range c.Tools {
-		e.element()
+		e.Element()
 		e.tool(i)
 	}
-	e.close(']')
+	e.Close(']')
 	if c.ParallelTools != nil {
-		e.bool("parallel_tool_calls", *c.ParallelTools)
+		e.Bool("parallel_tool_calls", *c.ParallelTools)
 	}
 	if t := c.ToolChoice; t != nil {
 		e.choice(t)
@@ -154,27 +79,27 @@ func (e *encoder) tools() {
 func (e *encoder) tool(i int) {
 	t := &e.chat.Tools[i]
 	path := "tools." + strconv.Itoa(i)
-	e.open('{')
-	e.text("type", "function")
-	e.name("function")
-	e.open('{')
-	e.text("name", t.Name)
+	e.Open('{')
+	e.Text("type", "function")
+	e.Name("function")
+	e.Open('{')
+	e.Text("name", t.Name)
 	if t.Description != "" {
-		e.text("description", t.Description)
+		e.Text("description", t.Description)
 	}
 	if len(t.Schema) > 0 {
-		e.raw("parameters", t.Schema)
+		e.Raw("parameters", t.Schema)
 	}
 	switch {
 	case t.Strict == nil:
 	case e.vendor.strict:
-		e.bool("strict", *t.Strict)
+		e.Bool("strict", *t.Strict)
 	case *t.Strict:
-		e.drop(path + ".strict") // the caller checks what it gets anyhow
+		e.Drop(path + ".strict") // the caller checks what it gets anyhow
 	}
-	e.close('}')
+	e.Close('}')
 	e.mark(t.Cache, path)
-	e.close('}')
+	e.Close('}')
 }
 
 // mark writes a cache mark where the vendor knows it. Without it an answer is
@@ -183,33 +108,33 @@ func (e *encoder) mark(m *llm.CacheMark, path string) {
 	switch {
 	case m == nil:
 	case !e.vendor.cacheMark:
-		e.drop(path + ".cache_control")
+		e.Drop(path + ".cache_control")
 	default:
-		e.name("cache_control")
-		e.open('{')
-		e.text("type", "ephemeral")
+		e.Name("cache_control")
+		e.Open('{')
+		e.Text("type", "ephemeral")
 		if m.TTL == "5m" || m.TTL == "1h" {
-			e.text("ttl", m.TTL)
+			e.Text("ttl", m.TTL)
 		}
-		e.close('}')
+		e.Close('}')
 	}
 }
 
 func (e *encoder) choice(t *llm.ToolChoice) {
 	switch {
 	case t.Mode == llm.ToolNamed:
-		e.name("tool_choice")
-		e.open('{')
-		e.text("type", "function")
-		e.name("function")
-		e.open('{')
-		e.text("name", t.Name)
-		e.close('}')
-		e.close('}')
+		e.Name("tool_choice")
+		e.Open('{')
+		e.Text("type", "function")
+		e.Name("function")
+		e.Open('{')
+		e.Text("name", t.Name)
+		e.Close('}')
+		e.Close('}')
 	case t.Mode == llm.ToolRequired && e.vendor.anyTool != "":
-		e.text("tool_choice", e.vendor.anyTool)
+		e.Text("tool_choice", e.vendor.anyTool)
 	default:
-		e.text("tool_choice", string(t.Mode))
+		e.Text("tool_choice", string(t.Mode))
 	}
 }
 
@@ -219,31 +144,31 @@ func (e *encoder) format() {
 	case f == nil:
 		return
 	case len(f.Schema) == 0:
-		e.name("response_format")
-		e.out = append(e.out, `{"type":"json_object"}`...)
+		e.Name("response_format")
+		e.Value(`{"type":"json_object"}`)
 		return
 	}
-	e.name("response_format")
-	e.open('{')
-	e.text("type", "json_schema")
-	e.name("json_schema")
-	e.open('{')
+	e.Name("response_format")
+	e.Open('{')
+	e.Text("type", "json_schema")
+	e.Name("json_schema")
+	e.Open('{')
 	name := f.Name
 	if name == "" {
 		name = "answer" // OpenAI wants one; Anthropic's callers have none
 	}
-	e.text("name", name)
+	e.Text("name", name)
 	if f.Description != "" {
-		e.text("description", f.Description)
+		e.Text("description", f.Description)
 	}
-	e.raw("schema", f.Schema)
+	e.Raw("schema", f.Schema)
 	if f.Strict != nil {
-		e.bool("strict", *f.Strict)
+		e.Bool("strict", *f.Strict)
 	} else if e.call.Request.Dialect == llm.AnthropicMessages {
-		e.bool("strict", true) // Anthropic always holds to the schema
+		e.Bool("strict", true) // Anthropic always holds to the schema
 	}
-	e.close('}')
-	e.close('}')
+	e.Close('}')
+	e.Close('}')
 }
 
 // reasoning writes how much to think. A budget becomes the nearest effort, which
@@ -256,20 +181,20 @@ func (e *encoder) reasoning() {
 	effort := r.Effort
 	switch {
 	case r.Disabled && e.vendor.thinking:
-		e.name("thinking")
-		e.out = append(e.out, `{"type":"disabled"}`...)
+		e.Name("thinking")
+		e.Value(`{"type":"disabled"}`)
 		return
 	case r.Disabled && e.vendor.effort:
 		effort = "none"
 	case r.Disabled:
-		e.drop("thinking")
+		e.Drop("thinking")
 		return
 	case r.Budget > 0:
 		effort = effortOf(r.Budget)
-		e.drop("thinking.budget_tokens")
+		e.Drop("thinking.budget_tokens")
 	}
 	if effort != "" {
-		e.text("reasoning_effort", effort)
+		e.Text("reasoning_effort", effort)
 	}
 }
 
@@ -289,31 +214,30 @@ func effortOf(budget int64) string {
 // stands beside them.
 func (e *encoder) sampling() {
 	c := e.chat
-	e.float("temperature", c.Temperature)
-	e.float("top_p", c.TopP)
+	e.Float("temperature", c.Temperature)
+	e.Float("top_p", c.TopP)
 	switch {
 	case c.TopK == nil:
 	case e.vendor.topK:
-		e.int("top_k", *c.TopK)
+		e.Int("top_k", *c.TopK)
 	default:
-		e.unsupported("top_k")
+		e.Unsupported("top_k")
 	}
-	e.float("frequency_penalty", c.FrequencyPenalty)
-	e.float("presence_penalty", c.PresencePenalty)
+	e.Float("frequency_penalty", c.FrequencyPenalty)
+	e.Float("presence_penalty", c.PresencePenalty)
 	if c.Seed != nil {
 		name := "seed"
 		if other := e.vendor.rename[name]; other != "" {
 			name = other
 		}
-		e.int(name, *c.Seed)
+		e.Int(name, *c.Seed)
 	}
 	if c.Choices > 1 {
-		e.int("n", int64(c.Choices))
+		e.Int("n", int64(c.Choices))
 	}
 	if c.User != "" && !e.refuses("user") {
 		// Whose name it is remains between the caller and us.
-		sum := sha256.Sum256([]byte(c.User))
-		e.text("user", hex.EncodeToString(sum[:16]))
+		e.Text("user", provider.Pseudonym(c.User))
 	}
 	e.stops()
 }
@@ -324,17 +248,16 @@ func (e *encoder) stops() {
 	case n == 0:
 		return
 	case n > most:
-		e.refuse(fault.UnsupportedParameter, e.stopName(), "This model takes at most %d stop sequences.", most)
+		e.Refuse(fault.UnsupportedParameter, e.stopName(), "This model takes at most %d stop sequences.", most)
 		return
 	}
-	e.name("stop")
-	e.open('[')
+	e.Name("stop")
+	e.Open('[')
 	for _, s := range e.chat.Stop {
-		e.element()
-		e.out = jsonx.AppendString(e.out, s)
-		e.comma = true
+		e.Element()
+		e.String(s)
 	}
-	e.close(']')
+	e.Close(']')
 }
 
 // stopName is how the caller calls stop sequences.
@@ -358,9 +281,9 @@ func (e *encoder) refuses(name string) bool {
 func (e *encoder) limits() {
 	switch {
 	case e.chat.MaxOutput != nil:
-		e.int(e.vendor.limit(), *e.chat.MaxOutput)
+		e.Int(e.vendor.limit(), *e.chat.MaxOutput)
 	case e.call.CapOutput > 0:
-		e.int(e.vendor.limit(), e.call.CapOutput)
+		e.Int(e.vendor.limit(), e.call.CapOutput)
 	}
 }
 
@@ -368,9 +291,9 @@ func (e *encoder) streaming() {
 	if !e.call.Request.Stream {
 		return
 	}
-	e.bool("stream", true)
+	e.Bool("stream", true)
 	if !e.vendor.noOptions {
-		e.name("stream_options")
-		e.out = append(e.out, `{"include_usage":true}`...)
+		e.Name("stream_options")
+		e.Value(`{"include_usage":true}`)
 	}
 }

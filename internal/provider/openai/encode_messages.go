@@ -5,13 +5,13 @@ import (
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
 )
 
 func (e *encoder) messages() {
-	e.name("messages")
-	e.open('[')
+	e.Name("messages")
+	e.Open('[')
 	if len(e.chat.System) > 0 {
 		e.message("system", "system", e.chat.System)
 	}
@@ -26,17 +26,17 @@ func (e *encoder) messages() {
 			e.user(path, m.Parts)
 		}
 	}
-	e.close(']')
+	e.Close(']')
 }
 
 // message writes a message with nothing but content.
 func (e *encoder) message(role, path string, parts []llm.Part) {
-	e.element()
-	e.open('{')
-	e.text("role", role)
-	e.name("content")
+	e.Element()
+	e.Open('{')
+	e.Text("role", role)
+	e.Name("content")
 	e.content(path, parts, role == "user")
-	e.close('}')
+	e.Close('}')
 }
 
 // content writes a text if the parts are one, or are to be one, else a list.
@@ -53,15 +53,14 @@ func (e *encoder) content(path string, parts []llm.Part, user bool) {
 			e.mark(parts[i].Cache, place(path, i))
 			e.citations(&parts[i], place(path, i))
 		}
-		e.out = jsonx.AppendString(e.out, strings.Join(texts, "\n\n"))
-		e.comma = true
+		e.String(strings.Join(texts, "\n\n"))
 		return
 	}
-	e.open('[')
+	e.Open('[')
 	for i := range parts {
 		e.part(place(path, i), &parts[i], user)
 	}
-	e.close(']')
+	e.Close(']')
 }
 
 func place(path string, i int) string { return path + ".content." + strconv.Itoa(i) }
@@ -69,7 +68,7 @@ func place(path string, i int) string { return path + ".content." + strconv.Itoa
 // citations drops where a text came from: no dialect takes that back.
 func (e *encoder) citations(p *llm.Part, path string) {
 	if len(p.Citations) > 0 {
-		e.drop(path + ".citations")
+		e.Drop(path + ".citations")
 	}
 }
 
@@ -79,16 +78,16 @@ func (e *encoder) part(path string, p *llm.Part, user bool) {
 		return
 	}
 	if !user && p.Kind != llm.PartText {
-		e.unsupported(path)
+		e.Unsupported(path)
 		return
 	}
 	e.citations(p, path)
-	e.element()
-	e.open('{')
+	e.Element()
+	e.Open('{')
 	switch p.Kind {
 	case llm.PartText:
-		e.text("type", "text")
-		e.text("text", p.Text)
+		e.Text("type", "text")
+		e.Text("text", p.Text)
 	case llm.PartImage:
 		e.image(path, p)
 	case llm.PartAudio:
@@ -96,10 +95,10 @@ func (e *encoder) part(path string, p *llm.Part, user bool) {
 	case llm.PartFile:
 		e.file(path, p)
 	default:
-		e.unsupported(path)
+		e.Unsupported(path)
 	}
 	e.mark(p.Cache, path)
-	e.close('}')
+	e.Close('}')
 }
 
 func (e *encoder) image(path string, p *llm.Part) {
@@ -109,17 +108,17 @@ func (e *encoder) image(path string, p *llm.Part) {
 	case p.Data != "":
 		url = dataURL(p, "image/png")
 	default:
-		e.unsupported(path) // an image in somebody else's store of files
+		e.Unsupported(path) // an image in somebody else's store of files
 		return
 	}
-	e.text("type", "image_url")
-	e.name("image_url")
-	e.open('{')
-	e.text("url", url)
+	e.Text("type", "image_url")
+	e.Name("image_url")
+	e.Open('{')
+	e.Text("url", url)
 	if p.Detail != "" {
-		e.text("detail", p.Detail)
+		e.Text("detail", p.Detail)
 	}
-	e.close('}')
+	e.Close('}')
 }
 
 // dataURL writes inline data as a URL.
@@ -139,15 +138,15 @@ var audioFormats = map[string]string{
 func (e *encoder) audio(path string, p *llm.Part) {
 	format := audioFormats[p.MediaType]
 	if format == "" || p.Data == "" {
-		e.refuse(fault.InputModalityUnsupported, path, "Audio is taken as inline wav or mp3 only.")
+		e.Refuse(fault.InputModalityUnsupported, path, "Audio is taken as inline wav or mp3 only.")
 		return
 	}
-	e.text("type", "input_audio")
-	e.name("input_audio")
-	e.open('{')
-	e.text("data", p.Data)
-	e.text("format", format)
-	e.close('}')
+	e.Text("type", "input_audio")
+	e.Name("input_audio")
+	e.Open('{')
+	e.Text("data", p.Data)
+	e.Text("format", format)
+	e.Close('}')
 }
 
 // file writes a document. Plain text is text; a URL or a file id means nothing
@@ -155,26 +154,26 @@ func (e *encoder) audio(path string, p *llm.Part) {
 func (e *encoder) file(path string, p *llm.Part) {
 	switch {
 	case p.Text != "":
-		e.text("type", "text")
-		e.text("text", p.Text)
+		e.Text("type", "text")
+		e.Text("text", p.Text)
 		if p.Name != "" {
-			e.drop(path + ".title")
+			e.Drop(path + ".title")
 		}
 		return
 	case !e.vendor.files || p.Data == "":
-		e.refuse(fault.InputModalityUnsupported, path, "This model takes no documents of that kind.")
+		e.Refuse(fault.InputModalityUnsupported, path, "This model takes no documents of that kind.")
 		return
 	}
 	name := p.Name
 	if name == "" {
 		name = "document.pdf"
 	}
-	e.text("type", "file")
-	e.name("file")
-	e.open('{')
-	e.text("filename", name)
-	e.text("file_data", dataURL(p, "application/pdf"))
-	e.close('}')
+	e.Text("type", "file")
+	e.Name("file")
+	e.Open('{')
+	e.Text("filename", name)
+	e.Text("file_data", dataURL(p, "application/pdf"))
+	e.Close('}')
 }
 
 // user writes a user's turn: the tool results first, which must follow the call
@@ -205,41 +204,24 @@ func (e *encoder) result(path string, p *llm.Part) (shown []llm.Part) {
 		case llm.PartText:
 			texts = append(texts, in)
 		case llm.PartImage, llm.PartFile:
-			e.drop(place(path, i)) // from the place where it stood
+			e.Drop(place(path, i)) // from the place where it stood
 			shown = append(shown, in)
 		default:
-			e.unsupported(place(path, i))
+			e.Unsupported(place(path, i))
 		}
 	}
 	if p.IsError {
-		e.drop(path + ".is_error")
+		e.Drop(path + ".is_error")
 	}
-	e.element()
-	e.open('{')
-	e.text("role", "tool")
-	e.text("tool_call_id", toolID(p.ToolID))
-	e.name("content")
+	e.Element()
+	e.Open('{')
+	e.Text("role", "tool")
+	e.Text("tool_call_id", provider.ToolID(p.ToolID))
+	e.Name("content")
 	e.content(path, texts, false)
 	e.mark(p.Cache, path)
-	e.close('}')
+	e.Close('}')
 	return shown
-}
-
-// maxToolID is the longest id that all vendors take.
-const maxToolID = 64
-
-// toolID returns an id of a tool call that every vendor takes: itself, or the
-// same substitute for it every time, so that a later request still fits.
-func toolID(id string) string {
-	legal := id != "" && len(id) <= maxToolID
-	for i := 0; i < len(id) && legal; i++ {
-		c := id[i]
-		legal = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.' || c == ':'
-	}
-	if legal {
-		return id
-	}
-	return "call_" + shortHash(id)
 }
 
 // assistant writes an assistant's turn. Thoughts go back only to vendors that
@@ -255,10 +237,10 @@ func (e *encoder) assistant(path string, parts []llm.Part) {
 				thoughts = append(thoughts, p.Text)
 			}
 			if p.Signature != "" || e.vendor.reasoning == "" {
-				e.drop(place(path, i))
+				e.Drop(place(path, i))
 			}
 		case llm.PartRedacted:
-			e.drop(place(path, i))
+			e.Drop(place(path, i))
 		case llm.PartRefusal:
 			refusal = append(refusal, p.Text)
 		case llm.PartToolCall:
@@ -270,51 +252,50 @@ func (e *encoder) assistant(path string, parts []llm.Part) {
 	if len(said)+len(refusal)+len(calls) == 0 {
 		said = []llm.Part{{Kind: llm.PartText}}
 	}
-	e.element()
-	e.open('{')
-	e.text("role", "assistant")
-	e.name("content")
+	e.Element()
+	e.Open('{')
+	e.Text("role", "assistant")
+	e.Name("content")
 	if len(said) == 0 {
-		e.out = append(e.out, "null"...)
-		e.comma = true
+		e.Value("null")
 	} else {
 		e.content(path, said, false)
 	}
 	if len(thoughts) > 0 && e.vendor.reasoning != "" {
-		e.text(e.vendor.reasoning, strings.Join(thoughts, "\n"))
+		e.Text(e.vendor.reasoning, strings.Join(thoughts, "\n"))
 	}
 	if len(refusal) > 0 {
-		e.text("refusal", strings.Join(refusal, "\n"))
+		e.Text("refusal", strings.Join(refusal, "\n"))
 	}
 	e.calls(path, calls)
-	e.close('}')
+	e.Close('}')
 }
 
 func (e *encoder) calls(path string, calls []*llm.Part) {
 	if len(calls) == 0 {
 		return
 	}
-	e.name("tool_calls")
-	e.open('[')
+	e.Name("tool_calls")
+	e.Open('[')
 	for i, p := range calls {
-		e.element()
-		e.open('{')
-		e.text("id", toolID(p.ToolID))
-		e.text("type", "function")
-		e.name("function")
-		e.open('{')
-		e.text("name", p.ToolName)
+		e.Element()
+		e.Open('{')
+		e.Text("id", provider.ToolID(p.ToolID))
+		e.Text("type", "function")
+		e.Name("function")
+		e.Open('{')
+		e.Text("name", p.ToolName)
 		switch args := strings.TrimSpace(string(p.Args)); {
 		case args == "":
-			e.text("arguments", "{}")
+			e.Text("arguments", "{}")
 		case args[0] == '"':
-			e.raw("arguments", p.Args) // not JSON: kept as the text that it is
+			e.Raw("arguments", p.Args) // not JSON: kept as the text that it is
 		default:
-			e.text("arguments", string(p.Args))
+			e.Text("arguments", string(p.Args))
 		}
-		e.close('}')
+		e.Close('}')
 		e.mark(p.Cache, path+".tool_calls."+strconv.Itoa(i))
-		e.close('}')
+		e.Close('}')
 	}
-	e.close(']')
+	e.Close(']')
 }

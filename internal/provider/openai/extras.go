@@ -1,16 +1,13 @@
 package openai
 
 import (
-	"bytes"
-	"strings"
-
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
 )
 
-// harmless lists the members without a field of their own that may be left out:
-// the answer is the same, or differs in cost, records and speed only. A number
-// in a path is written #. Everything that is not here, and not among the
-// members of OpenAI's own dialect, is refused.
+// losses are the members of other dialects that may be left out.
+var losses = provider.Losses{Always: harmless, As: harmlessAs}
+
 var harmless = map[string]bool{
 	"cache_control":                          true, // Anthropic: marks the last block for caching
 	"metadata":                               true,
@@ -31,8 +28,6 @@ var harmless = map[string]bool{
 	"stream_options.include_obfuscation":     true,
 }
 
-// harmlessAs lists members that may be left out if they have just this value,
-// which is what holds without them.
 var harmlessAs = map[string][]string{
 	"service_tier":                             {`"auto"`, `"standard_only"`, `"default"`},
 	"messages.#.content.#.citations":           {`{"enabled":false}`},
@@ -54,58 +49,24 @@ var own = map[string]bool{
 	"repetition_penalty": true,
 }
 
-// extras goes through what has no field: passed on, dropped or refused.
+// extras settles what has no field.
 func (e *encoder) extras() {
-	simple := e.call.Request.Dialect == llm.Simple
-	for _, x := range e.chat.Extra {
-		path := pattern(x.Path)
-		value := compact(x.Value)
-		switch {
-		case value == "null":
-		case simple && own[path]:
-			if e.refuses(x.Path) {
-				e.drop(x.Path)
-			} else {
-				e.raw(x.Path, x.Value)
-			}
-		case harmless[path], oneOf(harmlessAs[path], value):
-			e.drop(x.Path)
-		default:
-			e.unsupported(x.Path)
-		}
+	var pass func(x llm.Extra) bool
+	if e.call.Request.Dialect == llm.Simple {
+		pass = e.pass
 	}
+	e.Extras(e.chat.Extra, losses, pass)
 }
 
-// pattern writes # for the numbers of a path.
-func pattern(path string) string {
-	parts := strings.Split(path, ".")
-	for i, p := range parts {
-		if p != "" && strings.Trim(p, "0123456789") == "" {
-			parts[i] = "#"
-		}
+// pass writes a member that both dialects have.
+func (e *encoder) pass(x llm.Extra) bool {
+	switch {
+	case !own[x.Path]:
+		return false
+	case e.refuses(x.Path):
+		e.Drop(x.Path)
+	default:
+		e.Raw(x.Path, x.Value)
 	}
-	return strings.Join(parts, ".")
-}
-
-// compact returns JSON without spaces, if it is short; long values equal none
-// of those that are looked for.
-func compact(v []byte) string {
-	if len(v) > 64 {
-		return string(v[:1])
-	}
-	return string(bytes.Map(func(r rune) rune {
-		if r == ' ' || r == '\n' || r == '\t' || r == '\r' {
-			return -1
-		}
-		return r
-	}, v))
-}
-
-func oneOf(list []string, v string) bool {
-	for _, s := range list {
-		if s == v {
-			return true
-		}
-	}
-	return false
+	return true
 }

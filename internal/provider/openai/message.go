@@ -1,10 +1,7 @@
 package openai
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
-	"strings"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
@@ -311,10 +308,4 @@ func (s *scanner) call(t tool, ch int) *call {
 	}
 	s.calls = append(s.calls, k)
 	return &s.calls[len(s.calls)-1]
-}
-
-// shortHash returns 20 letters and digits that depend on all of the parts.
-func shortHash(parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:20])
 }

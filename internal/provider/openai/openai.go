@@ -110,7 +110,7 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 		return out
 	}
 	if e, err := p.encode(provider.Call{Request: r, Model: r.Model}); err == nil {
-		return e.dropped
+		return e.Dropped
 	}
 	return nil
 }

@@ -376,5 +376,5 @@ func (s *scanner) conclude() (f llm.Finish) {
 // newID makes an id for a tool call that came without one. It is the same each
 // time the same answer is read.
 func (s *scanner) newID(k *call) string {
-	return "call_" + shortHash(s.id, strconv.Itoa(k.choice), strconv.Itoa(k.number))
+	return "call_" + provider.ShortHash(s.id, strconv.Itoa(k.choice), strconv.Itoa(k.number))
 }

@@ -11,11 +11,11 @@ const maxTokens = 1 << 40
 // counts are the numbers of a usage object, in all the vendors' spellings; see
 // protocols.md §3.10.
 type counts struct {
-	prompt, completion, total  int64
-	cached, hit, miss          int64
-	written, written1h         int64
-	reasoning, audioIn         int64
-	bad, hasPrompt, hasDetails bool
+	prompt, completion, total int64
+	cached, hit, miss         int64
+	written, written1h        int64
+	reasoning, audioIn        int64
+	bad, hasPrompt            bool
 }
 
 // set stores a number, unless it is null, negative or beyond belief.
