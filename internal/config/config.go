@@ -55,7 +55,7 @@ type Shared struct {
 // Provider is one provider of models.
 type Provider struct {
 	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), anthropic, or sim for the built-in simulator"`
-	BaseURL  string   `yaml:"base_url" doc:"root of its API; empty: that of the company that the provider is named after, else the kind's own"`
+	BaseURL  string   `yaml:"base_url" secret:"url" doc:"root of its API, up to and with the version; a query is kept. Empty: that of the company that the provider is named after, else the kind's own"`
 	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none"`
 	APIKeys  []Secret `yaml:"api_keys" doc:"several credentials, each a target of its own, in place of api_key"`
 	Timeouts Timeouts `yaml:"timeouts" doc:"timers of one attempt"`

@@ -3,11 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
 // Bounds of a file. Aliases make a small file large, so what is read through
@@ -26,6 +28,34 @@ type decoder struct {
 	problems []*Problem
 	lines    map[string]int
 	nodes    int
+}
+
+// document parses the one document of src. An empty file is an empty mapping.
+func (d *decoder) document(src string) (root *yaml.Node, ok bool) {
+	limits := loaderlimits.New(loaderlimits.DepthValue(maxDepth), loaderlimits.AliasNone())
+	l, err := yaml.NewLoader(strings.NewReader(src), yaml.WithPlugin(limits))
+	if err != nil {
+		d.syntax(err)
+		return nil, false
+	}
+	var doc, second yaml.Node
+	if err := l.Load(&doc); err != nil && !errors.Is(err, io.EOF) {
+		d.syntax(err)
+		return nil, false
+	}
+	root = &doc
+	if doc.Kind == yaml.DocumentNode && len(doc.Content) > 0 {
+		root = doc.Content[0]
+	}
+	if root.Kind == 0 {
+		return &yaml.Node{Kind: yaml.MappingNode, Line: 1}, true
+	}
+	if err := l.Load(&second); err == nil {
+		d.bad("", &second, "only one document is allowed")
+	} else if !errors.Is(err, io.EOF) {
+		d.syntax(err)
+	}
+	return root, len(d.problems) == 0
 }
 
 func (d *decoder) bad(path string, n *yaml.Node, format string, args ...any) {

@@ -14,18 +14,18 @@ const (
 	dollar   = '\uE002' // a plain "${"
 )
 
-// mark replaces ${NAME} and $${ by marks. Lines stay as they are.
-func mark(src string) (string, error) {
+// mark replaces ${NAME} and $${ by marks. Lines stay as they are. If src has
+// such marks already, it returns the line of the first; else 0.
+func mark(src string) (marked string, line int) {
 	if i := strings.IndexAny(src, string([]rune{refStart, refEnd, dollar})); i >= 0 {
-		line := 1 + strings.Count(src[:i], "\n")
-		return "", &Problem{Line: line, Reason: "characters U+E000 to U+E002 are not allowed"}
+		return "", 1 + strings.Count(src[:i], "\n")
 	}
 	var b strings.Builder
 	for {
 		i := strings.Index(src, "${")
 		if i < 0 {
 			b.WriteString(src)
-			return b.String(), nil
+			return b.String(), 0
 		}
 		if i > 0 && src[i-1] == '$' {
 			b.WriteString(src[:i-1])

@@ -7,9 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-
-	"go.yaml.in/yaml/v4"
-	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
 // Load reads the configuration at path. env looks up environment variables, as
@@ -51,27 +48,20 @@ func Parse(name string, src []byte, env func(string) (string, bool), contracts .
 		d.bad("", nil, "larger than %d bytes", MaxSize)
 		return nil, join(d.problems)
 	}
-	marked, err := mark(string(bytes.TrimPrefix(src, []byte("\ufeff"))))
-	if p, ok := err.(*Problem); ok {
-		p.File = name
-		return nil, p
+	marked, line := mark(string(bytes.TrimPrefix(src, []byte("\ufeff"))))
+	if line > 0 {
+		return nil, &Problem{File: name, Line: line, Reason: "characters U+E000 to U+E002 are not allowed"}
 	}
-	var doc yaml.Node
-	limits := loaderlimits.New(loaderlimits.DepthValue(maxDepth), loaderlimits.AliasNone())
-	if err := yaml.Load([]byte(marked), &doc, yaml.WithPlugin(limits)); err != nil && err != io.EOF {
-		d.syntax(err)
+	root, ok := d.document(marked)
+	if !ok {
 		return nil, join(d.problems)
 	}
-	root := &doc
-	if root.Kind == yaml.DocumentNode && len(root.Content) > 0 {
-		root = root.Content[0]
-	}
-	if root.Kind == 0 {
-		root = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
-	}
 	d.value("", root, reflect.ValueOf(c).Elem())
+	if d.nodes > maxNodes {
+		return nil, join(d.problems) // what was not read cannot be judged
+	}
 	c.fill()
-	v := &validator{c: c, contracts: contracts, problems: d.problems}
+	v := newValidator(c, contracts, d.problems)
 	v.all()
 	if err := join(v.problems); err != nil {
 		return nil, err

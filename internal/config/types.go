@@ -39,11 +39,12 @@ func (s Secret) Reveal() string { return string(s) }
 // Size is a number of bytes.
 type Size int64
 
-// sizeUnits are the units of Size, the longest names first.
+// sizeUnits are the units of Size, the largest first. B, with which all of them
+// end, is the last.
 var sizeUnits = [...]struct {
 	name string
 	n    int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
+}{{"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"kB", 1e3}, {"B", 1}}
 
 // ParseSize reads a whole number with a unit: "32MiB", "500kB", "100B".
 func ParseSize(s string) (Size, error) {

@@ -37,17 +37,26 @@ type validator struct {
 	c         *Config
 	contracts []string
 	problems  []*Problem
+	faulty    map[string]bool // paths of problems
+}
+
+// newValidator returns one that knows what decoding has found already.
+func newValidator(c *Config, contracts []string, problems []*Problem) *validator {
+	v := &validator{c: c, contracts: contracts, problems: problems, faulty: make(map[string]bool, len(problems))}
+	for _, p := range problems {
+		v.faulty[p.Path] = true
+	}
+	return v
 }
 
 func (v *validator) bad(path, format string, args ...any) {
 	v.problems = append(v.problems, v.c.Problem(path, fmt.Sprintf(format, args...)))
+	v.faulty[path] = true
 }
 
-// wrong reports whether decoding already found a fault at path, so that nothing
-// more is said of what follows from it.
-func (v *validator) wrong(path string) bool {
-	return slices.ContainsFunc(v.problems, func(p *Problem) bool { return p.Path == path })
-}
+// wrong reports whether a fault was found at path already, so that nothing more
+// is said of what follows from it.
+func (v *validator) wrong(path string) bool { return v.faulty[path] }
 
 // oneOf reports a value that is none of list.
 func (v *validator) oneOf(path, value string, list []string) {
@@ -193,8 +202,8 @@ func (v *validator) baseURL(path, s string) {
 	switch {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 		v.bad(path, "must be a URL like https://api.example.com/v1")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		v.bad(path, "must not hold credentials, a query or a fragment")
+	case u.User != nil || u.Fragment != "":
+		v.bad(path, "must not hold credentials or a fragment")
 	}
 }
 

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDevTakesTheKeysThatThereAre(t *testing.T) {
+	t.Parallel()
+	c := Dev(vars())
+	if diff := cmp.Diff(map[string]Provider{"sim": {Kind: "sim"}}, c.Providers); diff != "" {
+		t.Errorf("without any key (-want +got):\n%s", diff)
+	}
+	c = Dev(vars("ANTHROPIC_API_KEY", "a", "GEMINI_API_KEY", " g\n", "OPENAI_API_KEY", "  "))
+	want := map[string]Provider{
+		"sim":       {Kind: "sim"},
+		"anthropic": {Kind: "anthropic", APIKey: "a", Catalog: "anthropic"},
+		"gemini":    {Kind: "openai", APIKey: "g", Catalog: "gemini", BaseURL: "https://generativelanguage.googleapis.com/v1beta/openai"},
+	}
+	if diff := cmp.Diff(want, c.Providers); diff != "" {
+		t.Errorf("with two keys (-want +got):\n%s", diff)
+	}
+	if c.Server.Listen != "127.0.0.1:8080" || len(c.Sites) != 1 {
+		t.Errorf("server %+v, sites %+v", c.Server, c.Sites)
+	}
+}
+
+func TestAProviderIsKnownByHostThenByName(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("c.yaml", []byte(`providers:
+  openai: {api_key: k}
+  mistral: {api_key: k}
+  google: {api_key: k}
+  work: {api_key: k, base_url: "https://API.deepseek.com/v1"}
+  deepseek: {api_key: k, base_url: "http://127.0.0.1:1/v1"}
+  mine: {api_key: k}
+  claude: {kind: anthropic, api_key: k}
+  local: {api_key: none, base_url: "http://127.0.0.1:2/v1"}
+  groq: {kind: sim}
+  xai: {api_key: k, catalog: none}
+`), vars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	type known struct{ Catalog, BaseURL string }
+	want := map[string]known{
+		"openai":   {"openai", "https://api.openai.com/v1"},
+		"mistral":  {"mistral", "https://api.mistral.ai/v1"},
+		"google":   {"gemini", "https://generativelanguage.googleapis.com/v1beta/openai"},
+		"work":     {"deepseek", "https://API.deepseek.com/v1"},
+		"deepseek": {"deepseek", "http://127.0.0.1:1/v1"},
+		"mine":     {"openai", "https://api.openai.com/v1"},
+		"claude":   {"anthropic", ""},
+		"local":    {"", "http://127.0.0.1:2/v1"},
+		"groq":     {"groq", ""},
+		"xai":      {"none", "https://api.x.ai/v1"},
+	}
+	got := map[string]known{}
+	for name, p := range c.Providers {
+		got[name] = known{p.Catalog, p.BaseURL}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("providers (-want +got):\n%s", diff)
+	}
+}
