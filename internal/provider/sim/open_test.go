@@ -18,7 +18,7 @@ import (
 func openStreams(tb testing.TB, ctx context.Context, s *Sim, n int) []io.ReadCloser {
 	tb.Helper()
 	out := make([]io.ReadCloser, n)
-	prompt := strings.Repeat("a long prompt ", 700) // about ten kilobytes, which a stream must not keep
+	prompt := strings.Repeat("a long prompt ", 300) // about four kilobytes, which a stream must not keep
 	buf := make([]byte, 1024)
 	for i := range out {
 		body := fmt.Sprintf(`{"model":"m","stream":true,"messages":[{"role":"user","content":"%s%d"}]}`, prompt, i)
