@@ -169,10 +169,14 @@ func (c *Client) Refund(ctx context.Context, request, amountUSD, note string) (*
 	}{amountUSD, note})
 }
 
-// Usage sums up requests by day, model, key, … in the order of by.
-func (c *Client) Usage(ctx context.Context, f UsageFilter, cursor string) (*List[Usage], error) {
-	return get[List[Usage]](ctx, c.read, "usage", query("group_by", strings.Join(f.By, ","), "account", f.Account, "key", f.Key, "model", f.Model,
-		"from", stamp(f.From), "to", stamp(f.To), "cursor", cursor))
+// Usage sums up requests.
+func (c *Client) Usage(ctx context.Context, f UsageFilter) (*UsageReport, error) {
+	test := ""
+	if f.Test {
+		test = "true"
+	}
+	return get[UsageReport](ctx, c.read, "usage", query("group_by", strings.Join(f.By, ","), "account", f.Account, "key", f.Key, "model", f.Model,
+		"test", test, "from", stamp(f.From), "to", stamp(f.To)))
 }
 
 // Verify recomputes every balance from the ledger's entries.
@@ -222,9 +226,9 @@ func (c *Client) ScriptSim(ctx context.Context, model string, steps json.RawMess
 
 // Probe is the answer of /healthz or /readyz.
 type Probe struct {
-	OK   bool
-	Body string    // what it says, which names what is degraded
-	Date time.Time // the server's clock, to the second; zero: not told
+	OK       bool
+	Degraded []string  // what keeps it from taking traffic
+	Date     time.Time // the server's clock, to the second; zero: not told
 }
 
 // Alive asks whether the process answers. It needs no token.
@@ -236,17 +240,26 @@ func (c *Client) Ready(ctx context.Context) (Probe, error) { return c.probe(ctx,
 func (c *Client) probe(ctx context.Context, path string) (Probe, error) {
 	resp, err := c.root.Do(ctx, http.MethodGet, path, nil)
 	var e *client.Error
-	if errors.As(err, &e) && e.Status == http.StatusServiceUnavailable {
-		return Probe{Body: strings.TrimSpace(string(e.Body))}, nil
-	}
-	if err != nil {
+	switch {
+	case errors.As(err, &e) && e.Status == http.StatusServiceUnavailable:
+		return Probe{Degraded: degraded(e.Body)}, nil
+	case err != nil:
 		return Probe{}, err
 	}
-	p := Probe{OK: true, Body: strings.TrimSpace(string(resp.Body))}
+	p := Probe{OK: true, Degraded: degraded(resp.Body)}
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		p.Date = at
 	}
 	return p, nil
+}
+
+// degraded reads what a probe names; another shape names nothing.
+func degraded(body []byte) []string {
+	var v struct {
+		Degraded []string `json:"degraded"`
+	}
+	_ = json.Unmarshal(body, &v)
+	return v.Degraded
 }
 
 func get[T any](ctx context.Context, c *client.Client, path string, q url.Values) (*T, error) {

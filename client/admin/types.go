@@ -8,15 +8,17 @@ import (
 
 // Account is who pays.
 type Account struct {
-	ID             string    `json:"id"`
-	Name           string    `json:"name"`
-	Plan           string    `json:"plan"`   // empty: none
-	Status         string    `json:"status"` // active or suspended
-	BalanceUSD     string    `json:"balance_usd"`
-	HeldUSD        string    `json:"held_usd"` // by requests in flight
-	AvailableUSD   string    `json:"available_usd"`
-	TestBalanceUSD string    `json:"test_balance_usd"`
-	CreatedAt      time.Time `json:"created_at"`
+	ID               string    `json:"id"`
+	Name             string    `json:"name"`
+	Plan             string    `json:"plan"`   // empty: none
+	Status           string    `json:"status"` // active or suspended
+	BalanceUSD       string    `json:"balance_usd"`
+	HeldUSD          string    `json:"held_usd"` // by requests in flight
+	AvailableUSD     string    `json:"available_usd"`
+	TestBalanceUSD   string    `json:"test_balance_usd"`
+	TestHeldUSD      string    `json:"test_held_usd"`
+	TestAvailableUSD string    `json:"test_available_usd"`
+	CreatedAt        time.Time `json:"created_at"`
 }
 
 // AccountPatch is what to change of an account; nil leaves alone.
@@ -38,15 +40,17 @@ type NewCredit struct {
 
 // Entry is one line of the ledger.
 type Entry struct {
-	ID         string    `json:"id"`
-	Account    string    `json:"account"`
-	Kind       string    `json:"kind"`
-	Test       bool      `json:"test"`
-	AmountUSD  string    `json:"amount_usd"`
-	BalanceUSD string    `json:"balance_usd"` // after it
-	Reference  string    `json:"reference"`
-	Note       string    `json:"note"`
-	CreatedAt  time.Time `json:"created_at"`
+	Entry      int64      `json:"entry"` // its place in the journal
+	Account    string     `json:"account"`
+	Kind       string     `json:"kind"`
+	AmountUSD  string     `json:"amount_usd"` // negative: taken from the account
+	Test       bool       `json:"test"`
+	Request    string     `json:"request"` // of a refund; empty: none
+	ExpiresAt  *time.Time `json:"expires_at"`
+	Reference  string     `json:"reference"`
+	Note       string     `json:"note"`
+	CreatedAt  *time.Time `json:"created_at"`
+	BalanceUSD string     `json:"balance_usd"` // now, of the balance that was moved
 }
 
 // Limits are the limits of a key; zero values are none.
@@ -132,37 +136,43 @@ func (q *Quantity) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Receipt is all that is known of one request.
+// Receipt is all that is known of one request. Empty text is what is not known
+// or was not there.
 type Receipt struct {
-	ID         string    `json:"id"`
-	Account    string    `json:"account"`
-	Key        string    `json:"key"`
-	Test       bool      `json:"test"`
-	Site       string    `json:"site"`
-	Surface    string    `json:"surface"`
-	Model      string    `json:"model"`
-	AnsweredBy string    `json:"answered_by"`
-	Outcome    string    `json:"outcome"`
-	Status     int       `json:"status"`
-	Fault      string    `json:"fault"`
-	Tokens     Tokens    `json:"tokens"`
-	Estimated  bool      `json:"estimated"`
-	HoldUSD    string    `json:"hold_usd"`
-	ChargeUSD  string    `json:"charge_usd"`
-	Lines      []Line    `json:"lines"`
-	Attempts   []Attempt `json:"attempts"`
-	Delivery   string    `json:"delivery"` // complete, partial, none or unknown
-	StartedAt  time.Time `json:"started_at"`
-	MS         float64   `json:"ms"`
+	ID          string     `json:"id"`
+	Account     string     `json:"account"`
+	Key         string     `json:"key"`
+	Test        bool       `json:"test"`
+	Site        string     `json:"site"`
+	Surface     string     `json:"surface"`
+	Model       string     `json:"model"`       // as the caller named it
+	AnsweredBy  string     `json:"answered_by"` // if another model answered
+	Stream      bool       `json:"stream"`
+	Outcome     string     `json:"outcome"`
+	Status      int        `json:"status"`
+	Fault       string     `json:"fault"`
+	Tokens      Tokens     `json:"tokens"`
+	Estimated   bool       `json:"estimated"`
+	HoldUSD     string     `json:"hold_usd"`
+	ChargeUSD   string     `json:"charge_usd"`
+	AbsorbedUSD string     `json:"absorbed_usd"` // cost above what could be charged
+	RefundedUSD string     `json:"refunded_usd"`
+	Lines       []Line     `json:"lines"`
+	Attempts    []Attempt  `json:"attempts"`
+	Delivery    string     `json:"delivery"` // complete, partial, none or unknown
+	StartedAt   *time.Time `json:"started_at"`
+	MS          float64    `json:"ms"`
 }
 
-// Tokens are what a request used. CachedInput is a part of Input, Reasoning of
-// Output.
+// Tokens are what a request used. CachedInput and the cache writes are parts of
+// Input, Reasoning is a part of Output.
 type Tokens struct {
-	Input       int64 `json:"input"`
-	CachedInput int64 `json:"cached_input"`
-	Output      int64 `json:"output"`
-	Reasoning   int64 `json:"reasoning"`
+	Input        int64 `json:"input"`
+	CachedInput  int64 `json:"cached_input"`
+	CacheWrite   int64 `json:"cache_write"`
+	CacheWrite1h int64 `json:"cache_write_1h"`
+	Output       int64 `json:"output"`
+	Reasoning    int64 `json:"reasoning"`
 }
 
 // Line is a part of a charge.
@@ -189,20 +199,34 @@ type ReceiptFilter struct {
 
 // UsageFilter says which usage, and by what it is summed up.
 type UsageFilter struct {
-	By                  []string // day, model, key, …
+	By                  []string // day, account, key, model; empty: day
 	Account, Key, Model string
+	Test                bool // that of test keys, in place of that of live ones
 	From, To            time.Time
 }
 
-// Usage is one row of a sum.
+// UsageReport is usage summed up. It has no pages.
+type UsageReport struct {
+	Data  []Usage `json:"data"`
+	Total Sums    `json:"total"`
+}
+
+// Usage is one line of a report; what it is not summed up by is empty.
 type Usage struct {
-	Day       string `json:"day,omitempty"`
-	Account   string `json:"account,omitempty"`
-	Key       string `json:"key,omitempty"`
-	Model     string `json:"model,omitempty"`
-	Requests  int64  `json:"requests"`
-	Tokens    Tokens `json:"tokens"`
-	ChargeUSD string `json:"charge_usd"`
+	Day     string `json:"day,omitempty"`
+	Account string `json:"account,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Model   string `json:"model,omitempty"`
+	Sums
+}
+
+// Sums are what many requests used.
+type Sums struct {
+	Requests    int64  `json:"requests"`
+	Tokens      Tokens `json:"tokens"`
+	ChargeUSD   string `json:"charge_usd"`
+	RefundedUSD string `json:"refunded_usd"` // on the day of the refund
+	AbsorbedUSD string `json:"absorbed_usd"`
 }
 
 // Verification is what recomputing the ledger gave.

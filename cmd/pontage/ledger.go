@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pontage/pontage/client/admin"
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/store/sqlite"
+)
+
+func newCreditCommand(sys *system) *cobra.Command {
+	c := group("credit", "Add to a balance")
+	r := newRemote(sys, c)
+	var n admin.NewCredit
+	var expires string
+	add := &cobra.Command{
+		Use: "add ACCOUNT DOLLARS", Short: "Add to the balance of an account", Args: cobra.ExactArgs(2),
+		Example: "  pontage credit add acc_0123456789abc 25.00 --reference invoice-17\n  pontage credit add acc_0123456789abc --kind adjust -- -3.50",
+		RunE: func(c *cobra.Command, args []string) error {
+			at, err := sys.parseTime("expires", expires, 1)
+			if err != nil {
+				return err
+			}
+			if !at.IsZero() {
+				n.ExpiresAt = &at
+			}
+			n.AmountUSD = strings.TrimPrefix(args[1], "$")
+			api, err := r.admin()
+			if err != nil {
+				return err
+			}
+			e, err := api.Credit(c.Context(), args[0], n)
+			if err != nil {
+				return err
+			}
+			return r.entry(e)
+		},
+	}
+	f := add.Flags()
+	f.StringVar(&n.Kind, "kind", "topup", "topup, grant (which may expire) or adjust (which may be negative)")
+	f.BoolVar(&n.Test, "test", false, "add to the test balance")
+	f.StringVar(&expires, "expires", "", "`time` or duration until a grant ends")
+	f.StringVar(&n.Reference, "reference", "", "your own `name` of the payment; the same twice is one entry")
+	f.StringVar(&n.Note, "note", "", "`words` for whoever reads the ledger")
+	c.AddCommand(add)
+	return c
+}
+
+func (r *remote) entry(e *admin.Entry) error {
+	return r.show(e, func() error {
+		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", e.Request,
+			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note,
+			"expires", whenever(e.ExpiresAt), "created", whenever(e.CreatedAt))
+	})
+}
+
+func newUsageCommand(sys *system) *cobra.Command {
+	var f admin.UsageFilter
+	var by, from, to string
+	c := &cobra.Command{
+		Use: "usage", Short: "Sum up requests, tokens and charges", Args: cobra.NoArgs,
+	}
+	r := newRemote(sys, c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var err error
+		if f.From, f.To, err = sys.span(from, to); err != nil {
+			return err
+		}
+		f.By = strings.Split(by, ",")
+		api, err := r.admin()
+		if err != nil {
+			return err
+		}
+		u, err := api.Usage(c.Context(), f)
+		if err != nil {
+			return err
+		}
+		return r.show(u, func() error { return r.usage(u) })
+	}
+	c.Flags().StringVar(&by, "by", "day,model", "`what` to sum up by: day, account, key, model")
+	c.Flags().StringVar(&f.Account, "account", "", "only this `account`")
+	c.Flags().StringVar(&f.Key, "key", "", "only this `key`")
+	c.Flags().StringVar(&f.Model, "model", "", "only this `model`")
+	c.Flags().BoolVar(&f.Test, "test", false, "of test keys, in place of live ones")
+	spanFlags(c, &from, &to)
+	return c
+}
+
+func (r *remote) usage(u *admin.UsageReport) error {
+	row := func(u admin.Usage) []string {
+		return []string{
+			u.Day, u.Account, u.Key, u.Model, fmt.Sprint(u.Requests), count(u.Tokens.Input), count(u.Tokens.CachedInput), count(u.Tokens.Output), count(u.Tokens.Reasoning),
+			dollars(u.ChargeUSD), some(u.RefundedUSD), some(u.AbsorbedUSD),
+		}
+	}
+	var rows [][]string
+	for _, line := range u.Data {
+		rows = append(rows, row(line))
+	}
+	if len(rows) > 1 {
+		rows = append(rows, row(admin.Usage{Day: "total", Sums: u.Total}))
+	}
+	return r.table([]string{"DAY", "ACCOUNT", "KEY", "MODEL", "REQUESTS", "INPUT", "CACHED", "OUTPUT", "REASONING", "CHARGE", "REFUNDED", "ABSORBED"}, rows)
+}
+
+func spanFlags(c *cobra.Command, from, to *string) {
+	c.Flags().StringVar(from, "from", "", "`time`, day, or duration before now")
+	c.Flags().StringVar(to, "to", "", "`time`, day, or duration before now")
+}
+
+func (s *system) span(from, to string) (a, b time.Time, err error) {
+	if a, err = s.parseTime("from", from, -1); err != nil {
+		return a, b, err
+	}
+	b, err = s.parseTime("to", to, -1)
+	return a, b, err
+}
+
+func newRequestCommand(sys *system) *cobra.Command {
+	c := group("request", "Look into requests that have ended, and refund them")
+	r := newRemote(sys, c)
+	c.AddCommand(requestShow(r), requestList(r), requestRefund(r))
+	return c
+}
+
+func requestShow(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "show REQUEST", Short: "Show all that is known of a request", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := r.admin()
+			if err != nil {
+				return err
+			}
+			v, err := api.Receipt(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return r.show(v, func() error { return r.receipt(v) })
+		},
+	}
+}
+
+func (r *remote) receipt(v *admin.Receipt) error {
+	status := fmt.Sprint(v.Status)
+	if v.Fault != "" {
+		status += " " + v.Fault
+	}
+	err := r.facts("request", v.ID, "started", whenever(v.StartedAt), "took", millis(v.MS), "account", v.Account, "key", v.Key, "test", yes(v.Test, "yes"),
+		"site", v.Site, "surface", v.Surface, "model", v.Model, "answered by", v.AnsweredBy,
+		"outcome", v.Outcome, "status", status, "delivery", v.Delivery,
+		"input tokens", count(v.Tokens.Input), "  of them cached", count(v.Tokens.CachedInput), "  of them written to cache", count(v.Tokens.CacheWrite+v.Tokens.CacheWrite1h), "output tokens", count(v.Tokens.Output), "  of them reasoning", count(v.Tokens.Reasoning),
+		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD))
+	if err != nil {
+		return err
+	}
+	if len(v.Lines) > 0 {
+		fmt.Fprintln(r.sys.out)
+		var rows [][]string
+		for _, l := range v.Lines {
+			rows = append(rows, []string{l.Kind, fmt.Sprint(l.Units), dollars(l.AmountUSD)})
+		}
+		if err := r.table([]string{"CHARGE", "UNITS", "AMOUNT"}, rows); err != nil {
+			return err
+		}
+	}
+	if len(v.Attempts) == 0 {
+		return nil
+	}
+	fmt.Fprintln(r.sys.out)
+	var rows [][]string
+	for _, a := range v.Attempts {
+		rows = append(rows, []string{a.Target, a.Outcome, count(int64(a.Status)), millis(a.MS)})
+	}
+	return r.table([]string{"ATTEMPT", "OUTCOME", "STATUS", "TOOK"}, rows)
+}
+
+func requestList(r *remote) *cobra.Command {
+	var f admin.ReceiptFilter
+	var from, to string
+	c := &cobra.Command{
+		Use: "list", Short: "List requests, the latest first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.Limit < 1 {
+				return usagef("--limit %d: want at least 1", f.Limit)
+			}
+			var err error
+			if f.From, f.To, err = r.sys.span(from, to); err != nil {
+				return err
+			}
+			api, err := r.admin()
+			if err != nil {
+				return err
+			}
+			most := f.Limit
+			f.Limit = min(f.Limit, 200) // of one page
+			all, err := collect(admin.All(c.Context(), func(ctx context.Context, cursor string) (*admin.List[admin.Receipt], error) {
+				return api.Receipts(ctx, f, cursor)
+			}), most)
+			if err != nil {
+				return err
+			}
+			return printList(r, all, []string{"ID", "STARTED", "ACCOUNT", "MODEL", "OUTCOME", "STATUS", "FAULT", "INPUT", "OUTPUT", "CHARGE", "TOOK"}, func(v admin.Receipt) []string {
+				return []string{
+					v.ID, whenever(v.StartedAt), v.Account, v.Model, v.Outcome, fmt.Sprint(v.Status), v.Fault, count(v.Tokens.Input), count(v.Tokens.Output),
+					dollars(v.ChargeUSD), millis(v.MS),
+				}
+			})
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.Account, "account", "", "only of this `account`")
+	fl.StringVar(&f.Key, "key", "", "only with this `key`")
+	fl.StringVar(&f.Model, "model", "", "only for this `model`")
+	fl.StringVar(&f.Outcome, "outcome", "", "only with this `outcome`")
+	fl.IntVar(&f.Limit, "limit", 50, "at most so many")
+	spanFlags(c, &from, &to)
+	return c
+}
+
+func requestRefund(r *remote) *cobra.Command {
+	var amount, note string
+	c := &cobra.Command{
+		Use: "refund REQUEST", Short: "Give back what a request was charged", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := r.admin()
+			if err != nil {
+				return err
+			}
+			e, err := api.Refund(c.Context(), args[0], strings.TrimPrefix(amount, "$"), note)
+			if err != nil {
+				return err
+			}
+			return r.entry(e)
+		},
+	}
+	c.Flags().StringVar(&amount, "amount", "", "`dollars` to give back (default: all that was charged)")
+	c.Flags().StringVar(&note, "note", "", "`words` for whoever reads the ledger (required)")
+	_ = c.MarkFlagRequired("note")
+	return c
+}
+
+func newVerifyCommand(sys *system) *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: "verify", Short: "Recompute every balance from the ledger's entries", Args: cobra.NoArgs,
+		Long: `Recompute every balance, counter and line of usage from the ledger's entries,
+and compare them with what is stored and, of a running gateway, what is in its
+memory. With --db a database file is read, whether or not a gateway has it open.
+
+It exits with 1 and prints the differences if there are any.`,
+	}
+	r := newRemote(sys, c)
+	c.Flags().StringVar(&path, "db", "", "database `file` to read in place of asking a gateway")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if path != "" {
+			v, err := verifyFile(c.Context(), path)
+			if err != nil {
+				return err
+			}
+			return r.verification(v)
+		}
+		api, err := r.admin()
+		if err != nil {
+			return err
+		}
+		v, err := api.Verify(c.Context())
+		if err != nil {
+			return err
+		}
+		return r.verification(v)
+	}
+	return c
+}
+
+// verifyFile verifies a database file without changing it.
+func verifyFile(ctx context.Context, path string) (v *admin.Verification, err error) {
+	db, err := sqlite.OpenReadOnly(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	rep, err := ledger.Verify(ctx, db.Journal())
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Verification{OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Differences: append([]string{}, rep.Differences...)}, nil
+}
+
+func (r *remote) verification(v *admin.Verification) error {
+	err := r.show(v, func() error {
+		for _, d := range v.Differences {
+			fmt.Fprintln(r.sys.out, printable(d))
+		}
+		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %d differences\n", v.Entries, v.Accounts, len(v.Differences))
+		return nil
+	})
+	if err == nil && (!v.OK || len(v.Differences) > 0) {
+		return errFound
+	}
+	return err
+}
+
+func newTargetCommand(sys *system) *cobra.Command {
+	c := group("target", "See how the providers are")
+	r := newRemote(sys, c)
+	c.AddCommand(&cobra.Command{
+		Use: "list", Short: "List the targets and their health", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			api, err := r.admin()
+			if err != nil {
+				return err
+			}
+			l, err := api.Targets(c.Context())
+			if err != nil {
+				return err
+			}
+			return printList(r, l.Data, []string{"TARGET", "HEALTHY", "BREAKER", "COOLDOWN", "QUARANTINE", "REASON", "REQUESTS", "FAILURES"}, func(t admin.Target) []string {
+				return []string{
+					t.Target, map[bool]string{true: "yes", false: "no"}[t.Healthy], t.Breaker, whenever(t.CooldownUntil), whenever(t.QuarantinedUntil), t.Reason,
+					count(t.Requests), count(t.Failures),
+				}
+			})
+		},
+	})
+	return c
+}
+
+func newConfigCommand(sys *system) *cobra.Command {
+	c := group("config", "See what is configured")
+	r := newRemote(sys, c)
+	c.AddCommand(&cobra.Command{
+		Use: "show", Short: "Show the configuration in force as JSON, without secrets", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			api, err := r.admin()
+			if err != nil {
+				return err
+			}
+			v, err := api.EffectiveConfig(c.Context())
+			if err != nil {
+				return err
+			}
+			return r.printJSON(v)
+		},
+	})
+	return c
+}
