@@ -45,6 +45,8 @@ type process struct {
 	url  string
 	key  string
 	cmd  *exec.Cmd
+
+	admin string // of the gateway
 }
 
 func start(o options, dir string) (*field, error) {
@@ -103,10 +105,15 @@ sites:
 	if err != nil {
 		return nil, err
 	}
-	p, err := launch("gateway", addr, "", measuredCPU, bin, "serve", "--config", path)
+	args := []string{"serve", "--config", path}
+	if o.profile != "" {
+		args = append(args, "--test") // profiles are served to tests only
+	}
+	p, err := launch("gateway", addr, "", measuredCPU, bin, args...)
 	if err != nil {
 		return nil, err
 	}
+	p.admin = "http://" + admin
 	call := func(method, path string, in, out any) error {
 		b, _ := json.Marshal(in)
 		req, err := http.NewRequestWithContext(context.Background(), method, "http://"+admin+path, bytes.NewReader(b))
@@ -198,4 +205,22 @@ func (p *process) rss() int64 {
 	}
 	pages, _ := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
 	return pages * int64(os.Getpagesize())
+}
+
+// profile writes a CPU profile of the process while it is under load.
+func (p *process) profile(path string, length time.Duration) error {
+	resp, err := http.Get(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.admin, max(int(length.Seconds()), 1)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("profile: %s", resp.Status)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
 }

@@ -8,10 +8,12 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -25,6 +27,7 @@ func main() {
 	length := flag.Duration("length", 3*time.Second, "length of one round")
 	addr := flag.String("addr", "", "listen here (upstream, proxy)")
 	target := flag.String("target", "", "the upstream (proxy)")
+	profile := flag.String("profile", "", "instead of measuring, write a CPU profile of the gateway under each load into this folder")
 	streams := flag.Int("streams", 5000, "open streams at once, for memory")
 	flag.Parse()
 	var err error
@@ -34,7 +37,7 @@ func main() {
 	case "proxy":
 		err = serveProxy(*addr, *target)
 	case "run":
-		err = run(options{bin: *bin, out: *out, rounds: *rounds, length: *length, streams: *streams})
+		err = run(options{bin: *bin, out: *out, rounds: *rounds, length: *length, profile: *profile, streams: *streams})
 	default:
 		err = fmt.Errorf("unknown mode %q", *mode)
 	}
@@ -45,9 +48,9 @@ func main() {
 }
 
 type options struct {
-	bin, out        string
-	rounds, streams int
-	length          time.Duration
+	bin, out, profile string
+	rounds, streams   int
+	length            time.Duration
 }
 
 // scenario is one kind of load.
@@ -86,6 +89,9 @@ func run(o options) error {
 		return err
 	}
 	defer field.stop()
+	if o.profile != "" {
+		return profiles(field, o)
+	}
 	var w io.Writer = os.Stdout
 	if o.out != "" {
 		f, err := os.Create(o.out)
@@ -179,6 +185,23 @@ func memory(f *field, w io.Writer, o options) error {
 			p.name, idle>>20, open.rss>>20, open.streams, float64(open.rss-idle)/1024/float64(open.streams)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// profiles writes what the gateway does under each load, for go tool pprof.
+func profiles(f *field, o options) error {
+	if err := os.MkdirAll(o.profile, 0o755); err != nil {
+		return err
+	}
+	for i, s := range scenarios {
+		got := make(chan error, 1)
+		go func() { got <- f.gateway.profile(filepath.Join(o.profile, fmt.Sprintf("%d.pprof", i)), o.length) }()
+		fig, err := load(f.gateway, s, o.length+time.Second)
+		if err := errors.Join(err, <-got); err != nil {
+			return err
+		}
+		fmt.Printf("%d.pprof: %s, %.3f CPU ms a request\n", i, s.name, fig.cpuMS)
 	}
 	return nil
 }
