@@ -2,7 +2,6 @@ package account
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -103,7 +102,7 @@ func (l Limits) MarshalJSONTo(enc *jsontext.Encoder) error {
 // "nothing at all" is an error. Unknown members are errors if dec was told so.
 func (l *Limits) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if dec.PeekKind() != '{' {
-		return fmt.Errorf("must be an object")
+		return &json.SemanticError{JSONKind: dec.PeekKind()} // its place and type are filled in by the decoder
 	}
 	m := merge{
 		RPS: member[float64]{&l.RPS}, Burst: member[int64]{&l.Burst}, Requests: member[int64]{&l.Requests}, Per: perMember{&l.Per},

@@ -59,7 +59,8 @@ func bodyFailure(err error) *failure {
 	switch {
 	case errors.Is(semantic.Err, json.ErrUnknownName):
 		return fail(http.StatusBadRequest, codeUnknown, at, "%s is not known here", at)
-	case semantic.Err == nil, errors.Is(semantic.Err, strconv.ErrSyntax), errors.Is(semantic.Err, strconv.ErrRange):
+	case semantic.Err == nil, semantic.GoType == reflect.TypeFor[money.Amount]() && semantic.JSONKind != '"',
+		errors.Is(semantic.Err, strconv.ErrSyntax), errors.Is(semantic.Err, strconv.ErrRange):
 		return fail(http.StatusBadRequest, codeType, at, "must be %s", wanted(semantic.GoType))
 	}
 	if _, isTime := semantic.Err.(*time.ParseError); isTime || semantic.GoType == reflect.TypeFor[time.Time]() {
