@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -222,13 +221,4 @@ func (t *talk) footer(a *said) {
 		}
 	}
 	fmt.Fprintln(t.sys.err, "["+printable(strings.Join(parts, " · "))+"]")
-}
-
-// statusOf returns the status of a failed request; 0: none came.
-func statusOf(err error) int {
-	var e *client.Error
-	if errors.As(err, &e) {
-		return e.Status
-	}
-	return 0
 }

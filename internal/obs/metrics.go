@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -193,16 +194,19 @@ func (m *metrics) charges() prometheus.Collector {
 	}}
 }
 
+// fullName returns name with our prefix, once.
+func fullName(name string) string { return namespace + "_" + strings.TrimPrefix(name, namespace+"_") }
+
 func (m *metrics) gauge(name, help string, value func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value))
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: fullName(name), Help: help}, value))
 }
 
 func (m *metrics) counter(name, help string, value func() float64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, value))
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: fullName(name), Help: help}, value))
 }
 
 func (m *metrics) gaugeBy(name, help, label string, each func(emit func(string, float64))) {
-	desc := prometheus.NewDesc(namespace+"_"+name, help, []string{label}, nil)
+	desc := prometheus.NewDesc(fullName(name), help, []string{label}, nil)
 	m.registry.MustRegister(collector{desc, func(ch chan<- prometheus.Metric) {
 		each(func(l string, v float64) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, l)

@@ -81,8 +81,9 @@ func (o *Obs) Flush() { o.sink.flush() }
 func (o *Obs) Handler() http.Handler { return o.m.handler() }
 
 // Gauge registers a gauge pontage_NAME whose value is asked for at every
-// scrape. value must be quick and safe to call at any time. Gauge panics if the
-// name is taken or is no Prometheus name: registering is part of wiring.
+// scrape; name may also be given with its prefix. value must be quick and safe
+// to call at any time. Gauge panics if the name is taken or is no Prometheus
+// name: registering is part of wiring.
 func (o *Obs) Gauge(name, help string, value func() float64) { o.m.gauge(name, help, value) }
 
 // Counter is [Obs.Gauge] for a value that only grows. By convention name ends

@@ -171,7 +171,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	o.Done(&Event{Site: "openai", Surface: "openai.chat", Model: "gpt-5", Status: 402, Fault: "balance_insufficient", Outcome: "refused"})
 	o.Done(&Event{Model: "gpt-5\xff", Status: 402, Absorbed: 2_500_000_000, Panic: "x"})
 	o.Gauge("held_usd", "Held.", func() float64 { return 1.5 })
-	o.Counter("commits_total", "Commits.", func() float64 { return 7 })
+	o.Counter("pontage_commits_total", "Commits.", func() float64 { return 7 })
 	o.GaugeBy("breaker_open", "Open.", "target", func(emit func(string, float64)) { emit("openai/gpt-4o", 1) })
 	got := scrape(t, o)
 	for _, want := range []string{
