@@ -92,8 +92,9 @@ func (c *Caller) reserve(call *Call, w Wishes) error {
 	}
 	call.hold, call.quote = hold, q
 	c.v.Event.Hold = hold.Amount()
-	if q.Elastic && hold.Amount() < q.Hold {
-		if call.capOutput = q.OutputFor(hold.Amount()); call.capOutput > 0 {
+	if q.Elastic {
+		call.capOutput = q.OutputFor(hold.Amount())
+		if hold.Amount() < q.Hold {
 			c.v.Event.CappedBy = "balance"
 		}
 	}
@@ -131,7 +132,7 @@ func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishe
 		Targets:   targets,
 		Attempts:  call.model.Attempts,
 		CapOutput: call.capOutput,
-		MaxOutput: call.model.MaxOutput,
+		MaxOutput: call.mostOutput(),
 		RequestID: c.v.Event.ID,
 		Impatient: w.Impatient,
 	}, &c.v.Event.Attempts)
@@ -142,6 +143,15 @@ func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishe
 	call.answer = a
 	c.v.Event.Provider = a.Target()
 	return nil
+}
+
+// mostOutput is the most that the model can answer to this prompt; 0: unknown.
+func (call *Call) mostOutput() int64 {
+	most := call.model.MaxOutput
+	if room := call.quote.Room; room > 0 && (most == 0 || room < most) {
+		most = room
+	}
+	return most
 }
 
 // count answers how many tokens a prompt has: by a provider that can say, else
