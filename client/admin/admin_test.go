@@ -126,7 +126,9 @@ func TestAllWalksEveryPage(t *testing.T) {
 // again.
 func TestOnlyReadingIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	c, calls := serve(t, func(string) (int, string) { return 503, `{"error":{"code":"ledger_unavailable","message":"no","param":null}}` })
+	c, calls := serve(t, func(string) (int, string) {
+		return 503, `{"error":{"code":"ledger_unavailable","message":"no","param":null}}`
+	})
 	if _, err := c.Credit(t.Context(), "a", NewCredit{}); err == nil || len(*calls) != 1 {
 		t.Errorf("Credit() = %v in %d calls, want one", err, len(*calls))
 	}
