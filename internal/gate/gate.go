@@ -145,6 +145,9 @@ func tooOften(x *limit.Exceeded) *fault.Error {
 // Leave gives back the slot that Enter took. It may be called once.
 func (c *Caller) Leave() { c.release() }
 
+// Test reports whether the key is a test key.
+func (c *Caller) Test() bool { return c.who.Key.Test }
+
 // Balance is the account's posted balance, of the kind the key spends.
 func (c *Caller) Balance() money.Amount {
 	b := c.g.o.Ledger.Balance(int64(c.who.Account.ID))

@@ -37,6 +37,8 @@ type Caller interface {
 	Models() []Model
 	// Knows reports whether there is such a model, allowed to this caller or not.
 	Knows(model string) bool
+	// Test reports whether the key is a test key, whose requests reach nobody.
+	Test() bool
 	// Balance is the caller's posted balance.
 	Balance() money.Amount
 	// Refused records that the request ended with e before Open was called.

@@ -74,6 +74,7 @@ type exchange struct {
 	caller Caller
 	call   Call
 	facts  contract.Facts
+	wanted *simulation // nil: none
 }
 
 // ServeHTTP answers one request. Whatever happens, the caller gets an answer of
@@ -177,6 +178,9 @@ func (x *exchange) generate() error {
 	if e := checkMedia(x.r.Header); e != nil {
 		return e
 	}
+	if e := x.simulate(); e != nil {
+		return e
+	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
 	x.ev.BytesIn = int64(len(body))
 	if err != nil {
@@ -198,6 +202,12 @@ func (x *exchange) generate() error {
 		return err
 	}
 	x.call = call
+	if x.wanted != nil {
+		x.call = &simulated{Call: call, s: *x.wanted}
+		if x.wanted.after == 0 {
+			return contract.Sample(x.wanted.code)
+		}
+	}
 	return x.answer(req, d.Encoder(req))
 }
 

@@ -27,6 +27,7 @@ import (
 type fake struct {
 	enter func(Visit) error
 	open  func(context.Context) (*fakeCall, error)
+	test  bool // a test key
 
 	mu      sync.Mutex
 	refused []string
@@ -52,6 +53,7 @@ func (f *fake) Open(ctx context.Context, _ *llm.Request, _ Wishes) (Call, error)
 }
 func (f *fake) Models() []Model       { return []Model{{ID: "a/b"}} }
 func (f *fake) Knows(string) bool     { return false }
+func (f *fake) Test() bool            { return f.test }
 func (f *fake) Balance() money.Amount { return 10 * money.Dollar }
 func (f *fake) Leave()                { f.mu.Lock(); f.left++; f.mu.Unlock() }
 func (f *fake) Refused(e *fault.Error, _ int) {
@@ -510,5 +512,50 @@ func TestBadFieldsAndAnUnknownModelAreToldTogetherWhereTheContractSaysSo(t *test
 	}
 	if !errors.Is(x.withModel(e, nil), e) {
 		t.Error("without a request there is nothing to add")
+	}
+}
+
+func TestFaultsOnDemand(t *testing.T) {
+	t.Parallel()
+	answer := func(call **fakeCall) func(context.Context) (*fakeCall, error) {
+		return func(ctx context.Context) (*fakeCall, error) {
+			*call = &fakeCall{ctx: ctx, steps: []any{event("data: 1\n\n"), event("data: 2\n\n"), last("data: [DONE]\n\n")}}
+			return *call, nil
+		}
+	}
+	for _, c := range []struct {
+		name, header, body string
+		live               bool
+		status             int
+		want, ends         string
+	}{
+		{"before", "upstream_overloaded", `{}`, false, 503, "", "fail upstream_overloaded"},
+		{"every fault, whatever its nature", "balance_insufficient", `{}`, false, 402, "", "fail balance_insufficient"},
+		{"midway", "stream_interrupted;after=1", `{"stream":1}`, false, 200, "data: 1\n\ndata: {\"error\"", "fail stream_interrupted"},
+		{"later than the end", "stream_interrupted; after=9", `{"stream":1}`, false, 200, "data: 1\n\ndata: 2\n\ndata: {\"error\"", "fail stream_interrupted"},
+		{"with a live key", "upstream_failed", `{}`, true, 400, "", ""},
+		{"no such fault", "fire", `{}`, false, 400, "", ""},
+		{"no such place", "upstream_failed;later", `{}`, false, 400, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var call *fakeCall
+			h := build(t, &fake{test: !c.live, open: answer(&call)}, nil)
+			req, _ := http.NewRequest("POST", h.srv.URL+"/v1/chat/completions", strings.NewReader(c.body))
+			req.Header.Set("X-Pontage-Simulate", c.header)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			<-h.events
+			if resp.StatusCode != c.status || !strings.HasPrefix(string(b), c.want) || strings.Contains(string(b), "[DONE]") {
+				t.Errorf("%d %s", resp.StatusCode, b)
+			}
+			if call != nil && call.outcome() != c.ends || call == nil && c.ends != "" {
+				t.Errorf("the call ended %v, want %q", call, c.ends)
+			}
+		})
 	}
 }
