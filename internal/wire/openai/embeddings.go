@@ -122,14 +122,15 @@ func (c *checker) tokens(v jsonx.Value) {
 
 // Encoder returns the encoder of one answer to r.
 func (Embeddings) Encoder(r *llm.Request) wire.Encoder {
-	return &embeddingsEncoder{base64: string(r.Raw.Value("encoding_format")) == `"base64"`}
+	return &embeddingsEncoder{encoding: string(r.Raw.Value("encoding_format"))}
 }
 
 // embeddingsEncoder forwards a whole answer, with vectors in the encoding that
-// was asked for: not every provider has both.
+// was asked for: not every provider has both. Where none was asked for, the
+// provider's own choice stands: some have strings of other things than float32.
 type embeddingsEncoder struct {
-	base64 bool
-	body   []byte
+	encoding string // JSON
+	body     []byte
 }
 
 // Heartbeat appends nothing: an answer that is not streamed has no room for it.
@@ -140,9 +141,12 @@ func (e *embeddingsEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 	if ev.Raw == nil {
 		return dst, nil
 	}
-	body, err := recode(ev.Raw, e.base64)
-	if err != nil {
-		return dst, err
+	body := ev.Raw
+	if e.encoding == `"base64"` || e.encoding == `"float"` {
+		var err error
+		if body, err = recode(ev.Raw, e.encoding == `"base64"`); err != nil {
+			return dst, err
+		}
 	}
 	e.body = append(e.body[:0], body...)
 	return dst, nil

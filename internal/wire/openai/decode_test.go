@@ -1,0 +1,188 @@
+package openai
+
+import (
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// TestChatDecodesAsRecorded compares conversations with golden files:
+// testdata/NAME.json is a request, NAME.golden what it decodes to.
+func TestChatDecodesAsRecorded(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no golden files")
+	}
+	for _, name := range files {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewChat(Options{}).Decode(body, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		chat, err := r.DecodeChat()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got, err := json.MarshalIndent(chat, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := strings.TrimSuffix(name, ".json") + ".golden"
+		if *update {
+			if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)+"\n"); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestArgumentsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		``:                           `{}`,
+		`  `:                         `{}`,
+		`{"a": 1}`:                   `{"a": 1}`,
+		` {"a":1,"a":2}`:             `{"a":1,"a":2}`,
+		`{"n":12345678901234567890}`: `{"n":12345678901234567890}`,
+		`{"a":`:                      `"{\"a\":"`,
+		`hello`:                      `"hello"`,
+		`"quoted"`:                   `"\"quoted\""`,
+		`[1]`:                        `[1]`,
+	} {
+		if got := string(arguments(text)); got != want {
+			t.Errorf("arguments(%q) = %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestDataURLsAreTakenApart(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string][3]string{
+		"https://x/y.png":             {"https://x/y.png", "", ""},
+		"data:image/png;base64,AAAA":  {"", "image/png", "AAAA"},
+		"data:text/plain,hello":       {"data:text/plain,hello", "", ""},
+		"data:broken":                 {"data:broken", "", ""},
+		"AAAA":                        {"", "", "AAAA"},
+		"":                            {"", "", ""},
+		"gs://bucket/object":          {"gs://bucket/object", "", ""},
+		"data:;base64,AA":             {"", "", "AA"},
+		"data:a/b;charset=x;base64,A": {"", "a/b;charset=x", "A"},
+	} {
+		u, m, d := splitData(s)
+		if got := [3]string{u, m, d}; got != want {
+			t.Errorf("splitData(%q) = %q, want %q", s, got, want)
+		}
+	}
+}
+
+// TestDecodeNeverPanics feeds requests with values of any kind in any place.
+func TestDecodeNeverPanics(t *testing.T) {
+	t.Parallel()
+	base := `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u"}}]},
+		{"role":"assistant","content":"x","tool_calls":[{"id":"i","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"i","content":"r"}],
+		"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":{"type":"function","function":{"name":"f"}},
+		"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}},"stop":["a"],"stream_options":{"include_usage":true},"n":1,"logit_bias":{"1":1}}`
+	wild := []any{nil, true, 1.5, -3, "x", "", []any{}, map[string]any{}, []any{nil}, map[string]any{"type": "text"}, []any{[]any{}}}
+	d := NewChat(Options{})
+	rapid.Check(t, func(t *rapid.T) {
+		var doc any
+		if err := json.Unmarshal([]byte(base), &doc); err != nil {
+			t.Fatal(err)
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "changes") {
+			doc = change(t, doc, wild)
+		}
+		body, _ := json.Marshal(doc)
+		r, err := d.Decode(body, nil)
+		if err == nil {
+			_, _ = r.DecodeChat()
+		}
+		if e := NewEmbeddings(Options{}); true {
+			_, _ = e.Decode(body, nil)
+		}
+	})
+}
+
+// change replaces one value somewhere in doc.
+func change(t *rapid.T, doc any, wild []any) any {
+	if rapid.IntRange(0, 3).Draw(t, "here") > 0 {
+		switch v := doc.(type) {
+		case []any:
+			if len(v) > 0 {
+				i := rapid.IntRange(0, len(v)-1).Draw(t, "index")
+				v[i] = change(t, v[i], wild)
+				return v
+			}
+		case map[string]any:
+			names := slices.Sorted(maps.Keys(v))
+			if len(names) > 0 {
+				n := rapid.SampledFrom(names).Draw(t, "name")
+				v[n] = change(t, v[n], wild)
+				return v
+			}
+		}
+	}
+	return wild[rapid.IntRange(0, len(wild)-1).Draw(t, "wild")]
+}
+
+func FuzzDecodeChat(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.json")
+	for _, name := range files {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":"x"}],"n":0}`))
+	d := NewChat(Options{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := d.Decode(body, nil)
+		if err != nil {
+			return
+		}
+		if got := r.Raw.Splice(); string(got) != string(body) {
+			t.Fatalf("Splice() = %q, want %q", got, body)
+		}
+		if _, err := r.DecodeChat(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzDecodeEmbeddings(f *testing.F) {
+	f.Add([]byte(`{"model":"m","input":["x",[1]],"encoding_format":"base64"}`))
+	f.Add([]byte(`{"model":"m","input":[[1,2],[3]]}`))
+	d := NewEmbeddings(Options{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if r, err := d.Decode(body, nil); err == nil && r.Inputs < 1 {
+			t.Fatalf("Decode(%q) counts %d inputs", body, r.Inputs)
+		}
+		if out, err := recode(body, true); err == nil && len(out) > 0 {
+			_, _ = recode(out, false)
+		}
+	})
+}
