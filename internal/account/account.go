@@ -37,6 +37,7 @@ const (
 	MaxPlan   = 64     // characters of a plan's name
 	MaxModels = 1_000  // entries of an allowlist
 	MaxModel  = 200    // bytes of one entry
+	LastYear  = 2200   // no key expires in it or later: nanoseconds since 1970 end in 2262
 	MaxKeys   = 10_000 // keys of one account; beyond that revoked keys are forgotten, oldest first
 )
 

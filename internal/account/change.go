@@ -152,6 +152,9 @@ func (n NewKey) key(now time.Time) (*Key, error) {
 		if k.Expired(now) {
 			return nil, bad("expires_at", "must be in the future")
 		}
+		if k.ExpiresAt.Year() >= LastYear {
+			return nil, bad("expires_at", "must be before the year %d", LastYear)
+		}
 	}
 	for _, err := range []error{
 		checkName(k.Name),

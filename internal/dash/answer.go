@@ -1,6 +1,7 @@
 package dash
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -97,8 +98,15 @@ type errorBody struct {
 	} `json:"error"`
 }
 
+// statusLeft is logged when nobody is there to be answered any more.
+const statusLeft = 499
+
 // answer writes err, unless an answer has begun.
 func (s *server) answer(c *call, err error) {
+	if c.ctx().Err() != nil && errors.Is(err, context.Cause(c.ctx())) {
+		c.wrote = statusLeft
+		return
+	}
 	f := asFailure(err)
 	if f.status >= 500 {
 		s.Log.ErrorContext(c.ctx(), "admin request failed", "id", c.id, "route", c.route, "error", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/money"
 )
 
@@ -173,11 +174,11 @@ func (q *query) time(name string) time.Time {
 		return time.Time{}
 	}
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() > 0 {
+		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 1970 && t.Year() < account.LastYear {
 			return t.UTC()
 		}
 	}
-	q.bad(invalid(name, `must be a time such as "2026-11-20T12:00:00Z" or a date`))
+	q.bad(invalid(name, `must be a time such as "2026-11-20T12:00:00Z" or a date, from 1970 to %d`, account.LastYear-1))
 	return time.Time{}
 }
 

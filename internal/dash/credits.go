@@ -88,6 +88,8 @@ func (in *creditIn) check(now time.Time) (c ledger.Credit, err error) {
 		return c, invalid("expires_at", "only a grant expires")
 	case in.ExpiresAt != nil && !c.ExpiresAt.After(now):
 		return c, invalid("expires_at", "must be in the future")
+	case c.ExpiresAt.Year() >= account.LastYear:
+		return c, invalid("expires_at", "must be before the year %d", account.LastYear)
 	case in.Reference != nil && (c.Reference == "" || len(c.Reference) > maxReference):
 		return c, invalid("reference", "must be 1 to %d bytes", maxReference)
 	case len(c.Note) > maxNote:

@@ -338,6 +338,7 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"POST", credits, `{"amount_usd":"1","kind":"usage"}`, "invalid_parameter", "kind"},
 		{"POST", credits, `{"amount_usd":"1","kind":"topup","expires_at":"2027-01-01T00:00:00Z"}`, "invalid_parameter", "expires_at"},
 		{"POST", credits, `{"amount_usd":"1","kind":"grant","expires_at":"2026-11-20T12:00:00Z"}`, "invalid_parameter", "expires_at"},
+		{"POST", credits, `{"amount_usd":"1","kind":"grant","expires_at":"2300-01-01T00:00:00Z"}`, "invalid_parameter", "expires_at"},
 		{"POST", credits, `{"amount_usd":"1","kind":"grant","expires_at":"tomorrow"}`, "invalid_parameter", "expires_at"},
 		{"POST", credits, `{"amount_usd":"1","kind":"grant","expires_at":5}`, "invalid_type", "expires_at"},
 		{"POST", credits, `{"amount_usd":"1","kind":"topup","reference":""}`, "invalid_parameter", "reference"},
@@ -366,6 +367,7 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"POST", keys, `{"name":"k","models":["a",1]}`, "invalid_type", "models.1"},
 		{"POST", keys, `{"name":"k","models":["a b"]}`, "invalid_parameter", "models.0"},
 		{"POST", keys, `{"name":"k","expires_at":"2026-11-20T12:00:00Z"}`, "invalid_parameter", "expires_at"},
+		{"POST", keys, `{"name":"k","expires_at":"9999-12-31T23:59:59-12:00"}`, "invalid_parameter", "expires_at"},
 		{"POST", keys, `{"name":"k","on_disconnect":"wait"}`, "invalid_parameter", "on_disconnect"},
 		{"PATCH", aKey, `{"active":"no"}`, "invalid_type", "active"},
 		{"PATCH", aKey, `{"active":null}`, "invalid_type", "active"},
@@ -402,6 +404,8 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"GET", "/admin/v1/requests?account=ada", ``, "invalid_parameter", "account"},
 		{"GET", "/admin/v1/requests?key=" + acc, ``, "invalid_parameter", "key"},
 		{"GET", "/admin/v1/requests?from=yesterday", ``, "invalid_parameter", "from"},
+		{"GET", "/admin/v1/requests?from=9999-01-01", ``, "invalid_parameter", "from"},
+		{"GET", "/admin/v1/requests?to=1969-12-31", ``, "invalid_parameter", "to"},
 		{"GET", "/admin/v1/requests?from=2026-11-02&to=2026-11-01", ``, "invalid_parameter", "to"},
 		{"GET", "/admin/v1/requests?cursor=zz", ``, "invalid_parameter", "cursor"},
 		{"GET", "/admin/v1/usage?group_by=month", ``, "invalid_parameter", "group_by"},
@@ -703,6 +707,28 @@ func TestParallelPatchesAreAllKept(t *testing.T) {
 	want := `{"rps":1,"requests":5,"per":"1s","requests_per_day":9,"usd_per_day":"3.00","concurrency":4}`
 	if got := w.do("PATCH", "/admin/v1/keys/"+key, `{}`).must(200).at("limits"); got != want {
 		t.Errorf("limits = %s, want %s", got, want)
+	}
+}
+
+func TestClockStopsBeforeTimeRunsOut(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for range 17 {
+		w.do("POST", "/admin/v1/test/clock", `{"advance":"87840h"}`).must(200)
+	}
+	w.do("POST", "/admin/v1/test/clock", `{"advance":"87840h"}`).failed(400, "invalid_parameter", "advance")
+}
+
+func TestCallerWhoLeftIsNoDefect(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(gone, "POST", "/admin/v1/accounts", strings.NewReader(`{"name":"a"}`))
+	r.Header.Set("Authorization", "Bearer "+token)
+	w.handler.ServeHTTP(httptest.NewRecorder(), r)
+	if log := w.logged(); strings.Contains(log, "ERROR") || !strings.Contains(log, "status=499") {
+		t.Errorf("log: %s", log)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/failpoint"
 )
 
@@ -116,6 +117,9 @@ func (s *server) advanceClock(c *call) error {
 	d, err := time.ParseDuration(*in.Advance)
 	if err != nil || d < 0 || d > maxAdvance {
 		return invalid("advance", `must be a duration such as "3h", from 0s to %dh`, int64(maxAdvance/time.Hour))
+	}
+	if s.Now().Add(d).Year() >= account.LastYear {
+		return invalid("advance", "must not reach the year %d", account.LastYear)
 	}
 	s.Test.AdvanceClock(d)
 	return c.write(http.StatusOK, struct {

@@ -86,14 +86,15 @@ func nothing() {}
 func (l *Limiter) Take(key int64, rules ...Rule) (release func(), exceeded *Exceeded) {
 	now := l.elapsed()
 	l.sweepSometimes(now)
-	if free(rules) {
+	only, free := shape(rules)
+	if free {
 		return nothing, nil
 	}
 	sh := l.of(key)
 	st := sh.pin(key)
 	defer sh.mu.RUnlock()
-	if len(rules) == 1 && rules[0].Requests <= 0 && rules[0].Concurrency <= 0 {
-		if e := st.slots[0].take(now, rules[0]); e != nil {
+	if only >= 0 {
+		if e := st.slots[only].take(now, rules[only]); e != nil {
 			return nil, e
 		}
 		return nothing, nil
@@ -113,17 +114,24 @@ func (l *Limiter) Take(key int64, rules ...Rule) (release func(), exceeded *Exce
 	}, nil
 }
 
-// free reports whether the rules limit nothing.
-func free(rules []Rule) bool {
+// shape tells the short ways from the long one: free if the rules limit nothing,
+// and only the place of the one GCRA if that is all there is, else -1.
+func shape(rules []Rule) (only int, free bool) {
 	if len(rules) > MaxRules {
 		panic("limit: more rules than MaxRules")
 	}
-	for _, r := range rules {
-		if r.RPS > 0 || r.Requests > 0 || r.Concurrency > 0 {
-			return false
+	only, free = -1, true
+	for i, r := range rules {
+		switch {
+		case r.Requests > 0 || r.Concurrency > 0:
+			return -1, false
+		case r.RPS > 0 && !free:
+			return -1, false
+		case r.RPS > 0:
+			only, free = i, false
 		}
 	}
-	return true
+	return only, free
 }
 
 func (l *Limiter) elapsed() int64 { return int64(l.now().Sub(l.start)) }

@@ -243,8 +243,11 @@ func TestAdmittedInEveryWindowIsBounded(t *testing.T) {
 			r.Per = time.Duration(rapid.Int64Range(1, 3000).Draw(t, "per ms")) * time.Millisecond
 		}
 		rules := []Rule{r}
-		if rapid.Bool().Draw(t, "beside an idle rule") { // sends GCRA the long way
-			rules = append(rules, Rule{Concurrency: 100})
+		switch rapid.IntRange(0, 2).Draw(t, "beside") {
+		case 1:
+			rules = append(rules, Rule{Concurrency: 100}) // sends GCRA the long way
+		case 2:
+			rules = []Rule{{}, r}
 		}
 		var admitted []int64
 		for range rapid.IntRange(1, 60).Draw(t, "takes") {
@@ -409,6 +412,7 @@ func TestTakeAllocatesOnlyForASlot(t *testing.T) {
 	}{
 		{"nothing", []Rule{{}}, 0},
 		{"gcra", []Rule{{RPS: 1e6, Burst: 1e6}}, 0},
+		{"window", []Rule{{}, {Requests: 100_000, Per: time.Hour}}, 0},
 		{"slot", []Rule{{Concurrency: 10}}, 2},
 	} {
 		l := New(time.Now)
