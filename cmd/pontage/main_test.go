@@ -39,6 +39,7 @@ type gateway struct {
 	admin    *httptest.Server
 	api      *httptest.Server
 	env      map[string]string
+	spent    int // requests made by spend
 
 	mu       sync.Mutex
 	targets  []dash.TargetHealth
@@ -160,14 +161,16 @@ func (g *gateway) spend(acc, key string, charge money.Amount) string {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	id := obs.NewRequestID(time.Now())
+	g.spent++
+	at := time.Now().Add(time.Duration(g.spent) * time.Millisecond) // ids of one millisecond have no order
+	id := obs.NewRequestID(at)
 	h, err := g.ledger.Hold(ledger.Reservation{Account: int64(a), Key: int64(k), Request: id, Amount: 2 * charge, Floor: 2 * charge})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Receipt: &ledger.Receipt{
 		ID: id, Account: int64(a), Key: int64(k), Site: "openai", Surface: "openai.chat", Model: "gpt-5-mini", Outcome: "ok", Status: 200, Delivery: ledger.DeliveryComplete,
-		Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 7}, Started: time.Now(), Took: 1500 * time.Millisecond,
+		Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 7}, Started: at, Took: 1500 * time.Millisecond,
 		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge}},
 		Attempts: []ledger.Attempt{{Target: "sim/gpt-5-mini", Outcome: "ok", Status: 200, Took: time.Second}},
 	}})
