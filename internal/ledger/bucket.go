@@ -157,15 +157,16 @@ func (a *account) use(id CounterID) *use {
 	return u
 }
 
-// enter moves the account to a new day, and forgets the days that nobody holds
-// anything of.
+// enter moves the account to a new day, and forgets the days before yesterday
+// that nobody holds anything of. Yesterday stays for requests that were admitted
+// then and exchange their hold.
 func (a *account) enter(today Day) {
 	if today <= a.today {
 		return
 	}
 	a.today = today
 	for id, u := range a.days {
-		if id.Day < today && u.requestsHeld == 0 {
+		if id.Day < today-1 && u.requestsHeld == 0 {
 			delete(a.days, id)
 		}
 	}

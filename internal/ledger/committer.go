@@ -67,9 +67,11 @@ func (e *Engine) keep() error {
 }
 
 // linger waits a moment for company if there is a lot of it: a commit costs the
-// same for one operation and for a hundred.
+// same for one operation and for a hundred. It does not wait if every hold has
+// arrived already.
 func (e *Engine) linger() {
-	if e.rate.perSecond > lingerAbove && e.queue.waiting.Load() < lingerUntil {
+	waiting := e.queue.waiting.Load()
+	if e.rate.perSecond > lingerAbove && waiting < lingerUntil && waiting < e.open.Load() {
 		time.Sleep(lingerTime)
 	}
 }
@@ -189,13 +191,13 @@ func (e *Engine) write(b *Batch, f *Fold) error {
 	for {
 		err := e.attempt(b, f)
 		if err == nil {
-			e.condition.CompareAndSwap(conditionFull, conditionGood)
+			e.full.Store(false)
 			return nil
 		}
 		if !errors.Is(err, ErrRetry) || e.mono()-begun > int64(fullLimit) {
 			return err
 		}
-		e.condition.CompareAndSwap(conditionGood, conditionFull)
+		e.full.Store(true)
 		time.Sleep(retryPause)
 	}
 }
@@ -322,7 +324,6 @@ func (e *Engine) post(o *op, now int64) {
 // told.
 func (e *Engine) die(err error) {
 	e.failure = err
-	e.condition.Store(conditionDead)
 	e.queue.close()
 	var w work
 	for {
@@ -336,7 +337,7 @@ func (e *Engine) die(err error) {
 
 // fail tells everybody who waits for w that its outcome is unknown.
 func (e *Engine) fail(w *work, err error) {
-	e.condition.Store(conditionDead)
+	e.dead.Store(true)
 	for _, o := range w.ops {
 		o.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		if o.claim != nil {

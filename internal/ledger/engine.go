@@ -57,10 +57,11 @@ type Engine struct {
 	queue queue
 	stats stats
 
-	condition atomic.Int32 // one of the conditions
-	done      chan struct{}
-	closing   sync.Once
-	failure   error // why the engine stopped; read after done
+	full    atomic.Bool // the disk is full, or somebody holds the database
+	dead    atomic.Bool // memory and disk may be apart
+	closed  atomic.Bool
+	done    chan struct{}
+	failure error // why the engine stopped; read after done
 
 	keeper // state of the committer's goroutine
 	claims claims
@@ -75,14 +76,6 @@ type shard struct {
 	mu       sync.Mutex
 	accounts map[int64]*account // guarded by mu, and so is what they hold
 }
-
-// Conditions of the engine.
-const (
-	conditionGood int32 = iota
-	conditionFull       // the disk is full, or somebody holds the database
-	conditionDead       // memory and disk may be apart
-	conditionClosed
-)
 
 // Stats counts what the engine did since it was opened.
 type Stats struct {
@@ -128,10 +121,8 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 // Holds that are still open give back what they have when they settle. It may
 // be called any number of times.
 func (e *Engine) Close() error {
-	e.closing.Do(func() {
-		e.condition.CompareAndSwap(conditionGood, conditionClosed)
-		e.queue.close()
-	})
+	e.closed.Store(true)
+	e.queue.close()
 	<-e.done
 	return e.failure
 }
@@ -156,14 +147,13 @@ func (e *Engine) Stats() Stats {
 // much waits, the disk is full, or the engine has stopped. It goes by a
 // monotonic clock, whatever the wall clock does.
 func (e *Engine) Ready() error {
-	switch e.condition.Load() {
-	case conditionGood:
-	case conditionFull:
-		return fmt.Errorf("%w: the journal cannot be written to now", ErrUnavailable)
-	case conditionDead:
+	switch {
+	case e.dead.Load():
 		return fmt.Errorf("%w: a commit failed", ErrUnavailable)
-	default:
+	case e.closed.Load():
 		return fmt.Errorf("%w: closed", ErrUnavailable)
+	case e.full.Load():
+		return fmt.Errorf("%w: the journal cannot be written to now", ErrUnavailable)
 	}
 	if n := e.queue.waiting.Load(); n > maxQueue {
 		return fmt.Errorf("%w: %d charges wait for the disk", ErrUnavailable, n)

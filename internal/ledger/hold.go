@@ -48,20 +48,22 @@ func (e *Engine) Hold(r Reservation) (*Hold, error) {
 		return nil, err
 	}
 	h := &Hold{e: e, s: e.shard(r.Account), day: e.today()}
-	if s := h.take(&r); s != nil {
-		return nil, s
+	if err := h.take(&r); err != nil {
+		return nil, err
 	}
 	e.open.Add(1)
 	return h, nil
 }
 
-func (h *Hold) take(r *Reservation) *Short {
+func (h *Hold) take(r *Reservation) error {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.a = h.s.account(r.Account)
 	h.a.enter(h.day)
 	if h.a.days[CounterID{Day: h.day, Scope: ScopeKey, ID: r.Key}] == nil {
-		h.e.keys.Store(r.Key, h.a)
+		if other, known := h.e.keys.LoadOrStore(r.Key, h.a); known && other != h.a {
+			return fmt.Errorf("reservation: key: %d belongs to another account", r.Key)
+		}
 	}
 	if s := h.a.take(r, h.day, &h.claim); s != nil {
 		return s
@@ -93,6 +95,9 @@ func (h *Hold) Free() money.Amount {
 
 // Day returns the day the request was admitted on, to which it belongs.
 func (h *Hold) Day() Day { return h.day }
+
+// Request returns the id of the request that the hold is for.
+func (h *Hold) Request() [16]byte { return h.request }
 
 // Exchange ends h and returns a hold for r in its place, in one step: nobody
 // else can take what h gives back before r has. If r does not fit, h stays as it

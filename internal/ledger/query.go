@@ -45,7 +45,7 @@ const (
 
 // Receipt returns the receipt of a request, or nil if there is none.
 func (e *Engine) Receipt(ctx context.Context, id [16]byte) (*Receipt, error) {
-	if err := e.settle(ctx); err != nil {
+	if err := e.catchUp(ctx); err != nil {
 		return nil, err
 	}
 	row, err := e.journal.ReadReceipt(ctx, id)
@@ -55,9 +55,9 @@ func (e *Engine) Receipt(ctx context.Context, id [16]byte) (*Receipt, error) {
 	return row.Receipt()
 }
 
-// settle waits for lazy receipts, so that what happened before can be read. It
+// catchUp waits for lazy receipts, so that what happened before can be read. It
 // does not wait while nothing can be written.
-func (e *Engine) settle(ctx context.Context) error {
+func (e *Engine) catchUp(ctx context.Context) error {
 	if e.queue.quiet() {
 		return nil
 	}
@@ -84,7 +84,7 @@ func (e *Engine) Receipts(ctx context.Context, f Filter) (page []*Receipt, next 
 			return nil, "", errors.New("receipts: cursor: not one of ours")
 		}
 	}
-	if err := e.settle(ctx); err != nil {
+	if err := e.catchUp(ctx); err != nil {
 		return nil, "", err
 	}
 	rows, more, err := e.journal.ListReceipts(ctx, f, before, limit)

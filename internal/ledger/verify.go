@@ -69,8 +69,11 @@ func (e *Engine) Verify(ctx context.Context) (Report, error) {
 	if errors.Is(err, ErrUnavailable) {
 		return Verify(ctx, e.journal)
 	}
-	if err = errors.Join(err, failed); err != nil {
+	if err != nil { // snap may still be written to; it ends with ctx
 		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	if failed != nil {
+		return Report{}, fmt.Errorf("verify: %w", failed)
 	}
 	rep, sums, err := verify(ctx, snap)
 	if err = errors.Join(err, snap.Close()); err != nil {

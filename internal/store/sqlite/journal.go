@@ -157,10 +157,17 @@ func (j *journal) restart() error {
 		return nil
 	}
 	frames.Store(0)
-	if _, err := checkpoint(j.conn, "RESTART"); err != nil {
-		return again(err)
+	// Without patience: a long reader, such as a verification, must not hold up
+	// the charges. The next checkpoint in the background asks for another try.
+	if _, err := j.exec("PRAGMA busy_timeout = 0"); err != nil {
+		return err
 	}
-	return nil
+	_, err := checkpoint(j.conn, "RESTART")
+	_, restored := j.exec(fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
+	if err != nil {
+		return errors.Join(again(err), restored)
+	}
+	return restored
 }
 
 // journalTx is one transaction of the journal. It holds the database's mutex.

@@ -66,9 +66,12 @@ func (l *ledgerJournal) ListReceipts(ctx context.Context, f ledger.Filter, befor
 	}
 	where, args := receiptFilter(f)
 	var last []byte // of the portion
-	err = l.db.read.QueryRowContext(ctx, "SELECT id FROM receipts WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?", from, scanned-1).Scan(&last)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, more, fmt.Errorf("list receipts: %w", err)
+	if where != "" {
+		const q = "SELECT id FROM receipts WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+		err = l.db.read.QueryRowContext(ctx, q, from, l.db.scanned-1).Scan(&last)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, more, fmt.Errorf("list receipts: %w", err)
+		}
 	}
 	floor := last
 	if floor == nil {

@@ -29,8 +29,9 @@ const (
 
 // DB is an open database.
 type DB struct {
-	path string
-	lock *os.File // nil: opened for reading only
+	path    string
+	lock    *os.File // nil: opened for reading only
+	scanned int      // rows that one listing looks through
 
 	read    *sql.DB // pool of readers
 	pools   []*sql.DB
@@ -50,7 +51,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	db := &DB{path: path, lock: lock}
+	db := &DB{path: path, lock: lock, scanned: scanned}
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
 	}
@@ -63,7 +64,7 @@ func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	db := &DB{path: path}
+	db := &DB{path: path, scanned: scanned}
 	err := db.openRead(ctx)
 	if err == nil {
 		err = checkVersion(ctx, db.read)

@@ -1,0 +1,130 @@
+package ledger
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/pontage/pontage/internal/money"
+)
+
+func TestEntryDetailsAreReadAsTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := Entry{
+			Model: rapid.String().Draw(t, "model"), Tokens: drawTokens(t), Grant: rapid.Int64().Draw(t, "grant"),
+			Reference: rapid.String().Draw(t, "reference"), Note: rapid.String().Draw(t, "note"),
+			Classes: rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "classes"),
+		}
+		if rapid.Bool().Draw(t, "expires") {
+			want.ExpiresAt = time.Unix(0, rapid.Int64Min(1).Draw(t, "at")).UTC()
+		}
+		var got Entry
+		if err := got.SetDetail(want.Detail()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func drawTokens(t *rapid.T) Tokens {
+	n := func() int64 { return rapid.Int64().Draw(t, "tokens") }
+	return Tokens{n(), n(), n(), n(), n(), n(), rapid.Bool().Draw(t, "estimated")}
+}
+
+func TestReceiptsAreReadAsTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := func() string { return rapid.String().Draw(t, "text") }
+		want := Receipt{
+			Site: text(), Surface: text(), AnsweredBy: text(), Fault: text(), Status: rapid.Int().Draw(t, "status"), Stream: rapid.Bool().Draw(t, "stream"),
+			Usage: drawTokens(t), Took: time.Duration(rapid.Int64().Draw(t, "took")),
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "lines") {
+			want.Lines = append(want.Lines, Line{text(), rapid.Int64().Draw(t, "units"), money.Amount(rapid.Int64().Draw(t, "amount"))})
+			want.Attempts = append(want.Attempts, Attempt{text(), text(), rapid.Int().Draw(t, "status"), time.Duration(rapid.Int64().Draw(t, "took"))})
+		}
+		var got Receipt
+		if err := got.SetDoc(want.Doc()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Whatever the disk gives back, reading it ends, allocates no more than it was
+// given, and what it accepts can be written and read again.
+func FuzzSetDoc(f *testing.F) {
+	f.Add((&Receipt{Site: "s", Lines: []Line{{"input", 1, 2}}, Attempts: []Attempt{{"t", "ok", 200, 1}}}).Doc())
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r, again Receipt
+		if r.SetDoc(b) != nil {
+			return
+		}
+		if err := again.SetDoc(r.Doc()); err != nil || !cmp.Equal(r, again) {
+			t.Fatalf("%x reads as %+v, which reads back as %+v, %v", b, r, again, err)
+		}
+	})
+}
+
+func FuzzSetDetail(f *testing.F) {
+	f.Add((&Entry{Model: "m", Classes: []string{"open"}, Reference: "r"}).Detail())
+	f.Add([]byte{1, 2, 'm'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e, again Entry
+		if e.SetDetail(b) != nil {
+			return
+		}
+		if err := again.SetDetail(e.Detail()); err != nil || !bytes.Equal(e.Detail(), again.Detail()) {
+			t.Fatalf("%x reads as %+v, which reads back as %+v, %v", b, e, again, err)
+		}
+	})
+}
+
+func TestKindsKeepTheirNumbers(t *testing.T) {
+	t.Parallel()
+	// These numbers are on disk.
+	for kind, n := range map[Kind]int64{KindUsage: 1, KindTopup: 2, KindGrant: 3, KindRefund: 4, KindAdjust: 5, KindExpire: 6, KindAbsorbed: 7, KindReduce: 9, "": 0, "gift": 0} {
+		if got := kind.Number(); got != n {
+			t.Errorf("%q.Number() = %d, want %d", kind, got, n)
+		}
+		if n != 0 && KindOf(n) != kind {
+			t.Errorf("KindOf(%d) = %q, want %q", n, KindOf(n), kind)
+		}
+	}
+	for _, n := range []int64{-1, 0, 8, 10} {
+		if got := KindOf(n); got != "" {
+			t.Errorf("KindOf(%d) = %q, want none", n, got)
+		}
+	}
+}
+
+func TestDaysAreThoseOfUTC(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]Day{
+		"1970-01-01T00:00:00Z":      0,
+		"1969-12-31T23:59:59Z":      -1,
+		"1970-01-01T23:59:59Z":      0,
+		"2026-03-14T23:00:00-05:00": 20527,
+	} {
+		when, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := DayOf(when); got != want {
+			t.Errorf("DayOf(%s) = %d, want %d", at, got, want)
+		}
+	}
+	if got := Day(20527).String(); got != "2026-03-15" {
+		t.Errorf("Day = %s", got)
+	}
+}

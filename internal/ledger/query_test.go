@@ -1,0 +1,227 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/money"
+)
+
+func TestAReceiptIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	hold, err := h.Hold(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := receipt(h.clock.now())
+	s, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Receipt: want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.ID != r.Request || want.Account != 1 || want.Key != 1 || want.Charge != s.Charge || want.Hold != money.Cent {
+		t.Errorf("Settle filled in %+v", want)
+	}
+	want.Delivery = ledger.DeliveryUnknown
+	check := func() {
+		t.Helper()
+		got, err := h.Receipt(background, r.Request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Receipt (-want +got):\n%s", diff)
+		}
+	}
+	check()
+	h.Delivered(r.Request)
+	want.Delivery = ledger.DeliveryComplete
+	check()
+	h.DeliveredPart(r.Request) // too late
+	check()
+	h.reopen()
+	check()
+	if got, err := h.Receipt(background, request()); got != nil || err != nil {
+		t.Errorf("Receipt of an unknown request = %+v, %v", got, err)
+	}
+}
+
+func TestAnUnchargedReceiptNeverReplacesACharge(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	h.charge(r, money.Cent)
+	h.Record(&ledger.Receipt{ID: r.Request, Account: 1, Key: 1, Outcome: "client_left"})
+	got, err := h.Receipt(background, r.Request)
+	if err != nil || got.Outcome != "ok" || got.Charge != money.Cent {
+		t.Errorf("Receipt = %+v, %v", got, err)
+	}
+	h.verify()
+}
+
+func TestAVoidedHoldKeepsItsReceipt(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	hold, err := h.Hold(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold.Void(&ledger.Receipt{Model: "m", Outcome: "upstream_failed", Charge: 5, Started: h.clock.now()})
+	got, err := h.Receipt(background, r.Request)
+	if err != nil || got == nil || got.Outcome != "upstream_failed" || got.Charge != 0 || got.Hold != money.Cent || got.Account != 1 {
+		t.Errorf("Receipt = %+v, %v", got, err)
+	}
+	if d := h.KeyDay(1); d.Requests != 0 {
+		t.Errorf("an uncharged request counts: %+v", d)
+	}
+	h.verify()
+}
+
+func TestReceiptsAreListedNewestFirstInPages(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	var want [][16]byte
+	start := h.clock.now()
+	for i := range 250 {
+		id := request()
+		r := &ledger.Receipt{ID: id, Account: int64(1 + i%2), Key: int64(1 + i%4), Model: "m", Outcome: "ok", Started: start.Add(time.Duration(i) * time.Second)}
+		if i%5 == 0 {
+			r.Model, r.Outcome = "n", "refused"
+		}
+		h.Record(r)
+		want = append([][16]byte{id}, want...)
+	}
+	list := func(f ledger.Filter) (ids [][16]byte, pages int) {
+		t.Helper()
+		for {
+			page, next, err := h.Receipts(background, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages++
+			for _, r := range page {
+				ids = append(ids, r.ID)
+			}
+			if f.Cursor = next; next == "" {
+				return ids, pages
+			}
+		}
+	}
+	all, pages := list(ledger.Filter{Limit: 60})
+	if diff := cmp.Diff(want, all); diff != "" || pages != 5 {
+		t.Errorf("%d pages; all receipts (-want +got):\n%s", pages, diff)
+	}
+	if ids, pages := list(ledger.Filter{Limit: 250}); len(ids) != 250 || pages != 1 {
+		t.Errorf("a page of exactly everything: %d receipts on %d pages", len(ids), pages)
+	}
+	for name, c := range map[string]struct {
+		f    ledger.Filter
+		want int
+	}{
+		"account": {ledger.Filter{Account: 1}, 125},
+		"key":     {ledger.Filter{Key: 2}, 63},
+		"model":   {ledger.Filter{Model: "n"}, 50},
+		"outcome": {ledger.Filter{Outcome: "refused", Account: 1}, 25},
+		"from":    {ledger.Filter{From: start.Add(100 * time.Second)}, 150},
+		"to":      {ledger.Filter{To: start.Add(100 * time.Second)}, 100},
+		"nothing": {ledger.Filter{Account: 9}, 0},
+	} {
+		if ids, _ := list(c.f); len(ids) != c.want {
+			t.Errorf("%s: %d receipts, want %d", name, len(ids), c.want)
+		}
+	}
+	for _, bad := range []ledger.Filter{{Limit: -1}, {Limit: 1001}, {Cursor: "x"}, {Cursor: "zz345678901234567890123456789012"}, {Cursor: "00000000000000000000000000000000ff"}} {
+		if _, _, err := h.Receipts(background, bad); err == nil {
+			t.Errorf("Receipts(%+v): want an error", bad)
+		}
+	}
+}
+
+func TestUsageIsTheLedger(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	h.topup(2, money.Dollar)
+	for day := range 2 {
+		for i := range 6 {
+			r := ledger.Reservation{Account: int64(1 + i%3%2), Key: int64(10 + i%3), Request: request(), Amount: money.Cent}
+			hold, err := h.Hold(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := &ledger.Receipt{Model: []string{"a", "b"}[i/3], Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 10, Reasoning: 3}}
+			if _, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Receipt: rec}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if day == 0 {
+			h.clock.advance(24 * time.Hour)
+		}
+	}
+	sum := func(f ledger.UsageFilter) (rows int, total money.Amount, requests int64) {
+		t.Helper()
+		list, err := h.Usage(background, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			if r.Tokens.Input != 100*r.Requests || r.Tokens.CachedInput != 40*r.Requests || r.Tokens.Reasoning != 3*r.Requests {
+				t.Errorf("Usage(%+v): %+v", f, r)
+			}
+			total += r.Charge
+			requests += r.Requests
+		}
+		return len(list), total, requests
+	}
+	today := h.clock.now()
+	for _, c := range []struct {
+		f        ledger.UsageFilter
+		rows     int
+		requests int64
+	}{
+		{ledger.UsageFilter{}, 1, 12},
+		{ledger.UsageFilter{GroupBy: []string{"day"}}, 2, 12},
+		{ledger.UsageFilter{GroupBy: []string{"day", "model", "key"}}, 12, 12},
+		{ledger.UsageFilter{GroupBy: []string{"account"}}, 2, 12},
+		{ledger.UsageFilter{Account: 1, GroupBy: []string{"model"}}, 2, 8},
+		{ledger.UsageFilter{Key: 10}, 1, 4},
+		{ledger.UsageFilter{Model: "a"}, 1, 6},
+		{ledger.UsageFilter{From: today}, 1, 6},
+		{ledger.UsageFilter{To: today.Add(-24 * time.Hour), GroupBy: []string{"day"}}, 1, 6},
+		{ledger.UsageFilter{Account: 3}, 0, 0},
+	} {
+		rows, total, requests := sum(c.f)
+		if rows != c.rows || requests != c.requests || total != money.Amount(c.requests)*money.Cent {
+			t.Errorf("Usage(%+v): %d rows, %d requests, %s; want %d and %d", c.f, rows, requests, total, c.rows, c.requests)
+		}
+	}
+	if _, err := h.Usage(background, ledger.UsageFilter{GroupBy: []string{"colour"}}); err == nil {
+		t.Error("Usage grouped by colour: want an error")
+	}
+	h.verify()
+}
+
+func TestTheLazyQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_ = h.fp.Arm("disk_full", 3)
+	h.Record(&ledger.Receipt{ID: request()})
+	eventually(t, "the disk is full", func() bool { return h.Ready() != nil })
+	for range 20_000 {
+		h.Record(&ledger.Receipt{ID: request()})
+		h.Delivered(request())
+	}
+	st := h.Stats()
+	if st.DroppedReceipts < 20_000-16_384 || st.DroppedMarks < 20_000-16_384 {
+		t.Errorf("Stats = %+v, want drops to be counted", st)
+	}
+	eventually(t, "the disk has room", func() bool { return h.Ready() == nil })
+}

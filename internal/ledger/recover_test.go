@@ -1,0 +1,314 @@
+package ledger_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/store/sqlite"
+)
+
+// crashCopy is what the disk would hold if the process died now: a copy of the
+// database and its log, opened as a house of its own.
+func (h *house) crashCopy() *house {
+	h.t.Helper()
+	c := &house{t: h.t, path: filepath.Join(h.t.TempDir(), "pontage.db"), clock: h.clock, fp: h.fp}
+	// Nothing may be moved from the log to the database in between.
+	err := h.db.Update(background, func(*sql.Tx) error {
+		return errors.Join(copyFile(h.path, c.path), copyFile(h.path+"-wal", c.path+"-wal"))
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(c.close)
+	return c
+}
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
+
+func TestRecoveryReplaysAndFoldsTheTail(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	h.grantTo(money.Dollar, 1000)
+	if _, err := h.Usage(background, ledger.UsageFilter{}); err != nil { // folds
+		t.Fatal(err)
+	}
+	r := reserve(money.Cent)
+	r.Quotas = []ledger.Quota{{Class: "open", PerDay: 10}}
+	for range 5 {
+		r.Request = request()
+		h.charge(r, money.Cent)
+	}
+	if _, err := h.Refund(background, r.Request, 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	c := h.crashCopy()
+	want, day, plan := h.Balance(1), h.KeyDay(1), h.PlanDay(1, false, "open")
+	if day.Requests != 5 || plan.Requests != 5 {
+		t.Fatalf("KeyDay = %+v, PlanDay = %+v", day, plan)
+	}
+	offline, err := sqlite.OpenReadOnly(background, c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := ledger.Verify(background, offline.Journal())
+	if err != nil || !rep.OK || rep.Entries != 8 || rep.Accounts != 1 {
+		t.Errorf("Verify before recovery = %+v, %v", rep, err)
+	}
+	if err := offline.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 3 {
+		c.reopen()
+		if got := c.Balance(1); got != want {
+			t.Errorf("after recovery: Balance = %+v, want %+v", got, want)
+		}
+		if got := c.KeyDay(1); got != day {
+			t.Errorf("after recovery: KeyDay = %+v, want %+v", got, day)
+		}
+		if got := c.PlanDay(1, false, "open"); got != plan {
+			t.Errorf("after recovery: PlanDay = %+v, want %+v", got, plan)
+		}
+		c.verify()
+	}
+	c.charge(reserve(money.Cent), money.Cent)
+	c.verify()
+	sqlFold(t, c)
+}
+
+// Dying in the middle of recovery, or right after it, changes nothing.
+func TestRecoveryCanBeInterrupted(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	h.charge(reserve(money.Cent), money.Cent)
+	first := h.crashCopy()
+	first.reopen()
+	first.charge(reserve(money.Cent), money.Cent)
+	second := first.crashCopy()
+	second.reopen()
+	if b := second.Balance(1); b.Posted != 98*money.Cent {
+		t.Errorf("Balance = %+v", b)
+	}
+	second.verify()
+	sqlFold(t, second)
+}
+
+// sqlFold compares the balances with sums that the database itself makes.
+func sqlFold(t *testing.T, h *house) {
+	t.Helper()
+	const q = "SELECT account_id, test, sum(CASE WHEN kind IN (2, 3, 4, 5) THEN amount WHEN kind IN (1, 6, 9) THEN -amount ELSE 0 END) FROM entries GROUP BY account_id, test"
+	rows, err := h.db.Read().QueryContext(background, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var account, test, sum int64
+		if err := rows.Scan(&account, &test, &sum); err != nil {
+			t.Fatal(err)
+		}
+		got := h.Balance(account).Posted
+		if test == 1 {
+			got = h.Balance(account).TestPosted
+		}
+		if int64(got) != sum {
+			t.Errorf("account %d, test %d: balance is %d, entries sum up to %d", account, test, got, sum)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ do, finds string }{
+		"an entry's amount":   {"UPDATE entries SET amount = amount + 1 WHERE seq = 2", "account 1"},
+		"an entry's account":  {"UPDATE entries SET account_id = 2 WHERE seq = 2", "account 1"},
+		"an entry removed":    {"DELETE FROM entries WHERE seq = 2", "entries 2 to 2 are missing"},
+		"the last entry":      {"DELETE FROM entries WHERE seq = 4", "the last entry is 3"},
+		"an entry added":      {"INSERT INTO entries SELECT 5, ts, 2, account_id, key_id, test, day, amount, req, detail FROM entries WHERE seq = 1", "the last entry is 5"},
+		"a balance":           {"UPDATE balances SET used = used - 1", "account 1"},
+		"a balance removed":   {"DELETE FROM balances", "account 1"},
+		"a balance added":     {"INSERT INTO balances VALUES (7, 5, 0, 0, 0, 4)", "account 7"},
+		"a counter":           {"UPDATE day_counters SET reqs = reqs + 1", "counter"},
+		"a counter removed":   {"DELETE FROM day_counters", "counter"},
+		"a usage line":        {"UPDATE usage_days SET output = output + 1", "usage"},
+		"a usage line added":  {"INSERT INTO usage_days SELECT day, 9, key_id, test, model, reqs, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4 FROM usage_days", "usage"},
+		"a grant":             {"UPDATE grants SET remaining = remaining + 1", "grant"},
+		"a grant removed":     {"DELETE FROM grants", "grant"},
+		"a receipt":           {"UPDATE receipts SET charge = charge - 1", "receipt"},
+		"a receipt's entry":   {"UPDATE receipts SET seq = 3", "receipt"},
+		"a refund on receipt": {"UPDATE receipts SET refunded = 0", "refund"},
+		"a reference":         {"UPDATE credit_refs SET seq = 99", "reference"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := setup(t)
+			if _, err := h.Credit(background, ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: money.Dollar, Reference: "a"}); err != nil {
+				t.Fatal(err)
+			}
+			r := reserve(money.Cent)
+			h.charge(r, money.Cent)
+			h.grantTo(money.Cent, 1000)
+			if _, err := h.Refund(background, r.Request, 1, ""); err != nil {
+				t.Fatal(err)
+			}
+			h.verify()
+			h.close()
+			db, err := sql.Open("sqlite", h.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := db.Exec(c.do)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, _ := res.RowsAffected(); n == 0 {
+				t.Fatalf("%s changed nothing", c.do)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			offline, err := sqlite.OpenReadOnly(background, h.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer offline.Close()
+			rep, err := ledger.Verify(background, offline.Journal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rep.OK || !strings.Contains(strings.Join(rep.Differences, "\n"), c.finds) {
+				t.Errorf("Verify = %+v, want it to find %q", rep, c.finds)
+			}
+		})
+	}
+}
+
+func TestVerifyListsAtMostAHundredDifferences(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	together(150, func(i int) { h.topup(int64(i+1), 1) })
+	if _, err := h.Usage(background, ledger.UsageFilter{}); err != nil {
+		t.Fatal(err)
+	}
+	err := h.db.Update(background, func(tx *sql.Tx) error {
+		_, err := tx.Exec("UPDATE balances SET credit = 2")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := h.Verify(background)
+	if err != nil || rep.OK || len(rep.Differences) != 101 || rep.Differences[100] != "and 50 more" || rep.Accounts != 150 {
+		t.Errorf("Verify = OK %t, %d accounts, %d differences, last %q, %v", rep.OK, rep.Accounts, len(rep.Differences), rep.Differences[len(rep.Differences)-1], err)
+	}
+}
+
+// Verify compares memory with the entries too: here the journal changes behind
+// the engine's back.
+func TestVerifyComparesMemory(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	if _, err := h.Usage(background, ledger.UsageFilter{}); err != nil {
+		t.Fatal(err)
+	}
+	err := h.db.Update(background, func(tx *sql.Tx) error {
+		_, err := tx.Exec("UPDATE entries SET amount = 7; UPDATE balances SET credit = 7")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := h.Verify(background)
+	if err != nil || rep.OK || !strings.Contains(strings.Join(rep.Differences, "\n"), "memory") {
+		t.Errorf("Verify = %+v, %v", rep, err)
+	}
+}
+
+func TestVerifyStopsWithItsContext(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	if _, err := h.Verify(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Verify = %v", err)
+	}
+	h.verify()
+}
+
+func TestASecondProcessOnTheFileIsRefused(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_, err := sqlite.Open(background, h.path)
+	if !errors.Is(err, sqlite.ErrInUse) || !strings.Contains(err.Error(), h.path) {
+		t.Errorf("second Open = %v, want ErrInUse naming the file", err)
+	}
+	h.topup(1, 1) // the first one is none the worse for it
+}
+
+// If the lock is worthless (a network file system), the journal itself notices.
+func TestAJournalThatSomebodyElseTookOverIsFenced(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	if _, err := h.db.Journal().Start(background); err != nil { // somebody else
+		t.Fatal(err)
+	}
+	hold, err := h.Hold(reserve(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hold.Settle(background, ledger.Settlement{Actual: 1}); !errors.Is(err, ledger.ErrFenced) {
+		t.Errorf("Settle = %v, want ErrFenced", err)
+	}
+	eventually(t, "Fatal is called", func() bool { return h.fatal.Load() != nil })
+}
+
+func TestADamagedJournalIsNotServedFrom(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"an entry of the tail is missing": "DELETE FROM entries WHERE seq = 2",
+		"the last entry is missing":       "DELETE FROM entries WHERE seq = 3",
+		"an entry cannot be read":         "UPDATE entries SET detail = x'07' WHERE seq = 2",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := setup(t)
+			h.topup(1, money.Dollar)
+			h.charge(reserve(1), 1)
+			h.charge(reserve(1), 1)
+			h.close()
+			db, err := sql.Open("sqlite", h.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Exec(damage + "; UPDATE ledger_mark SET low_water = 0"); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.tryOpen(); err == nil {
+				t.Error("opened a damaged journal")
+			}
+		})
+	}
+}
