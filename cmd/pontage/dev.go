@@ -50,7 +50,7 @@ func newDevCommand(sys *system) *cobra.Command {
 			conf.Server.AdminToken = config.Secret(token)
 			a, err := app.New(c.Context(), app.Options{
 				Config: conf, Dir: ".", Dev: true,
-				Log: sys.err, LogLevel: slog.LevelInfo, Failpoints: sys.getenv("PONTAGE_FAILPOINTS"),
+				Log: sys.err, LogLevel: slog.LevelInfo, Version: version, Failpoints: sys.getenv("PONTAGE_FAILPOINTS"),
 			})
 			if err != nil {
 				return err

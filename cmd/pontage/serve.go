@@ -42,7 +42,7 @@ drains: answers go on for as long as server.drain says.`,
 			}
 			a, err := app.New(c.Context(), app.Options{
 				Config: conf, Dir: filepath.Dir(abs), Test: test,
-				Log: sys.err, LogLevel: l, Failpoints: sys.getenv("PONTAGE_FAILPOINTS"),
+				Log: sys.err, LogLevel: l, Version: version, Failpoints: sys.getenv("PONTAGE_FAILPOINTS"),
 			})
 			if err != nil {
 				return err

@@ -45,6 +45,8 @@ type Options struct {
 
 	Log        io.Writer // nil: os.Stderr
 	LogLevel   slog.Level
+	LogFormat  string // "text" for people; anything else is JSON
+	Version    string // shown in metrics
 	Failpoints string // armed from the start: "point:times,…"; for tests
 	// Fatal ends the process when the journal may hold something else than
 	// memory does; nil: exit with status 75.
@@ -101,10 +103,14 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 		}
 	}()
 	a.base, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	a.obs = obs.New(obs.Options{Log: o.Log, Level: o.LogLevel})
+	a.obs = obs.New(obs.Options{Log: o.Log, Level: o.LogLevel, Format: o.LogFormat, Build: o.Version})
+	a.obs.Hide(o.Config.Server.AdminToken.Reveal())
 	if o.Test || o.Dev {
 		if a.points, err = failpoint.FromEnv(o.Failpoints); err != nil {
 			return nil, err
+		}
+		if a.points == nil {
+			a.points = failpoint.New() // to be armed while it runs
 		}
 	}
 	if err := a.openStore(ctx); err != nil {
@@ -135,6 +141,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 		Failpoints:  a.points,
 	}, s.sites)
 	a.current.Store(s)
+	a.obs.SetModels(a.known)
 	a.metrics()
 	return a, a.open(o.Config)
 }
@@ -253,7 +260,12 @@ func (a *App) open(c *config.Config) error {
 
 // handler is the API: the edge, unless the process goes down.
 func (a *App) handler() http.Handler {
-	return a.wire.Refusing(a.wire, func() *fault.Error {
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.obs.Begin()
+		defer a.obs.End()
+		a.wire.ServeHTTP(w, r)
+	})
+	return a.wire.Refusing(counted, func() *fault.Error {
 		if !a.draining.Load() {
 			return nil
 		}
@@ -261,6 +273,17 @@ func (a *App) handler() http.Handler {
 		e.RetryAfter = time.Second
 		return e
 	})
+}
+
+// known reports whether a site offers a model, so that names that callers made
+// up do not become series.
+func (a *App) known(site, model string) bool {
+	view := a.current.Load().plans.Views[site]
+	if view == nil {
+		return false
+	}
+	_, ok := view.Model(model)
+	return ok
 }
 
 func (a *App) adminHandler(c *config.Config) http.Handler {

@@ -10,8 +10,11 @@ func (a *App) metrics() {
 	a.obs.Counter("pontage_ledger_absorbed_nanousd_total", "Cost above what could be charged, in nano-dollars.", func() float64 { return float64(stats().Absorbed) })
 	a.obs.Counter("pontage_receipts_dropped_total", "Receipts of uncharged requests that were dropped because too many waited.", func() float64 { return float64(stats().DroppedReceipts) })
 	a.obs.Gauge("pontage_limiter_keys", "Keys whose throughput is remembered.", func() float64 { return float64(a.limiter.Len()) })
-	a.obs.GaugeBy("pontage_target_healthy", "Whether a target would be tried now.", "target", func(emit func(string, float64)) {
+	a.obs.GaugeBy("pontage_target_healthy", "Whether a target that has been used would be tried now.", "target", func(emit func(string, float64)) {
 		for _, t := range a.health.Targets() {
+			if t.Requests == 0 {
+				continue // nothing is known of it, and there may be hundreds
+			}
 			v := 0.0
 			if t.Healthy {
 				v = 1

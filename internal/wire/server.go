@@ -312,6 +312,9 @@ func (x *exchange) done(start time.Time) {
 	if x.ev.Status == 0 {
 		x.ev.Status = x.w.status
 	}
+	if x.ev.Outcome == "" {
+		x.ev.Outcome = "refused" // before anybody knew who was asking
+	}
 	x.s.o.Done(x.ev)
 }
 
