@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
+	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
 )
 
@@ -239,6 +240,9 @@ func prompt(size int) []byte {
 }
 
 func TestScanAllocatesLittle(t *testing.T) {
+	if fixture.Race {
+		t.Skip("allocations cannot be counted with the race detector")
+	}
 	body := prompt(100_000)
 	if got := testing.AllocsPerRun(100, func() { _, _ = Scan(body) }); got > 4 {
 		t.Errorf("Scan allocates %v times, want at most 4", got)
@@ -284,4 +288,17 @@ func FuzzScan(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSpliceLeavesWhatIsNoObjectAlone(t *testing.T) {
+	t.Parallel()
+	edits := []llm.Edit{{Name: "a", Value: []byte("1")}}
+	for body, want := range map[string]string{`{}`: `{"a":1}`, `{"a":0}`: `{"a":1}`, `[]`: `[]`, `x`: `x`, ``: ``} {
+		if got := string(Splice([]byte(body), edits)); got != want {
+			t.Errorf("Splice(%s) = %s, want %s", body, got, want)
+		}
+	}
+	if got := string(Splice([]byte(` {"b":2} `), nil)); got != ` {"b":2} ` {
+		t.Errorf("Splice without edits = %s", got)
+	}
 }

@@ -108,11 +108,11 @@ func appendMessage(dst []byte, model string, a *llm.Answer) ([]byte, error) {
 	empty := len(dst)
 	for i := range c.Parts {
 		p := &c.Parts[i]
-		called = called || p.Kind == llm.PartToolCall
-		refused = refused || p.Kind == llm.PartRefusal
 		if (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && p.Text == "" {
 			continue // the dialect knows no empty text
 		}
+		called = called || p.Kind == llm.PartToolCall
+		refused = refused || p.Kind == llm.PartRefusal
 		if len(dst) > empty {
 			dst = append(dst, ',')
 		}

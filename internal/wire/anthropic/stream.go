@@ -78,10 +78,10 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 	}
 	switch d.Kind {
 	case llm.DeltaText, llm.DeltaRefusal:
-		s.refused = s.refused || d.Kind == llm.DeltaRefusal
 		if d.Text == "" {
 			return dst, nil // the dialect knows no empty text
 		}
+		s.refused = s.refused || d.Kind == llm.DeltaRefusal
 		return s.grow(dst, llm.PartText, "text_delta", "text", d.Text)
 	case llm.DeltaReasoning:
 		return s.grow(dst, llm.PartReasoning, "thinking_delta", "thinking", d.Text)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
 )
@@ -64,6 +65,9 @@ func BenchmarkFrame(b *testing.B) {
 
 // Allocations are a ceiling, since they are what a busy gateway pays for twice.
 func TestTheHotPathAllocatesLittle(t *testing.T) {
+	if fixture.Race {
+		t.Skip("allocations cannot be counted with the race detector")
+	}
 	d := NewChat(Options{})
 	body := prompt(100_000)
 	if got := testing.AllocsPerRun(100, func() { _, _ = d.Decode(body, nil) }); got > 9 {

@@ -573,3 +573,70 @@ func TestRecordedEmbeddingsPass(t *testing.T) {
 		t.Errorf("only %d answers were tried", n)
 	}
 }
+
+func TestModelsAreListed(t *testing.T) {
+	t.Parallel()
+	schema := fixture.LoadSchema(t, "openai.json#ListModelsResponse")
+	list := []wire.Model{{ID: "a/b", OwnedBy: "x", Created: time.Unix(1_700_000_000, 0)}, {ID: "c"}}
+	want := `{"object":"list","data":[{"id":"a/b","object":"model","created":1700000000,"owned_by":"x"},{"id":"c","object":"model","created":0,"owned_by":""}]}`
+	if got := string(Models{}.List(nil, list)); got != want {
+		t.Errorf("List = %s\nwant %s", got, want)
+	}
+	for _, l := range [][]wire.Model{list, nil} {
+		if got := (Models{}).List(nil, l); schema.Check(got) != nil {
+			t.Errorf("%s: %v", got, schema.Check(got))
+		}
+	}
+}
+
+func TestHeartbeatIsAComment(t *testing.T) {
+	t.Parallel()
+	if got := string(NewChat(Options{}).Encoder(request(t, ``)).Heartbeat(nil)); got != ": keep-alive\n\n" {
+		t.Errorf("Heartbeat = %q", got)
+	}
+}
+
+func TestAConversationComesBackUnchanged(t *testing.T) {
+	t.Parallel()
+	// What we answer, sent back as the assistant's message, is what the
+	// provider said: seals, refusals and arguments included.
+	rapid.Check(t, func(t *rapid.T) {
+		parts, _ := fixture.Collect(fixture.Deltas(t, 0))
+		e := NewChat(Options{}).Encoder(requestOf(``))
+		if _, err := e.Event(nil, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: parts, Finish: llm.FinishStop}}}}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := e.Finish(nil, wire.Final{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Choices []struct{ Message json.RawMessage }
+		}
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewChat(Options{}).Decode([]byte(`{"model":"m","messages":[{"role":"user","content":"q"},`+string(got.Choices[0].Message)+`]}`), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		chat, err := r.DecodeChat()
+		if err != nil || len(chat.Extra) > 0 {
+			t.Fatalf("%s: %v, extras %v", out, err, chat.Extra)
+		}
+		want, have := summarize(parts, ""), summarize(chat.Messages[1].Parts, "")
+		var sealed string
+		for _, p := range parts {
+			if p.Kind == llm.PartReasoning && p.Signature != "" {
+				sealed += p.Text
+			}
+		}
+		if len(have.Blocks) > 0 {
+			want.Reasoning = sealed // beside sealed reasoning the rest has no place
+			want.Blocks, have.Blocks = nil, nil
+		}
+		if diff := cmp.Diff(want, have); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}

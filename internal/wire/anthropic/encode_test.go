@@ -1,0 +1,607 @@
+package anthropic
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/pontage/pontage/internal/fixture"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/wire"
+)
+
+func request(members string) *llm.Request {
+	r, err := NewMessages().Decode([]byte(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]`+members+`}`), nil)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func run(t testing.TB, e wire.Encoder, f wire.Final, events ...llm.Event) string {
+	t.Helper()
+	var out []byte
+	var err error
+	for _, ev := range events {
+		if out, err = e.Event(out, ev); err != nil {
+			t.Fatalf("Event(%+v) = %v", ev, err)
+		}
+	}
+	if out, err = e.Finish(out, f); err != nil {
+		t.Fatalf("Finish = %v", err)
+	}
+	return string(out)
+}
+
+// event is one event of a stream, as a client reads it.
+type event struct {
+	Type    string
+	Index   int
+	Message *struct {
+		ID, Model string
+		Content   []any
+		Usage     map[string]any
+	}
+	Block struct {
+		Type, ID, Name, Data string
+	} `json:"content_block"`
+	Delta struct {
+		Type, Text, Thinking, Signature string
+		Partial                         string `json:"partial_json"`
+		StopReason                      string `json:"stop_reason"`
+	}
+	Usage map[string]any
+}
+
+// client puts a stream together as the official clients do, and complains of
+// everything that they would complain of.
+type client struct {
+	parts  []llm.Part
+	open   int // index of the open block; -1: none
+	state  string
+	reason string
+	usage  map[string]any
+	last   string // data of the last frame but message_stop
+}
+
+func (c *client) read(stream string, schema *fixture.Schema) error {
+	c.open = -1
+	if !strings.HasSuffix(stream, "\n\n") {
+		return fmt.Errorf("the stream does not end with a blank line")
+	}
+	for _, f := range strings.Split(strings.TrimSuffix(stream, "\n\n"), "\n\n") {
+		name, data, ok := strings.Cut(f, "\ndata: ")
+		name, isEvent := strings.CutPrefix(name, "event: ")
+		if !ok || !isEvent || strings.Contains(data, "\n") {
+			return fmt.Errorf("frame %q", f)
+		}
+		var ev event
+		if err := json.Unmarshal([]byte(data), &ev); err != nil {
+			return fmt.Errorf("%s: %w", data, err)
+		}
+		if ev.Type != name {
+			return fmt.Errorf("event %s holds %s", name, data)
+		}
+		if name == "ping" {
+			continue
+		}
+		if schema != nil {
+			if err := schema.Check([]byte(data)); err != nil {
+				return fmt.Errorf("%s: %w", data, err)
+			}
+		}
+		if err := c.event(&ev); err != nil {
+			return fmt.Errorf("%s: %w", data, err)
+		}
+		if name != "message_stop" {
+			c.last = data
+		}
+	}
+	if c.state != "message_stop" {
+		return fmt.Errorf("the stream ends with %s", c.state)
+	}
+	return nil
+}
+
+func (c *client) event(ev *event) error {
+	before := c.state
+	c.state = ev.Type
+	switch ev.Type {
+	case "message_start":
+		if before != "" || ev.Message == nil || len(ev.Message.Content) != 0 || ev.Message.Model != "m" || !strings.HasPrefix(ev.Message.ID, "msg_") {
+			return fmt.Errorf("bad start after %q", before)
+		}
+	case "content_block_start":
+		if c.open >= 0 || ev.Index != len(c.parts) {
+			return fmt.Errorf("block %d begins while %d is open, after %d blocks", ev.Index, c.open, len(c.parts))
+		}
+		c.open = ev.Index
+		p := llm.Part{ToolID: ev.Block.ID, ToolName: ev.Block.Name, Data: ev.Block.Data}
+		switch ev.Block.Type {
+		case "text":
+			p.Kind = llm.PartText
+		case "thinking":
+			p.Kind = llm.PartReasoning
+		case "redacted_thinking":
+			p.Kind = llm.PartRedacted
+		case "tool_use":
+			p.Kind = llm.PartToolCall
+		default:
+			return fmt.Errorf("block of type %q", ev.Block.Type)
+		}
+		c.parts = append(c.parts, p)
+	case "content_block_delta":
+		if ev.Index != c.open {
+			return fmt.Errorf("delta of block %d while %d is open", ev.Index, c.open)
+		}
+		p := &c.parts[ev.Index]
+		p.Text += ev.Delta.Text + ev.Delta.Thinking
+		p.Signature += ev.Delta.Signature
+		p.Args = append(p.Args, ev.Delta.Partial...)
+	case "content_block_stop":
+		if ev.Index != c.open {
+			return fmt.Errorf("stop of block %d while %d is open", ev.Index, c.open)
+		}
+		c.open = -1
+	case "message_delta":
+		if c.open >= 0 {
+			return fmt.Errorf("block %d is still open", c.open)
+		}
+		c.reason, c.usage = ev.Delta.StopReason, ev.Usage
+	case "message_stop":
+		if before != "message_delta" {
+			return fmt.Errorf("message_stop after %s", before)
+		}
+	}
+	return nil
+}
+
+// expected is what of an answer a message holds: a refusal is a text, and no
+// text is empty.
+func expected(parts []llm.Part, finish llm.Finish) ([]llm.Part, string) {
+	reason := map[llm.Finish]string{llm.FinishStop: "end_turn", llm.FinishToolCalls: "end_turn", llm.FinishLength: "max_tokens", llm.FinishContentFilter: "refusal"}[finish]
+	var out []llm.Part
+	var called, refused bool
+	for _, p := range parts {
+		if p.Kind == llm.PartRefusal {
+			refused = true
+			p.Kind = llm.PartText
+			if n := len(out); n > 0 && out[n-1].Kind == llm.PartText {
+				out[n-1].Text += p.Text
+				continue
+			}
+		} else if n := len(out); p.Kind == llm.PartText && n > 0 && out[n-1].Kind == llm.PartText {
+			out[n-1].Text += p.Text
+			continue
+		}
+		called = called || p.Kind == llm.PartToolCall
+		out = append(out, p)
+	}
+	if reason == "end_turn" && refused {
+		reason = "refusal"
+	}
+	if called && (finish == llm.FinishStop || finish == llm.FinishToolCalls) {
+		reason = "tool_use"
+	}
+	return out, reason
+}
+
+var usage = llm.Usage{Input: 100, CachedInput: 20, CacheWrite: 5, CacheWrite1h: 3, Output: 7, Reasoning: 2}
+
+func TestNothingIsLostInATranslatedStream(t *testing.T) {
+	t.Parallel()
+	schema := fixture.LoadSchema(t, "anthropic.RawMessageStreamEvent.json")
+	rapid.Check(t, func(t *rapid.T) {
+		deltas := fixture.Deltas(t, 0)
+		want, reason := expected(fixture.Collect(deltas))
+		e := NewMessages().Encoder(request(`,"stream":true`))
+		var out []byte
+		var err error
+		for _, ev := range fixture.Events(t, deltas) {
+			if out, err = e.Event(out, ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(string(out), "message_delta") || strings.Contains(string(out), "message_stop") {
+			t.Fatal("the end is out before Finish")
+		}
+		if out, err = e.Finish(out, wire.Final{Usage: usage}); err != nil {
+			t.Fatal(err)
+		}
+		var c client
+		if err := c.read(string(out), schema); err != nil {
+			t.Fatalf("%v in\n%s", err, out)
+		}
+		if diff := cmp.Diff(want, c.parts, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("parts (-want +got):\n%s", diff)
+		}
+		if c.reason != reason {
+			t.Fatalf("stop_reason = %s, want %s", c.reason, reason)
+		}
+		for name, n := range map[string]float64{"input_tokens": 72, "cache_creation_input_tokens": 8, "cache_read_input_tokens": 20, "output_tokens": 7} {
+			if c.usage[name] != n {
+				t.Fatalf("usage %v, want %s %v", c.usage, name, n)
+			}
+		}
+	})
+}
+
+func TestNothingIsLostInATranslatedWhole(t *testing.T) {
+	t.Parallel()
+	schema := fixture.LoadSchema(t, "anthropic.Message.json")
+	rapid.Check(t, func(t *rapid.T) {
+		parts, finish := fixture.Collect(fixture.Deltas(t, 0))
+		_, reason := expected(parts, finish)
+		e := NewMessages().Encoder(request(``))
+		if out, err := e.Event(nil, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: parts, Finish: finish}}}}); err != nil || len(out) > 0 {
+			t.Fatalf("Event = %q, %v", out, err)
+		}
+		out, err := e.Finish(nil, wire.Final{Usage: usage, Model: "other"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Check(out); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		var m struct {
+			Model      string
+			StopReason string `json:"stop_reason"`
+			Content    []struct {
+				Type, Text, Thinking, Signature, Data, ID, Name string
+				Input                                           json.RawMessage
+			}
+			Usage struct {
+				Input    int            `json:"input_tokens"`
+				Creation map[string]int `json:"cache_creation"`
+			}
+		}
+		if err := json.Unmarshal(out, &m); err != nil {
+			t.Fatal(err)
+		}
+		var got []llm.Part
+		for _, b := range m.Content {
+			p := llm.Part{Text: b.Text + b.Thinking, Signature: b.Signature, Data: b.Data, ToolID: b.ID, ToolName: b.Name, Args: b.Input}
+			p.Kind = map[string]llm.PartKind{"text": llm.PartText, "thinking": llm.PartReasoning, "redacted_thinking": llm.PartRedacted, "tool_use": llm.PartToolCall}[b.Type]
+			got = append(got, p)
+		}
+		for i := range parts {
+			if parts[i].Kind == llm.PartRefusal {
+				parts[i].Kind = llm.PartText
+			}
+		}
+		if diff := cmp.Diff(parts, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("content (-want +got):\n%s", diff)
+		}
+		if m.StopReason != reason || m.Model != "other" || m.Usage.Input != 72 || m.Usage.Creation["ephemeral_5m_input_tokens"] != 5 || m.Usage.Creation["ephemeral_1h_input_tokens"] != 3 {
+			t.Fatalf("%s: want stop_reason %s", out, reason)
+		}
+	})
+}
+
+func TestToolCallsSideBySideGoOutOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	e := NewMessages().Encoder(request(`,"stream":true`))
+	call := func(n int, id string) llm.Delta {
+		return llm.Delta{Kind: llm.DeltaToolCall, Tool: n, ToolID: id, ToolName: "f"}
+	}
+	args := func(n int, s string) llm.Delta { return llm.Delta{Kind: llm.DeltaToolArgs, Tool: n, Text: s} }
+	step := func(want string, ds ...llm.Delta) {
+		t.Helper()
+		out, err := e.Event(nil, llm.Event{Deltas: ds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range strings.Split(strings.TrimSuffix(string(out), "\n\n"), "\n\n") {
+			var ev event
+			_, data, _ := strings.Cut(f, "\ndata: ")
+			if json.Unmarshal([]byte(data), &ev) == nil {
+				got = append(got, fmt.Sprintf("%s %d%s%s", strings.TrimPrefix(ev.Type, "content_block_"), ev.Index, ev.Delta.Text, ev.Delta.Partial))
+			}
+		}
+		if g := strings.Join(got, ", "); g != want {
+			t.Errorf("step = %q, want %q", g, want)
+		}
+	}
+	step("message_start 0, start 0, delta 0hi", llm.Delta{Kind: llm.DeltaText, Text: "hi"})
+	step("stop 0, start 1", call(0, "a"))
+	step("delta 1{\"x\":", args(0, `{"x":`))
+	step("", call(1, "b"))               // waits: the first is not complete
+	step("", args(1, `{"s":"}`))         // still
+	step("delta 1\"}\"", args(0, `"}"`)) // a brace in a string does not end it
+	step("delta 1}, stop 1, start 2, delta 2{\"s\":\"}", args(0, `}`))
+	step("delta 2\"}", args(1, `"}`))
+	step("stop 2, start 3, delta 3done", llm.Delta{Kind: llm.DeltaText, Text: "done"})
+}
+
+func TestAToolCallThatHasEndedStaysEnded(t *testing.T) {
+	t.Parallel()
+	e := NewMessages().Encoder(request(`,"stream":true`))
+	ds := []llm.Delta{
+		{Kind: llm.DeltaToolCall, ToolName: "f"},
+		{Kind: llm.DeltaToolArgs, Text: "{}"},
+		{Kind: llm.DeltaText, Text: "x"},
+		{Kind: llm.DeltaToolArgs, Text: " \n"},
+	}
+	if _, err := e.Event(nil, llm.Event{Deltas: ds}); err != nil {
+		t.Errorf("space after the end: %v", err)
+	}
+	if _, err := e.Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaToolArgs, Text: "{}"}}}); err == nil {
+		t.Error("arguments after the end are lost without an error")
+	}
+}
+
+func TestAToolCallWithoutAnIDGetsOne(t *testing.T) {
+	t.Parallel()
+	parts := []llm.Part{{Kind: llm.PartToolCall, ToolName: "f", Args: json.RawMessage(`"not json"`)}, {Kind: llm.PartToolCall, ToolID: "x", ToolName: "g"}}
+	got := run(t, NewMessages().Encoder(request(``)), wire.Final{}, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: parts, Finish: llm.FinishStop}}}})
+	for _, want := range []string{`"id":"toolu_`, `"input":{"_raw":"not json"}`, `"id":"x","name":"g","input":{}`, `"stop_reason":"tool_use"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("message = %s, want %s in it", got, want)
+		}
+	}
+}
+
+func TestFinishesHaveTheirStopReasons(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		finish          llm.Finish
+		called, refused bool
+		want            string
+	}{
+		{llm.FinishStop, false, false, "end_turn"},
+		{llm.FinishStop, true, false, "tool_use"},
+		{llm.FinishStop, false, true, "refusal"},
+		{llm.FinishStopSequence, false, false, "stop_sequence"},
+		{llm.FinishToolCalls, true, false, "tool_use"},
+		{llm.FinishLength, true, false, "max_tokens"},
+		{llm.FinishContextWindow, false, false, "model_context_window_exceeded"},
+		{llm.FinishContentFilter, false, false, "refusal"},
+		{llm.FinishPause, false, false, "pause_turn"},
+	} {
+		if got, err := stopReason(c.finish, c.called, c.refused); got != c.want || err != nil {
+			t.Errorf("stopReason(%s, %v, %v) = %s, %v, want %s", c.finish, c.called, c.refused, got, err, c.want)
+		}
+	}
+	if got, err := stopReason("", false, false); err == nil {
+		t.Errorf("stopReason of nothing = %s, want an error", got)
+	}
+	got := run(t, NewMessages().Encoder(request(`,"stream":true`)), wire.Final{}, llm.Event{Deltas: []llm.Delta{
+		{Kind: llm.DeltaText, Text: "a"}, {Kind: llm.DeltaFinish, Finish: llm.FinishStopSequence, StopSequence: `E"`},
+	}})
+	if !strings.Contains(got, `"stop_reason":"stop_sequence","stop_sequence":"E\""`) {
+		t.Errorf("stream = %s", got)
+	}
+}
+
+const (
+	start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"x\"}}\n\n"
+	text  = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"},\"new\":1.50}\n\n"
+	delta = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":1}}\n\n"
+)
+
+// raw makes the event of one frame of the provider's.
+func raw(frame string) llm.Event {
+	name, data, _ := strings.Cut(strings.TrimSuffix(frame, "\n\n"), "\ndata: ")
+	ev := llm.Event{Raw: []byte(frame), Data: []byte(data), Name: strings.TrimPrefix(name, "event: ")}
+	switch ev.Name {
+	case "ping":
+		ev.Ping = true
+	case "message_delta":
+		ev.Finish = llm.FinishStop
+	case "message_stop":
+		ev.Last = true
+	}
+	return ev
+}
+
+func TestPassthroughKeepsBytes(t *testing.T) {
+	t.Parallel()
+	warning := []llm.Edit{{Name: "balance_warning", Value: []byte(`{"w":1}`)}}
+	warned := strings.Replace(delta, "}}\n\n", "},\"balance_warning\":{\"w\":1}}\n\n", 1)
+	metrics := "event: message_stop\ndata: {\"type\":\"message_stop\",\"metrics\":{\"a\":1}}\n\n"
+	for _, c := range []struct {
+		name   string
+		extras []llm.Edit
+		events []llm.Event
+		want   string
+	}{
+		{"plain", nil, []llm.Event{raw(start), raw(text), raw(delta), raw(messageStop)}, start + text + delta + messageStop},
+		{"ping", nil, []llm.Event{raw(start), raw(ping), raw(text), raw(delta), raw(messageStop)}, start + ping + text + delta + messageStop},
+		{"extras", warning, []llm.Event{raw(start), raw(text), raw(delta), raw(messageStop)}, start + text + warned + messageStop},
+		{"extras without a delta", warning, []llm.Event{raw(start), raw(messageStop)}, start + "event: message_stop\ndata: {\"type\":\"message_stop\",\"balance_warning\":{\"w\":1}}\n\n"},
+		{"no end", nil, []llm.Event{raw(start), raw(text), raw(delta)}, start + text + delta + messageStop},
+		{"more in the end", nil, []llm.Event{raw(start), raw(delta), raw(metrics)}, start + delta + metrics},
+		{"two deltas", warning, []llm.Event{raw(delta), raw(delta), raw(messageStop)}, delta + warned + messageStop},
+		{"no event line", nil, []llm.Event{{Raw: []byte("data: {\"type\":\"ping2\"}\n\n"), Data: []byte(`{"type":"ping2"}`)}}, "event: ping2\ndata: {\"type\":\"ping2\"}\n\n" + messageStop},
+		{"id line", nil, []llm.Event{{Raw: []byte("id: 1\nevent: x\ndata: {}\n\n"), Data: []byte(`{}`), Name: "x"}}, "event: x\ndata: {}\n\n" + messageStop},
+		{"comment", nil, []llm.Event{{Raw: []byte(": hello\n\n"), Ping: true}}, ping + messageStop},
+	} {
+		e := NewMessages().Encoder(request(`,"stream":true`))
+		if got := run(t, e, wire.Final{Extras: c.extras}, c.events...); got != c.want {
+			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, c.want)
+		}
+	}
+	body := ` {"id":"msg_1","new":1.50} `
+	if got := run(t, NewMessages().Encoder(request(``)), wire.Final{}, llm.Event{Raw: []byte(body)}); got != body {
+		t.Errorf("whole = %q, want %q", got, body)
+	}
+	if got := run(t, NewMessages().Encoder(request(``)), wire.Final{Extras: warning}, llm.Event{Raw: []byte(body)}); got != ` {"id":"msg_1","new":1.50,"balance_warning":{"w":1}} ` {
+		t.Errorf("whole with extras = %q", got)
+	}
+}
+
+func TestRecordedStreamsPassByteForByte(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, x := range fixture.Load(t, "anthropic.messages") {
+		if x.Response.Kind != "sse" || x.Has("sse_crlf") || !strings.HasSuffix(x.Response.Body, messageStop) || strings.Contains(x.Response.Body, "\n\n\n") {
+			continue
+		}
+		var events []llm.Event
+		for _, f := range strings.SplitAfter(x.Response.Body, "\n\n") {
+			if f != "" {
+				events = append(events, raw(f))
+			}
+		}
+		got := run(t, NewMessages().Encoder(request(`,"stream":true`)), wire.Final{}, events...)
+		want := strings.ReplaceAll(x.Response.Body, "data: {\"type\": \"ping\"}", "data: {\"type\":\"ping\"}")
+		if got != want {
+			t.Errorf("%s: %s", x.ID, cmp.Diff(want, got))
+		}
+		n++
+	}
+	if n < 20 {
+		t.Errorf("only %d streams were tried", n)
+	}
+}
+
+func TestAnswersThatCannotBeExpressedAreErrors(t *testing.T) {
+	t.Parallel()
+	whole, stream := request(``), request(`,"stream":true`)
+	one := llm.Choice{Parts: []llm.Part{{Kind: llm.PartText, Text: "a"}}, Finish: llm.FinishStop}
+	for name, c := range map[string]struct {
+		r  *llm.Request
+		ev llm.Event
+	}{
+		"two choices":     {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{one, one}}}},
+		"no choice":       {whole, llm.Event{Whole: &llm.Answer{}}},
+		"image":           {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartImage}}, Finish: llm.FinishStop}}}}},
+		"no finish":       {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: one.Parts}}}}},
+		"second choice":   {stream, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "a", Choice: 1}}}},
+		"whole as stream": {stream, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{one}}}},
+		"stream as whole": {whole, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText}}}},
+	} {
+		if out, err := NewMessages().Encoder(c.r).Event(nil, c.ev); err == nil {
+			t.Errorf("%s: Event = %q, want an error", name, out)
+		}
+	}
+	e := NewMessages().Encoder(stream)
+	_, _ = e.Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "a"}}})
+	if out, err := e.Finish(nil, wire.Final{}); err == nil {
+		t.Errorf("Finish without a finish = %q, want an error", out)
+	}
+	if out, err := NewMessages().Encoder(whole).Finish(nil, wire.Final{}); err == nil {
+		t.Errorf("Finish of nothing = %q, want an error", out)
+	}
+	e = NewMessages().Encoder(stream)
+	many := make([]llm.Delta, maxWaiting+2)
+	for i := range many {
+		many[i] = llm.Delta{Kind: llm.DeltaToolCall, Tool: i}
+	}
+	if _, err := e.Event(nil, llm.Event{Deltas: many}); err == nil {
+		t.Error("any number of open tool calls is kept")
+	}
+}
+
+func TestCitationsStayWithTheirText(t *testing.T) {
+	t.Parallel()
+	cite := `{"type":"char_location","cited_text":"x","document_index":0,"document_title":null,"start_char_index":0,"end_char_index":1,"file_id":null}`
+	stream := run(t, NewMessages().Encoder(request(`,"stream":true`)), wire.Final{}, llm.Event{Deltas: []llm.Delta{
+		{Kind: llm.DeltaText, Text: "a"},
+		{Kind: llm.DeltaCitation, Value: json.RawMessage(cite)},
+		{Kind: llm.DeltaCitation, Value: json.RawMessage(`{"type":"url_citation"}`)},
+		{Kind: llm.DeltaFinish, Finish: llm.FinishStop},
+	}})
+	if !strings.Contains(stream, `"delta":{"type":"citations_delta","citation":`+cite+`}}`) || strings.Contains(stream, "url_citation") {
+		t.Errorf("stream = %s", stream)
+	}
+	if err := new(client).read(stream, fixture.LoadSchema(t, "anthropic.RawMessageStreamEvent.json")); err != nil {
+		t.Error(err)
+	}
+	whole := run(t, NewMessages().Encoder(request(``)), wire.Final{}, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{
+		Finish: llm.FinishStop,
+		Parts:  []llm.Part{{Kind: llm.PartText, Text: "a", Citations: json.RawMessage(`[` + cite + `,{"type":"url_citation"}]`)}},
+	}}}})
+	if !strings.Contains(whole, `"citations":[`+cite+`]`) {
+		t.Errorf("whole = %s", whole)
+	}
+}
+
+func TestExtrasStandInMessageDelta(t *testing.T) {
+	t.Parallel()
+	got := run(t, NewMessages().Encoder(request(`,"stream":true`)), wire.Final{Extras: []llm.Edit{{Name: "w", Value: []byte("1")}}}, llm.Event{Deltas: []llm.Delta{
+		{Kind: llm.DeltaText, Text: "a"}, {Kind: llm.DeltaFinish, Finish: llm.FinishStop},
+	}})
+	var c client
+	if err := c.read(got, nil); err != nil || !strings.HasSuffix(c.last, `,"w":1}`) {
+		t.Errorf("last = %s, %v", c.last, err)
+	}
+}
+
+func TestCountsAreTheProvidersOrOurs(t *testing.T) {
+	t.Parallel()
+	d := NewCountTokens()
+	if got := run(t, d.Encoder(nil), wire.Final{}, llm.Event{Raw: []byte(`{"input_tokens":5,"x":1}`)}); got != `{"input_tokens":5,"x":1}` {
+		t.Errorf("provider's = %s", got)
+	}
+	if got := run(t, d.Encoder(nil), wire.Final{Usage: llm.Usage{Input: 12}}); got != `{"input_tokens":12}` {
+		t.Errorf("ours = %s", got)
+	}
+	if out, err := d.Encoder(nil).Finish(nil, wire.Final{}); err == nil {
+		t.Errorf("nothing = %s, want an error", out)
+	}
+}
+
+func TestHeartbeatIsAPing(t *testing.T) {
+	t.Parallel()
+	if got := string(NewMessages().Encoder(request(``)).Heartbeat(nil)); got != "event: ping\ndata: {\"type\":\"ping\"}\n\n" {
+		t.Errorf("Heartbeat = %q", got)
+	}
+}
+
+func TestModelsAreListed(t *testing.T) {
+	t.Parallel()
+	list := []wire.Model{{ID: "a/b", Name: "A B", Created: time.Unix(1_700_000_000, 0), Context: 200_000, MaxOutput: 8192}, {ID: "c"}}
+	want := `{"data":[{"type":"model","id":"a/b","display_name":"A B","created_at":"2023-11-14T22:13:20Z","max_input_tokens":200000,"max_tokens":8192},` +
+		`{"type":"model","id":"c","display_name":"c","created_at":"1970-01-01T00:00:00Z","max_input_tokens":null,"max_tokens":null}],"has_more":false,"first_id":"a/b","last_id":"c"}`
+	if got := string(Models{}.List(nil, list)); got != want {
+		t.Errorf("List = %s\nwant %s", got, want)
+	}
+	if got := string(Models{}.List(nil, nil)); got != `{"data":[],"has_more":false,"first_id":null,"last_id":null}` {
+		t.Errorf("List of none = %s", got)
+	}
+}
+
+func TestTheHotPathAllocatesLittle(t *testing.T) {
+	if fixture.Race {
+		t.Skip("allocations cannot be counted with the race detector")
+	}
+	line := "The quick brown fox jumps over the lazy dog, and says \\\"hello\\\".\\n"
+	body := []byte(`{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"` + strings.Repeat(line, 1500) + `"}]}`)
+	d := NewMessages()
+	if got := testing.AllocsPerRun(100, func() { _, _ = d.Decode(body, nil) }); got > 9 {
+		t.Errorf("Decode allocates %v times, want at most 9", got)
+	}
+	e := d.Encoder(request(`,"stream":true`))
+	ev := raw(text)
+	buf := make([]byte, 0, 4096)
+	if got := testing.AllocsPerRun(100, func() { _, _ = e.Event(buf, ev) }); got > 0 {
+		t.Errorf("a frame that passes allocates %v times, want none", got)
+	}
+	e = d.Encoder(request(`,"stream":true`))
+	ev = llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "hello"}}}
+	_, _ = e.Event(nil, ev)
+	if got := testing.AllocsPerRun(100, func() { _, _ = e.Event(buf, ev) }); got > 1 {
+		t.Errorf("a translated delta allocates %v times, want at most 1", got)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	line := "The quick brown fox jumps over the lazy dog, and says \\\"hello\\\".\\n"
+	body := []byte(`{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"` + strings.Repeat(line, 1500) + `"}]}`)
+	d := NewMessages()
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Decode(body, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
