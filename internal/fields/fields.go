@@ -23,7 +23,8 @@ const MaxProblems = 64
 
 // Problems collects bad fields. The zero value is ready for use.
 type Problems struct {
-	found []problem
+	found   []problem
+	schemas int // size of the schemas that had to be checked
 }
 
 type problem struct {

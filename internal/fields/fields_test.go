@@ -2,6 +2,7 @@ package fields
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -228,5 +229,36 @@ func BenchmarkSchemaNew(b *testing.B) {
 		var s Schemas
 		var p Problems
 		s.Check(&p, v)
+	}
+}
+
+func TestSchemasAreCheckedWithinBounds(t *testing.T) {
+	t.Parallel()
+	bad := func(n int) string { return `{"type":"x","title":"` + fmt.Sprint(n) + `"}` }
+	var p Problems
+	var s Schemas
+	large := `{"type":"x","properties":{"a":{}`
+	for i := range maxValues {
+		large += fmt.Sprintf(`,"p%d":{}`, i)
+	}
+	s.Check(&p, value(t, large+`}}`))
+	s.Check(&p, value(t, `{"type":"x","description":"`+strings.Repeat("x", maxSchema)+`"}`))
+	if err := p.Err(); err != nil {
+		t.Errorf("schemas beyond the bounds = %v, want no judgement", err)
+	}
+	good := `{"type":"object","properties":{"a":{}`
+	for i := range maxValues/2 - 10 {
+		good += fmt.Sprintf(`,"p%d":{}`, i)
+	}
+	for i := range maxNew/maxValues + 2 {
+		s.Check(&p, value(t, good+fmt.Sprintf(`},"title":"%d"}`, i)))
+	}
+	s.Check(&p, value(t, bad(1)))
+	if err := p.Err(); err != nil {
+		t.Errorf("a schema after too many others = %v, want no judgement", err)
+	}
+	var fresh Problems
+	if s.Check(&fresh, value(t, bad(2))); fresh.Err() == nil {
+		t.Error("the bound of one request acts on the next")
 	}
 }

@@ -14,8 +14,11 @@ import (
 )
 
 // The bounds of schema checking.
+// What goes beyond is left to the provider.
 const (
-	maxSchema      = 64 << 10 // bytes; a larger schema is left to the provider
+	maxSchema      = 64 << 10 // bytes of one schema
+	maxValues      = 2048     // JSON values in one schema, member names included
+	maxNew         = 8192     // JSON values in all schemas of one request that are not known yet
 	maxSchemaCache = 4096     // schemas known to be good
 )
 
@@ -44,7 +47,7 @@ type key struct {
 // Check records a problem with [fault.InvalidJSONSchema] if v is not a valid
 // schema, with the path of the part that is wrong.
 func (s *Schemas) Check(p *Problems, v jsonx.Value) {
-	if !p.Object(v) || len(v.Raw()) > maxSchema {
+	if !p.Object(v) || len(v.Raw()) > maxSchema || v.Size() > maxValues {
 		return
 	}
 	s.init.Do(func() { s.seed, s.good = maphash.MakeSeed(), map[key]struct{}{} })
@@ -53,6 +56,9 @@ func (s *Schemas) Check(p *Problems, v jsonx.Value) {
 	_, known := s.good[k]
 	s.mu.RUnlock()
 	if known {
+		return
+	}
+	if p.schemas += v.Size(); p.schemas > maxNew {
 		return
 	}
 	if path, reason, ok := check(v.Raw()); !ok {

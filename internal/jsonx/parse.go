@@ -43,7 +43,14 @@ type node struct {
 type Doc struct {
 	body  []byte
 	nodes []node
+
+	once    sync.Once
+	parents []parent // made by the first need of a path, if the document is large
 }
+
+// parent is where a value stands: the array or object, and the place in it. For
+// a member the place is the node of its name.
+type parent struct{ node, place uint32 }
 
 // reader is a jsontext decoder with the buffer it reads, reused.
 type reader struct {

@@ -180,40 +180,87 @@ func (v Value) Int() (n int64, ok bool) {
 	return int64(f), true
 }
 
+// Size returns the number of values that v consists of, itself and member names
+// included.
+func (v Value) Size() int {
+	if v.doc == nil {
+		return 0
+	}
+	return int(v.doc.nodes[v.i].next - v.i)
+}
+
+// walkable is the size of a document up to which every path is looked for from
+// the root: above, that could take quadratic time.
+const walkable = 1024
+
 // Path returns where v stands in its document: names and indexes joined with
 // dots, as in "messages.0.role", and "" for the document itself. It is computed
-// on demand, by walking down from the root.
+// on demand.
 func (v Value) Path() string {
 	if v.doc == nil || v.i == 0 {
 		return ""
 	}
+	if len(v.doc.nodes) > walkable {
+		v.doc.once.Do(v.doc.index)
+		return string(v.doc.path(nil, v.i))
+	}
 	var path []byte
-	nodes := v.doc.nodes
 	for at := uint32(0); at != v.i; {
-		parent, index := at, 0
-		isObject := nodes[parent].kind == Object
-		i := parent + 1
-		for {
+		inside := Value{v.doc, at}
+		n := uint32(0)
+		for i := at + 1; ; n++ {
 			value := i
-			if isObject {
-				value = i + 1
+			if inside.Kind() == Object {
+				value, n = i+1, i
 			}
-			if v.i < nodes[value].next { // v is this child or below it
-				if parent != 0 {
-					path = append(path, '.')
-				}
-				if isObject {
-					path = append(path, Value{v.doc, i}.name()...)
-				} else {
-					path = strconv.AppendInt(path, int64(index), 10)
-				}
-				at = value
-				break
+			if next := v.doc.nodes[value].next; v.i >= next { // v comes later
+				i = next
+				continue
 			}
-			i, index = nodes[value].next, index+1
+			path = v.doc.step(path, parent{at, n})
+			at = value
+			break
 		}
 	}
 	return string(path)
+}
+
+// step appends one step of a path.
+func (d *Doc) step(path []byte, p parent) []byte {
+	if p.node != 0 {
+		path = append(path, '.')
+	}
+	if d.nodes[p.node].kind == Object {
+		return append(path, Value{d, p.place}.name()...)
+	}
+	return strconv.AppendUint(path, uint64(p.place), 10)
+}
+
+// index finds the parents of all values in one pass.
+func (d *Doc) index() {
+	d.parents = make([]parent, len(d.nodes))
+	for at := range d.nodes {
+		v := Value{d, uint32(at)}
+		switch v.Kind() {
+		case Array:
+			for i, e := range v.Items() {
+				d.parents[e.i] = parent{v.i, uint32(i)}
+			}
+		case Object:
+			for _, e := range v.Members() {
+				d.parents[e.i] = parent{v.i, e.i - 1}
+			}
+		}
+	}
+}
+
+// path appends the path of node i, by its parents.
+func (d *Doc) path(dst []byte, i uint32) []byte {
+	p := d.parents[i]
+	if p.node != 0 {
+		dst = d.path(dst, p.node)
+	}
+	return d.step(dst, p)
 }
 
 // name returns the member name at v without quotes and escapes.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -185,4 +186,22 @@ func FuzzDecodeEmbeddings(f *testing.F) {
 			_, _ = recode(out, false)
 		}
 	})
+}
+
+func TestManyUnknownMembersCostNoMoreThanTheirNumber(t *testing.T) {
+	t.Parallel()
+	const n = 90_000
+	body := `{"model":"m","messages":[` + strings.Repeat(`{"role":"user","content":"x","a":1},`, n) + `{"role":"user","content":"x"}]}`
+	r, err := NewChat(Options{}).Decode([]byte(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	chat, err := r.DecodeChat()
+	if err != nil || len(chat.Extra) != n || chat.Extra[n-1].Path != "messages.89999.a" {
+		t.Fatalf("DecodeChat finds %d extras, %v", len(chat.Extra), err)
+	}
+	if took := time.Since(start); took > 10*time.Second { // quadratic: minutes
+		t.Errorf("DecodeChat takes %v", took)
+	}
 }
