@@ -76,7 +76,7 @@ func (e *encoder) frame(dst []byte, ev llm.Event) []byte {
 	case ev.Last:
 		e.stop = append(e.stop[:0], ev.Raw...)
 		return dst
-	case ev.Data == nil, ev.Ping: // a comment, or a ping
+	case ev.Data == nil: // a comment, in the provider's words
 		return e.Heartbeat(dst)
 	case name == "": // clients act on the name of the event
 		if raw, err := jsonx.Scan(ev.Data); err == nil {

@@ -204,9 +204,8 @@ func TestRecordedStreamsPassByteForByte(t *testing.T) {
 			}
 		}
 		got := run(t, NewMessages().Encoder(request(`,"stream":true`)), wire.Final{}, events...)
-		want := strings.ReplaceAll(x.Response.Body, "data: {\"type\": \"ping\"}", "data: {\"type\":\"ping\"}")
-		if got != want {
-			t.Errorf("%s: %s", x.ID, cmp.Diff(want, got))
+		if got != x.Response.Body {
+			t.Errorf("%s: %s", x.ID, cmp.Diff(x.Response.Body, got))
 		}
 		n++
 	}
