@@ -1,8 +1,10 @@
 package ledger_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/store/sqlite"
 )
 
 // receipt is a receipt of ordinary size.
@@ -97,4 +100,81 @@ func benchmarkSettle(b *testing.B, workers int) {
 		b.Error(errors.New("below 10,000 settles a second"))
 	}
 	h.verify()
+}
+
+// BenchmarkOpen is the time to ready of a ledger with many accounts, whose last
+// process died with a second's worth of entries that are not folded.
+func BenchmarkOpen(b *testing.B) {
+	const accounts, tail = 1_000_000, 100_000
+	h := setup(b)
+	h.close()
+	db, err := sqlite.Open(background, h.path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	err = db.Update(background, func(tx *sql.Tx) error {
+		_, err := tx.Exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO balances SELECT i, 1000000000, 0, 0, 0, 0 FROM n", accounts)
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	mark, err := db.Journal().Start(background)
+	if err != nil {
+		b.Fatal(err)
+	}
+	batch := &ledger.Batch{Epoch: mark.Epoch}
+	for i := range int64(tail) {
+		batch.Entries = append(batch.Entries, &ledger.Entry{
+			Seq: i + 1, Time: h.clock.now(), Kind: ledger.KindUsage, Account: 1 + i%20_000, Key: 1 + i%20_000, Day: ledger.DayOf(h.clock.now()), Amount: 1, Request: request(), Model: "m",
+		})
+	}
+	tx, err := db.Journal().Begin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := errors.Join(tx.Insert(batch), tx.Commit(), db.Close()); err != nil {
+		b.Fatal(err)
+	}
+	var took time.Duration
+	for b.Loop() {
+		dir := b.TempDir()
+		if err := copyFile(h.path, filepath.Join(dir, "pontage.db")); err != nil {
+			b.Fatal(err)
+		}
+		c := &house{t: b, path: filepath.Join(dir, "pontage.db"), clock: h.clock}
+		start := time.Now()
+		c.reopen()
+		took += time.Since(start)
+		if got := c.Balance(7).Posted; got != money.Dollar-5 {
+			b.Errorf("balance = %s", got)
+		}
+		c.close()
+	}
+	b.ReportMetric(took.Seconds()/float64(b.N), "s-to-ready")
+}
+
+// BenchmarkVerify is the time per entry of a verification.
+func BenchmarkVerify(b *testing.B) {
+	h := setup(b)
+	together(64, func(i int) {
+		account := int64(i + 1)
+		h.topup(account, money.Dollar)
+		for range 2000 {
+			hold, err := h.Hold(ledger.Reservation{Account: account, Key: account, Request: request(), Amount: 1})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			if _, err := hold.Settle(background, ledger.Settlement{Actual: 1, Receipt: receipt(h.clock.now())}); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	entries := int64(0)
+	for b.Loop() {
+		entries = h.verify().Entries
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(entries), "ns/entry")
 }

@@ -133,13 +133,11 @@ type use struct {
 type account struct {
 	id     int64
 	purses [2]purse // live, test
-	days   map[CounterID]*use
-	today  Day // newest day seen
+	days   map[CounterID]*use // nil until there is one
+	today  Day                // newest day seen
 
 	fold accountFold
 }
-
-func newAccount(id int64) *account { return &account{id: id, days: map[CounterID]*use{}} }
 
 func (a *account) purse(test bool) *purse {
 	if test {
@@ -151,6 +149,9 @@ func (a *account) purse(test bool) *purse {
 func (a *account) use(id CounterID) *use {
 	u := a.days[id]
 	if u == nil {
+		if a.days == nil {
+			a.days = map[CounterID]*use{}
+		}
 		u = new(use)
 		a.days[id] = u
 	}

@@ -277,3 +277,16 @@ func TestAGrantPaysADebtFirst(t *testing.T) {
 	eventually(t, "70 cents expire", func() bool { return h.Balance(1).Posted == 10*money.Cent })
 	h.verify()
 }
+
+func TestSeveralGrantsExpireTogether(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.grantTo(17*money.Cent, 2*time.Hour)
+	h.grantTo(money.Dollar, time.Hour)
+	h.clock.advance(3 * time.Hour)
+	eventually(t, "both expire", func() bool { return h.Balance(1).Posted == 0 })
+	h.topup(1, money.Cent)
+	h.verify()
+	h.charge(reserve(money.Cent), money.Cent)
+	h.verify()
+}

@@ -212,13 +212,17 @@ func (e *Engine) sweep() []*op {
 	now := e.now()
 	var ops []*op
 	var again []expiry
+	swept := map[balanceID]bool{} // a balance may have several grants, and is looked at once
 	for len(e.expiry) > 0 && !e.expiry[0].at.After(now) && len(ops) < maxBatch {
 		x := heap.Pop(&e.expiry).(expiry)
-		o, left := e.expire(x, now)
-		if o != nil {
-			ops = append(ops, o)
+		id := balanceID{x.account.id, x.test}
+		if swept[id] {
+			continue
 		}
-		if left {
+		swept[id] = true
+		expired, more := e.expire(x, now)
+		ops = append(ops, expired...)
+		if more {
 			again = append(again, x)
 		}
 	}
@@ -228,23 +232,19 @@ func (e *Engine) sweep() []*op {
 	return ops
 }
 
-// expire takes what is left of one expired grant out of reach, and reports
-// whether there may be more.
-func (e *Engine) expire(x expiry, now time.Time) (o *op, left bool) {
+// expire takes what is left of a balance's expired grants out of reach, and
+// reports whether more of them must wait.
+func (e *Engine) expire(x expiry, now time.Time) (ops []*op, more bool) {
 	s := e.shard(x.account.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := x.account.purse(x.test)
-	seq, amount, ok := p.expired(now)
-	for _, g := range p.grants {
-		left = left || !g.expires.After(now)
+	parts, more := p.expired(now)
+	for _, g := range parts {
+		p.held += g.amount
+		o := &op{expire: &claim{purse: p, amount: g.amount}, done: make(chan struct{})}
+		o.entry = Entry{Time: now, Kind: KindExpire, Account: x.account.id, Test: x.test, Day: e.today(), Amount: g.amount, Grant: g.grant}
+		ops = append(ops, o)
 	}
-	if !ok {
-		return nil, left
-	}
-	c := &claim{purse: p, amount: amount}
-	p.held += amount
-	o = &op{expire: c, done: make(chan struct{})}
-	o.entry = Entry{Time: now, Kind: KindExpire, Account: x.account.id, Test: x.test, Day: e.today(), Amount: amount, Grant: seq}
-	return o, left
+	return ops, more
 }

@@ -193,7 +193,7 @@ func (e *Engine) shard(account int64) *shard {
 func (s *shard) account(id int64) *account {
 	a := s.accounts[id]
 	if a == nil {
-		a = newAccount(id)
+		a = &account{id: id}
 		s.accounts[id] = a
 	}
 	return a

@@ -71,16 +71,26 @@ func (p *purse) expire(seq int64, n money.Amount) {
 	p.drop()
 }
 
-// expired returns the first grant that has expired and of which something can be
-// taken now: what is left of it, but never what is held or not there.
-func (p *purse) expired(now time.Time) (seq int64, amount money.Amount, ok bool) {
+// part is what is to be taken out of a grant.
+type part struct {
+	grant  int64 // its entry
+	amount money.Amount
+}
+
+// expired returns what of expired grants can be taken now: what is left of them,
+// but never what is held or not there. more: something is left that cannot.
+func (p *purse) expired(now time.Time) (parts []part, more bool) {
+	free := p.free()
 	for _, g := range p.grants {
 		if g.expires.After(now) {
 			break
 		}
-		if n := min(g.remaining, p.free()); n > 0 {
-			return g.seq, n, true
+		n := max(0, min(g.remaining, free))
+		free -= n
+		more = more || n < g.remaining
+		if n > 0 {
+			parts = append(parts, part{grant: g.seq, amount: n})
 		}
 	}
-	return 0, 0, false
+	return parts, more
 }

@@ -52,9 +52,15 @@ type house struct {
 
 func setup(t testing.TB) *house {
 	t.Helper()
-	h := &house{t: t, path: filepath.Join(t.TempDir(), "pontage.db"), clock: newClock(), fp: failpoint.New()}
-	h.reopen()
+	h := build(t, t.TempDir())
 	t.Cleanup(h.close)
+	return h
+}
+
+func build(t testing.TB, dir string) *house {
+	t.Helper()
+	h := &house{t: t, path: filepath.Join(dir, "pontage.db"), clock: newClock(), fp: failpoint.New()}
+	h.reopen()
 	return h
 }
 

@@ -18,7 +18,14 @@ import (
 // database and its log, opened as a house of its own.
 func (h *house) crashCopy() *house {
 	h.t.Helper()
-	c := &house{t: h.t, path: filepath.Join(h.t.TempDir(), "pontage.db"), clock: h.clock, fp: h.fp}
+	c := h.crashTo(h.t.TempDir())
+	h.t.Cleanup(c.close)
+	return c
+}
+
+func (h *house) crashTo(dir string) *house {
+	h.t.Helper()
+	c := &house{t: h.t, path: filepath.Join(dir, "pontage.db"), clock: h.clock, fp: h.fp}
 	// Nothing may be moved from the log to the database in between.
 	err := h.db.Update(background, func(*sql.Tx) error {
 		return errors.Join(copyFile(h.path, c.path), copyFile(h.path+"-wal", c.path+"-wal"))
@@ -26,7 +33,6 @@ func (h *house) crashCopy() *house {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(c.close)
 	return c
 }
 
@@ -310,5 +316,61 @@ func TestADamagedJournalIsNotServedFrom(t *testing.T) {
 				t.Error("opened a damaged journal")
 			}
 		})
+	}
+}
+
+// A fold may have reached some rows and not others when the process dies. What a
+// row has already is not added to it again.
+func TestRecoveryAddsNothingTwice(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.close()
+	db, err := sqlite.Open(background, h.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark, err := db.Journal().Start(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, day := h.clock.now(), ledger.DayOf(h.clock.now())
+	usage := ledger.Entry{Seq: 3, Time: now, Kind: ledger.KindUsage, Account: 1, Key: 1, Day: day, Amount: money.Cent, Request: request(), Model: "m", Tokens: ledger.Tokens{Output: 5}}
+	late := usage
+	late.Seq, late.Request = 4, request()
+	b := &ledger.Batch{Epoch: mark.Epoch, Entries: []*ledger.Entry{
+		{Seq: 1, Time: now, Kind: ledger.KindTopup, Account: 1, Day: day, Amount: money.Dollar},
+		{Seq: 2, Time: now, Kind: ledger.KindTopup, Account: 2, Day: day, Amount: money.Dollar},
+		&usage, &late,
+	}}
+	f := &ledger.Fold{
+		Seq:      3,
+		LowWater: 1, // account 2 is not folded
+		Balances: []ledger.BalanceRow{{Account: 1, Credit: [2]money.Amount{money.Dollar}, Used: [2]money.Amount{money.Cent}, Folded: 3}},
+		Counters: []ledger.CounterRow{{CounterID: ledger.CounterID{Day: day, Scope: ledger.ScopeKey, ID: 1}, Account: 1, Requests: 1, Spent: money.Cent, Folded: 3}},
+		Usage:    []ledger.UsageRow{{UsageID: ledger.UsageID{Day: day, Account: 1, Key: 1, Model: "m"}, Requests: 1, Charge: money.Cent, Tokens: ledger.Tokens{Output: 5}, Folded: 3}},
+	}
+	tx, err := db.Journal().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tx.Insert(b), tx.Fold(f), tx.Commit(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		h.reopen()
+		if b := h.Balance(1); b.Posted != 98*money.Cent {
+			t.Errorf("account 1: %+v", b)
+		}
+		if b := h.Balance(2); b.Posted != money.Dollar {
+			t.Errorf("account 2: %+v", b)
+		}
+		if d := h.KeyDay(1); d.Requests != 2 || d.USD != 2*money.Cent {
+			t.Errorf("KeyDay = %+v", d)
+		}
+		rows, err := h.Usage(background, ledger.UsageFilter{})
+		if err != nil || len(rows) != 1 || rows[0].Requests != 2 || rows[0].Tokens.Output != 10 {
+			t.Errorf("Usage = %+v, %v", rows, err)
+		}
+		h.verify()
 	}
 }
