@@ -57,9 +57,6 @@ type Options struct {
 // started again: it recovers from disk.
 const ExitTempFail = 75
 
-// errDraining is why requests end that outlive the drain.
-var errDraining = errors.New("the gateway is going down")
-
 // App is a gateway. Its methods may be called by many goroutines.
 type App struct {
 	o      Options
@@ -361,7 +358,7 @@ func (a *App) Serve(ctx context.Context) error {
 	grace, stop := context.WithTimeout(context.Background(), a.current.Load().config.Server.Drain)
 	defer stop()
 	if a.api.Shutdown(grace) != nil {
-		a.cancel(errDraining)
+		a.cancel(wire.ErrGoingDown)
 		last, stop := context.WithTimeout(context.Background(), 5*time.Second)
 		defer stop()
 		if a.api.Shutdown(last) != nil {
@@ -381,7 +378,7 @@ func (a *App) Serve(ctx context.Context) error {
 // close closes what was made, the last first.
 func (a *App) close() error {
 	if a.cancel != nil {
-		a.cancel(errDraining)
+		a.cancel(wire.ErrGoingDown)
 	}
 	var errs []error
 	for i := len(a.undo) - 1; i >= 0; i-- {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
 )
 
@@ -155,11 +154,11 @@ func (x *exchange) meet(ev llm.Event) {
 
 // leftOr returns err, unless it came about because the caller left.
 func (x *exchange) leftOr(err error) error {
-	if x.r.Context().Err() != nil {
+	if x.gone() {
 		x.left()
 		return nil
 	}
-	return fault.From(err)
+	return x.told(err)
 }
 
 // left ends the call for a caller who has gone.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -61,6 +62,11 @@ func NewServer(o Options, sites *Sites) *Server {
 // Swap puts other sites in force for requests that come from now on.
 func (s *Server) Swap(sites *Sites) { s.sites.Store(sites) }
 
+// ErrGoingDown is the cause with which a process that goes down ends the
+// contexts of requests that outlive its patience: they fail, free of charge,
+// as if a provider had, and not as if their callers had left.
+var ErrGoingDown = errors.New("the gateway is going down")
+
 // exchange is one request and what has become of it.
 type exchange struct {
 	s      *Server
@@ -112,7 +118,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if err := x.serve(); err != nil {
-		x.fail(x.named(fault.From(err)))
+		x.fail(x.named(x.told(err)))
 	}
 }
 
@@ -217,6 +223,26 @@ func retrying(h http.Header) bool {
 	return n != "" && n != "0"
 }
 
+// gone reports whether the caller has left.
+func (x *exchange) gone() bool {
+	return x.r.Context().Err() != nil && !x.ending()
+}
+
+// ending reports whether it is us who end the request.
+func (x *exchange) ending() bool {
+	return errors.Is(context.Cause(x.r.Context()), ErrGoingDown)
+}
+
+// told returns err as the fault to be told.
+func (x *exchange) told(err error) *fault.Error {
+	if x.ending() {
+		e := fault.Wrap(fault.Draining, err)
+		e.RetryAfter = time.Second
+		return e
+	}
+	return fault.From(err)
+}
+
 // withModel adds an unknown model to the bad fields of a request, where the
 // contract counts it among them. req may be nil, or whole but for bad fields.
 func (x *exchange) withModel(e *fault.Error, req *llm.Request) error {
@@ -247,7 +273,7 @@ func (x *exchange) fail(e *fault.Error) {
 		x.stranger(e)
 		return
 	}
-	gone := x.r.Context().Err() != nil
+	gone := x.gone()
 	status := 0
 	switch {
 	case gone && !x.w.committed:

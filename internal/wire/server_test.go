@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -421,6 +422,48 @@ func TestACallerWhoLeaves(t *testing.T) {
 				t.Errorf("delivery %q", ev.Delivery)
 			}
 		})
+	}
+}
+
+func TestAProcessThatGoesDownBreaksAnswersOffFreeOfCharge(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Load("openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, started := range []bool{false, true} {
+		base, down := context.WithCancelCause(context.Background())
+		var call *fakeCall
+		f := &fake{events: make(chan *obs.Event, 1), open: func(ctx context.Context) (*fakeCall, error) {
+			call = &fakeCall{ctx: ctx}
+			if started {
+				call.steps = append(call.steps, event("data: 1\n\n"))
+			}
+			call.steps = append(call.steps, func() { down(ErrGoingDown); <-ctx.Done() }, fault.Wrap(fault.UpstreamFailed, context.Canceled))
+			return call, nil
+		}}
+		srv := httptest.NewUnstartedServer(NewServer(Options{
+			Gateway: f, Dialects: map[string]Dialect{"openai.chat": plain{}}, Done: func(e *obs.Event) { f.events <- e },
+		}, NewSites([]*Site{{Name: "*", Hosts: []string{"*"}, Contract: c}})))
+		srv.Config.BaseContext = func(net.Listener) context.Context { return base }
+		srv.Start()
+		body := `{}`
+		if started {
+			body = `{"stream":1}`
+		}
+		resp, err := http.Post(srv.URL+"/v1/chat/completions", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		srv.Close()
+		if started && !strings.HasPrefix(string(b), "data: 1\n\ndata: {\"error\"") || !started && (resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "") {
+			t.Errorf("started %v: %d %s", started, resp.StatusCode, b)
+		}
+		if call.outcome() != "fail draining" {
+			t.Errorf("started %v: the call ended %q", started, call.outcome())
+		}
 	}
 }
 
