@@ -51,7 +51,7 @@ func outcomeOf(e *fault.Error) string {
 		return OutcomeEmpty
 	case e.Code == fault.ContentPolicy:
 		return OutcomeBlocked
-	case e.Code == fault.Internal:
+	case e.Code == fault.Internal, e.Code == fault.Draining:
 		return OutcomeAborted
 	case e.Code.Entry().Class == fault.ClassUpstream:
 		return OutcomeFailed
