@@ -63,6 +63,9 @@ func (o Options) base() (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
 	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
 	if !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") {
 		u = u.JoinPath("v1")
 	}

@@ -57,7 +57,11 @@ func (s *scanner) readMessage(body []byte, ch int) {
 
 // text notes a piece of text, of which inner is the inside of a JSON string.
 func (s *scanner) text(kind llm.DeltaKind, ch int, inner []byte) {
-	s.content = true
+	if kind == llm.DeltaRefusal {
+		s.refused = true
+	} else {
+		s.content = true
+	}
 	s.bytes += provider.TextLen(inner)
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Choice: s.choices[ch].index, Text: provider.Unescape(inner)})

@@ -59,6 +59,9 @@ func (o Options) resolve() (*url.URL, vendor, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, vendor{}, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
 	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
 	v, ok := vendorOf(o.Vendor, u)
 	if !ok {
 		return nil, vendor{}, fmt.Errorf("provider %s: unknown vendor %q", o.Name, o.Vendor)

@@ -36,7 +36,8 @@ type scanner struct {
 	failed    bool // an error, or a finish reason that means one
 	known     bool // has choices, usage or data
 	elements  int  // of choices or data
-	content   bool //
+	content   bool // besides a refusal
+	refused   bool // some of a refusal
 	bytes     int  //
 	finish    llm.Finish
 	counted   bool // usage holds something
@@ -78,7 +79,7 @@ func newScanner(p *Provider, c provider.Call) scanner {
 // object.
 func (s *scanner) scan(data []byte) bool {
 	s.data = data
-	s.hasModel, s.failed, s.known, s.content, s.counted = false, false, false, false, false
+	s.hasModel, s.failed, s.known, s.content, s.refused, s.counted = false, false, false, false, false, false
 	s.nullError, s.elements, s.bytes, s.finish, s.deltas = span{}, 0, 0, "", s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {

@@ -54,7 +54,7 @@ func (w *whole) read() (llm.Event, error) {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has neither choices nor data"))
 	}
 	ev := llm.Event{
-		Content: k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
+		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
 	}
 	if k.counted {
 		w.usage = k.usage
