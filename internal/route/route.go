@@ -452,6 +452,11 @@ func (a *Answer) Next() (llm.Event, error) {
 	if e.Code != fault.StreamInterrupted {
 		e.Cause = f.Fault
 	}
+	if e.Code == fault.UpstreamTimeout {
+		// A status for that can be sent no more: to the caller an answer that
+		// goes quiet breaks off as one that is cut.
+		e.Code = fault.StreamInterrupted
+	}
 	return llm.Event{}, &e
 }
 

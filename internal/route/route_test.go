@@ -208,6 +208,23 @@ func TestNothingIsTriedAgainAfterContent(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatGoesQuietIsInterrupted(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	st := says("half")
+	st.events = st.events[:2]
+	quiet := &provider.Failure{Fault: fault.New(fault.UpstreamTimeout, "").With("phase", "idle"), Breaker: true, Failover: true}
+	st.end = quiet
+	ta, _ := b.target("a", st)
+	got, _, err := b.open(Plan{Targets: []*Target{ta}})
+	if got != "role half" || !fault.Is(err, fault.StreamInterrupted) || !errors.Is(err, quiet.Fault) {
+		t.Errorf("got %q and %v; want the half answer and stream_interrupted because of the timeout", got, err)
+	}
+	if s := ta.Health.Status(); s.Failures != 1 {
+		t.Errorf("it counted %d failures of its target, want 1", s.Failures)
+	}
+}
+
 func TestOneTargetIsTriedAgainWithJitterAndAtMostThreeTimes(t *testing.T) {
 	t.Parallel()
 	b := setup()
