@@ -8,7 +8,8 @@ import "github.com/pontage/pontage/internal/llm"
 type Dialect interface {
 	// Decode makes a request of a body. It returns a *fault.Error: InvalidJSON
 	// for what is not JSON, nests too deep or names a member twice; one Error
-	// with every bad field in Details otherwise. headers are the caller's.
+	// with every bad field in Details otherwise, and with it, if the dialect
+	// can, the request as far as it is known. headers are the caller's.
 	// The request keeps body: it must not be changed afterwards.
 	Decode(body []byte, headers map[string][]string) (*llm.Request, error)
 

@@ -78,7 +78,7 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 		}
 	}
 	if err := c.p.Err(); err != nil {
-		return nil, err
+		return c.r, err // the contract may want to say something of the model, too
 	}
 	c.r.DecodeChat = func() (*llm.Chat, error) { return decodeChat(root), nil }
 	return c.r, nil

@@ -271,3 +271,11 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestBadFieldsComeWithWhatIsKnownOfTheRequest(t *testing.T) {
+	t.Parallel()
+	r, err := New(Options{}).Decode([]byte(`{"stream":true,"model":"gpt5"}`), nil)
+	if err == nil || r == nil || r.Model != "gpt5" {
+		t.Errorf("got %+v and %v, want the model and an error about messages", r, err)
+	}
+}
