@@ -99,6 +99,7 @@ func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	release, exceeded := g.o.Limiter.Take(int64(who.Key.ID), throughput(who.Key.Limits, v.Limits))
 	if exceeded != nil {
 		e := tooOften(exceeded)
+		e.Balance, e.HasBalance = c.Balance(), true
 		c.record(e.Code.String(), "refused", 0)
 		return nil, e
 	}

@@ -325,6 +325,8 @@ func TestRefusalsInTheirOrder(t *testing.T) {
 	_, err := w.enter(once)
 	if f := fault.From(err); f == nil || f.Code != fault.RateLimited || f.RetryAfter <= 0 {
 		t.Errorf("over the throughput: %v", err)
+	} else if !f.HasBalance || f.Balance != w.posted() {
+		t.Errorf("over the throughput: the balance is told as %v (%v), want %v", f.Balance, f.HasBalance, w.posted())
 	}
 	if len(w.up.calls) != 0 {
 		t.Errorf("%d refused requests reached the provider", len(w.up.calls))

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -120,6 +121,30 @@ func TestABodyThatDoesNotArriveInTimeIsRefused(t *testing.T) {
 	})
 	if !fault.Is(err, fault.RequestTimeout) {
 		t.Errorf("got %v, want request_timeout", err)
+	}
+}
+
+func TestACallerWhoseBodyIsLateIsTold(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{}, func(o *Options) { o.BodyTimeout = 50 * time.Millisecond })
+	for _, part := range []string{"", `{"a"`} {
+		conn, err := net.Dial("tcp", h.srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"+part)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("after %q: %v", part, err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != 408 || code(string(b)) != "request_timeout" || !resp.Close {
+			t.Errorf("after %q: %d %s, close %v", part, resp.StatusCode, b, resp.Close)
+		}
+		if ev := <-h.events; ev.Status != 408 {
+			t.Errorf("after %q: the log says %d", part, ev.Status)
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -38,7 +38,16 @@ func (x *exchange) models() error {
 			return fault.New(fault.ModelNotFound, "The model %q does not exist.", x.rest[:min(len(x.rest), 200)]).At("model").With("model", x.rest[:min(len(x.rest), 200)])
 		}
 	}
-	x.w.Header()["Content-Type"] = []string{"application/json"}
+	h := x.w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {
+		h.Set(kv[0], kv[1])
+	}
+	for _, extra := range x.site.Contract.Extras(x.route.Surface, x.route.Envelope, x.facts) {
+		// Listers write one object, and an extra's name stands nowhere else.
+		body = append(body[:len(body)-1], `,"`+extra.Name+`":`...)
+		body = append(append(body, extra.Value...), '}')
+	}
 	x.ev.Outcome = "ok"
 	x.w.whole(http.StatusOK, body)
 	return nil

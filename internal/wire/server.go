@@ -162,6 +162,9 @@ func (x *exchange) serve() error {
 		Event:      x.ev,
 	})
 	if err != nil {
+		if e := fault.From(err); e.HasBalance {
+			x.facts.Balance, x.facts.HasBalance = e.Balance, true
+		}
 		return err
 	}
 	x.caller = caller
@@ -273,7 +276,8 @@ func (x *exchange) fail(e *fault.Error) {
 		x.stranger(e)
 		return
 	}
-	gone := x.gone()
+	// The server takes a read deadline that has passed for a client that has left.
+	gone := x.gone() && e.Code != fault.RequestTimeout
 	status := 0
 	switch {
 	case gone && !x.w.committed:

@@ -276,7 +276,7 @@ func TestAStreamLeavesAsItComesAndEndsAfterTheCharge(t *testing.T) {
 		t.Errorf("trailer X-Charge-USD %q", got)
 	}
 	want := map[string]string{
-		"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
+		"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
 		"X-Output-Capped-By": "balance", "X-Dropped-Params": "seed",
 	}
 	for k, v := range want {
@@ -557,6 +557,50 @@ func TestBadFieldsAndAnUnknownModelAreToldTogetherWhereTheContractSaysSo(t *test
 		t.Error("without a request there is nothing to add")
 	}
 }
+
+// turnedAway is a gateway that refuses everybody at the door.
+type turnedAway struct{ e *fault.Error }
+
+func (g turnedAway) Enter(context.Context, Visit) (Caller, error) { return nil, g.e }
+
+func TestALowBalanceIsToldInEveryAnswer(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Load("ninjachat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := fault.New(fault.RateLimited, "")
+	known.Balance, known.HasBalance = 4_320_000_000, true
+	for _, x := range []struct {
+		name, path string
+		gateway    Gateway
+		want       string
+	}{
+		{"list", "/api/v1/models", &fake{}, `{"data":[],"balance_warning":{"warning":"low_balance","threshold":"Balance is $10.00. Consider adding credits soon."}}`},
+		{"one", "/api/v1/models/a/b", &fake{}, `{"id":"a/b","balance_warning":{"warning":"low_balance","threshold":"Balance is $10.00. Consider adding credits soon."}}`},
+		{"none", "/api/v1/models/c", &fake{}, "Balance is $10.00."},
+		{"at the door", "/api/v1/models", turnedAway{known}, "Balance is $4.32."},
+		{"a stranger", "/api/v1/models", turnedAway{fault.New(fault.KeyInvalid, "")}, "!balance_warning"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			s := NewServer(Options{Gateway: x.gateway, Listers: map[string]ModelLister{"openai.models": braces{}}, Done: func(*obs.Event) {}},
+				NewSites([]*Site{{Name: "*", Hosts: []string{"*"}, Contract: c, WarnBelow: 20 * money.Dollar}}))
+			rec := httptest.NewRecorder()
+			s.ServeHTTP(rec, httptest.NewRequest("GET", x.path, nil))
+			body := rec.Body.String()
+			if not, absent := strings.CutPrefix(x.want, "!"); strings.Contains(body, not) == absent || !json.Valid(rec.Body.Bytes()) {
+				t.Errorf("%d %s, want %s", rec.Code, body, x.want)
+			}
+		})
+	}
+}
+
+// braces lists models as JSON, in short.
+type braces struct{}
+
+func (braces) List(dst []byte, _ []Model) []byte { return append(dst, `{"data":[]}`...) }
+func (braces) One(dst []byte, m Model) []byte    { return append(dst, `{"id":"`+m.ID+`"}`...) }
 
 func TestFaultsOnDemand(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,9 @@ func (w *Writer) whole(status int, body []byte) {
 // stream commits with status 200 and the headers of an SSE stream.
 func (w *Writer) stream() {
 	h := w.Header()
-	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+	// Bare, as documented error references have it: an event stream is always
+	// UTF-8, and every official SDK takes it so.
+	h["Content-Type"] = []string{"text/event-stream"}
 	h["Cache-Control"] = []string{"no-cache, no-transform"}
 	h["X-Accel-Buffering"] = []string{"no"}
 	w.mu.Lock()
