@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -18,13 +20,6 @@ import (
 	"time"
 )
 
-// Processors: the measured process has one to itself, everything else shares
-// the other.
-const (
-	measuredCPU = "0"
-	otherCPU    = "1"
-)
-
 // field is all that runs: the upstream and the two that stand before it.
 type field struct {
 	upstream, proxy, gateway *process
@@ -32,63 +27,83 @@ type field struct {
 
 func (f *field) stop() {
 	for _, p := range []*process{f.gateway, f.proxy, f.upstream} {
-		if p != nil && p.cmd != nil {
-			_ = p.cmd.Process.Kill()
-			_ = p.cmd.Wait()
+		if p != nil {
+			p.kill()
 		}
 	}
 }
 
-// process is one running server.
+// process is one server, running.
 type process struct {
-	name string
-	url  string
-	key  string
-	cmd  *exec.Cmd
+	name   string
+	url    string
+	keys   []string // connections take turns
+	admin  string   // of the gateway
+	launch func() (*exec.Cmd, error)
+	probe  string // answers with 200 when it is ready
 
-	admin string // of the gateway
+	cmd   *exec.Cmd
+	log   string
+	ready time.Duration // that it took
 }
 
-func start(o options, dir string) (*field, error) {
+func start(o options, p pins, dir string) (*field, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	f := &field{}
-	fail := func(err error) (*field, error) { f.stop(); return nil, err }
-	up, err := freeAddr()
+	var addrs [4]string
+	for i := range addrs {
+		if addrs[i], err = freeAddr(); err != nil {
+			return nil, err
+		}
+	}
+	up, proxy, api, admin := addrs[0], addrs[1], addrs[2], addrs[3]
+	f := &field{
+		upstream: &process{name: "upstream", url: "http://" + up, probe: "http://" + up + "/"},
+		proxy:    &process{name: "proxy", url: "http://" + proxy, probe: "http://" + proxy + "/", keys: []string{proxyKey}},
+		gateway:  &process{name: "gateway", url: "http://" + api, admin: "http://" + admin, probe: "http://" + admin + "/readyz"},
+	}
+	config, err := configure(dir, api, admin, up)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	if f.upstream, err = launch("upstream", up, "", otherCPU, self, "-mode", "upstream", "-addr", up); err != nil {
-		return fail(err)
+	args := []string{"serve", "--config", config}
+	if o.profile != "" {
+		args = append(args, "--test") // profiles are served to tests only
 	}
-	addr, err := freeAddr()
+	bin, err := filepath.Abs(o.bin)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	if f.proxy, err = launch("proxy", addr, proxyKey, measuredCPU, self, "-mode", "proxy", "-addr", addr, "-target", "http://"+up); err != nil {
-		return fail(err)
+	f.upstream.launch = f.upstream.command(dir, p, p.other, self, "-mode", "upstream", "-addr", up)
+	f.proxy.launch = f.proxy.command(dir, p, p.measured, self, "-mode", "proxy", "-addr", proxy, "-target", "http://"+up)
+	f.gateway.launch = f.gateway.command(dir, p, p.measured, bin, args...)
+	for _, each := range []*process{f.upstream, f.proxy, f.gateway} {
+		if err := each.start(); err != nil {
+			f.stop()
+			return nil, err
+		}
 	}
-	if f.gateway, err = startGateway(o, dir, up); err != nil {
-		return fail(err)
+	if err := f.gateway.populate(); err != nil {
+		f.stop()
+		return nil, fmt.Errorf("accounts: %w", err)
 	}
 	return f, nil
 }
 
-// startGateway starts the gateway as it is sold: SQLite, durable settlement,
-// receipts, metrics, one log line a request (into a file).
-func startGateway(o options, dir, upstream string) (*process, error) {
-	addr, err := freeAddr()
-	if err != nil {
-		return nil, err
-	}
-	admin, err := freeAddr()
-	if err != nil {
-		return nil, err
-	}
-	config := fmt.Sprintf(`
-server: {listen: %q, admin_listen: %q, admin_token: bench-admin-token}
+// restart kills a process, as a crash would, and starts it again.
+func (f *field) restart(p *process) error {
+	p.kill()
+	return p.start()
+}
+
+// configure writes the configuration of a gateway as it is sold: SQLite, durable
+// settlement, receipts, metrics, one log line a request (into a file).
+func configure(dir, api, admin, upstream string) (string, error) {
+	path := filepath.Join(dir, "pontage.yaml")
+	return path, os.WriteFile(path, fmt.Appendf(nil, `
+server: {listen: %q, admin_listen: %q, admin_token: %s}
 store: {url: %q}
 providers:
   up: {kind: openai, base_url: "http://%s/v1", api_key: upstream}
@@ -96,84 +111,106 @@ models:
   bench: {targets: [{provider: up}], context: 400000, max_output: 4096, price: {input: 0.25, output: 2.00}}
 sites:
   - {hosts: ["*"], contract: openai}
-`, addr, admin, "sqlite:"+filepath.Join(dir, "pontage.db"), upstream)
-	path := filepath.Join(dir, "pontage.yaml")
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	bin, err := filepath.Abs(o.bin)
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"serve", "--config", path}
-	if o.profile != "" {
-		args = append(args, "--test") // profiles are served to tests only
-	}
-	p, err := launch("gateway", addr, "", measuredCPU, bin, args...)
-	if err != nil {
-		return nil, err
-	}
-	p.admin = "http://" + admin
-	call := func(method, path string, in, out any) error {
-		b, _ := json.Marshal(in)
-		req, err := http.NewRequestWithContext(context.Background(), method, "http://"+admin+path, bytes.NewReader(b))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer bench-admin-token")
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode >= 300 {
-			return fmt.Errorf("%s %s: %d %s %w", method, path, resp.StatusCode, body, err)
-		}
-		return json.Unmarshal(body, out)
-	}
-	var account struct{ ID string }
-	var credit map[string]any
-	var key struct{ Key string }
-	if err := errors.Join(
-		call("POST", "/admin/v1/accounts", map[string]string{"name": "bench"}, &account),
-		call("POST", "/admin/v1/accounts/"+account.ID+"/credits", map[string]string{"amount_usd": "1000000", "kind": "topup"}, &credit),
-	); err != nil {
-		return p, err
-	}
-	if err := call("POST", "/admin/v1/accounts/"+account.ID+"/keys", map[string]string{"name": "bench"}, &key); err != nil {
-		return p, err
-	}
-	p.key = key.Key
-	return p, nil
+`, api, admin, adminToken, "sqlite:"+filepath.Join(dir, "pontage.db"), upstream), 0o600)
 }
 
-// launch starts a process on one processor, its output going to a file, and
-// waits until it listens.
-func launch(name, addr, key, cpu, bin string, args ...string) (*process, error) {
-	log, err := os.CreateTemp("", "pontage-bench-"+name+"-*.log")
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command("taskset", append([]string{"-c", cpu, bin}, args...)...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	p := &process{name: name, url: "http://" + addr, key: key, cmd: cmd}
-	for range 1000 {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			_ = c.Close()
-			_ = os.Remove(log.Name())
-			return p, nil
+const (
+	adminToken = "bench-admin-token"
+	accounts   = 32 // with one key each
+)
+
+// populate makes accounts with credit and keys with every kind of limit, none of
+// which is reached.
+func (p *process) populate() error {
+	limits := map[string]any{"rps": 1e6, "burst": 1_000_000, "concurrency": 100_000, "requests_per_day": 1_000_000_000, "usd_per_day": "1000000"}
+	for i := range accounts {
+		var account struct{ ID string }
+		var credit map[string]any
+		var key struct{ Key string }
+		if err := p.call("/admin/v1/accounts", map[string]any{"name": fmt.Sprint("bench ", i)}, &account); err != nil {
+			return err
 		}
-		time.Sleep(10 * time.Millisecond)
+		path := "/admin/v1/accounts/" + account.ID
+		if err := errors.Join(
+			p.call(path+"/credits", map[string]any{"amount_usd": "1000000", "kind": "topup"}, &credit),
+			p.call(path+"/keys", map[string]any{"name": "bench", "limits": limits}, &key),
+		); err != nil {
+			return err
+		}
+		p.keys = append(p.keys, key.Key)
 	}
-	said, _ := os.ReadFile(log.Name())
-	return p, fmt.Errorf("%s does not listen on %s:\n%s", name, addr, said)
+	return nil
+}
+
+func (p *process) call(path string, in, out any) error {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.admin+path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		return errors.Join(fmt.Errorf("%s: %d %s", path, resp.StatusCode, body), err)
+	}
+	return json.Unmarshal(body, out)
+}
+
+// command returns what starts the process on one processor, its output going to
+// a file.
+func (p *process) command(dir string, pins pins, cpu int, bin string, args ...string) func() (*exec.Cmd, error) {
+	p.log = filepath.Join(dir, p.name+".log")
+	return func() (*exec.Cmd, error) {
+		log, err := os.Create(p.log)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = log.Close() }()
+		cmd := exec.Command(bin, args...)
+		cmd.Stdout, cmd.Stderr = log, log
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+		return cmd, pins.on(cpu, cmd.Start)
+	}
+}
+
+// start starts the process and waits until it is ready.
+func (p *process) start() error {
+	cmd, err := p.launch()
+	if err != nil {
+		return err
+	}
+	p.cmd = cmd
+	begun := time.Now()
+	for time.Since(begun) < 20*time.Second {
+		if resp, err := http.Get(p.probe); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode < 500 {
+				p.ready = time.Since(begun)
+				return nil
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	said, _ := os.ReadFile(p.log)
+	return fmt.Errorf("%s does not get ready:\n%s", p.name, said)
+}
+
+func (p *process) kill() {
+	if p.cmd != nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+		p.cmd = nil
+	}
 }
 
 func freeAddr() (string, error) {
@@ -186,30 +223,66 @@ func freeAddr() (string, error) {
 }
 
 // cpu returns the processor time that the process has used.
-func (p *process) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+func (p *process) cpu() time.Duration { return cpuOf(p.cmd.Process.Pid) }
+
+func cpuOf(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+2:]))
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * (time.Second / 100) // USER_HZ
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+2:]))
+	return ticks(f[11]) + ticks(f[12])
 }
 
-// rss returns the process's resident memory in bytes.
-func (p *process) rss() int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+// rss and peak return the memory that the process holds, and has held at most,
+// in bytes.
+func (p *process) rss() int64  { return p.memory("VmRSS:") }
+func (p *process) peak() int64 { return p.memory("VmHWM:") }
+
+func (p *process) memory(name string) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
+			kb, _ := strconv.ParseInt(f[1], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
 }
 
-// profile writes a CPU profile of the process while it is under load.
-func (p *process) profile(path string, length time.Duration) error {
-	resp, err := http.Get(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.admin, max(int(length.Seconds()), 1)))
+// journal is how much the gateway has written.
+type journal struct{ entries, commits float64 }
+
+// journal reads it from the metrics; of the proxy it is zero.
+func (p *process) journal() (j journal) {
+	if p.admin == "" {
+		return j
+	}
+	resp, err := http.Get(p.admin + "/metrics")
+	if err != nil {
+		return j
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, _ := io.ReadAll(resp.Body)
+	for line := range strings.Lines(string(b)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, _ := strconv.ParseFloat(value, 64)
+		switch name {
+		case "pontage_ledger_last_seq":
+			j.entries = n
+		case "pontage_ledger_commits_total":
+			j.commits = n
+		}
+	}
+	return j
+}
+
+// profile writes a profile of the process over a time in which it is under load.
+func (p *process) profile(kind, path string, length time.Duration) error {
+	resp, err := http.Get(fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", p.admin, kind, max(int(length.Seconds()), 1)))
 	if err != nil {
 		return err
 	}

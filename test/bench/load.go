@@ -1,12 +1,17 @@
+//go:build linux
+
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,27 +32,52 @@ func client(conns int) *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns, DisableCompression: true}}
 }
 
+// figures are what one round gives, or the medians of several.
+type figures struct {
+	cpuMS            float64 // of the measured process, per request
+	p50, p99         time.Duration
+	first50, first99 time.Duration // to the first event
+	perSecond        float64
+	perCommit        float64 // settlements per commit of the journal
+	busy             float64 // the measured process, in processors
+	besides          float64 // upstream and load
+	others           float64 // everybody else on the machine
+	served           int
+}
+
+// clocks is what has been used so far.
+type clocks struct {
+	at                   time.Time
+	own, besides, others time.Duration
+	journal              journal
+}
+
+func (f *field) clocks(p *process) clocks {
+	c := clocks{own: p.cpu(), besides: f.upstream.cpu() + cpuOf(os.Getpid()), journal: p.journal(), at: time.Now()}
+	c.others = busy() - c.own - c.besides
+	return c
+}
+
 // load runs a scenario against one process for about length, in a closed loop.
-func load(p *process, s scenario, length time.Duration) (figures, error) {
+func load(f *field, p *process, s scenario, length time.Duration) (figures, error) {
 	c := client(s.conns)
 	defer c.CloseIdleConnections()
 	text := body(s.prompt, s.stream, "")
 	stop := time.Now().Add(length)
 	var mu sync.Mutex
-	total := hdrhistogram.New(1, 60_000_000, 3)
-	first := hdrhistogram.New(1, 60_000_000, 3)
+	total, first := histogram(), histogram()
 	var failure error
 	var failed int
-	before, begun := p.cpu(), time.Now()
+	before := f.clocks(p)
 	var wg sync.WaitGroup
-	for range s.conns {
+	for i := range s.conns {
 		wg.Go(func() {
-			own, ownFirst := hdrhistogram.New(1, 60_000_000, 3), hdrhistogram.New(1, 60_000_000, 3)
+			own, ownFirst := histogram(), histogram()
 			bad := 0
 			var last error
 			for time.Now().Before(stop) {
 				at := time.Now()
-				f, err := one(c, p, text, s.stream)
+				f, err := one(c, p, i, text, s.stream)
 				if err != nil {
 					bad++
 					last = err
@@ -67,26 +97,107 @@ func load(p *process, s scenario, length time.Duration) (figures, error) {
 		})
 	}
 	wg.Wait()
-	took := time.Since(begun)
-	used := p.cpu() - before
+	after := f.clocks(p)
 	n := int(total.TotalCount())
-	if n == 0 || failed*100 > n {
-		return figures{}, fmt.Errorf("%d of %d requests failed: %w", failed, n+failed, errors.Join(failure))
+	if n == 0 || failed*1000 > n {
+		return figures{}, fmt.Errorf("%d of %d requests failed: %w", failed, n+failed, failure)
 	}
+	took := after.at.Sub(before.at)
+	share := func(d time.Duration) float64 { return d.Seconds() / took.Seconds() }
 	return figures{
-		cpuMS:     used.Seconds() * 1000 / float64(n),
-		p50:       time.Duration(total.ValueAtQuantile(50)) * time.Microsecond,
-		p99:       time.Duration(total.ValueAtQuantile(99)) * time.Microsecond,
-		first:     time.Duration(first.ValueAtQuantile(50)) * time.Microsecond,
+		cpuMS:     (after.own - before.own).Seconds() * 1000 / float64(n),
+		p50:       quantile(total, 50),
+		p99:       quantile(total, 99),
+		first50:   quantile(first, 50),
+		first99:   quantile(first, 99),
 		perSecond: float64(n) / took.Seconds(),
-		failed:    failed,
+		perCommit: (after.journal.entries - before.journal.entries) / max(after.journal.commits-before.journal.commits, 1),
+		busy:      share(after.own - before.own),
+		besides:   share(after.besides - before.besides),
+		others:    max(share(after.others-before.others), 0),
 		served:    n,
 	}, nil
 }
 
+func histogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
+
+func quantile(h *hdrhistogram.Histogram, q float64) time.Duration {
+	return time.Duration(h.ValueAtQuantile(q)) * time.Microsecond
+}
+
+// result is one scenario, measured against both.
+type result struct {
+	s                      scenario
+	proxy, gateway         figures
+	ratio, lowest, highest float64 // of processor time, over the rounds
+}
+
+// compare runs a scenario against both in turn. The ratio is the median of the
+// rounds' own ratios.
+func compare(f *field, s scenario, o options) (result, error) {
+	r := result{s: s}
+	var ps, gs []figures
+	var ratios []float64
+	for i := range o.rounds + 1 {
+		length := o.length
+		if i == 0 {
+			length /= 2 // to warm up
+		}
+		var p, g figures
+		var err error
+		order := []*process{f.proxy, f.gateway}
+		if i%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, one := range order {
+			to := &p
+			if one == f.gateway {
+				to = &g
+			}
+			if *to, err = load(f, one, s, length); err != nil {
+				return r, fmt.Errorf("%s: %w", one.name, err)
+			}
+		}
+		if i > 0 {
+			ps, gs = append(ps, p), append(gs, g)
+			ratios = append(ratios, g.cpuMS/p.cpuMS)
+		}
+	}
+	slices.Sort(ratios)
+	r.proxy, r.gateway = median(ps), median(gs)
+	r.ratio, r.lowest, r.highest = ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1]
+	return r, nil
+}
+
+func median(fs []figures) figures {
+	mid := func(get func(figures) float64) float64 {
+		var vs []float64
+		for _, f := range fs {
+			vs = append(vs, get(f))
+		}
+		slices.Sort(vs)
+		return vs[len(vs)/2]
+	}
+	span := func(get func(figures) time.Duration) time.Duration {
+		return time.Duration(mid(func(f figures) float64 { return float64(get(f)) }))
+	}
+	return figures{
+		cpuMS:     mid(func(f figures) float64 { return f.cpuMS }),
+		p50:       span(func(f figures) time.Duration { return f.p50 }),
+		p99:       span(func(f figures) time.Duration { return f.p99 }),
+		first50:   span(func(f figures) time.Duration { return f.first50 }),
+		first99:   span(func(f figures) time.Duration { return f.first99 }),
+		perSecond: mid(func(f figures) float64 { return f.perSecond }),
+		perCommit: mid(func(f figures) float64 { return f.perCommit }),
+		busy:      mid(func(f figures) float64 { return f.busy }),
+		besides:   mid(func(f figures) float64 { return f.besides }),
+		others:    mid(func(f figures) float64 { return f.others }),
+	}
+}
+
 // one sends one request and reads its answer to the end.
-func one(c *http.Client, p *process, text string, stream bool) (first time.Time, err error) {
-	req, err := request(context.Background(), p, text)
+func one(c *http.Client, p *process, i int, text string, stream bool) (first time.Time, err error) {
+	req, err := request(context.Background(), p, i, text)
 	if err != nil {
 		return first, err
 	}
@@ -117,7 +228,7 @@ func one(c *http.Client, p *process, text string, stream bool) (first time.Time,
 		if err != nil {
 			return first, err
 		}
-		done = done || strings.HasPrefix(string(line), "data: [DONE]")
+		done = done || bytes.HasPrefix(line, []byte("data: [DONE]"))
 	}
 	if !done {
 		return first, errors.New("the stream did not come to its end")
@@ -125,20 +236,24 @@ func one(c *http.Client, p *process, text string, stream bool) (first time.Time,
 	return first, nil
 }
 
-func request(ctx context.Context, p *process, text string) (*http.Request, error) {
+func request(ctx context.Context, p *process, i int, text string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/v1/chat/completions", strings.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+p.key)
+	req.Header.Set("Authorization", "Bearer "+p.keys[i%len(p.keys)])
 	req.Header.Set("Content-Type", "application/json")
 	return req, nil
 }
 
+// held is the memory of a process before streams were opened, and with them.
 type held struct {
-	streams int
-	rss     int64
+	streams   int
+	idle, rss int64
 }
+
+// each is the memory of one stream in KB.
+func (h held) each() float64 { return float64(h.rss-h.idle) / 1024 / float64(h.streams) }
 
 // hold opens n streams at once, and reads the process's memory while all are
 // open.
@@ -146,17 +261,18 @@ func hold(p *process, n int) (held, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	c := client(n)
+	idle := p.rss()
 	text := body(1<<10, true, "hold ")
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var failure error
 	open := 0
 	slots := make(chan struct{}, 64)
-	for range n {
+	for i := range n {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			err := openOne(ctx, c, p, text)
+			err := openOne(ctx, c, p, i, text)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -171,12 +287,12 @@ func hold(p *process, n int) (held, error) {
 		return held{}, fmt.Errorf("%d of %d opened: %w", open, n, failure)
 	}
 	time.Sleep(2 * time.Second) // for the collector to settle
-	return held{open, p.rss()}, nil
+	return held{open, idle, p.rss()}, nil
 }
 
 // openOne opens a stream, reads its first event, and leaves it open until ctx ends.
-func openOne(ctx context.Context, c *http.Client, p *process, text string) error {
-	req, err := request(ctx, p, text)
+func openOne(ctx context.Context, c *http.Client, p *process, i int, text string) error {
+	req, err := request(ctx, p, i, text)
 	if err != nil {
 		return err
 	}
