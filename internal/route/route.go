@@ -9,7 +9,6 @@ package route
 import (
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -26,12 +25,6 @@ const (
 	MaxAttempts     = 10
 	DefaultBase     = 250 * time.Millisecond
 	DefaultMost     = 8 * time.Second
-)
-
-// Bounds of what is kept back while waiting for content.
-const (
-	peekEvents = 512
-	peekBytes  = 4 << 20
 )
 
 // Target is one place a request can go: provider × upstream model × credential.
@@ -352,138 +345,3 @@ func weigh(a, b *fault.Error) *fault.Error {
 	}
 	return a
 }
-
-// Answer is an answer whose first content is in hand. It is an llm.Stream; the
-// verdict on the target is given when it ends.
-type Answer struct {
-	stream llm.Stream
-	target *Target
-	probe  bool
-	held   []llm.Event // read while waiting for content, copied
-	end    error       // what came after them, if the stream ended while waiting
-	ended  bool        // verdict given
-	record obs.Attempt
-	start  time.Time
-}
-
-// Target returns the id of the target that answers.
-func (a *Answer) Target() string { return a.target.ID }
-
-// peek reads on until an event has content, keeping what it reads.
-func (a *Answer) peek() error {
-	size := 0
-	for {
-		ev, err := a.stream.Next()
-		if err == io.EOF {
-			if !a.finishedWithout() {
-				return empty()
-			}
-			a.end = io.EOF
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		size += len(ev.Raw)
-		if len(a.held) >= peekEvents || size > peekBytes {
-			return &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Failover: true, Breaker: true, Sent: true}
-		}
-		if ev.Content {
-			a.held = append(a.held, ev)
-			return nil
-		}
-		a.held = append(a.held, keep(ev))
-	}
-}
-
-// finishedWithout reports whether an answer without content ended in a way that
-// is an answer all the same: the length was reached (while thinking), or a
-// filter stopped it.
-func (a *Answer) finishedWithout() bool {
-	for _, ev := range a.held {
-		switch ev.Finish {
-		case llm.FinishLength, llm.FinishContextWindow, llm.FinishContentFilter, llm.FinishPause:
-			return true
-		}
-	}
-	return false
-}
-
-func empty() *provider.Failure {
-	return &provider.Failure{Fault: fault.New(fault.EmptyResponse, ""), Retry: true, Failover: true, Breaker: true, Sent: true}
-}
-
-// keep copies what ev refers to, since the provider uses its buffers again.
-func keep(ev llm.Event) llm.Event {
-	ev.Raw = slices.Clone(ev.Raw)
-	ev.Data = slices.Clone(ev.Data)
-	ev.Deltas = slices.Clone(ev.Deltas)
-	ev.More = true
-	if ev.Usage != nil {
-		u := *ev.Usage
-		ev.Usage = &u
-	}
-	return ev
-}
-
-// Next returns what was kept first, then what comes. See llm.Stream. Its error
-// is a *fault.Error or io.EOF.
-func (a *Answer) Next() (llm.Event, error) {
-	if len(a.held) > 0 {
-		ev := a.held[0]
-		a.held = a.held[1:]
-		return ev, nil
-	}
-	if a.end != nil {
-		a.conclude(nil)
-		return llm.Event{}, a.end
-	}
-	ev, err := a.stream.Next()
-	if err == nil {
-		return ev, nil
-	}
-	if err == io.EOF {
-		a.conclude(nil)
-		return llm.Event{}, io.EOF
-	}
-	f := asFailure(err)
-	a.conclude(f)
-	e := *f.Fault
-	if e.Code != fault.StreamInterrupted {
-		e.Cause = f.Fault
-	}
-	if e.Code == fault.UpstreamTimeout {
-		// A status for that can be sent no more: to the caller an answer that
-		// goes quiet breaks off as one that is cut.
-		e.Code = fault.StreamInterrupted
-	}
-	return llm.Event{}, &e
-}
-
-// conclude gives the verdict, once.
-func (a *Answer) conclude(f *provider.Failure) {
-	if a.ended {
-		return
-	}
-	a.ended = true
-	if f == nil {
-		a.target.Health.succeeded(a.probe)
-	} else {
-		a.target.Health.failed(a.probe, judge(f))
-		a.record.Outcome = f.Fault.Code.String()
-	}
-	a.record.Took = time.Since(a.start)
-}
-
-// Close cancels what has not ended, which says nothing of the target.
-func (a *Answer) Close() error {
-	if !a.ended {
-		a.ended = true
-		a.target.Health.release(a.probe)
-		a.record.Outcome, a.record.Took = "cancelled", time.Since(a.start)
-	}
-	return a.stream.Close()
-}
-
-// Attempt returns the attempt as it ended, for the receipt.
-func (a *Answer) Attempt() obs.Attempt { return a.record }
