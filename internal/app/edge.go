@@ -24,10 +24,10 @@ func (e edge) Enter(ctx context.Context, v wire.Visit) (wire.Caller, error) {
 		ID:         v.ID,
 		Event:      v.Event,
 	})
-	if err != nil {
+	if c == nil {
 		return nil, err
 	}
-	return caller{c}, nil
+	return caller{c}, err
 }
 
 type caller struct{ *gate.Caller }

@@ -43,10 +43,6 @@ type Error struct {
 	Held      money.Amount
 	Balance   money.Amount
 
-	// HasBalance says that Balance is the caller's posted balance, told by a
-	// refusal at the door for contracts that show it in every answer.
-	HasBalance bool
-
 	LimitSource string // which limit refused: balance, key_day_usd, key_day_requests, plan_day, throughput, concurrency, provider
 
 	UpstreamStatus int    // the provider's HTTP status; 0: none

@@ -84,7 +84,9 @@ type Caller struct {
 
 // Enter resolves the key and takes one request's worth of throughput. Its
 // errors are *fault.Error: KeyMissing, KeyInvalid, KeyInactive, KeyWrongKind,
-// RateLimited, ConcurrencyLimited. A Caller is given back with Leave.
+// RateLimited, ConcurrencyLimited. With the last three it returns the Caller as
+// well, for what is told and recorded of a refusal. A Caller is given back with
+// Leave.
 func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	who, err := g.o.Accounts.Resolve(v.Credential, v.Format, v.Site)
 	if err != nil {
@@ -92,19 +94,16 @@ func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	}
 	v.Event.Account, v.Event.Key, v.Event.Test = who.Account.ID.String(), who.Key.ID.String(), who.Key.Test
 	c := &Caller{g: g, v: v, who: who, plans: g.plans.Load(), release: func() {}}
+	c.view = c.plans.Views[v.Site]
 	if v.Kind != "any" && v.Kind != "" && who.Key.Kind != v.Kind {
 		e := fault.New(fault.KeyWrongKind, "This endpoint takes %s keys, and this is %s key.", v.Kind, article(who.Key.Kind)).With("kind", v.Kind)
-		return nil, e
+		return c, e
 	}
 	release, exceeded := g.o.Limiter.Take(int64(who.Key.ID), throughput(who.Key.Limits, v.Limits))
 	if exceeded != nil {
-		e := tooOften(exceeded)
-		e.Balance, e.HasBalance = c.Balance(), true
-		c.record(e.Code.String(), "refused", 0)
-		return nil, e
+		return c, tooOften(exceeded)
 	}
 	c.release = release
-	c.view = c.plans.Views[v.Site]
 	return c, nil
 }
 

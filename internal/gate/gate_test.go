@@ -322,11 +322,18 @@ func TestRefusalsInTheirOrder(t *testing.T) {
 	} else {
 		caller.Leave()
 	}
-	_, err := w.enter(once)
+	again, err := w.enter(once)
 	if f := fault.From(err); f == nil || f.Code != fault.RateLimited || f.RetryAfter <= 0 {
 		t.Errorf("over the throughput: %v", err)
-	} else if !f.HasBalance || f.Balance != w.posted() {
-		t.Errorf("over the throughput: the balance is told as %v (%v), want %v", f.Balance, f.HasBalance, w.posted())
+	}
+	if again == nil || again.Balance() != w.posted() {
+		t.Fatal("who is over the throughput is not told of")
+	}
+	again.Refused(fault.From(err), 429)
+	again.Leave()
+	rec, _, err := w.ledger.Receipts(context.Background(), ledger.Filter{Account: int64(w.acc.ID), Limit: 1})
+	if err != nil || len(rec) != 1 || rec[0].Fault != "rate_limited" || rec[0].Status != 429 || rec[0].Outcome != OutcomeRefused {
+		t.Errorf("the receipt of who is over the throughput: %+v, %v", rec, err)
 	}
 	if len(w.up.calls) != 0 {
 		t.Errorf("%d refused requests reached the provider", len(w.up.calls))

@@ -14,8 +14,9 @@ import (
 // Gateway is all that the edge needs of the rest of the house.
 type Gateway interface {
 	// Enter finds out who is calling and whether they may, now, as far as the
-	// headers tell: key, kind of key, throughput. It returns a *fault.Error.
-	// A Caller must be given back with Leave.
+	// headers tell: key, kind of key, throughput. It returns a *fault.Error,
+	// and with it the Caller if it is somebody who is known. A Caller must be
+	// given back with Leave.
 	Enter(ctx context.Context, v Visit) (Caller, error)
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"net/http"
 
+	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
 )
 
@@ -22,6 +23,9 @@ func (x *exchange) models() error {
 	}
 	if lister == nil {
 		return fault.New(fault.NotFound, "")
+	}
+	if x.wanted != nil {
+		return contract.Sample(x.wanted.code)
 	}
 	list := x.caller.Models()
 	var body []byte

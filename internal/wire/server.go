@@ -161,16 +161,18 @@ func (x *exchange) serve() error {
 		ID:         x.id,
 		Event:      x.ev,
 	})
+	if caller != nil {
+		x.caller = caller
+		x.facts.Balance, x.facts.HasBalance = caller.Balance(), true
+	}
 	if err != nil {
-		if e := fault.From(err); e.HasBalance {
-			x.facts.Balance, x.facts.HasBalance = e.Balance, true
-		}
 		return err
 	}
-	x.caller = caller
-	x.facts.Balance, x.facts.HasBalance = caller.Balance(), true
 	if err := x.s.o.Failpoints.Hit("handler_panic"); err != nil {
 		return err
+	}
+	if e := x.simulate(); e != nil {
+		return e
 	}
 	if x.r.Method == http.MethodGet {
 		return x.models()
@@ -185,9 +187,6 @@ func (x *exchange) generate() error {
 		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
 	}
 	if e := checkMedia(x.r.Header); e != nil {
-		return e
-	}
-	if e := x.simulate(); e != nil {
 		return e
 	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
@@ -293,6 +292,8 @@ func (x *exchange) fail(e *fault.Error) {
 		x.w.whole(status, rendered.Body)
 	case x.w.streaming:
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
+		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
 		x.w.frame(frame)
 		if !done {
 			x.w.broken = x.w.err != nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -57,9 +58,9 @@ func (f *fake) Knows(string) bool     { return false }
 func (f *fake) Test() bool            { return f.test }
 func (f *fake) Balance() money.Amount { return 10 * money.Dollar }
 func (f *fake) Leave()                { f.mu.Lock(); f.left++; f.mu.Unlock() }
-func (f *fake) Refused(e *fault.Error, _ int) {
+func (f *fake) Refused(e *fault.Error, status int) {
 	f.mu.Lock()
-	f.refused = append(f.refused, e.Code.String())
+	f.refused = append(f.refused, fmt.Sprint(e.Code, " ", status))
 	f.mu.Unlock()
 }
 
@@ -322,6 +323,9 @@ func TestFailuresOfAnAnswer(t *testing.T) {
 			if c.code != "" && code(body) != c.code {
 				t.Errorf("code %q in %s, want %q", code(body), body, c.code)
 			}
+			if got := resp.Header.Get("X-Charge-Usd") + resp.Trailer.Get("X-Charge-Usd"); got != "0.00" {
+				t.Errorf("it tells a charge of %q, want 0.00", got)
+			}
 			<-h.events
 			if call.outcome() != c.ends {
 				t.Errorf("the call ended %q, want %q", call.outcome(), c.ends)
@@ -342,7 +346,7 @@ func TestARefusalByTheGateIsReportedOnce(t *testing.T) {
 		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	<-h.events
-	if d := cmp.Diff([]string{"balance_insufficient"}, h.refused); d != "" || h.left != 1 {
+	if d := cmp.Diff([]string{"balance_insufficient 402"}, h.refused); d != "" || h.left != 1 {
 		t.Errorf("refused %v, left %d times", h.refused, h.left)
 	}
 }
@@ -559,9 +563,31 @@ func TestBadFieldsAndAnUnknownModelAreToldTogetherWhereTheContractSaysSo(t *test
 }
 
 // turnedAway is a gateway that refuses everybody at the door.
-type turnedAway struct{ e *fault.Error }
+type turnedAway struct {
+	known Caller // nil: nobody knows who it is
+	e     *fault.Error
+}
 
-func (g turnedAway) Enter(context.Context, Visit) (Caller, error) { return nil, g.e }
+func (g turnedAway) Enter(context.Context, Visit) (Caller, error) { return g.known, g.e }
+
+// Whoever is known and turned away at the door is told of, with the status that
+// was sent.
+func TestRefusalsAtTheDoorAreRecorded(t *testing.T) {
+	t.Parallel()
+	known := &fake{}
+	h := build(t, known, func(o *Options) { o.Gateway = turnedAway{known, fault.New(fault.RateLimited, "")} })
+	resp, err := http.Get(h.srv.URL + "/v1/models")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	<-h.events
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if diff := cmp.Diff([]string{"rate_limited 429"}, known.refused); diff != "" || known.left != 1 {
+		t.Errorf("refused (-want +got), left %d times:\n%s", known.left, diff)
+	}
+}
 
 func TestALowBalanceIsToldInEveryAnswer(t *testing.T) {
 	t.Parallel()
@@ -569,8 +595,6 @@ func TestALowBalanceIsToldInEveryAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := fault.New(fault.RateLimited, "")
-	known.Balance, known.HasBalance = 4_320_000_000, true
 	for _, x := range []struct {
 		name, path string
 		gateway    Gateway
@@ -579,8 +603,8 @@ func TestALowBalanceIsToldInEveryAnswer(t *testing.T) {
 		{"list", "/api/v1/models", &fake{}, `{"data":[],"balance_warning":{"warning":"low_balance","threshold":"Balance is $10.00. Consider adding credits soon."}}`},
 		{"one", "/api/v1/models/a/b", &fake{}, `{"id":"a/b","balance_warning":{"warning":"low_balance","threshold":"Balance is $10.00. Consider adding credits soon."}}`},
 		{"none", "/api/v1/models/c", &fake{}, "Balance is $10.00."},
-		{"at the door", "/api/v1/models", turnedAway{known}, "Balance is $4.32."},
-		{"a stranger", "/api/v1/models", turnedAway{fault.New(fault.KeyInvalid, "")}, "!balance_warning"},
+		{"at the door", "/api/v1/models", turnedAway{&fake{}, fault.New(fault.RateLimited, "")}, "Balance is $10.00."},
+		{"a stranger", "/api/v1/models", turnedAway{nil, fault.New(fault.KeyInvalid, "")}, "!balance_warning"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
@@ -643,6 +667,31 @@ func TestFaultsOnDemand(t *testing.T) {
 			if call != nil && call.outcome() != c.ends || call == nil && c.ends != "" {
 				t.Errorf("the call ended %v, want %q", call, c.ends)
 			}
+			if got := resp.Trailer.Get("X-Charge-Usd"); c.status == 200 && got != "0.00" {
+				t.Errorf("the stream's trailer X-Charge-USD is %q", got)
+			}
 		})
+	}
+}
+
+func TestFaultsOnDemandWhereModelsAreListed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		header string
+		live   bool
+		status int
+	}{{"upstream_overloaded;after=2", false, 503}, {"fire", false, 400}, {"upstream_overloaded", true, 400}, {"", true, 200}} {
+		h := build(t, &fake{test: !c.live}, nil)
+		req, _ := http.NewRequest("GET", h.srv.URL+"/v1/models", nil)
+		req.Header.Set("X-Pontage-Simulate", c.header)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		<-h.events
+		if resp.StatusCode != c.status {
+			t.Errorf("%q: %d, want %d", c.header, resp.StatusCode, c.status)
+		}
 	}
 }
