@@ -122,7 +122,7 @@ func portedClient(p *proof) client {
 			sleep(time.Duration(seconds) * time.Second)
 		}
 		for attempt := range retries {
-			r := p.ask(c, ninjaPath, fmt.Sprintf(`{"model": %q, "messages": [{"role": "user", "content": "hi"}]}`, model))
+			r := p.watched(c, ninjaPath, fmt.Sprintf(`{"model": %q, "messages": [{"role": "user", "content": "hi"}]}`, model))
 			p.show(r)
 			if r.status == 200 {
 				out.Content = p.text(r, "message", "content")
@@ -234,8 +234,7 @@ func quickDebug(p *proof) {
 		status int
 	}{{good, 200}, {bad, 401}, {empty, 402}}
 	for _, k := range cases {
-		a := p.ask(k.c, ninjaPath, request)
-		p.show(p.wants(a, k.status))
+		p.show(p.wants(p.watched(k.c, ninjaPath, request), k.status))
 	}
 	curl, err := exec.LookPath("curl")
 	if err != nil {

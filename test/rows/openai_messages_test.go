@@ -71,9 +71,7 @@ func messagesBreak(p *proof, a *answer, name, kind string) {
 	p.Helper()
 	p.show(a)
 	p.wants(a, http.StatusOK)
-	if a.broke != nil {
-		p.Errorf("%s: the error frame may be lost: the connection broke: %v", name, a.broke)
-	}
+	p.brokeFree(a, name)
 	es := events(a.body)
 	if len(es) < 2 {
 		p.Fatalf("%s: %d events\n%s", name, len(es), a.body)

@@ -185,9 +185,7 @@ func chatBreaks(p *proof, a *answer, name string) {
 	p.Helper()
 	p.show(a)
 	p.wants(a, http.StatusOK)
-	if a.broke != nil {
-		p.Errorf("%s: the error frame may be lost: the connection broke: %v", name, a.broke)
-	}
+	p.brokeFree(a, name)
 	es := events(a.body)
 	if len(es) < 2 {
 		p.Fatalf("%s: %d events\n%s", name, len(es), a.body)
@@ -219,8 +217,17 @@ func chatBreaks(p *proof, a *answer, name string) {
 	} else {
 		p.note("%s: the SDK's reader raises %q", name, err)
 	}
-	if got := a.trailer.Get("X-Charge-USD"); got != "" && !isZero(got) {
-		p.Errorf("%s: the trailer charges %s", name, got)
+}
+
+// brokeFree checks that the trailer of a stream that broke off tells no charge,
+// and that its error frame came whole.
+func (p *proof) brokeFree(a *answer, name string) {
+	p.Helper()
+	if a.broke != nil {
+		p.Errorf("%s: the error frame may be lost: the connection broke: %v", name, a.broke)
+	}
+	if got := a.trailer.Get("X-Charge-USD"); !isZero(got) {
+		p.Errorf("%s: the trailer X-Charge-USD is %q", name, got)
 	}
 }
 

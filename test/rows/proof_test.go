@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,7 +44,9 @@ func (p *proof) Fatalf(format string, args ...any) {
 
 // note adds to what the report says of a row that passed.
 func (p *proof) note(format string, args ...any) {
-	p.notes = append(p.notes, fmt.Sprintf(format, args...))
+	if n := fmt.Sprintf(format, args...); !slices.Contains(p.notes, n) {
+		p.notes = append(p.notes, n)
+	}
 }
 
 // line is what came of the row.
@@ -277,13 +280,21 @@ func (p *proof) refused(c caller, path, body string, changes ...change) *answer 
 // paid sends a request that must be answered with 200 and charged.
 func (p *proof) paid(c caller, path, body string, changes ...change) *answer {
 	p.Helper()
-	before := c.ledger(p)
-	a := p.wants(p.ask(c, path, body, changes...), http.StatusOK)
-	after := c.ledger(p)
-	a.ledger = &ledgers{Before: before, After: after}
+	a := p.wants(p.watched(c, path, body, changes...), http.StatusOK)
+	before, after := a.ledger.Before, a.ledger.After
 	if after.Charges != before.Charges+1 || !isZero(after.HeldUSD) {
 		p.Errorf("it was to be charged, once: %+v became %+v", *before, *after)
 	}
+	return a
+}
+
+// watched sends a request and keeps what it did to the caller's money, whatever
+// that is.
+func (p *proof) watched(c caller, path, body string, changes ...change) *answer {
+	p.Helper()
+	before := c.ledger(p)
+	a := p.ask(c, path, body, changes...)
+	a.ledger = &ledgers{Before: before, After: c.ledger(p)}
 	return a
 }
 

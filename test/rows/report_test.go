@@ -171,22 +171,38 @@ func (s *secrets) leaked(text string) string {
 	return ""
 }
 
-var bearer = regexp.MustCompile(`(?i)\b(bearer +)(\S{12})\S+`)
+var (
+	bearer = regexp.MustCompile(`(?i)\b(bearer +\S{12})\S+`)
+	alike  = regexp.MustCompile(`(?i)\b((?:sk-|nj_sk_)[\w-]+)`)
+)
 
-// redact cuts every key in text.
+// redact cuts every key in text, and everything that looks like one.
 func (s *secrets) redact(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.keys {
 		text = strings.ReplaceAll(text, k, k[:shownKey]+"…")
 	}
-	return bearer.ReplaceAllString(text, "$1$2…")
+	text = alike.ReplaceAllStringFunc(text, begin)
+	return bearer.ReplaceAllString(text, "$1…")
+}
+
+// begin returns the beginning of a key.
+func begin(key string) string {
+	if len(key) <= shownKey {
+		return key
+	}
+	return key[:shownKey] + "…"
 }
 
 func (s *secrets) headers(h http.Header) map[string]string {
 	out := map[string]string{}
 	for name, values := range h {
-		out[name] = s.redact(strings.Join(values, ", "))
+		text := strings.Join(values, ", ")
+		if name == "X-Api-Key" {
+			text = begin(text)
+		}
+		out[name] = s.redact(text)
 	}
 	return out
 }
@@ -210,9 +226,12 @@ func TestSecretsAreCut(t *testing.T) {
 	t.Parallel()
 	var s secrets
 	s.hide("sk-pontage-abcdefghijkl")
-	got := s.redact(`{"k":"sk-pontage-abcdefghijkl","h":"Bearer 0123456789abcdef"}`)
-	if want := `{"k":"sk-pontage-a…","h":"Bearer 0123456789ab…`; !strings.HasPrefix(got, want) || s.leaked(got) != "" {
+	got := s.redact("sk-pontage-abcdefghijkl nj_sk_0123456789 sk-short Bearer 0123456789abcdef")
+	if want := "sk-pontage-a… nj_sk_012345… sk-short Bearer 0123456789ab…"; got != want || s.leaked(got) != "" {
 		t.Errorf("%s, want %s", got, want)
+	}
+	if got := s.headers(http.Header{"X-Api-Key": {"0123456789abcdef"}})["X-Api-Key"]; got != "0123456789ab…" {
+		t.Errorf("x-api-key: %s", got)
 	}
 	if s.leaked("x sk-pontage-abcdefghijkl") == "" {
 		t.Error("a leak is not seen")
