@@ -32,9 +32,9 @@ type Exchange struct {
 	watch  *watch
 	body   io.ReadCloser
 	family string
-	stream bool
-	ended  bool // the body was read to its end
-	over   bool // nothing of interest follows
+	length int64 // of the body, as the server says; -1: unknown
+	ended  bool  // the body was read to its end
+	over   bool  // nothing of interest follows
 }
 
 // Post sends a request and returns once headers of success have come. It never
@@ -64,7 +64,7 @@ func Post(ctx context.Context, rt http.RoundTripper, o Outgoing) (*Exchange, err
 	w.headers()
 	x := &Exchange{
 		Header: resp.Header, caller: ctx, watch: w, body: resp.Body,
-		family: o.Family, stream: o.Stream,
+		family: o.Family, length: resp.ContentLength,
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
@@ -112,10 +112,17 @@ func (x *Exchange) ReadAll(limit int) ([]byte, error) {
 	return body, nil
 }
 
+// maxGuess is how much memory a length that a server claims is trusted with.
+const maxGuess = 1 << 20
+
 // readUpTo reads to the end, but no further than one byte past limit. An error
 // comes with what was read.
 func (x *Exchange) readUpTo(limit int) ([]byte, error) {
-	buf := make([]byte, 0, 4<<10)
+	size := 4 << 10
+	if x.length > 0 && x.length < maxGuess {
+		size = int(x.length) + 1 // one more, so that the end is seen at once
+	}
+	buf := make([]byte, 0, size)
 	for len(buf) <= limit {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]

@@ -208,7 +208,8 @@ var phrases = []phrase{
 	{"anthropic", refused, []string{"not supported for this model"}, kUnsupported},
 	{"anthropic", refused, []string{"does not support effort"}, kUnsupported},
 
-	{"", local, []string{"maximum context length"}, kContext},
+	{"", refused, []string{"maximum context length"}, kContext},
+	{"vllm llamacpp ollama generic", local, []string{"maximum context length"}, kContext},
 	{"", refused, []string{"input tokens exceed the configured limit"}, kContext},
 	{"", refused, []string{"total length of all messages is too long"}, kContext},
 	{"", refused, []string{"exceeds the maximum number of tokens allowed"}, kContext},
