@@ -293,7 +293,6 @@ func (x *exchange) fail(e *fault.Error) {
 	case x.w.streaming:
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
 		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
-		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
 		x.w.frame(frame)
 		if !done {
 			x.w.broken = x.w.err != nil
