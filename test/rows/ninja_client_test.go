@@ -91,14 +91,14 @@ func withClient(p *proof, name string, run client, flaky string) {
 		p.Errorf("%s: three requests, one answer: %+v", name, *l)
 	}
 
-	quick := p.another(c, limited(map[string]any{"requests": 1, "per": "3s"}))
+	quick := p.another(c, limited(map[string]any{"requests": 1, "per": "5s"}))
 	first := run(quick, "gpt-5-mini")
 	start := time.Now()
 	second := run(quick, "gpt-5-mini")
 	if first.Content != said || len(first.Sleeps) > 0 {
 		p.Errorf("%s: the first request: %+v", name, first)
 	}
-	if second.Content != said || len(second.Sleeps) != 1 || second.Sleeps[0] < 2 || second.Sleeps[0] > 3 {
+	if second.Content != said || len(second.Sleeps) != 1 || second.Sleeps[0] < 2 || second.Sleeps[0] > 5 {
 		p.Errorf("%s: a 429: %+v after %v", name, second, time.Since(start))
 	}
 
