@@ -1,0 +1,577 @@
+package anthropic
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+	"github.com/pontage/pontage/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// replayer is an upstream that answers with the recording that X-Request-Id
+// names.
+type replayer struct {
+	fixtures map[string]*testkit.Fixture
+	provider *Provider
+}
+
+func newReplayer(t *testing.T) *replayer {
+	t.Helper()
+	corpus := testkit.Fixtures(t)
+	r := &replayer{fixtures: map[string]*testkit.Fixture{}}
+	for _, e := range corpus.Entries {
+		if e.API == "anthropic.messages" || e.API == "anthropic.count_tokens" {
+			r.fixtures[e.ID] = corpus.Load(t, e)
+		}
+	}
+	if len(r.fixtures) < 200 {
+		t.Fatalf("only %d recordings", len(r.fixtures))
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		f := r.fixtures[req.Header.Get("X-Request-Id")]
+		for k, v := range f.Response.Header() {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(f.Response.Status)
+		_, _ = w.Write(f.Response.Body())
+	}))
+	tr := provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
+	t.Cleanup(srv.Close)
+	t.Cleanup(tr.CloseIdleConnections)
+	r.provider = New(Options{BaseURL: srv.URL, Transport: tr})
+	return r
+}
+
+// request makes a request that the recorded answer could be one to.
+func request(t *testing.T, f *testkit.Fixture) *llm.Request {
+	t.Helper()
+	body := []byte(`{"model":"m","max_tokens":5,"messages":[]}`)
+	if f.Request != nil && f.Request.JSON != nil {
+		body = f.Request.JSON
+	}
+	raw, err := jsonx.Scan(body)
+	if err != nil {
+		t.Fatalf("%s: %v", f.ID, err)
+	}
+	var b struct{ Model string }
+	if err := json.Unmarshal(body, &b); err != nil {
+		t.Fatalf("%s: %v", f.ID, err)
+	}
+	q := &llm.Request{
+		Dialect: llm.AnthropicMessages, Model: b.Model, Choices: 1, Raw: raw, HasMaxOutput: true,
+		Stream: f.Response.Kind == "sse",
+	}
+	if f.API == "anthropic.count_tokens" {
+		q.Task, q.Dialect = llm.TaskCountTokens, llm.AnthropicCountTokens
+	}
+	return q
+}
+
+// foreign makes q a request of another dialect.
+func foreign(q *llm.Request) *llm.Request {
+	q.Dialect = llm.OpenAIChat
+	q.DecodeChat = func() (*llm.Chat, error) {
+		return &llm.Chat{Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{{Text: "Hello"}}}}}, nil
+	}
+	return q
+}
+
+// drain reads a stream to its end, with copies of what events refer to.
+func drain(s llm.Stream) (out []llm.Event, err error) {
+	defer s.Close()
+	for {
+		ev, err := s.Next()
+		if err != nil {
+			if _, again := s.Next(); again != err {
+				return out, fmt.Errorf("after %v comes %v", err, again)
+			}
+			if err == io.EOF {
+				err = nil
+			}
+			return out, err
+		}
+		ev.Raw, ev.Data, ev.Deltas = bytes.Clone(ev.Raw), bytes.Clone(ev.Data), slices.Clone(ev.Deltas)
+		if ev.Usage != nil {
+			u := *ev.Usage
+			ev.Usage = &u
+		}
+		out = append(out, ev)
+	}
+}
+
+func run(p *Provider, c provider.Call) ([]llm.Event, error) {
+	s, err := p.Open(context.Background(), c)
+	if err != nil {
+		return nil, err
+	}
+	return drain(s)
+}
+
+func isAnswer(f *testkit.Fixture) bool {
+	return f.Response.Status == 200 && !strings.HasPrefix(f.ID, "modelled.")
+}
+
+// object is decoded JSON.
+type object = map[string]any
+
+func list(v any) []any   { l, _ := v.([]any); return l }
+func obj(v any) object   { o, _ := v.(object); return o }
+func str(v any) string   { s, _ := v.(string); return s }
+func number(v any) int64 { n, _ := v.(float64); return int64(n) }
+
+// payloads returns the JSON objects of an answer: its events, or itself.
+func payloads(t *testing.T, f *testkit.Fixture) []object {
+	t.Helper()
+	texts := []string{string(f.Response.Body())}
+	if f.Response.Kind == "sse" {
+		texts = nil
+		for _, line := range strings.FieldsFunc(string(f.Response.Body()), func(r rune) bool { return r == '\n' || r == '\r' }) {
+			if data, ok := strings.CutPrefix(line, "data:"); ok && strings.TrimSpace(data) != "[DONE]" {
+				texts = append(texts, data)
+			}
+		}
+	}
+	var out []object
+	for _, s := range texts {
+		var o object
+		if err := json.Unmarshal([]byte(s), &o); err != nil {
+			t.Fatalf("%s: %v in %.100s", f.ID, err, s)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// said is what an answer says.
+type said struct {
+	Text, Thought, Seal, Refusal string
+	Redacted, Tools              []string
+	Citations                    int
+	Finish, Sequence             string
+	Hosted                       bool // blocks of the provider's own tools
+}
+
+// block takes over a content block, as it stands or as it begins.
+func (s *said) block(b object) {
+	switch b["type"] {
+	case "text":
+		s.Text += str(b["text"])
+		s.Citations += len(list(b["citations"]))
+	case "thinking":
+		s.Thought += str(b["thinking"])
+		s.Seal += str(b["signature"])
+	case "redacted_thinking":
+		s.Redacted = append(s.Redacted, str(b["data"]))
+	case "tool_use":
+		s.Tools = append(s.Tools, str(b["name"])+" ")
+	default:
+		s.Hosted = true
+	}
+}
+
+// extract reads an answer the slow way. Arguments are compared as they are
+// decoded, since streams bring them as text.
+func extract(t *testing.T, f *testkit.Fixture) (s said) {
+	ending := func(o object) {
+		if r := str(o["stop_reason"]); r != "" {
+			s.Finish, s.Sequence = r, str(o["stop_sequence"])
+			s.Refusal = str(obj(o["stop_details"])["explanation"])
+		}
+	}
+	kinds, args := map[int64]string{}, map[int64]string{}
+	for _, o := range payloads(t, f) {
+		switch o["type"] {
+		case "message":
+			for _, b := range list(o["content"]) {
+				s.block(obj(b))
+				if obj(b)["type"] == "tool_use" {
+					s.Tools[len(s.Tools)-1] += again(t, obj(b)["input"])
+				}
+			}
+			ending(o)
+		case "content_block_start":
+			b := obj(o["content_block"])
+			kinds[number(o["index"])] = str(b["type"])
+			s.block(b)
+			if input := obj(b["input"]); len(input) > 0 && b["type"] == "tool_use" {
+				args[number(o["index"])] = again(t, input)
+			}
+		case "content_block_delta":
+			d := obj(o["delta"])
+			s.Text += str(d["text"])
+			s.Thought += str(d["thinking"])
+			s.Seal += str(d["signature"])
+			args[number(o["index"])] += str(d["partial_json"])
+			if d["citation"] != nil {
+				s.Citations++
+			}
+		case "content_block_stop":
+			if i := number(o["index"]); kinds[i] == "tool_use" {
+				s.Tools[len(s.Tools)-1] += normal(t, args[i])
+				delete(kinds, i)
+			}
+		case "message_delta":
+			ending(obj(o["delta"]))
+			for i, kind := range kinds { // cut in the middle: it has no stop
+				if kind == "tool_use" && args[i] != "" {
+					s.Tools[len(s.Tools)-1] += normal(t, args[i])
+				}
+			}
+		}
+	}
+	return s
+}
+
+// again writes decoded JSON; its keys are sorted.
+func again(t *testing.T, v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// normal writes JSON like again does; what is cut stays as it is.
+func normal(t *testing.T, text string) string {
+	if text == "" {
+		return "{}"
+	}
+	var v any
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return text
+	}
+	return again(t, v)
+}
+
+// understand reads events.
+func understand(t *testing.T, evs []llm.Event) (s said) {
+	var args []string
+	for _, e := range evs {
+		for _, d := range e.Deltas {
+			switch d.Kind {
+			case llm.DeltaText:
+				s.Text += d.Text
+			case llm.DeltaReasoning:
+				s.Thought += d.Text
+			case llm.DeltaSignature:
+				s.Seal += d.Text
+			case llm.DeltaRedacted:
+				s.Redacted = append(s.Redacted, d.Text)
+			case llm.DeltaRefusal:
+				s.Refusal += d.Text
+			case llm.DeltaCitation:
+				s.Citations++
+			case llm.DeltaToolCall:
+				s.Tools = append(s.Tools, d.ToolName+" ")
+				args = append(args, "")
+			case llm.DeltaToolArgs:
+				args[d.Tool] += d.Text
+			case llm.DeltaFinish:
+				s.Finish, s.Sequence = string(d.Finish), d.StopSequence
+			}
+		}
+		if e.Whole == nil {
+			continue
+		}
+		c := e.Whole.Choices[0]
+		s.Finish, s.Sequence = string(c.Finish), c.StopSequence
+		for _, p := range c.Parts {
+			switch p.Kind {
+			case llm.PartText:
+				s.Text += p.Text
+				var notes []any
+				if p.Citations != nil && json.Unmarshal(p.Citations, &notes) != nil {
+					t.Errorf("citations are %s", p.Citations)
+				}
+				s.Citations += len(notes)
+			case llm.PartReasoning:
+				s.Thought += p.Text
+				s.Seal += p.Signature
+			case llm.PartRedacted:
+				s.Redacted = append(s.Redacted, p.Data)
+			case llm.PartRefusal:
+				s.Refusal += p.Text
+			case llm.PartToolCall:
+				s.Tools = append(s.Tools, p.ToolName+" ")
+				args = append(args, string(p.Args))
+			}
+		}
+	}
+	for i := range args {
+		s.Tools[i] += normal(t, args[i])
+	}
+	return s
+}
+
+func TestRecordedAnswersPassThroughByteForByte(t *testing.T) {
+	t.Parallel()
+	up := newReplayer(t)
+	n := 0
+	for id, f := range up.fixtures {
+		if !isAnswer(f) {
+			continue
+		}
+		n++
+		q := request(t, f)
+		evs, err := run(up.provider, provider.Call{Request: q, Model: q.Model, RequestID: id, Key: "k"})
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		want := strings.TrimLeft(string(f.Response.Body()), " \r\n")
+		// What is changed on purpose: nothing follows the end (OpenRouter's
+		// imitation adds a [DONE]).
+		if i := strings.Index(want, "event: data\ndata: [DONE]"); i >= 0 {
+			want = want[:i]
+		}
+		got, content, bytes := "", false, 0
+		var usage *llm.Usage
+		var finish llm.Finish
+		for _, e := range evs {
+			got += string(e.Raw)
+			content = content || e.Content
+			bytes += e.OutputBytes
+			if e.Usage != nil {
+				usage = e.Usage
+			}
+			if e.Finish != "" {
+				finish = e.Finish
+			}
+		}
+		if d := cmp.Diff(strings.TrimRight(want, "\r\n"), strings.TrimRight(got, "\r\n")); d != "" {
+			t.Errorf("%s: bytes (-want +got):\n%s", id, d)
+		}
+		if q.Stream && !strings.HasSuffix(got, "\n\n") && !strings.HasSuffix(got, "\r\n\r\n") {
+			t.Errorf("%s: the last event does not end", id)
+		}
+		s := extract(t, f)
+		full := s.Text+s.Thought+s.Seal != "" || len(s.Redacted)+len(s.Tools)+s.Citations > 0 || s.Hosted || q.Task == llm.TaskCountTokens
+		if content != full {
+			t.Errorf("%s: content = %v, want %v", id, content, full)
+		}
+		if least := len(s.Text) + len(s.Thought); bytes < least {
+			t.Errorf("%s: output of %d bytes, want at least %d", id, bytes, least)
+		}
+		if q.Task == llm.TaskCountTokens {
+			continue
+		}
+		if string(finish) != finishes[s.Finish] {
+			t.Errorf("%s: finish = %s, recorded %s", id, finish, s.Finish)
+		}
+		checkUsage(t, f, usage)
+	}
+	if n < 180 {
+		t.Errorf("only %d answers were tested", n)
+	}
+}
+
+// finishes is the table of protocols.md §3.9.
+var finishes = map[string]string{
+	"end_turn": "stop", "stop_sequence": "stop_sequence", "max_tokens": "length", "tool_use": "tool_calls",
+	"pause_turn": "pause_turn", "refusal": "content_filter", "model_context_window_exceeded": "context_window",
+}
+
+// checkUsage compares with what the recording reports last of each number.
+func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
+	t.Helper()
+	last := object{}
+	for _, o := range payloads(t, f) {
+		for _, u := range []object{obj(obj(o["message"])["usage"]), obj(o["usage"])} {
+			for k, v := range u {
+				if v != nil {
+					last[k] = v
+				}
+			}
+		}
+	}
+	read, written := number(last["cache_read_input_tokens"]), number(last["cache_creation_input_tokens"])
+	want := llm.Usage{
+		Input:       number(last["input_tokens"]) + read + written,
+		CachedInput: read,
+		Output:      number(last["output_tokens"]),
+		Reasoning:   number(obj(last["output_tokens_details"])["thinking_tokens"]),
+	}
+	want.CacheWrite1h = number(obj(last["cache_creation"])["ephemeral_1h_input_tokens"])
+	want.CacheWrite = written - want.CacheWrite1h
+	if want.Input == 0 {
+		if got != nil {
+			t.Errorf("%s: usage = %+v, reported %v", f.ID, *got, last)
+		}
+		return
+	}
+	if got == nil || *got != want {
+		t.Errorf("%s: usage = %+v, want %+v of %v", f.ID, got, want, last)
+	}
+}
+
+func TestRecordedAnswersKeepTheirMeaning(t *testing.T) {
+	t.Parallel()
+	up := newReplayer(t)
+	for id, f := range up.fixtures {
+		if !isAnswer(f) || f.API != "anthropic.messages" {
+			continue
+		}
+		q := foreign(request(t, f))
+		evs, err := run(up.provider, provider.Call{Request: q, Model: q.Model, RequestID: id})
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		want := extract(t, f)
+		want.Hosted = false
+		want.Finish = finishes[want.Finish]
+		if want.Finish == "stop" && len(want.Tools) > 0 {
+			want.Finish = "tool_calls" // seen from the calls
+		}
+		if d := cmp.Diff(want, understand(t, evs)); d != "" {
+			t.Errorf("%s: meaning (-want +got):\n%s", id, d)
+		}
+		for _, e := range evs {
+			if len(e.Raw) > 0 {
+				t.Errorf("%s: an event for another dialect has bytes", id)
+			}
+		}
+	}
+}
+
+// canned is a transport that gives one answer.
+type canned struct {
+	status int
+	header http.Header
+	body   func() io.Reader
+}
+
+func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: c.status, Header: c.header, Body: io.NopCloser(c.body())}, nil
+}
+
+// saying is a provider that answers with an event stream of these parts, read
+// one after another.
+func saying(parts ...string) *Provider {
+	return New(Options{Transport: canned{
+		status: 200, header: http.Header{"Content-Type": {"text/event-stream"}},
+		body: func() io.Reader {
+			var rs []io.Reader
+			for _, p := range parts {
+				rs = append(rs, strings.NewReader(p))
+			}
+			return io.MultiReader(rs...)
+		},
+	}})
+}
+
+func TestRecordedStreamsCutAnywhereAreNeverWell(t *testing.T) {
+	t.Parallel()
+	up := newReplayer(t)
+	for id, f := range up.fixtures {
+		body := string(f.Response.Body())
+		if !isAnswer(f) || f.Response.Kind != "sse" || len(body) > 40_000 {
+			continue
+		}
+		frames := strings.SplitAfter(body, "\n\n")
+		for i := range frames {
+			part := strings.Join(frames[:i], "")
+			ended := strings.Contains(part, "event: message_delta")
+			for _, tail := range []string{"", frames[i][:len(frames[i])/2]} {
+				q := request(t, f)
+				evs, err := run(saying(part+tail), provider.Call{Request: q, Model: q.Model})
+				var fail *provider.Failure
+				switch {
+				case ended && tail == "" && (err != nil || !evs[len(evs)-1].Last):
+					t.Errorf("%s cut before event %d, after its stop reason: %v", id, i, err)
+				case !ended && (!errors.As(err, &fail) || fail.Fault.Code != fault.StreamInterrupted || !fail.Failover || !fail.Sent):
+					t.Errorf("%s cut before event %d with %.20q: %v after %d events", id, i, tail, err, len(evs))
+				}
+			}
+		}
+	}
+}
+
+// print writes events down so that they can be compared, but for More, which
+// tells how the bytes came.
+func print(evs []llm.Event) string {
+	var b strings.Builder
+	for _, e := range evs {
+		e.More = false
+		if e.Usage != nil {
+			fmt.Fprintf(&b, "%+v ", *e.Usage)
+			e.Usage = nil
+		}
+		fmt.Fprintf(&b, "%+v\n", e)
+	}
+	return b.String()
+}
+
+func TestRecordedStreamsSplitAnywhereAreTheSame(t *testing.T) {
+	t.Parallel()
+	up := newReplayer(t)
+	n := 0
+	for _, id := range slices.Sorted(maps.Keys(up.fixtures)) {
+		f := up.fixtures[id]
+		body := string(f.Response.Body())
+		if !isAnswer(f) || f.Response.Kind != "sse" || len(body) > 2500 || n == 6 {
+			continue
+		}
+		n++
+		for _, q := range []*llm.Request{request(t, f), foreign(request(t, f))} {
+			c := provider.Call{Request: q, Model: q.Model}
+			evs, err := run(saying(body), c)
+			if err != nil {
+				t.Fatalf("%s: %v", id, err)
+			}
+			want := print(evs)
+			for at := range body {
+				evs, err := run(saying(body[:at], body[at:]), c)
+				if got := print(evs); err != nil || got != want {
+					t.Fatalf("%s split at %d: %v (-want +got):\n%s", id, at, err, cmp.Diff(want, got))
+				}
+			}
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d streams were split", n)
+	}
+}
+
+func TestErrorsWithinStreamsAreFailures(t *testing.T) {
+	t.Parallel()
+	up := newReplayer(t)
+	n := 0
+	for id, f := range up.fixtures {
+		if f.Response.Status != 200 || !strings.HasPrefix(id, "modelled.") {
+			continue
+		}
+		n++
+		want := fault.UpstreamOverloaded
+		if slices.Contains(f.Tags, "truncated") {
+			want = fault.StreamInterrupted
+		}
+		for _, q := range []*llm.Request{request(t, f), foreign(request(t, f))} {
+			evs, err := run(up.provider, provider.Call{Request: q, Model: q.Model, RequestID: id})
+			if !fault.Is(err, want) || len(evs) < 3 {
+				t.Errorf("%s: %v after %d events, want %v", id, err, len(evs), want)
+			}
+		}
+	}
+	if n < 2 {
+		t.Errorf("only %d streams", n)
+	}
+}
