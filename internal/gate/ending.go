@@ -189,8 +189,15 @@ func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, ba
 	ctx, cancel := context.WithTimeout(context.Background(), settleWait)
 	defer cancel()
 	s, err := call.hold.Settle(ctx, ledger.Settlement{Actual: cost, Receipt: r})
+	if err != nil && left {
+		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, err) // the charge stands once it is durable
+	}
 	if err != nil {
-		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, err)
+		// The caller is told of a failure, so a charge that still becomes
+		// durable must not stand.
+		back, cancel := context.WithTimeout(context.Background(), settleWait)
+		defer cancel()
+		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.hold.Revoke(back)))
 	}
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
