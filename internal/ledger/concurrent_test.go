@@ -31,7 +31,7 @@ func TestAThousandAtOnceDrainADollarExactly(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-time.After(100 * time.Microsecond):
 			}
 			if b := h.Balance(1); b.Posted < 0 || b.Available < 0 {
 				below.Store(true)

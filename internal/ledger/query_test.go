@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 )
@@ -212,7 +213,9 @@ func TestUsageIsTheLedger(t *testing.T) {
 func TestTheLazyQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	_ = h.fp.Arm("disk_full", 3)
+	if err := h.fp.Arm(failpoint.DiskFull, 90); err != nil {
+		t.Fatal(err)
+	}
 	h.Record(&ledger.Receipt{ID: request()})
 	eventually(t, "the disk is full", func() bool { return h.Ready() != nil })
 	for range 20_000 {
@@ -222,6 +225,9 @@ func TestTheLazyQueueIsBounded(t *testing.T) {
 	st := h.Stats()
 	if st.DroppedReceipts < 20_000-16_384 || st.DroppedMarks < 20_000-16_384 {
 		t.Errorf("Stats = %+v, want drops to be counted", st)
+	}
+	if err := h.fp.Arm(failpoint.DiskFull, 0); err != nil {
+		t.Fatal(err)
 	}
 	eventually(t, "the disk has room", func() bool { return h.Ready() == nil })
 }
