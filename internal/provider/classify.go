@@ -75,8 +75,8 @@ var verdicts = [kindCount]verdict{
 	kQuota:     {code: fault.UpstreamQuota, failover: true, quarantine: true},
 	kRate:      {code: fault.UpstreamRateLimited, retry: true, failover: true},
 	kRamp:      {code: fault.UpstreamRateLimited, failover: true},
-	kBigger:    {code: fault.UpstreamRateLimited, failover: true},
-	kModel:     {code: fault.UpstreamFailed, failover: true, breaker: true},
+	kBigger:    {code: fault.BodyTooLarge, failover: true},
+	kModel:     {code: fault.ModelNotFound, failover: true},
 	kConfig:    {code: fault.UpstreamFailed, failover: true, breaker: true},
 
 	kOverloaded: {code: fault.UpstreamOverloaded, retry: true, failover: true, breaker: true},
@@ -119,7 +119,7 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 		Sent: v.worked || inBand,
 	}
 	switch k {
-	case kRate, kRamp, kBigger, kOverloaded:
+	case kRate, kRamp, kOverloaded:
 		f.Cooldown = retryAfter(header)
 		f.Fault.RetryAfter = f.Cooldown
 		f.Fault.LimitSource = "provider"
@@ -128,6 +128,8 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 		f.Fault.Param = "messages"
 	case kContext:
 		w.context(f.Fault)
+	case kModel:
+		f.Fault.Param = "model"
 	case kToolChoice:
 		f.Fault.Param = "tool_choice"
 	default:
@@ -198,6 +200,8 @@ func (w *words) byStatus(family string, status int) kind {
 		return kFailed // a challenge or an error page of a network in between
 	}
 	switch {
+	case (status == http.StatusNotFound || status == http.StatusGone) && !w.has("model"):
+		return kConfig // a wrong path, as far as anybody can tell
 	case status == http.StatusPaymentRequired && w.waits:
 		return kRate
 	case status == http.StatusForbidden && w.reasons:

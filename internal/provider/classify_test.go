@@ -40,7 +40,9 @@ const (
 	quota    = "upstream_quota FQ"
 	rate     = "upstream_rate_limited RF"
 	never    = "upstream_rate_limited F"
-	noModel  = "upstream_failed FB"
+	bigger   = "body_too_large F"
+	noModel  = "model_not_found F"
+	config   = "upstream_failed FB"
 	broken   = "upstream_failed RFBS"
 	busy     = "upstream_overloaded RFB"
 	late     = "upstream_timeout FBS"
@@ -75,7 +77,7 @@ var recorded = map[string]string{
 	"llamacpp.openai-chat.c2656c0297":         broken,
 	"llamacpp.openai-embeddings.3201fc4043":   "invalid_request",
 	"llamacpp.openai-embeddings.b3627e363e":   tooLong,
-	"llamacpp.openai-embeddings.c0e567d4ab":   noModel,
+	"llamacpp.openai-embeddings.c0e567d4ab":   config,
 	"mistral.openai-chat.44d1407c27":          "invalid_request",
 	"mistral.openai-chat.7d7e4d5861":          "invalid_request",
 	"mistral.openai-embeddings.46dc79bfb6":    noModel,
@@ -100,7 +102,7 @@ var recorded = map[string]string{
 	"modelled.anthropic.529-overloaded-t":          busy,
 	"modelled.azure.400-content-filter-t":          policy,
 	"modelled.deepseek.402-insufficient-balance-t": quota,
-	"modelled.groq.413-groq-t":                     never,
+	"modelled.groq.413-groq-t":                     bigger,
 	"modelled.openai.400-context-length-t":         tooLong,
 	"modelled.openai.403-region-t":                 noAccess,
 	"modelled.openai.429-insufficient-quota-t":     quota,
@@ -127,6 +129,9 @@ func TestRecordedErrorsAreUnderstood(t *testing.T) {
 		want, ok := recorded[e.ID]
 		if !ok {
 			want = map[int]string{401: auth, 404: noModel}[e.Status]
+			if strings.HasPrefix(e.ID, "azure.") && e.Status == 404 {
+				want = config // the deployment, which only the operator names
+			}
 		}
 		r := corpus.Load(t, e).Response
 		f := Classify(e.Provider, e.Status, r.Header(), r.Body())
@@ -171,7 +176,7 @@ func TestTablesOfErrors(t *testing.T) {
 		{"openai", 400, code("invalid_value"), "invalid_parameter"},
 		{"openai", 400, code("invalid_json_schema"), "invalid_json_schema"},
 		{"openai", 400, `{"error":{"message":"m","param":"tool_choice","code":"unsupported_value"}}`, "tool_choice_unsupported"},
-		{"openai", 400, `{"error":{"message":"'flex' is not allowed for this project","param":"service_tier","code":"invalid_value"}}`, noModel},
+		{"openai", 400, `{"error":{"message":"'flex' is not allowed for this project","param":"service_tier","code":"invalid_value"}}`, config},
 		{"openai", 400, code("content_policy_violation"), policy},
 		{"openai", 400, code("invalid_prompt"), policy},
 		{"openrouter", 400, code("invalid_prompt"), "invalid_request"},
@@ -190,7 +195,7 @@ func TestTablesOfErrors(t *testing.T) {
 		{"openai", 429, `{"error":{"type":"insufficient_quota","code":null}}`, quota},
 		{"openai", 429, code("billing_hard_limit_reached"), quota},
 		{"openai", 429, `{"error":{"type":"rate_limit_error","code":"slow_down"}}`, never},
-		{"openai", 429, `{"error":{"type":"tokens","code":"rate_limit_exceeded","message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000."}}`, never},
+		{"openai", 429, `{"error":{"type":"tokens","code":"rate_limit_exceeded","message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000."}}`, bigger},
 		{"openai", 503, `{"error":{"type":"service_unavailable_error","code":"server_is_overloaded"}}`, busy},
 		{"openai", 200, `{"error":{"type":"insufficient_quota","code":"insufficient_quota"}}`, quota + "S"},
 		{"openai", 200, `{"error":{"type":"tokens","code":"rate_limit_exceeded"}}`, rate + "S"},
@@ -201,7 +206,7 @@ func TestTablesOfErrors(t *testing.T) {
 		{"azure", 400, `{"error":{"code":null,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}`, policy},
 		{"azure", 401, `{"error":{"code":"PermissionDenied","message":"The principal lacks the required data action"}}`, auth},
 		{"azure", 403, `{"error":{"message":"Access denied due to Virtual Network/Firewall rules."}}`, noAccess},
-		{"azure", 404, `{"error":{"code":"DeploymentNotFound"}}`, noModel},
+		{"azure", 404, `{"error":{"code":"DeploymentNotFound"}}`, config},
 
 		{"anthropic", 400, `{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}`, tooLong},
 		{"anthropic", 400, `{"error":{"type":"invalid_request_error","message":"input length and max_tokens exceed context limit: 1 + 2 > 3"}}`, tooLong},
@@ -260,7 +265,10 @@ func TestTablesOfErrors(t *testing.T) {
 		{"generic", 403, `<!DOCTYPE html><title>Just a moment...</title>`, broken},
 		{"generic", 522, `<html>`, late},
 		{"generic", 526, `<html>`, broken},
-		{"generic", 302, ``, noModel},
+		{"generic", 302, ``, config},
+		{"generic", 404, `{"error":"Specified model not found: m"}`, noModel},
+		{"generic", 404, `{"detail":"Not Found"}`, config},
+		{"generic", 404, `<html>not found</html>`, config},
 		{"generic", 400, ``, "invalid_request"},
 		{"", 400, `{"error":{"code":null,"type":null,"message":null}}`, "invalid_request"},
 		{"generic", 503, `None`, busy},
@@ -285,7 +293,7 @@ func TestEveryStatusOfEveryFamilyHasAClass(t *testing.T) {
 	want := func(family string, status int) string {
 		switch {
 		case status < 400:
-			return noModel
+			return config
 		case status == 412 && family == "fireworks":
 			return quota
 		}
@@ -297,7 +305,7 @@ func TestEveryStatusOfEveryFamilyHasAClass(t *testing.T) {
 		case 402:
 			return quota
 		case 404, 405, 406, 410, 411, 412, 414, 415, 421, 426, 431, 501:
-			return noModel
+			return config
 		case 408, 504, 522, 524:
 			return late
 		case 409, 423, 425:

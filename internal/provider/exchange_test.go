@@ -305,7 +305,7 @@ func TestBadServers(t *testing.T) {
 		{"hangs up", closed, broken},
 		{"no HTTP", wire(t, "SSH-2.0-nonsense\r\n\r\n"), broken},
 		{"huge headers", wire(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", maxHeader+1)+"\r\n\r\n"), broken},
-		{"a redirect", wire(t, "HTTP/1.1 302 Found\r\nLocation: "+target.URL+"\r\nContent-Length: 0\r\n\r\n"), noModel},
+		{"a redirect", wire(t, "HTTP/1.1 302 Found\r\nLocation: "+target.URL+"\r\nContent-Length: 0\r\n\r\n"), config},
 		{"bad chunks", wire(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"), broken},
 		{"cut in a chunk", wire(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{}"), broken},
 		{"shorter than it said", wire(t, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}"), broken},

@@ -59,7 +59,7 @@ var codes = map[string]kind{
 	"slow_down":           kRamp,
 
 	"model_not_found":     kModel,
-	"deploymentnotfound":  kModel,
+	"deploymentnotfound":  kConfig,
 	"model_not_available": kModel,
 	"not_found":           kModel,
 	"failed_precondition": kConfig,

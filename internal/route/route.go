@@ -235,6 +235,10 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		_ = s.Close()
 	}
 	failure := beforeContent(asFailure(err))
+	if failure.Fault.Code == fault.ModelNotFound {
+		// The provider means its own name of the model, which is not the caller's.
+		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
+	}
 	if ctx.Err() != nil {
 		t.Health.release(probe) // the caller left: that says nothing of the target
 		rec.Outcome = "cancelled"

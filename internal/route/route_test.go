@@ -274,6 +274,8 @@ func TestTheMostTellingFaultIsReturned(t *testing.T) {
 		{[]fault.Code{fault.NoTarget, fault.UpstreamOverloaded, fault.UpstreamFailed}, fault.UpstreamOverloaded},
 		{[]fault.Code{fault.UpstreamAuth, fault.NoTarget}, fault.UpstreamAuth},
 		{[]fault.Code{fault.UpstreamFailed, fault.EmptyResponse}, fault.EmptyResponse},
+		{[]fault.Code{fault.UpstreamFailed, fault.ModelNotFound}, fault.UpstreamFailed},
+		{[]fault.Code{fault.ModelNotFound, fault.NoTarget}, fault.NoTarget},
 	} {
 		b := setup()
 		var ts []*Target
@@ -284,6 +286,18 @@ func TestTheMostTellingFaultIsReturned(t *testing.T) {
 		if _, _, err := b.open(Plan{Targets: ts}); !fault.Is(err, c.want) {
 			t.Errorf("%v: got %v, want %v", c.codes, err, c.want)
 		}
+	}
+}
+
+func TestAModelThatNoProviderHasIsNotFoundUnderTheCallersName(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	one, _ := b.target("one", fail(fault.ModelNotFound, false, true))
+	two, _ := b.target("two", fail(fault.ModelNotFound, false, true))
+	_, err := b.router.Open(context.Background(), &llm.Request{Model: "mine"}, Plan{Targets: []*Target{one, two}}, &b.log)
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Code != fault.ModelNotFound || e.Args["model"] != "mine" || len(b.log) != 2 {
+		t.Errorf("got %v after %d attempts, want model_not_found of mine after 2", err, len(b.log))
 	}
 }
 
