@@ -94,11 +94,19 @@ type Gateway struct {
 // it when the test ends.
 func Start(t testing.TB, o Options) *Gateway {
 	t.Helper()
+	g := Prepare(t, o)
+	g.Run(t)
+	return g
+}
+
+// Prepare is Start without starting: Run or Launch follows, as often as the
+// process has ended.
+func Prepare(t testing.TB, o Options) *Gateway {
+	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	g := &Gateway{o: o, Dir: o.Dir}
-	g.Run(t)
+	g := &Gateway{o: o, Dir: o.Dir, log: &tail{also: o.Log}}
 	t.Cleanup(func() {
 		g.Kill()
 		if t.Failed() {
@@ -112,53 +120,103 @@ func Start(t testing.TB, o Options) *Gateway {
 // data, on other ports.
 func (g *Gateway) Run(t testing.TB) {
 	t.Helper()
+	if err := g.Launch(t); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Launch is Run for a test that reckons with a process that does not come up:
+// it returns that as an error, which wraps the [*exec.ExitError] of a process
+// that ended before it was ready. env is added to the environment this once.
+func (g *Gateway) Launch(t testing.TB, env ...string) error {
+	t.Helper()
+	for {
+		err := g.launch(t, env)
+		// Between the choice of a port and its use another process may take it.
+		if err == nil || !strings.Contains(g.Log(), "address already in use") {
+			return err
+		}
+	}
+}
+
+func (g *Gateway) launch(t testing.TB, env []string) error {
+	t.Helper()
 	addr, admin := freeAddr(t), freeAddr(t)
 	g.URL, g.AdminURL = "http://"+addr, "http://"+admin
-	extra := ""
-	if g.o.Server != "" {
-		extra = ", " + g.o.Server
-	}
-	config := fmt.Sprintf("server: {listen: %q, admin_listen: %q, admin_token: %q%s}\nstore: {url: %q}\n%s",
-		addr, admin, AdminToken, extra, "sqlite:"+filepath.Join(g.Dir, "pontage.db"), g.o.Config)
-	path := g.ConfigPath()
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	if err := g.writeConfig(g.o.Config); err != nil {
+		return err
 	}
 	args := g.o.Args
 	if args == nil {
-		args = []string{"serve", "--test", "--config", path}
+		args = []string{"serve", "--test", "--config", g.ConfigPath()}
 	}
 	g.log = &tail{also: g.o.Log}
 	g.cmd = exec.Command(Binary(t), args...)
 	g.cmd.Dir = g.Dir
-	g.cmd.Env = append(os.Environ(), g.o.Env...)
+	g.cmd.Env = append(append(os.Environ(), g.o.Env...), env...)
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
+		g.cmd = nil
+		return err
 	}
 	g.done = make(chan error, 1)
 	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait() }(g.cmd, g.done)
-	deadline := time.Now().Add(20 * time.Second)
+	return g.await(20 * time.Second)
+}
+
+// await waits until the process is ready.
+func (g *Gateway) await(patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	for {
 		resp, err := http.Get(g.AdminURL + "/readyz")
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return
+				return nil
 			}
 		}
 		select {
 		case err := <-g.done:
-			g.done <- err
-			t.Fatalf("the gateway ended before it was ready: %v\n%s", err, g.log)
+			g.cmd = nil
+			return fmt.Errorf("the gateway ended before it was ready: %w\n%s", err, g.log)
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the gateway was not ready after 20 s:\n%s", g.log)
+			return fmt.Errorf("the gateway was not ready after %v:\n%s", patience, g.log)
 		}
 	}
 }
+
+// writeConfig writes the configuration file: the server and store members, and
+// the rest as given.
+func (g *Gateway) writeConfig(rest string) error {
+	extra := ""
+	if g.o.Server != "" {
+		extra = ", " + g.o.Server
+	}
+	config := fmt.Sprintf("server: {listen: %q, admin_listen: %q, admin_token: %q%s}\nstore: {url: %q}\n%s",
+		strings.TrimPrefix(g.URL, "http://"), strings.TrimPrefix(g.AdminURL, "http://"), AdminToken, extra, "sqlite:"+g.DatabasePath(), rest)
+	// In one step, as editors do: the process may be watching.
+	next := g.ConfigPath() + ".next"
+	if err := os.WriteFile(next, []byte(config), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, g.ConfigPath())
+}
+
+// Reconfigure writes another configuration file, in the form of
+// [Options].Config, for the running process to find and for later runs.
+func (g *Gateway) Reconfigure(t testing.TB, config string) {
+	t.Helper()
+	g.o.Config = config
+	if err := g.writeConfig(config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// DatabasePath is where the database lies.
+func (g *Gateway) DatabasePath() string { return filepath.Join(g.Dir, "pontage.db") }
 
 // ConfigPath is where the configuration file lies.
 func (g *Gateway) ConfigPath() string { return filepath.Join(g.Dir, "pontage.yaml") }

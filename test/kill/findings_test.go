@@ -1,0 +1,43 @@
+package kill
+
+import "fmt"
+
+// crime is a kind of finding.
+type crime string
+
+const (
+	lost      crime = "lost"      // an answer that came to its end has no charge, or an acknowledged credit is gone
+	double    crime = "double"    // charged, or credited, twice
+	overspend crime = "overspend" // more was spent, or given back, than there was
+	held      crime = "held"      // something is held by nobody
+	wrong     crime = "wrong"     // an amount, a day, a row, a receipt is not what it must be
+	trouble   crime = "trouble"   // the process ended by itself, did not come back, or did not verify
+)
+
+// maxSaid is how many findings are told in words.
+const maxSaid = 20
+
+// findings is what was found, and what was seen on the way.
+type findings struct {
+	counts map[crime]int
+	said   []string
+
+	kills, crashes, ends         int // kill -9 from outside; at points; ended otherwise
+	acks, refusals, gone         int // of requests: to their end; refused or failed; left by their client
+	cut                          int // off by a kill
+	undelivered, mostUndelivered int // charged among them, in all and in one kill
+	entries, absorbed, receipts  int
+	credits, refunds             int // acknowledged
+}
+
+func (f *findings) add(c crime, format string, args ...any) {
+	if f.counts == nil {
+		f.counts = map[crime]int{}
+	}
+	f.counts[c]++
+	if len(f.said) < maxSaid {
+		f.said = append(f.said, string(c)+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+func (f *findings) any() bool { return len(f.said) > 0 }
