@@ -280,9 +280,14 @@ func (p *process) journal() (j journal) {
 	return j
 }
 
-// profile writes a profile of the process over a time in which it is under load.
+// profile writes a profile of the process over a time in which it is under load,
+// or as it is if length is zero.
 func (p *process) profile(kind, path string, length time.Duration) error {
-	resp, err := http.Get(fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", p.admin, kind, max(int(length.Seconds()), 1)))
+	from := p.admin + "/debug/pprof/" + kind
+	if length > 0 {
+		from += fmt.Sprintf("?seconds=%d", int(length.Seconds()))
+	}
+	resp, err := http.Get(from)
 	if err != nil {
 		return err
 	}

@@ -255,9 +255,9 @@ type held struct {
 // each is the memory of one stream in KB.
 func (h held) each() float64 { return float64(h.rss-h.idle) / 1024 / float64(h.streams) }
 
-// hold opens n streams at once, and reads the process's memory while all are
-// open.
-func hold(p *process, n int) (held, error) {
+// hold opens n streams at once, and reads the process's memory, and calls
+// during, while all are open.
+func hold(p *process, n int, during func() error) (held, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	c := client(n)
@@ -287,7 +287,7 @@ func hold(p *process, n int) (held, error) {
 		return held{}, fmt.Errorf("%d of %d opened: %w", open, n, failure)
 	}
 	time.Sleep(2 * time.Second) // for the collector to settle
-	return held{open, idle, p.rss()}, nil
+	return held{open, idle, p.rss()}, during()
 }
 
 // openOne opens a stream, reads its first event, and leaves it open until ctx ends.

@@ -142,7 +142,7 @@ func memory(f *field, r *report, o options, idle int64) error {
 			to *held
 		}{{f.proxy, &m.proxyHeld}, {f.gateway, &m.held}} {
 			var err error
-			if *p.to, err = hold(p.process, o.streams); err != nil {
+			if *p.to, err = hold(p.process, o.streams, func() error { return nil }); err != nil {
 				return fmt.Errorf("open streams of %s: %w", p.name, err)
 			}
 		}
@@ -152,8 +152,8 @@ func memory(f *field, r *report, o options, idle int64) error {
 }
 
 // profiles writes what the gateway does under each load, for go tool pprof: its
-// processor time, and its allocations. They say where time goes, and not how
-// much: profiling itself costs some.
+// processor time, its allocations, and its heap with many open streams. They say
+// where time goes, and not how much: profiling itself costs some.
 func profiles(f *field, o options) error {
 	if err := os.MkdirAll(o.profile, 0o755); err != nil {
 		return err
@@ -173,5 +173,14 @@ func profiles(f *field, o options) error {
 			fmt.Printf("%s: %s, %d requests, %.3f CPU ms a request\n", path, s.name, fig.served, fig.cpuMS)
 		}
 	}
-	return nil
+	if o.only != 0 || o.streams == 0 {
+		return nil
+	}
+	if err := f.restart(f.gateway); err != nil {
+		return err
+	}
+	_, err := hold(f.gateway, o.streams, func() error {
+		return f.gateway.profile("heap", filepath.Join(o.profile, "held.heap.pprof"), 0)
+	})
+	return err
 }
