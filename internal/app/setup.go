@@ -52,6 +52,8 @@ func (a *App) build(c *config.Config) (*setup, error) {
 		Views:   map[string]*catalog.View{},
 		Targets: map[*catalog.Model][]*route.Target{},
 		Tests:   map[*catalog.Model][]*route.Target{},
+
+		Attempts: c.Routing.Attempts,
 	}
 	norms := route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen}
 	for _, site := range s.list {

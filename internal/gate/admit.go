@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -130,7 +131,7 @@ func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishe
 	up, call.cancel = context.WithCancel(up)
 	a, err := c.g.o.Router.Open(up, call.req, route.Plan{
 		Targets:   targets,
-		Attempts:  call.model.Attempts,
+		Attempts:  cmp.Or(call.model.Attempts, c.plans.Attempts),
 		CapOutput: call.capOutput,
 		MaxOutput: call.mostOutput(),
 		RequestID: c.v.Event.ID,

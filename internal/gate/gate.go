@@ -44,6 +44,8 @@ type Plans struct {
 	Views   map[string]*catalog.View           // by site
 	Targets map[*catalog.Model][]*route.Target // where live keys' requests go
 	Tests   map[*catalog.Model][]*route.Target // where test keys' requests go: the simulator
+
+	Attempts int // most tries for a model that does not say; 0: the router's default
 }
 
 // New returns a gate with the given plans in force.

@@ -542,3 +542,25 @@ func TestACallerWhoLeavesCancelsTheProviderAtOnceUnlessTheKeyDrains(t *testing.T
 		})
 	}
 }
+
+func TestAModelIsTriedAsOftenAsThePlansSay(t *testing.T) {
+	t.Parallel()
+	for _, attempts := range []int{1, 2, 5} {
+		w := setup(t, money.Dollar)
+		plans := *w.g.plans.Load()
+		plans.Attempts = attempts
+		w.g.Swap(&plans)
+		w.up.open = &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Retry: true}
+		caller, err := w.enter(w.key(account.NewKey{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := caller.Open(context.Background(), request(), Wishes{}); !fault.Is(err, fault.UpstreamFailed) {
+			t.Errorf("%d attempts: %v", attempts, err)
+		}
+		caller.Leave()
+		if len(w.up.calls) != attempts {
+			t.Errorf("tried %d times, want %d", len(w.up.calls), attempts)
+		}
+	}
+}
