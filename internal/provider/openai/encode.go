@@ -178,6 +178,9 @@ func (e *encoder) reasoning() {
 	if r == nil {
 		return
 	}
+	if r.Display != "" {
+		e.Drop("thinking.display") // thoughts come as they come
+	}
 	effort := r.Effort
 	switch {
 	case r.Disabled && e.vendor.thinking:

@@ -13,6 +13,7 @@ var harmless = map[string]bool{
 	"metadata":                               true,
 	"metadata.user_id":                       true,
 	"inference_geo":                          true,
+	"thinking.budget_tokens":                 true, // beside an effort, which says the same
 	"thinking.display":                       true,
 	"tools.#.eager_input_streaming":          true,
 	"tools.#.input_examples":                 true,
