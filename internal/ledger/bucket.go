@@ -132,7 +132,7 @@ type use struct {
 // account is everything the ledger knows of one account.
 type account struct {
 	id     int64
-	purses [2]purse // live, test
+	purses [2]purse           // live, test
 	days   map[CounterID]*use // nil until there is one
 	today  Day                // newest day seen
 
