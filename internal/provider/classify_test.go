@@ -355,6 +355,7 @@ func TestWaitsOfProviders(t *testing.T) {
 		{map[string]string{"Retry-After": "30"}, 30 * time.Second},
 		{map[string]string{"Retry-After": "1.5"}, 1500 * time.Millisecond},
 		{map[string]string{"Retry-After": "2", "Retry-After-Ms": "1780"}, 1780 * time.Millisecond},
+		{map[string]string{"Retry-After": "1", "Retry-After-Ms": "0"}, time.Second}, // Azure sends both
 		{map[string]string{"X-Ms-Retry-After-Ms": "250"}, 250 * time.Millisecond},
 		{map[string]string{"Retry-After": "Fri, 20 Nov 2026 12:00:30 GMT", "Date": "Fri, 20 Nov 2026 12:00:00 GMT"}, 30 * time.Second},
 		{map[string]string{"Retry-After": "Fri, 20 Nov 2026 11:00:30 GMT", "Date": "Fri, 20 Nov 2026 12:00:00 GMT"}, 0},

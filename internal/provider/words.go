@@ -214,7 +214,7 @@ const maxCooldown = 24 * time.Hour
 // say. Dates count from the answer's own date, so that clocks do not matter.
 func retryAfter(h http.Header) time.Duration {
 	for _, name := range []string{"Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
-		if ms, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64); err == nil && ms >= 0 {
+		if ms, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64); err == nil && ms > 0 {
 			return wait(ms / 1000)
 		}
 	}
