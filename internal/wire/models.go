@@ -2,6 +2,7 @@ package wire
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
@@ -13,14 +14,17 @@ type ModelLister interface {
 	One(dst []byte, m Model) []byte
 }
 
+// ModelPager is a ModelLister that shows a part of the list to who asks for one.
+type ModelPager interface {
+	ModelLister
+	// Page appends what the query of the request asks for. Its error is a
+	// *fault.Error.
+	Page(dst []byte, models []Model, query url.Values) ([]byte, error)
+}
+
 // models answers GET of the models list and of one model.
 func (x *exchange) models() error {
 	lister := x.s.o.Listers[x.route.Surface]
-	if x.r.Header.Get("Anthropic-Version") != "" {
-		if a := x.s.o.Listers["anthropic.models"]; a != nil {
-			lister = a
-		}
-	}
 	if lister == nil {
 		return fault.New(fault.NotFound, "")
 	}
@@ -29,9 +33,16 @@ func (x *exchange) models() error {
 	}
 	list := x.caller.Models()
 	var body []byte
-	if x.rest == "" {
+	pager, pages := lister.(ModelPager)
+	switch {
+	case x.rest == "" && pages:
+		var err error
+		if body, err = pager.Page(nil, list, x.r.URL.Query()); err != nil {
+			return err
+		}
+	case x.rest == "":
 		body = lister.List(nil, list)
-	} else {
+	default:
 		found := false
 		for _, m := range list {
 			if m.ID == x.rest {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 type Options struct {
 	Gateway     Gateway
 	Dialects    map[string]Dialect     // by surface
-	Listers     map[string]ModelLister // by surface; "anthropic.models" serves callers that send anthropic-version
+	Listers     map[string]ModelLister // by surface; "anthropic.models" is openai.models for callers that send anthropic-version
 	Done        func(*obs.Event)       // told of every request when it has ended
 	Now         func() time.Time       // nil: time.Now
 	BodyLimit   int64                  // bytes, after decompression; 0: 32 MiB
@@ -148,6 +149,7 @@ func (x *exchange) serve() error {
 	rt, rest, ok, allow := x.site.routes.find(x.r.Method, x.r.URL.Path)
 	x.route, x.rest = rt, rest
 	x.ev.Route, x.ev.Surface = rt.Path, rt.Surface
+	x.family()
 	if !ok {
 		if allow != "" {
 			return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
@@ -178,6 +180,22 @@ func (x *exchange) serve() error {
 		return x.models()
 	}
 	return x.generate()
+}
+
+// family fits the answer to callers who speak Anthropic's dialect. Its SDKs
+// read the request's id from a header of their own, on successes too. The list
+// of models stands at one path for both families: who names a version of
+// Anthropic's protocol sees it, and every failure there, in that shape.
+func (x *exchange) family() {
+	if x.site.anthropic == "" {
+		return
+	}
+	if x.route.Surface == "openai.models" && x.r.Header.Get("Anthropic-Version") != "" {
+		x.route.Surface, x.route.Envelope = "anthropic.models", x.site.anthropic
+	}
+	if strings.HasPrefix(x.route.Surface, "anthropic.") {
+		x.w.Header()["Request-Id"] = []string{x.ev.ID}
+	}
 }
 
 // generate answers a surface that asks something of a model.
@@ -372,6 +390,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *fault.Error) 
 		x.ev.Site = x.site.Name
 		x.facts = contract.Facts{RequestID: x.ev.ID}
 		x.route, _, _, _ = x.site.routes.find(r.Method, r.URL.Path)
+		x.family()
 	}
 	x.fail(e)
 	x.done(time.Now())

@@ -19,7 +19,8 @@ type Site struct {
 	Limits    limit.Rule
 	WarnBelow money.Amount // balance below which the contract's warning appears; 0: the contract's own
 
-	routes routes
+	routes    routes
+	anthropic string // the envelope of Anthropic's surfaces; empty: it has none
 }
 
 // Sites is a set of sites, found by host.
@@ -33,6 +34,11 @@ func NewSites(sites []*Site) *Sites {
 	s := &Sites{byHost: make(map[string]*Site, len(sites))}
 	for _, site := range sites {
 		site.routes = newRoutes(site.Contract.Routes())
+		for _, rt := range site.Contract.Routes() {
+			if strings.HasPrefix(rt.Surface, "anthropic.") {
+				site.anthropic = rt.Envelope
+			}
+		}
 		for _, h := range site.Hosts {
 			h = strings.ToLower(h)
 			if h == "*" {
