@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,8 @@ func (s *stream) next() (llm.Event, error) {
 			return s.end()
 		case errors.Is(err, provider.ErrFrameTooLong):
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, err)
+		case err != nil && s.finished && !errors.Is(err, context.Canceled):
+			return s.end() // all was said; only the marker is lost
 		case err != nil:
 			return llm.Event{}, err
 		}
