@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/pontage/pontage/internal/llm"
@@ -44,7 +45,7 @@ func (s *scanner) readMessage(body []byte, ch int) {
 			annotations = c.Value()
 		case "audio", "images", "reasoning_encrypted":
 			v := c.Value()
-			s.content = s.content || len(v) > 2 && string(v) != "null"
+			s.content = s.content || len(v) > 2 && bytes.IndexByte([]byte(`{["`), v[0]) >= 0
 		default:
 			c.Skip()
 		}

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,8 @@ func (s *stream) next() (llm.Event, error) {
 			return s.end()
 		case errors.Is(err, provider.ErrFrameTooLong):
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, err)
+		case err != nil && s.scanner.complete() && !errors.Is(err, context.Canceled):
+			return s.end() // all was said; only the usage or the marker is lost
 		case err != nil:
 			return llm.Event{}, err
 		}
