@@ -43,15 +43,16 @@ const (
 
 // outcomeOf is the outcome of a request that ends with e before content.
 func outcomeOf(e *fault.Error) string {
-	if errors.Is(e, context.Canceled) {
-		return OutcomeClientLeft
-	}
 	switch {
+	case e.Code == fault.Draining: // whose cause is a cancelled context, too
+		return OutcomeAborted
+	case errors.Is(e, context.Canceled):
+		return OutcomeClientLeft
 	case e.Code == fault.EmptyResponse:
 		return OutcomeEmpty
 	case e.Code == fault.ContentPolicy:
 		return OutcomeBlocked
-	case e.Code == fault.Internal, e.Code == fault.Draining:
+	case e.Code == fault.Internal:
 		return OutcomeAborted
 	case e.Code.Entry().Class == fault.ClassUpstream:
 		return OutcomeFailed

@@ -564,3 +564,20 @@ func TestAModelIsTriedAsOftenAsThePlansSay(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatADrainBreaksOffWasAborted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		e    *fault.Error
+		want string
+	}{
+		{fault.New(fault.Draining, ""), OutcomeAborted},
+		{fault.Wrap(fault.Draining, context.Canceled), OutcomeAborted},
+		{fault.Wrap(fault.UpstreamFailed, context.Canceled), OutcomeClientLeft},
+		{fault.New(fault.Internal, ""), OutcomeAborted},
+	} {
+		if got := outcomeOf(c.e); got != c.want {
+			t.Errorf("%v: %q, want %q", c.e, got, c.want)
+		}
+	}
+}
