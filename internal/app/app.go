@@ -82,6 +82,7 @@ type App struct {
 	reload   sync.Mutex
 	current  atomic.Pointer[setup]
 	draining atomic.Bool
+	inFlight atomic.Int64 // requests of the API
 	base     context.Context
 	cancel   context.CancelCauseFunc
 	undo     []func() error // what was made, to be closed in reverse
@@ -262,13 +263,18 @@ func (a *App) handler() http.Handler {
 		defer a.obs.End()
 		a.wire.ServeHTTP(w, r)
 	})
-	return a.wire.Refusing(counted, func() *fault.Error {
+	open := a.wire.Refusing(counted, func() *fault.Error {
 		if !a.draining.Load() {
 			return nil
 		}
 		e := fault.New(fault.Draining, "")
 		e.RetryAfter = time.Second
 		return e
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.inFlight.Add(1) // before it looks whether it is admitted, so that a drain waits for it
+		defer a.inFlight.Add(-1)
+		open.ServeHTTP(w, r)
 	})
 }
 
@@ -357,11 +363,16 @@ func (a *App) Serve(ctx context.Context) error {
 	a.obs.Logger().Info("draining", "for", a.current.Load().config.Server.Drain.String())
 	grace, stop := context.WithTimeout(context.Background(), a.current.Load().config.Server.Drain)
 	defer stop()
-	if a.api.Shutdown(grace) != nil {
+	// A server that is shutting down hangs up on requests without a word, so it
+	// is only shut down when there is nothing left but to break off. Until then
+	// it takes no new connections, and refuses what comes on those it has.
+	_ = a.listen.Close()
+	a.idle(grace)
+	if errors.Is(a.api.Shutdown(grace), context.DeadlineExceeded) {
 		a.cancel(wire.ErrGoingDown)
 		last, stop := context.WithTimeout(context.Background(), 5*time.Second)
 		defer stop()
-		if a.api.Shutdown(last) != nil {
+		if errors.Is(a.api.Shutdown(last), context.DeadlineExceeded) {
 			_ = a.api.Close()
 		}
 	}
@@ -373,6 +384,19 @@ func (a *App) Serve(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// idle waits until no request is in flight, or ctx ends.
+func (a *App) idle(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for a.inFlight.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // close closes what was made, the last first.
