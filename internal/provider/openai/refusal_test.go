@@ -29,6 +29,8 @@ func TestARefusalIsToldApartFromAnAnswer(t *testing.T) {
 		{"nothing", head + `"message":{"content":"","refusal":""}` + tail, false, false, false},
 		{"streamed refusal", head + `"delta":{"content":"","refusal":"no"}` + tail, true, true, true},
 		{"streamed text", head + `"delta":{"content":"yes"}` + tail, true, true, false},
+		{"text beside an empty delta", head + `"message":{"content":"yes"},"delta":{"content":""}` + tail, false, true, false},
+		{"streamed, a delta beside the text so far", head + `"message":{"content":"yes"},"delta":{"refusal":"no"}` + tail, true, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

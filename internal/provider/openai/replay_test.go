@@ -252,6 +252,15 @@ type said struct {
 	Finish                 string
 }
 
+// heard returns what a choice says: of a stream its delta, of a whole answer its
+// message, even if there are both.
+func heard(f *testkit.Fixture, choice object) object {
+	if f.Response.Kind == "sse" {
+		return obj(first(choice["delta"], choice["message"], object{}))
+	}
+	return obj(first(choice["message"], choice["delta"], object{}))
+}
+
 // extract reads an answer into its choices.
 func extract(t *testing.T, f *testkit.Fixture) map[int]*said {
 	out := map[int]*said{}
@@ -268,7 +277,7 @@ func extract(t *testing.T, f *testkit.Fixture) map[int]*said {
 				s = &said{}
 				out[index] = s
 			}
-			m := obj(first(c["delta"], c["message"], object{}))
+			m := heard(f, c)
 			s.Text += str(m["content"])
 			for _, part := range list(m["content"]) {
 				s.Text += str(obj(part)["text"])
@@ -321,7 +330,7 @@ func hasContent(t *testing.T, f *testkit.Fixture) bool {
 			}
 		}
 		for _, c := range list(o["choices"]) {
-			m := obj(first(obj(c)["delta"], obj(c)["message"], object{}))
+			m := heard(f, obj(c))
 			if m["audio"] != nil || len(list(m["annotations"])) > 0 || len(list(m["images"])) > 0 || some(m["reasoning_encrypted"]) || len(list(m["reasoning_details"])) > 0 {
 				return true
 			}

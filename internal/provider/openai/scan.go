@@ -19,6 +19,7 @@ func (s span) of(b []byte) []byte { return b[s.from:s.to] }
 type scanner struct {
 	quirks    *vendor
 	translate bool
+	stream    bool // of chunks
 
 	// Of the whole answer.
 	started bool
@@ -72,7 +73,7 @@ const (
 
 // newScanner returns the scanner of one answer.
 func newScanner(p *Provider, c provider.Call) scanner {
-	return scanner{quirks: &p.vendor, translate: !passes(c.Request)}
+	return scanner{quirks: &p.vendor, translate: !passes(c.Request), stream: c.Request.Stream}
 }
 
 // scan reads one chunk, or a whole answer; it reports whether data is a JSON
@@ -223,7 +224,7 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 	if !c.Enter('{') {
 		return
 	}
-	var body, message, finish, native, logprobs []byte
+	var delta, message, finish, native, logprobs []byte
 	index := int64(position)
 	for {
 		key, ok := c.Key()
@@ -236,7 +237,7 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 				index = i
 			}
 		case "delta":
-			body = c.Value()
+			delta = c.Value()
 		case "message":
 			message = c.Value()
 		case "finish_reason":
@@ -257,8 +258,11 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 	if c.Err() {
 		return
 	}
-	if body == nil {
-		body = message
+	// Perplexity sends both: beside a delta all that was said before it, and an
+	// empty delta beside a whole message.
+	body := message
+	if body == nil || s.stream && delta != nil {
+		body = delta
 	}
 	ch := s.choice(int(index))
 	if s.translate && !s.started {
