@@ -90,36 +90,40 @@ type App struct {
 
 // New makes a gateway of a configuration and listens, but does not serve yet.
 // What it made before an error is closed again.
-func New(ctx context.Context, o Options) (a *App, err error) {
+func New(ctx context.Context, o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}
-	a = &App{o: o}
-	defer func() {
-		if err != nil {
-			_ = a.close()
-		}
-	}()
+	a := &App{o: o}
+	if err := a.make(ctx); err != nil {
+		_ = a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) make(ctx context.Context) (err error) {
+	o := a.o
 	a.base, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	a.obs = obs.New(obs.Options{Log: o.Log, Level: o.LogLevel, Format: o.LogFormat, Build: o.Version})
 	a.obs.Hide(o.Config.Server.AdminToken.Reveal())
 	if o.Test || o.Dev {
 		if a.points, err = failpoint.FromEnv(o.Failpoints); err != nil {
-			return nil, err
+			return err
 		}
 		if a.points == nil {
 			a.points = failpoint.New() // to be armed while it runs
 		}
 	}
 	if err := a.openStore(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	a.limiter = limit.New(a.clock.now)
 	a.sim = sim.New(sim.Options{Now: a.clock.now})
 	a.health.now = a.clock.now
 	s, err := a.build(o.Config)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.gate = gate.New(gate.Options{
 		Accounts: a.accounts,
@@ -141,7 +145,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	a.current.Store(s)
 	a.obs.SetModels(a.known)
 	a.metrics()
-	return a, a.open(o.Config)
+	return a.open(o.Config)
 }
 
 // openStore opens the store and everything that lives in it.
@@ -205,10 +209,33 @@ func pepper(db string) ([]byte, error) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails
 	b = []byte(hex.EncodeToString(raw))
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := keepNew(path, b); err != nil {
 		return nil, fmt.Errorf("key pepper: %w", err)
 	}
 	return b, nil
+}
+
+// keepNew writes a file whole or not at all, and so that it is on disk before
+// anything that depends on it.
+func keepNew(path string, b []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new*") // nobody else may read it
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // where it was not renamed
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // fatal ends the process: what is on disk is right, and memory may not be.
