@@ -141,7 +141,7 @@ func (g *Gateway) Launch(t testing.TB, env ...string) error {
 
 func (g *Gateway) launch(t testing.TB, env []string) error {
 	t.Helper()
-	addr, admin := freeAddr(t), freeAddr(t)
+	addr, admin := freeAddrs(t)
 	g.URL, g.AdminURL = "http://"+addr, "http://"+admin
 	if err := g.writeConfig(g.o.Config); err != nil {
 		return err
@@ -215,6 +215,13 @@ func (g *Gateway) Reconfigure(t testing.TB, config string) {
 	}
 }
 
+// ReconfigureServer is Reconfigure with other members of server, too.
+func (g *Gateway) ReconfigureServer(t testing.TB, server, config string) {
+	t.Helper()
+	g.o.Server = server
+	g.Reconfigure(t, config)
+}
+
 // DatabasePath is where the database lies.
 func (g *Gateway) DatabasePath() string { return filepath.Join(g.Dir, "pontage.db") }
 
@@ -254,14 +261,19 @@ func (g *Gateway) Stop() error {
 	return err
 }
 
-func freeAddr(t testing.TB) string {
+// freeAddrs returns two addresses that nobody listens on.
+func freeAddrs(t testing.TB) (one, other string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	a, b := listen(), listen() // both at a time, or they may be the same
+	defer func() { _, _ = a.Close(), b.Close() }()
+	return a.Addr().String(), b.Addr().String()
 }
 
 // tail keeps the last 64 KiB that were written to it.
@@ -319,6 +331,21 @@ func (g *Gateway) Admin(ctx context.Context, method, path string, in, out any) (
 		err = json.Unmarshal(b, out)
 	}
 	return resp.StatusCode, b, err
+}
+
+// Peek reads a path of the admin listener without credentials, such as /readyz,
+// and decodes what it says, whatever the status.
+func (g *Gateway) Peek(ctx context.Context, path string, out any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.AdminURL+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(out)
 }
 
 // MustAdmin is Admin, and fails the test on an error or a status of 400 and up.
