@@ -2,7 +2,9 @@ package provider
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 
@@ -211,7 +213,7 @@ func (c *Cursor) Int() (int64, bool) {
 
 // space skips white space.
 func (c *Cursor) space() {
-	for c.i < len(c.b) {
+	for c.i < len(c.b) && c.b[c.i] <= ' ' {
 		switch c.b[c.i] {
 		case ' ', '\n', '\t', '\r':
 			c.i++
@@ -223,28 +225,50 @@ func (c *Cursor) space() {
 
 // text reads a string and returns what stands between its quotes.
 func (c *Cursor) text() []byte {
-	if c.bad || c.i >= len(c.b) || c.b[c.i] != '"' {
+	b := c.b
+	if c.bad || c.i >= len(b) || b[c.i] != '"' {
 		c.bad = true
 		return nil
 	}
 	from := c.i + 1
-	for i := from; i < len(c.b); i++ {
-		switch ch := c.b[i]; {
-		case ch == '"':
+	for i := special(b, from); i < len(b); i = special(b, i) {
+		switch b[i] {
+		case '"':
 			c.i = i + 1
-			return c.b[from:i]
-		case ch == '\\':
-			if i++; i >= len(c.b) || !escapes[c.b[i]] {
-				c.bad = true
-				return nil
+			return b[from:i]
+		case '\\':
+			if i+1 < len(b) && escapes[b[i+1]] {
+				i += 2
+				continue
 			}
-		case ch < ' ':
-			c.bad = true
-			return nil
 		}
+		break
 	}
 	c.bad = true
 	return nil
+}
+
+// special returns the place of the first byte of b, from i on, that is a quote, a
+// backslash or a control character; len(b) if there is none. It looks at eight
+// bytes at a time.
+func special(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		v := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := v^(ones*'"'), v^(ones*'\\')
+		// A byte's high bit is set where it is zero, or below a space; above it
+		// borrows may set others, and the lowest one counts.
+		found := ((quote-ones)&^quote | (slash-ones)&^slash | (v-ones*' ')&^v) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; c == '"' || c == '\\' || c < ' ' {
+			return i
+		}
+	}
+	return i
 }
 
 // escapes are the bytes that may follow a backslash. The digits of \u are

@@ -417,7 +417,7 @@ func (e *encoder) sampling() {
 var losses = provider.Losses{
 	Always: map[string]bool{
 		"messages.#.name":                    true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":        true, // sealed by another provider
+		"messages.#.reasoning_details":       true, // sealed by another provider
 		"messages.#.id":                      true,
 		"messages.#.content.#.id":            true,
 		"metadata":                           true,
