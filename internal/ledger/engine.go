@@ -65,6 +65,8 @@ type Engine struct {
 
 	keeper // state of the committer's goroutine
 	claims claims
+
+	verifying chan struct{} // has room for the one verification at a time
 }
 
 const numShards = 256
@@ -103,7 +105,7 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
 	}
-	e := &Engine{journal: j, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, start: time.Now(), done: make(chan struct{})}
+	e := &Engine{journal: j, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1)}
 	for i := range e.shards {
 		e.shards[i].accounts = map[int64]*account{}
 	}

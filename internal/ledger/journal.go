@@ -32,7 +32,8 @@ type Journal interface {
 	Start(ctx context.Context) (Mark, error)
 	// Begin starts the next transaction of the writer.
 	Begin() (Tx, error)
-	// Snapshot returns an unchanging view of everything committed so far.
+	// Snapshot returns an unchanging view of everything committed so far. The
+	// writer calls it between two batches: it must not wait for other readers.
 	Snapshot(ctx context.Context) (Snapshot, error)
 
 	// ReadReceipt returns nil if there is no such receipt.

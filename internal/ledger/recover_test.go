@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
@@ -372,5 +373,45 @@ func TestRecoveryAddsNothingTwice(t *testing.T) {
 			t.Errorf("Usage = %+v, %v", rows, err)
 		}
 		h.verify()
+	}
+}
+
+// A verification may take a minute, and so may a report. Neither may keep the
+// committer waiting for a connection to read with.
+func TestVerifyingHoldsUpNoCharge(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	var readers []*sql.Conn
+	for range 4 { // all that there are
+		c, err := h.db.Read().Conn(background)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readers = append(readers, c)
+	}
+	verified := make(chan error, 8)
+	for range cap(verified) {
+		go func() {
+			_, err := h.Verify(background)
+			verified <- err
+		}()
+	}
+	hold, err := h.Hold(reserve(money.Cent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(background, 5*time.Second)
+	defer cancel()
+	if _, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Cent}); err != nil {
+		t.Errorf("Settle while verifications wait = %v", err)
+	}
+	for _, c := range readers {
+		_ = c.Close()
+	}
+	for range cap(verified) {
+		if err := <-verified; err != nil {
+			t.Errorf("Verify = %v", err)
+		}
 	}
 }

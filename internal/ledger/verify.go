@@ -55,8 +55,15 @@ func Verify(ctx context.Context, j Journal) (Report, error) {
 }
 
 // Verify does what the function Verify does, and compares what is in memory with
-// the entries as well.
+// the entries as well. It is done one at a time: each holds all the sums in
+// memory, and a view of the journal that keeps its log from being reset.
 func (e *Engine) Verify(ctx context.Context) (Report, error) {
+	select {
+	case e.verifying <- struct{}{}:
+		defer func() { <-e.verifying }()
+	case <-ctx.Done():
+		return Report{}, fmt.Errorf("verify: %w", context.Cause(ctx))
+	}
 	var snap Snapshot
 	var now memory
 	var failed error

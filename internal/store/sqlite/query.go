@@ -236,7 +236,7 @@ func (l *ledgerJournal) ReadReference(ctx context.Context, account int64, refere
 
 // Snapshot implements ledger.Journal.
 func (l *ledgerJournal) Snapshot(ctx context.Context) (ledger.Snapshot, error) {
-	tx, err := l.db.read.BeginTx(ctx, nil)
+	tx, err := l.db.views.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}

@@ -34,6 +34,7 @@ type DB struct {
 	scanned int      // rows that one listing looks through
 
 	read    *sql.DB // pool of readers
+	views   *sql.DB // pool for snapshots
 	pools   []*sql.DB
 	journal *journal // nil: opened for reading only
 
@@ -106,17 +107,21 @@ func (db *DB) openRead(ctx context.Context) error {
 		options = append(options, "mode=ro")
 	}
 	db.read = db.pool(db.source(options...), readers)
+	// The committer takes a snapshot between two batches, so it must never wait
+	// for a connection: there is no bound here, the ledger has one.
+	db.views = db.pool(db.source(options...), 0)
 	return db.read.PingContext(ctx)
 }
 
-// pool opens a pool of at most n connections that stay open.
+// pool opens a pool of at most n connections that stay open; 0: of any number,
+// each closed after use.
 func (db *DB) pool(source string, n int) *sql.DB {
 	p, err := sql.Open("sqlite", source)
 	if err != nil {
 		panic("sqlite driver is not registered: " + err.Error())
 	}
 	p.SetMaxOpenConns(n)
-	p.SetMaxIdleConns(n)
+	p.SetMaxIdleConns(n) // 0: none
 	db.pools = append(db.pools, p)
 	return p
 }
