@@ -22,7 +22,6 @@ const (
 type Answer struct {
 	stream llm.Stream
 	target *Target
-	probe  bool
 	held   []llm.Event // read while waiting for content, copied
 	end    error       // what came after them, if the stream ended while waiting
 	ended  bool        // verdict given
@@ -48,16 +47,25 @@ func (a *Answer) peek() error {
 		if err != nil {
 			return err
 		}
-		size += len(ev.Raw)
-		if len(a.held) >= peekEvents || size > peekBytes {
-			return &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Failover: true, Breaker: true, Sent: true}
-		}
 		if ev.Content {
 			a.held = append(a.held, ev)
 			return nil
 		}
+		size += sizeOf(ev)
+		if len(a.held) >= peekEvents || size > peekBytes {
+			return &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Failover: true, Breaker: true, Sent: true}
+		}
 		a.held = append(a.held, keep(ev))
 	}
+}
+
+// sizeOf is how many bytes it takes to keep ev, nearly.
+func sizeOf(ev llm.Event) int {
+	n := len(ev.Raw) + len(ev.Data)
+	for i := range ev.Deltas {
+		n += len(ev.Deltas[i].Text) + len(ev.Deltas[i].Value)
+	}
+	return n
 }
 
 // finishedWithout reports whether an answer without content ended in a way that
@@ -131,9 +139,9 @@ func (a *Answer) conclude(f *provider.Failure) {
 	}
 	a.ended = true
 	if f == nil {
-		a.target.Health.succeeded(a.probe)
+		a.target.Health.succeeded()
 	} else {
-		a.target.Health.failed(a.probe, judge(f))
+		a.target.Health.failed(false, judge(f))
 		a.record.Outcome = f.Fault.Code.String()
 	}
 	a.record.Took = time.Since(a.start)
@@ -143,7 +151,6 @@ func (a *Answer) conclude(f *provider.Failure) {
 func (a *Answer) Close() error {
 	if !a.ended {
 		a.ended = true
-		a.target.Health.release(a.probe)
 		a.record.Outcome, a.record.Took = "cancelled", time.Since(a.start)
 	}
 	return a.stream.Close()

@@ -143,16 +143,31 @@ func (h *Health) release(probe bool) {
 	h.mu.Unlock()
 }
 
+// answers records that a probe has content in hand. That is all that a probe is
+// to find out: the rest of its answer may take an hour, and nobody else would be
+// let in until then. What becomes of it counts as of any request.
+func (h *Health) answers(probe bool) {
+	if !probe {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probing = false
+	h.recover()
+}
+
+// recover puts the target back in use. The caller holds mu.
+func (h *Health) recover() {
+	h.failing, h.openFor, h.quarantined = 0, 0, 0
+	h.openUntil, h.cooldown, h.quarantine = time.Time{}, time.Time{}, time.Time{}
+}
+
 // succeeded records an answer that came to its end.
-func (h *Health) succeeded(probe bool) {
+func (h *Health) succeeded() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.count(false)
-	h.failing, h.openFor, h.quarantined = 0, 0, 0
-	h.openUntil, h.cooldown, h.quarantine = time.Time{}, time.Time{}, time.Time{}
-	if probe {
-		h.probing = false
-	}
+	h.recover()
 }
 
 // verdict is what a failure says of the target.

@@ -211,7 +211,19 @@ func shareOut(order []*Target) {
 func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe bool, p Plan, attempts *[]obs.Attempt) (*Answer, *provider.Failure) {
 	start := time.Now()
 	rec := obs.Attempt{Target: t.ID, Outcome: "ok", Status: 200}
-	s, err := t.Provider.Open(ctx, provider.Call{
+	var s llm.Stream
+	var err error
+	defect := true
+	defer func() {
+		if !defect {
+			return
+		}
+		t.Health.release(probe)
+		if s != nil {
+			_ = s.Close()
+		}
+	}()
+	s, err = t.Provider.Open(ctx, provider.Call{
 		Request:   req,
 		Model:     t.Model,
 		Key:       t.Key,
@@ -220,12 +232,14 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		RequestID: p.RequestID,
 		Timeouts:  t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning))),
 	})
-	a := &Answer{stream: s, target: t, probe: probe}
+	a := &Answer{stream: s, target: t}
 	if err == nil {
 		err = a.peek()
 	}
+	defect = false
 	rec.Took = time.Since(start)
 	if err == nil {
+		t.Health.answers(probe)
 		*attempts = append(*attempts, rec)
 		a.record = rec
 		a.start = start

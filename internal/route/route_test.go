@@ -365,16 +365,14 @@ func TestTheLastTargetIsProbedByOneAtATime(t *testing.T) {
 		t.Errorf("the only target, broken: %v, want its real error", err)
 	}
 	sa.steps = []step{says("hi")}
-	var log []obs.Attempt
-	first, err := b.router.Open(context.Background(), &llm.Request{}, p, &log)
-	if err != nil {
-		t.Fatal(err)
+	if ok, probe, _, _ := ta.Health.admit(); !ok || !probe {
+		t.Fatalf("admit = %v, probe %v", ok, probe)
 	}
-	_, _, err = b.open(p)
+	_, _, err := b.open(p)
 	if f := fault.From(err); f == nil || f.Code != fault.NoTarget || f.RetryAfter < time.Second {
 		t.Errorf("while the probe is under way: %v, want no_target with a time to wait", err)
 	}
-	_ = first.Close() // the caller left: no verdict, and the place is free again
+	ta.Health.release(true) // the caller left: no verdict, and the place is free again
 	if _, _, err := b.open(p); err != nil {
 		t.Errorf("after the probe was given up: %v", err)
 	}
