@@ -162,6 +162,22 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 		"a receipt's entry":   {"UPDATE receipts SET seq = 3", "receipt"},
 		"a refund on receipt": {"UPDATE receipts SET refunded = 0", "refund"},
 		"a reference":         {"UPDATE credit_refs SET seq = 99", "reference"},
+		"a reference removed": {"DELETE FROM credit_refs", "reference"},
+		"a reference's words": {"UPDATE credit_refs SET reference = 'b'", "reference"},
+		"a receipt removed":   {"DELETE FROM receipts", "receipt"},
+		"a charge twice": {
+			"INSERT INTO entries SELECT 5, ts, kind, account_id, key_id, test, day, amount, req, detail FROM entries WHERE seq = 2; UPDATE ledger_mark SET last_seq = 5",
+			"entry 5",
+		},
+		"what was absorbed": {"UPDATE receipts SET absorbed = 7", "absorbed"},
+		"grants of nobody":  {"UPDATE grants SET account_id = 9", "account 9"},
+		"a refund to the test balance": {
+			"UPDATE entries SET test = 1 WHERE seq = 4; UPDATE balances SET credit = credit - 1, test_credit = 1; UPDATE usage_days SET refunded = 0; INSERT INTO usage_days SELECT day, account_id, key_id, 1, model, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, folded_seq FROM usage_days",
+			"refund",
+		},
+		"a grant's balance": {"UPDATE grants SET test = 1", "grant"},
+		"a grant's expiry":  {"UPDATE grants SET expires_at = expires_at + 1", "grant"},
+		"a grant's account": {"UPDATE grants SET account_id = 9", "grant"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -343,6 +359,9 @@ func TestRecoveryAddsNothingTwice(t *testing.T) {
 		{Seq: 2, Time: now, Kind: ledger.KindTopup, Account: 2, Day: day, Amount: money.Dollar},
 		&usage, &late,
 	}}
+	for _, e := range []ledger.Entry{usage, late} {
+		b.Receipts = append(b.Receipts, &ledger.ReceiptRow{ID: e.Request, Seq: e.Seq, Account: 1, Key: 1, Model: "m", Charge: e.Amount, Started: now, Doc: new(ledger.Receipt).Doc()})
+	}
 	f := &ledger.Fold{
 		Seq:      3,
 		LowWater: 1, // account 2 is not folded

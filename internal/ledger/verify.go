@@ -109,7 +109,7 @@ type balanceSum struct {
 	credit, used       money.Amount
 	rowCredit, rowUsed money.Amount
 	grants             []*grantSum
-	rowGrants          map[int64]money.Amount // remaining, at the row's entry
+	rowGrants          map[int64]grantSum // at the row's entry
 }
 
 type grantSum struct {
@@ -194,7 +194,9 @@ func verify(ctx context.Context, r Reader) (rep Report, all *sums, err error) {
 func (s *sums) add(e *Entry, st *stored, rep *Report) {
 	if e.Kind != KindAbsorbed {
 		folded := st.balances[e.Account].Folded
-		s.balance(e).add(e, e.Seq <= folded)
+		if !s.balance(e).add(e, e.Seq <= folded) {
+			rep.differ("entry %d takes back %s of grant %d, of which less is left", e.Seq, e.Amount, e.Grant)
+		}
 		if e.Seq > folded && e.Seq <= st.mark.LowWater {
 			rep.differ("account %d: entry %d is not in the balance, which is folded up to %d", e.Account, e.Seq, folded)
 		}
@@ -221,14 +223,16 @@ func (s *sums) balance(e *Entry) *balanceSum {
 	id := balanceID{e.Account, e.Test}
 	b := s.balances[id]
 	if b == nil {
-		b = &balanceSum{rowGrants: map[int64]money.Amount{}}
+		b = &balanceSum{rowGrants: map[int64]grantSum{}}
 		s.balances[id] = b
 	}
 	return b
 }
 
-// add adds an entry to the balance; inRow: the stored row includes it.
-func (b *balanceSum) add(e *Entry, inRow bool) {
+// add adds an entry to the balance; inRow: the stored row includes it. It
+// reports whether that could be.
+func (b *balanceSum) add(e *Entry, inRow bool) (ok bool) {
+	ok = e.Kind != KindExpire
 	switch e.Kind {
 	case KindUsage:
 		b.used += e.Amount
@@ -240,6 +244,7 @@ func (b *balanceSum) add(e *Entry, inRow bool) {
 		b.credit -= e.Amount
 		for _, g := range b.grants {
 			if g.seq == e.Grant {
+				ok = g.remaining >= e.Amount
 				g.remaining -= e.Amount
 			}
 		}
@@ -259,9 +264,10 @@ func (b *balanceSum) add(e *Entry, inRow bool) {
 		b.rowCredit, b.rowUsed = b.credit, b.used
 		clear(b.rowGrants)
 		for _, g := range b.grants {
-			b.rowGrants[g.seq] = g.remaining
+			b.rowGrants[g.seq] = *g
 		}
 	}
+	return ok
 }
 
 func (b *balanceSum) spend(n money.Amount) {
@@ -323,10 +329,11 @@ func (s *sums) report(e *Entry, st *stored, rep *Report) {
 func (s *sums) compare(st *stored, rep *Report) {
 	for _, account := range slices.Sorted(maps.Keys(st.balances)) {
 		row := st.balances[account]
-		left := map[int64]money.Amount{}
+		left := map[int64]GrantRow{}
 		for _, g := range st.grants[account] {
-			left[g.Seq] = g.Remaining
+			left[g.Seq] = g
 		}
+		delete(st.grants, account)
 		for i, test := range []bool{false, true} {
 			b := s.balances[balanceID{account, test}]
 			if b == nil {
@@ -335,9 +342,12 @@ func (s *sums) compare(st *stored, rep *Report) {
 			if b.rowCredit != row.Credit[i] || b.rowUsed != row.Used[i] {
 				rep.differ("account %d, test %t: credit %s and used %s are stored, the entries give %s and %s", account, test, row.Credit[i], row.Used[i], b.rowCredit, b.rowUsed)
 			}
-			for seq, n := range b.rowGrants {
-				if left[seq] != n {
-					rep.differ("account %d, test %t: %s is stored as left of grant %d, the entries give %s", account, test, left[seq], seq, n)
+			for seq, g := range b.rowGrants {
+				has, stored := left[seq]
+				if has.Remaining != g.remaining {
+					rep.differ("account %d, test %t: %s is stored as left of grant %d, the entries give %s", account, test, has.Remaining, seq, g.remaining)
+				} else if stored && (has.Test != test || has.ExpiresAt.UnixNano() != g.expires) {
+					rep.differ("account %d, test %t: grant %d is stored with another balance or expiry than the entries give", account, test, seq)
 				}
 				delete(left, seq)
 			}
@@ -345,6 +355,9 @@ func (s *sums) compare(st *stored, rep *Report) {
 		for seq := range left {
 			rep.differ("account %d: grant %d is stored, the entries leave nothing of it", account, seq)
 		}
+	}
+	for account := range st.grants { // of those that have no balance
+		rep.differ("account %d: grants are stored, but no balance", account)
 	}
 	for id, row := range st.counters {
 		c := s.counters[id]

@@ -375,6 +375,27 @@ func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) 
 			"SELECT lower(hex(id)) FROM receipts WHERE refunded <> 0 AND id NOT IN (SELECT req FROM entries WHERE kind = 4) LIMIT ?",
 		},
 		{
+			"refund %s went to another account or balance than the charge came from",
+			"SELECT e.seq FROM entries e JOIN receipts r ON r.id = e.req WHERE e.kind = 4 AND (e.account_id <> r.account_id OR e.test <> r.test) LIMIT ?",
+		},
+		{
+			// Every charged receipt has an entry of its own, by the first check: only
+			// where there are more entries than those is it worth a look at each.
+			"the charge of entry %s has no receipt, or its request was charged before",
+			"SELECT e.seq FROM entries e LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16))" +
+				" WHERE (SELECT count(*) FROM entries WHERE kind = 1) <> (SELECT count(*) FROM receipts WHERE seq <> 0)" +
+				" AND e.kind = 1 AND (r.id IS NULL OR r.seq <> e.seq) LIMIT ?",
+		},
+		{
+			"what was absorbed of request %s does not agree with its receipt",
+			"SELECT lower(hex(e.req)) FROM (SELECT req, sum(amount) AS absorbed FROM entries WHERE kind = 7 GROUP BY req) e" +
+				" LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16)) WHERE r.id IS NULL OR r.absorbed <> e.absorbed LIMIT ?",
+		},
+		{
+			"receipt %s has an absorbed amount without an entry",
+			"SELECT lower(hex(id)) FROM receipts WHERE absorbed <> 0 AND id NOT IN (SELECT coalesce(req, zeroblob(16)) FROM entries WHERE kind = 7) LIMIT ?",
+		},
+		{
 			"reference of entry %s does not agree with it",
 			"SELECT c.seq FROM credit_refs c LEFT JOIN entries e ON e.seq = c.seq WHERE e.seq IS NULL OR e.account_id <> c.account_id LIMIT ?",
 		},
@@ -391,6 +412,36 @@ func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) 
 		if err != nil {
 			return nil, fmt.Errorf("compare receipts with entries: %w", err)
 		}
+	}
+	lost, err := s.lostReferences(ctx, limit)
+	return append(found, lost...), err
+}
+
+// lostReferences finds the credits whose reference is not kept: the same credit
+// again would be a second one.
+func (s *snapshot) lostReferences(ctx context.Context, limit int) (found []string, err error) {
+	const q = "SELECT e.seq, e.detail, c.account_id = e.account_id AND c.reference IS NOT NULL, c.reference" +
+		" FROM entries e LEFT JOIN credit_refs c ON c.seq = e.seq WHERE e.kind IN (2, 3, 5, 9)"
+	err = s.rows(ctx, q, nil, func(rows *sql.Rows) error {
+		var e ledger.Entry
+		var detail sql.RawBytes
+		var kept sql.NullBool
+		var reference sql.NullString
+		if err := rows.Scan(&e.Seq, &detail, &kept, &reference); err != nil {
+			return err
+		}
+		if err := e.SetDetail(detail); err != nil {
+			return err
+		}
+		if e.Reference != reference.String || (e.Reference != "" && !kept.Bool) {
+			if len(found) < limit {
+				found = append(found, fmt.Sprintf("the reference of entry %d is not kept", e.Seq))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compare references with entries: %w", err)
 	}
 	return found, nil
 }
