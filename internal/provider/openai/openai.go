@@ -193,10 +193,13 @@ var (
 )
 
 // blame corrects the parameter that a vendor names, if the caller never sent
-// it: of a translated request only the names that all dialects share mean
+// it: embeddings have an input where others have messages, and of a translated request only the names that all dialects share mean
 // anything to the caller.
 func blame(r *llm.Request, err error) error {
 	f, ok := err.(*provider.Failure)
+	if ok && r.Task == llm.TaskEmbed && f.Fault.Param == "messages" {
+		f.Fault.Param = "input"
+	}
 	if !ok || passes(r) || f.Fault.Param == "" {
 		return err
 	}
