@@ -56,12 +56,16 @@ generate: ## write the generated documents again
 
 .PHONY: test
 test: needs build ## install what the tests need, and run all of them
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m ./...
-	$(MAKE) --no-print-directory compat rows kills
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
+	$(MAKE) --no-print-directory outside rows kills compat
 
 .PHONY: needs
 needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs
 	@test/needs.sh
+
+.PHONY: outside
+outside: build ## the built binary from outside: recorded traffic, bad callers and providers, what operators see
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/operate/... ./test/harness/... ./test/bench/...
 
 .PHONY: compat
 compat: build ## the official SDKs, Go and npm, against the built binary
@@ -72,14 +76,17 @@ rows: build ## every documented row of the contracts, brought about on a running
 	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 10m ./test/rows/...
 	@awk -F'"result":"' '{split($$2,a,"\""); n[a[1]]++} END{for (r in n) printf "rows %s: %d\n", r, n[r]}' build/rows.jsonl
 
+KILLS ?= 48
+KILLS_TIMEOUT ?= 15m
 .PHONY: kills
-kills: build ## kill -9 the binary under load again and again, and count the money
-	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/kill/...
+kills: build ## kill -9 the binary under load KILLS times, and count the money
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS=$(KILLS) go test -v -count=1 -timeout $(KILLS_TIMEOUT) ./test/kill
 
 .PHONY: mutants
 mutants: ## prove that the kill harness sees each seeded defect of the ledger
-	go build -tags mutation -o build/pontage-mutant ./cmd/pontage
-	PONTAGE_BIN=$(abspath build/pontage-mutant) PONTAGE_MUTANTS=1 go test -count=1 -timeout 30m -run Mutant ./test/kill/...
+	@mkdir -p build
+	go build -trimpath -tags mutation -o build/pontage-mutant ./cmd/pontage
+	PONTAGE_BIN=$(abspath build/pontage-mutant) PONTAGE_MUTANTS=1 go test -v -count=1 -timeout 30m -run Mutation ./test/kill
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

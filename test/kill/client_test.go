@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -59,6 +60,10 @@ func (j *job) do(client *http.Client, base string) {
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+		after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		j.mu.Lock()
+		j.retryAfter = after
+		j.mu.Unlock()
 		j.end(refused, resp.StatusCode, string(b))
 	case j.stream:
 		j.read(ctx, cancel, resp)

@@ -108,23 +108,28 @@ type job struct {
 	first     time.Duration // before the upstream's answer
 	pace      time.Duration // between pieces
 	leaves    int           // the client goes after so many pieces; 0: it stays
+	tariff    *tariff       // nil: that of the model
 	gate      chan struct{} // the upstream waits for it after its first piece; nil: it does not
 
-	mu       sync.Mutex
-	request  string // id, from the gateway or from the upstream
-	fate     fate
-	status   int
-	said     string // of a refusal
-	reached  bool   // the upstream
-	attempts int
-	started  chan struct{} // closed when the client has the first piece
-	toldUSD  string        // X-Charge-USD
+	mu         sync.Mutex
+	request    string // id, from the gateway or from the upstream
+	fate       fate
+	status     int
+	said       string // of a refusal
+	reached    bool   // the upstream
+	attempts   int
+	started    chan struct{} // closed when the client has the first piece
+	toldUSD    string        // X-Charge-USD
+	retryAfter int           // seconds, of a refusal
 }
 
 // price is what the job costs if it ends well.
 func (j *job) price() int64 {
 	if j.ending == blocks {
 		return 0
+	}
+	if j.tariff != nil {
+		return j.tariff.of(j.used)
 	}
 	return tariffs[j.model].of(j.used)
 }

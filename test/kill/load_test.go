@@ -188,14 +188,14 @@ type entryAnswer struct {
 func (s *shift) give(c *credit) bool {
 	in := map[string]any{"amount_usd": usd(c.amount), "kind": c.kind, "reference": c.reference}
 	if c.kind == "grant" {
-		in["expires_at"] = time.Now().Add(s.w.ahead + 200*time.Millisecond).UTC().Format(time.RFC3339Nano)
+		in["expires_at"] = time.Now().Add(s.w.ahead + 400*time.Millisecond).UTC().Format(time.RFC3339Nano)
 	}
 	var e entryAnswer
 	status, b, err := s.g.Admin(context.Background(), http.MethodPost, "/admin/v1/accounts/"+c.account.id+"/credits", in, &e)
 	switch {
 	case err != nil:
 		return false
-	case status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable, status == http.StatusBadRequest && c.kind == "grant": // came too late to expire in the future
 		return true
 	case status != http.StatusCreated:
 		s.note("credit %s of %s: %d %s", c.reference, usd(c.amount), status, b)

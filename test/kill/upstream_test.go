@@ -35,15 +35,18 @@ func newUpstream(t testing.TB) *upstream {
 	return u
 }
 
+// attempts is how often a gateway may try a job.
+const attempts = 2
+
 // providers is the configuration of a gateway in front of the upstream.
 func (u *upstream) providers() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `providers:
   openly: {kind: openai, base_url: "%s/v1", api_key: k, quirks: openai, catalog: none}
   clerk:  {kind: anthropic, base_url: "%s/v1", api_key: k, catalog: none}
-routing: {attempts: 2, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}
+routing: {attempts: %d, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}
 models:
-`, u.url, u.url)
+`, u.url, u.url, attempts)
 	for _, name := range []string{"gpt", "claude", "flat", "shaky", "brittle"} {
 		b.WriteString(modelConfig(name, tariffs[name]))
 	}

@@ -150,6 +150,9 @@ func (w *world) closeJob(j *job, f *findings) (fate, requestID, bool) {
 		f.add(wrong, "%v: the request id is malformed", j)
 		return saw, requestID{}, false
 	}
+	if j.attempts > attempts {
+		f.add(wrong, "%v: it was tried %d times, and %d are allowed", j, j.attempts, attempts)
+	}
 	c := w.book.charges[requestID(id)]
 	switch saw {
 	case acked:
@@ -195,14 +198,15 @@ func (w *world) closeAcked(j *job, c *charge, f *findings) {
 	}
 }
 
-// closeLeft is about a job whose client went away and was charged: for what was
-// produced until then, at most the hold; or for all of it, if that was sooner.
+// closeLeft is about a job whose client went away and was charged: exactly, if
+// the answer came to its end all the same, or else by an estimate of what was
+// produced, which is never more than the hold.
 func (w *world) closeLeft(j *job, c *charge, f *findings) {
 	r := c.line.receipt
 	if r == nil {
 		return // the book has said so
 	}
-	if r.outcome != "client_left" {
+	if r.outcome == "ok" && c.line.amount+c.absorbed == j.price() {
 		w.exact(j, c, f)
 		return
 	}
