@@ -131,6 +131,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Limiter:  a.limiter,
 		Router:   &route.Router{Base: o.Config.Routing.Backoff.Base, Most: o.Config.Routing.Backoff.Max},
 		Now:      a.clock.now,
+		Base:     a.base,
 	}, s.plans)
 	a.wire = wire.NewServer(wire.Options{
 		Gateway:     edge{a.gate},

@@ -41,10 +41,16 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 	if err := c.reserve(call, w); err != nil {
 		return nil, err
 	}
+	open := false
+	defer func() {
+		if !open { // for whatever reason, a panic included
+			call.hold.Void(nil) // the receipt is recorded by Refused, with the status that was sent
+		}
+	}()
 	if err := call.dispatch(ctx, targets, w); err != nil {
-		call.hold.Void(nil) // the receipt is recorded by Refused, with the status that was sent
 		return nil, err
 	}
+	open = true
 	return call, nil
 }
 
@@ -124,11 +130,13 @@ func supported(req *llm.Request, live, tests []*route.Target, test bool) error {
 // dispatch brings the request to a provider.
 func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishes) error {
 	c := call.c
-	up := ctx
-	if call.Drains() {
-		up = context.WithoutCancel(ctx)
-	}
-	up, call.cancel = context.WithCancel(up)
+	up, cancel := c.g.upstream(ctx, call.Drains())
+	call.cancel = cancel
+	defer func() {
+		if call.answer == nil {
+			cancel()
+		}
+	}()
 	a, err := c.g.o.Router.Open(up, call.req, route.Plan{
 		Targets:   targets,
 		Attempts:  cmp.Or(call.model.Attempts, c.plans.Attempts),
@@ -138,7 +146,6 @@ func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishe
 		Impatient: w.Impatient,
 	}, &c.v.Event.Attempts)
 	if err != nil {
-		call.cancel()
 		return err
 	}
 	call.answer = a

@@ -135,18 +135,30 @@ func (call *Call) Finish() (money.Amount, money.Amount, llm.Usage, error) {
 		call.c.record("", OutcomeOK, 200)
 		return 0, call.c.Balance(), usage, nil
 	}
-	if call.finish == llm.FinishContentFilter || (call.refused && !call.said) {
-		call.note(usage, OutcomeBlocked)
-		r := call.receipt(usage)
-		r.Outcome, r.Status, r.Delivery = OutcomeBlocked, 200, "complete"
-		call.hold.Void(r)
+	if call.blocked() {
+		call.block(usage, "complete")
 		return 0, call.c.Balance(), usage, nil
 	}
 	return call.settle(usage, OutcomeOK, false)
 }
 
+// blocked reports whether the answer ended with a policy, or a refusal, in its
+// place.
+func (call *Call) blocked() bool {
+	return call.finish == llm.FinishContentFilter || (call.refused && !call.said)
+}
+
+// block ends the call free of charge for being blocked.
+func (call *Call) block(usage llm.Usage, delivery string) {
+	call.note(usage, OutcomeBlocked)
+	r := call.receipt(usage)
+	r.Outcome, r.Status, r.Delivery = OutcomeBlocked, 200, delivery
+	call.hold.Void(r)
+}
+
 // Left charges for what was produced until the caller left, or for the whole
-// answer if it had already ended.
+// answer if it had already ended. An answer that was blocked is free to who
+// leaves, too.
 func (call *Call) Left() {
 	defer call.end()
 	call.cancel()
@@ -154,11 +166,15 @@ func (call *Call) Left() {
 		call.c.record("", OutcomeClientLeft, 499)
 		return
 	}
+	usage := call.used()
+	if call.blocked() {
+		call.block(usage, "partial")
+		return
+	}
 	outcome := OutcomeClientLeft
 	if call.finish != "" {
 		outcome = OutcomeOK
 	}
-	usage := call.used()
 	if call.finish == "" && call.usage != nil {
 		// What was reported on the way counts the output so far too low.
 		usage.Output = max(usage.Output, call.estimateOutput())
@@ -196,13 +212,33 @@ func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, ba
 	if err != nil {
 		// The caller is told of a failure, so a charge that still becomes
 		// durable must not stand.
-		back, cancel := context.WithTimeout(context.Background(), settleWait)
-		defer cancel()
-		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.hold.Revoke(back)))
+		call.note(llm.Usage{}, OutcomeAborted)
+		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.revoke()))
 	}
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
 	return s.Charge, s.Balance, usage, nil
+}
+
+// revoke takes a charge back, and waits a while until that is durable.
+func (call *Call) revoke() error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleWait)
+	defer cancel()
+	return call.hold.Revoke(ctx)
+}
+
+// TakeBack takes the charge of Finish back, for an answer of which the caller
+// is told a failure after all, and returns what stands of it: nothing, but if
+// the ledger cannot.
+func (call *Call) TakeBack() money.Amount {
+	ev := call.c.v.Event
+	if call.hold == nil || ev.Charge == 0 {
+		return 0
+	}
+	if call.revoke() == nil {
+		ev.Charge, ev.Absorbed, ev.Outcome = 0, 0, OutcomeAborted
+	}
+	return ev.Charge
 }
 
 // Fail ends the call free of charge, because of e. status is what the caller

@@ -23,19 +23,22 @@ import (
 	"github.com/pontage/pontage/internal/route"
 )
 
-// Options are what a Gate is made of; all must be set but Now.
+// Options are what a Gate is made of; all must be set but Now and Base.
 type Options struct {
 	Accounts *account.Registry
 	Ledger   *ledger.Engine
 	Limiter  *limit.Limiter
 	Router   *route.Router
 	Now      func() time.Time // nil: time.Now
+	Base     context.Context  // ends when the process goes down, and with it every answer; nil: never
 }
 
 // Gate admits requests. It is used by many goroutines at once.
 type Gate struct {
 	o     Options
 	plans atomic.Pointer[Plans]
+
+	drains atomic.Int64 // answers that are read on although their callers have left
 }
 
 // Plans is what the configuration in force says of models and where they are
@@ -52,6 +55,9 @@ type Plans struct {
 func New(o Options, p *Plans) *Gate {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Base == nil {
+		o.Base = context.Background()
 	}
 	g := &Gate{o: o}
 	g.Swap(p)

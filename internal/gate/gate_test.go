@@ -30,7 +30,9 @@ type upstream struct {
 	end     error // after the events; nil: a clean end
 	open    error
 	refusal error
+	panics  bool
 	calls   []provider.Call
+	ctx     context.Context                 // of the last call
 	wait    func(ctx context.Context) error // before the end
 }
 
@@ -39,7 +41,10 @@ func (u *upstream) Supports(*llm.Request) error { return u.refusal }
 func (u *upstream) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.calls = append(u.calls, c)
+	u.calls, u.ctx = append(u.calls, c), ctx
+	if u.panics {
+		panic("a defect")
+	}
 	if u.open != nil {
 		return nil, u.open
 	}

@@ -1,0 +1,218 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// bare is a gate that only lends out contexts.
+func bare(o Options) *Gate { return New(o, &Plans{}) }
+
+func TestADrainedAnswerHasABoundInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := bare(Options{})
+		ctx, leave := context.WithCancel(context.Background())
+		up, release := g.upstream(ctx, true)
+		defer release()
+		time.Sleep(time.Hour) // as long as the caller is there, the provider's own timers count
+		synctest.Wait()
+		if up.Err() != nil {
+			t.Fatal("ended while the caller was there")
+		}
+		leave()
+		time.Sleep(DrainFor - time.Second)
+		synctest.Wait()
+		if up.Err() != nil {
+			t.Error("ended before its time")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if up.Err() == nil {
+			t.Errorf("still running %v after the caller left", DrainFor+time.Second)
+		}
+	})
+}
+
+func TestOnlySoManyAnswersAreDrainedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := bare(Options{})
+		var ups []context.Context
+		var releases []context.CancelFunc
+		for range MaxDrains + 1 {
+			ctx, leave := context.WithCancel(context.Background())
+			up, release := g.upstream(ctx, true)
+			leave()
+			synctest.Wait()
+			ups, releases = append(ups, up), append(releases, release)
+		}
+		for i, up := range ups {
+			if over := i >= MaxDrains; (up.Err() != nil) != over {
+				t.Fatalf("answer %d: %v", i, up.Err())
+			}
+		}
+		for _, release := range releases {
+			release()
+		}
+		synctest.Wait()
+		if n := g.drains.Load(); n != 0 {
+			t.Errorf("%d places were not given back", n)
+		}
+	})
+}
+
+func TestWhoGoesDownDrainsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		base, down := context.WithCancelCause(context.Background())
+		g := bare(Options{Base: base})
+		present, release := g.upstream(base, true) // requests live within the base
+		defer release()
+		ctx, leave := context.WithCancel(base)
+		gone, release := g.upstream(ctx, true)
+		defer release()
+		leave()
+		synctest.Wait()
+		if present.Err() != nil || gone.Err() != nil {
+			t.Fatal("ended too early")
+		}
+		down(errors.New("the process ends"))
+		synctest.Wait()
+		if present.Err() == nil {
+			t.Error("an answer whose caller is there outlives the process")
+		}
+		if gone.Err() == nil {
+			t.Error("an answer that is drained outlives the process")
+		}
+	})
+}
+
+func TestAPanicInAProviderHoldsNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.panics = true
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = caller.Open(context.Background(), request(), Wishes{})
+		t.Error("the provider did not panic")
+	}()
+	if !w.ledger.Idle() {
+		t.Error("what was held for the request is held for ever")
+	}
+	if ctx := w.up.ctx; ctx.Err() == nil {
+		t.Error("the provider's context was not ended")
+	}
+}
+
+func TestWhoLeavesAfterABlockIsNotChargedForIt(t *testing.T) {
+	t.Parallel()
+	for name, events := range map[string][]llm.Event{
+		"content filter": {says(80), {Finish: llm.FinishContentFilter, Usage: &llm.Usage{Input: 100, Output: 50}}},
+		"refusal":        {{Content: true, Refusal: true, OutputBytes: 10}, {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}},
+	} {
+		w := setup(t, money.Dollar)
+		w.up.events = events
+		caller, err := w.enter(w.key(account.NewKey{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, err := caller.Open(context.Background(), request(), Wishes{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range events {
+			if _, err := call.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		call.Left()
+		caller.Leave()
+		if w.posted() != money.Dollar {
+			t.Errorf("%s: charged $%s", name, money.Dollar-w.posted())
+		}
+		if r := w.receipt(caller); r.Outcome != OutcomeBlocked || r.Delivery != "partial" {
+			t.Errorf("%s: receipt %q, %q", name, r.Outcome, r.Delivery)
+		}
+	}
+}
+
+func TestAnAnswerThatCannotBeToldAfterItsChargeIsTakenBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	call, err := caller.Open(context.Background(), request(), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := call.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	charge, _, _, err := call.Finish()
+	if err != nil || charge == 0 {
+		t.Fatalf("charge %s, %v", charge, err)
+	}
+	if left := call.TakeBack(); left != 0 {
+		t.Errorf("$%s of the charge stands", left)
+	}
+	call.Fail(fault.New(fault.Internal, ""), 500)
+	if w.posted() != money.Dollar {
+		t.Errorf("charged $%s for an answer that nobody got", money.Dollar-w.posted())
+	}
+	if ev := caller.v.Event; ev.Outcome != OutcomeAborted || ev.Charge != 0 {
+		t.Errorf("the event says %q, $%s", ev.Outcome, ev.Charge)
+	}
+	if left := call.TakeBack(); left != 0 || w.posted() != money.Dollar {
+		t.Errorf("taken back twice: $%s, balance $%s", left, w.posted())
+	}
+}
+
+func TestACallWhoseChargeFailsHasNotGoneWell(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	call, err := caller.Open(context.Background(), request(), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := call.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := call.Finish(); !fault.Is(err, fault.LedgerUnavailable) {
+		t.Fatalf("finish: %v", err)
+	}
+	call.Fail(fault.New(fault.LedgerUnavailable, ""), 503)
+	if ev := caller.v.Event; ev.Outcome != OutcomeAborted || ev.OutputTokens != 0 {
+		t.Errorf("the event says %q and %d tokens", ev.Outcome, ev.OutputTokens)
+	}
+}
