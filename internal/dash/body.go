@@ -25,13 +25,26 @@ const MaxBody = 1 << 20
 // read decodes the body into v, strictly: one JSON object, every member known,
 // none twice, each of its type.
 func (c *call) read(v any) error {
+	body, err := c.body()
+	if err != nil {
+		return err
+	}
+	return decode(body, v)
+}
+
+// body reads the body, which takes as long as its sender likes.
+func (c *call) body() ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(c.r.Body, MaxBody+1))
 	if err != nil {
-		return fail(http.StatusBadRequest, codeInvalidJSON, "", "the body did not arrive whole")
+		return nil, fail(http.StatusBadRequest, codeInvalidJSON, "", "the body did not arrive whole")
 	}
 	if len(body) > MaxBody {
-		return fail(http.StatusRequestEntityTooLarge, codeTooLarge, "", "the body is longer than %d bytes", MaxBody)
+		return nil, fail(http.StatusRequestEntityTooLarge, codeTooLarge, "", "the body is longer than %d bytes", MaxBody)
 	}
+	return body, nil
+}
+
+func decode(body []byte, v any) error {
 	if len(strings.TrimSpace(string(body))) == 0 {
 		return fail(http.StatusBadRequest, codeInvalidJSON, "", "the body must be a JSON object, and is empty")
 	}

@@ -747,3 +747,33 @@ func TestBodyThatBreaksOffChangesNothing(t *testing.T) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
+
+// A patch of limits is read, merge, write under a lock. Whoever is slow to send
+// one must not keep an operator from switching off another key.
+func TestASlowPatchHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	acc, slow, _ := w.newAccount("")
+	other := w.do("POST", "/admin/v1/accounts/"+acc+"/keys", `{"name":"leaked"}`).must(201).at("id")
+	body, sender := io.Pipe()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		r := httptest.NewRequestWithContext(context.Background(), "PATCH", "/admin/v1/keys/"+slow, body)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w.handler.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	if _, err := sender.Write([]byte(`{"name":`)); err != nil { // returns when it was read
+		t.Fatal(err)
+	}
+	patched := make(chan *reply, 1)
+	go func() { patched <- w.do("PATCH", "/admin/v1/keys/"+other, `{"active":false}`) }()
+	select {
+	case got := <-patched:
+		got.must(200)
+	case <-time.After(5 * time.Second):
+		t.Error("a key could not be switched off while another patch was on its way")
+	}
+	_ = sender.Close()
+	<-sent
+}

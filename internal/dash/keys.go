@@ -142,6 +142,13 @@ func (s *server) keyPage(a account.ID, cursor string, limit int) (page []*accoun
 }
 
 func (s *server) updateKey(c *call) error {
+	if _, err := s.keyOf(c); err != nil {
+		return err
+	}
+	body, err := c.body() // before the lock: nobody waits for a slow sender
+	if err != nil {
+		return err
+	}
 	s.patchMu.Lock()
 	defer s.patchMu.Unlock()
 	k, err := s.keyOf(c)
@@ -155,7 +162,7 @@ func (s *server) updateKey(c *call) error {
 		Name   opt[string]         `json:"name"`
 	}
 	in.Limits.v = k.Limits // a patch is merged into what there is
-	if err := c.read(&in); err != nil {
+	if err := decode(body, &in); err != nil {
 		return err
 	}
 	if k.Revoked() {
