@@ -47,7 +47,7 @@ type usageList struct {
 	Total sumsJSON `json:"total"`
 }
 
-// maxUsage bounds the lines of one report.
+// maxUsage bounds the lines of one report, and what is read for it.
 const maxUsage = 50_000
 
 var groups = []string{ledger.GroupDay, ledger.GroupAccount, ledger.GroupKey, ledger.GroupModel}
@@ -81,7 +81,7 @@ func (q *query) flag(name string) bool {
 
 func (s *server) usage(c *call) error {
 	q := c.query()
-	f := ledger.UsageFilter{Model: q.text("model"), Test: q.flag("test"), GroupBy: q.groupBy()}
+	f := ledger.UsageFilter{Model: q.text("model"), Test: q.flag("test"), GroupBy: q.groupBy(), Limit: maxUsage + 1}
 	f.From, f.To = q.span()
 	acc, key := q.whose()
 	f.Account, f.Key = int64(acc), int64(key)
@@ -93,7 +93,7 @@ func (s *server) usage(c *call) error {
 		return err
 	}
 	if len(rows) > maxUsage {
-		return invalid("group_by", "gives %d lines, more than %d; narrow the report with from, to, account, key or model", len(rows), maxUsage)
+		return invalid("group_by", "gives more than %d lines; narrow the report with from, to, account, key or model", maxUsage)
 	}
 	out := usageList{list: list[usageJSON]{Data: []usageJSON{}}}
 	for _, r := range rows {

@@ -35,6 +35,7 @@ type UsageFilter struct {
 	Test         bool      // the test balance instead
 	From, To     time.Time // days from that of From to that of To, both included; zero: no bound
 	GroupBy      []string  // day, account, key, model; rows are in this order; empty: one sum
+	Limit        int       // at most so many rows, the first of them; 0: all there are
 }
 
 // Bounds of pages.

@@ -198,6 +198,7 @@ func TestUsageIsTheLedger(t *testing.T) {
 		{ledger.UsageFilter{From: today}, 1, 6},
 		{ledger.UsageFilter{To: today.Add(-24 * time.Hour), GroupBy: []string{"day"}}, 1, 6},
 		{ledger.UsageFilter{Account: 3}, 0, 0},
+		{ledger.UsageFilter{GroupBy: []string{"day", "model", "key"}, Limit: 5}, 5, 5},
 	} {
 		rows, total, requests := sum(c.f)
 		if rows != c.rows || requests != c.requests || total != money.Amount(c.requests)*money.Cent {

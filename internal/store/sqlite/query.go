@@ -166,6 +166,9 @@ func (l *ledgerJournal) ReadUsage(ctx context.Context, f ledger.UsageFilter) (li
 	} else {
 		q += " HAVING count(*) > 0"
 	}
+	if f.Limit > 0 {
+		q, args = q+" LIMIT ?", append(args, f.Limit)
+	}
 	rows, err := l.db.read.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
