@@ -275,6 +275,35 @@ func TestSlowLogStopsNobody(t *testing.T) {
 	}
 }
 
+// Whoever writes its line may wait for that; it must not be kept for the lines of
+// others, which under load never end.
+func TestNobodyIsKeptToWriteForOthers(t *testing.T) {
+	t.Parallel()
+	entered, letGo := make(chan struct{}), make(chan struct{})
+	s := newSink(writerFunc(func(p []byte) (int, error) {
+		entered <- struct{}{}
+		<-letGo
+		return len(p), nil
+	}))
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		_, _ = s.Write([]byte("first\n"))
+	}()
+	<-entered
+	_, _ = s.Write([]byte("second\n"))
+	letGo <- struct{}{}
+	<-entered // the second line is being written, by whomever
+	select {
+	case <-first:
+	case <-time.After(5 * time.Second):
+		t.Error("the first is kept for the line of the second")
+	}
+	letGo <- struct{}{}
+	s.flush()
+	<-first
+}
+
 func BenchmarkDone(b *testing.B) {
 	o := New(Options{Log: writerFunc(func(p []byte) (int, error) { return len(p), nil })})
 	e := event()

@@ -19,9 +19,10 @@ const maxHidden = 1024
 // minHidden is the length below which a secret is not looked for.
 const minHidden = 8
 
-// sink writes lines to a writer one Write at a time. Whoever comes while a
-// Write is under way leaves its line to the one who writes, so a slow writer
-// makes the writes larger and not the requests slower.
+// sink writes lines to a writer one Write at a time. Whoever comes while nobody
+// writes, writes its own line. Lines that come meanwhile are left to a goroutine
+// that lasts as long as there are any, so a slow writer makes the writes larger
+// and not the requests slower, and nobody is kept for the lines of others.
 type sink struct {
 	w       io.Writer
 	dropped atomic.Uint64 // lines
@@ -60,22 +61,40 @@ func (s *sink) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	s.writing = true
-	for len(s.pending) > 0 {
-		batch := s.pending
-		s.pending = s.spare[:0]
-		s.mu.Unlock()
-		if _, err := s.w.Write(batch); err != nil {
-			s.dropped.Add(1)
-		}
-		s.mu.Lock()
-		s.spare = batch
-		if cap(batch) > maxPooledLine {
-			s.spare = nil
-		}
+	s.one()
+	if len(s.pending) > 0 {
+		go s.rest()
+		return len(line), nil
 	}
 	s.writing = false
 	s.idle.Broadcast()
 	return len(line), nil
+}
+
+// rest writes until nothing is pending.
+func (s *sink) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.pending) > 0 {
+		s.one()
+	}
+	s.writing = false
+	s.idle.Broadcast()
+}
+
+// one makes one Write of all that is pending. s.mu is held, but not meanwhile.
+func (s *sink) one() {
+	batch := s.pending
+	s.pending = s.spare[:0]
+	s.mu.Unlock()
+	if _, err := s.w.Write(batch); err != nil {
+		s.dropped.Add(1)
+	}
+	s.mu.Lock()
+	s.spare = batch
+	if cap(batch) > maxPooledLine {
+		s.spare = nil
+	}
 }
 
 func (s *sink) flush() {
