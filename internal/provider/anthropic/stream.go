@@ -112,6 +112,8 @@ func notEvents(body []byte) error {
 func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 	k := &s.scanner
 	switch ok := k.scan(data); {
+	case !ok && f.Cut && s.finished:
+		return s.end()
 	case !ok && f.Cut:
 		return llm.Event{}, provider.Interrupted(io.ErrUnexpectedEOF)
 	case !ok:

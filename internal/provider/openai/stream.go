@@ -137,7 +137,10 @@ func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 		return s.last(s.frames.Clean(f)), nil
 	}
 	k := &s.scanner
+	complete := f.Cut && k.complete() // before half a chunk is looked at
 	switch ok := k.scan(data); {
+	case !ok && complete:
+		return s.end()
 	case !ok && f.Cut:
 		return llm.Event{}, provider.Interrupted(io.ErrUnexpectedEOF)
 	case !ok:
