@@ -237,10 +237,13 @@ func (c *Client) whole(ctx context.Context, to *Response) func(*http.Response) e
 		defer resp.Body.Close()
 		raw, err := io.ReadAll(io.LimitReader(resp.Body, c.options.MaxBody+1))
 		if err != nil {
-			return c.connectionError(ctx, err)
+			return c.brokenAnswer(ctx, resp, err)
 		}
 		if int64(len(raw)) > c.options.MaxBody {
-			return &Error{Status: resp.StatusCode, Code: "answer_too_large", Message: fmt.Sprintf("the answer is larger than %d bytes", c.options.MaxBody), RequestID: requestID(resp.Header)}
+			return &Error{
+				Status: resp.StatusCode, Code: "answer_too_large", Message: fmt.Sprintf("the answer is larger than %d bytes", c.options.MaxBody),
+				RequestID: requestID(resp.Header), Charge: resp.Header.Get("X-Charge-USD"), Delivered: true, kind: ErrUpstream,
+			}
 		}
 		if e := inBand(raw); e != nil { // a 200 with an error inside
 			e.Status, e.RequestID = resp.StatusCode, requestID(resp.Header)
@@ -250,6 +253,19 @@ func (c *Client) whole(ctx context.Context, to *Response) func(*http.Response) e
 		*to = Response{Status: resp.StatusCode, Header: resp.Header, Body: raw, RequestID: requestID(resp.Header), ChargeUSD: resp.Header.Get("X-Charge-USD")}
 		return nil
 	}
+}
+
+// brokenAnswer makes an Error of a whole answer that broke off. It was charged
+// before it was sent, so asking again is safe only with an idempotency key.
+func (c *Client) brokenAnswer(ctx context.Context, resp *http.Response, cause error) error {
+	err := c.connectionError(ctx, cause)
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.RequestID, e.Charge = requestID(resp.Header), resp.Header.Get("X-Charge-USD")
+	e.Delivered = resp.Request.Method == http.MethodPost && resp.Request.Header.Get("Idempotency-Key") == ""
+	return e
 }
 
 // Do sends one request with retries and returns the answer as it came. path is

@@ -219,6 +219,52 @@ func TestRetrySucceeds(t *testing.T) {
 	}
 }
 
+// A whole answer is charged before its first byte is sent. What broke on the way,
+// or cannot be read, was paid for: asking again would be paid for again.
+func TestAnAnswerThatBegan(t *testing.T) {
+	t.Parallel()
+	charged := map[string]string{"X-Charge-USD": "0.5"}
+	for name, a := range map[string]answer{
+		"breaks off":   {body: `{"choices":[`, cut: true, header: charged},
+		"is too large": {body: `{"x":"` + strings.Repeat("x", 2000) + `"}`, header: charged},
+	} {
+		t.Run(name+" is not asked for again", func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, a)
+			c, _ := open(t, s, Options{MaxBody: 1000, Fallbacks: []string{"n"}})
+			_, err := c.ChatCompletions(t.Context(), ask())
+			var e *Error
+			if !errors.As(err, &e) || !e.Delivered || e.Charge != "0.5" || e.RequestID != "req_1" || e.Kind() == nil || len(s.requests()) != 1 {
+				t.Errorf("ChatCompletions() = %+v after %d requests", err, len(s.requests()))
+			}
+		})
+	}
+	t.Run("and is none of a stream is not asked for again", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, answer{body: whole, header: charged})
+		c, _ := open(t, s, Options{Fallbacks: []string{"n"}})
+		if _, err := c.Stream(t.Context(), ask()); err == nil || len(s.requests()) != 1 {
+			t.Errorf("Stream() = %v after %d requests", err, len(s.requests()))
+		}
+	})
+	t.Run("with too large an event is not asked for again", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, answer{body: "data: " + strings.Repeat("x", 2000) + "\n\n", header: map[string]string{"Content-Type": "text/event-stream"}})
+		c, _ := open(t, s, Options{MaxBody: 1000, Fallbacks: []string{"n"}})
+		if _, err := c.Stream(t.Context(), ask()); err == nil || len(s.requests()) != 1 {
+			t.Errorf("Stream() = %v after %d requests", err, len(s.requests()))
+		}
+	})
+	t.Run("to a question without a charge is", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, answer{body: `{"data":[`, cut: true}, answer{body: `{"data":[]}`})
+		c, _ := open(t, s, Options{})
+		if _, err := c.Models(t.Context()); err != nil {
+			t.Errorf("Models() = %v", err)
+		}
+	})
+}
+
 func TestRetriesAreBounded(t *testing.T) {
 	t.Parallel()
 	for retries, want := range map[int]int{-1: 1, 0: 3, 1: 2, 5: 6} {

@@ -116,7 +116,7 @@ func (c *Client) open(ctx context.Context, resp *http.Response) (*Stream, error)
 		}
 		return nil, &Error{
 			Status: resp.StatusCode, Code: "unreadable_answer", Message: "the answer is not a stream but " + resp.Header.Get("Content-Type"),
-			RequestID: r.RequestID, Charge: r.ChargeUSD, kind: ErrUpstream,
+			RequestID: r.RequestID, Charge: r.ChargeUSD, Delivered: true, kind: ErrUpstream,
 		}
 	}
 	s := &Stream{ctx: ctx, client: c, resp: resp, frames: newFrames(resp.Body, c.options.MaxBody)}
@@ -161,7 +161,7 @@ func (s *Stream) Next() bool {
 func (s *Stream) fail(err error) {
 	var e *Error
 	if errors.As(err, &e) {
-		e.Delivered = s.given
+		e.Delivered = e.Delivered || s.given
 		e.RequestID = s.RequestID()
 		e.Charge = s.ChargeUSD()
 	}
@@ -176,7 +176,7 @@ func (s *Stream) frame() ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			return nil, s.truncated(io.ErrUnexpectedEOF)
 		case errors.Is(err, errFrameTooLarge):
-			return nil, &Error{Status: s.resp.StatusCode, Code: "answer_too_large", Message: err.Error(), RequestID: s.RequestID(), kind: ErrUpstream}
+			return nil, &Error{Status: s.resp.StatusCode, Code: "answer_too_large", Message: err.Error(), RequestID: s.RequestID(), Delivered: true, kind: ErrUpstream}
 		case err != nil && s.ctx.Err() != nil:
 			return nil, ended(s.ctx, err)
 		case err != nil:
