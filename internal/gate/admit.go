@@ -150,6 +150,7 @@ func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishe
 	}
 	call.answer = a
 	c.v.Event.Provider = a.Target()
+	c.v.Event.Dropped = a.Dropped(call.req)
 	return nil
 }
 

@@ -74,13 +74,12 @@ type Call struct {
 	cancel    context.CancelFunc
 	counted   *llm.Usage // the whole answer, where tokens were counted here
 
-	usage     *llm.Usage // as last reported
-	finish    llm.Finish
-	produced  int64 // bytes of output
-	said      bool  // something that is not a refusal
-	refused   bool  // a refusal
-	ended     bool
-	delivered bool
+	usage    *llm.Usage // as last reported
+	finish   llm.Finish
+	produced int64 // bytes of output
+	said     bool  // something that is not a refusal
+	refused  bool  // a refusal
+	ended    bool
 }
 
 // Model returns the model that answers.
@@ -88,6 +87,9 @@ func (call *Call) Model() *catalog.Model { return call.model }
 
 // CappedBy returns "balance" if the output is capped at what can be paid.
 func (call *Call) CappedBy() string { return call.c.v.Event.CappedBy }
+
+// Dropped lists the members of the request that were left out as harmless.
+func (call *Call) Dropped() []string { return call.c.v.Event.Dropped }
 
 // Drains reports whether the key wants answers read to their end although the
 // caller has left.

@@ -30,13 +30,15 @@ type upstream struct {
 	end     error // after the events; nil: a clean end
 	open    error
 	refusal error
+	dropped []string
 	panics  bool
 	calls   []provider.Call
 	ctx     context.Context                 // of the last call
 	wait    func(ctx context.Context) error // before the end
 }
 
-func (u *upstream) Supports(*llm.Request) error { return u.refusal }
+func (u *upstream) Supports(*llm.Request) error   { return u.refusal }
+func (u *upstream) Dropped(*llm.Request) []string { return u.dropped }
 
 func (u *upstream) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	u.mu.Lock()
@@ -584,5 +586,25 @@ func TestWhatADrainBreaksOffWasAborted(t *testing.T) {
 		if got := outcomeOf(c.e); got != c.want {
 			t.Errorf("%v: %q, want %q", c.e, got, c.want)
 		}
+	}
+}
+
+func TestWhatWasLeftOutIsTold(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 1, Output: 1}}}
+	w.up.dropped = []string{"seed", "messages.0.name"}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	call, err := caller.Open(context.Background(), request(), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer call.Close()
+	if got := strings.Join(call.Dropped(), " "); got != "seed messages.0.name" || len(caller.v.Event.Dropped) != 2 {
+		t.Errorf("dropped %q", got)
 	}
 }

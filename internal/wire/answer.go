@@ -105,9 +105,6 @@ func (x *exchange) stream(enc Encoder) error {
 		if err != nil {
 			return err
 		}
-		if len(buf) == 0 {
-			continue
-		}
 		if ev.More {
 			present = x.w.buffer(buf)
 		} else {
@@ -166,7 +163,7 @@ func (x *exchange) left() {
 	x.call.Left()
 	x.call = nil
 	if !x.w.committed {
-		x.ev.Status = 499
+		x.nobody()
 	}
 }
 

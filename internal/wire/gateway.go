@@ -42,7 +42,8 @@ type Caller interface {
 	Test() bool
 	// Balance is the caller's posted balance.
 	Balance() money.Amount
-	// Refused records that the request ended with e before Open was called.
+	// Refused records that the request ended with e, before or within Open.
+	// status is what the caller was sent; 499: the caller had left.
 	Refused(e *fault.Error, status int)
 	// Leave gives back what Enter took. It may be called once.
 	Leave()
@@ -75,13 +76,17 @@ type Call interface {
 	// Finish charges for an answer whose stream has come to its end. When it
 	// returns, the charge is durable.
 	Finish() (Bill, error)
+	// TakeBack takes the charge of Finish back, where the caller is told a
+	// failure after all, and returns what stands of it: nothing, unless the
+	// ledger cannot.
+	TakeBack() money.Amount
 	// Drains reports whether the answer is to be read to its end although the
 	// caller has left.
 	Drains() bool
 	// Left charges for what was produced until the caller left.
 	Left()
 	// Fail ends the call free of charge. status is what the caller was sent;
-	// 0: nothing, or a status that was sent before.
+	// 0: a status that was sent before, 499: the caller had left.
 	Fail(e *fault.Error, status int)
 	// Delivered records that the last bytes have left after Finish.
 	Delivered()

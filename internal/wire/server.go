@@ -101,6 +101,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h["X-Client-Request-Id"] = []string{c}
 		x.ev.ClientRequestID = c
 	}
+	defer x.abandon() // should what follows panic itself
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -176,7 +177,7 @@ func (x *exchange) serve() error {
 	if e := x.simulate(); e != nil {
 		return e
 	}
-	if x.r.Method == http.MethodGet {
+	if rt.Method == http.MethodGet {
 		return x.models()
 	}
 	return x.generate()
@@ -293,12 +294,16 @@ func (x *exchange) fail(e *fault.Error) {
 		x.stranger(e)
 		return
 	}
+	if x.call != nil && x.facts.Charge != 0 {
+		x.facts.Charge = x.call.TakeBack()
+	}
 	// The server takes a read deadline that has passed for a client that has left.
 	gone := x.gone() && e.Code != fault.RequestTimeout
 	status := 0
 	switch {
 	case gone && !x.w.committed:
-		x.ev.Status = 499
+		x.nobody()
+		status = 499
 	case !x.w.committed:
 		rendered := x.site.Contract.Render(x.envelope(), e, x.facts)
 		status = rendered.Status
@@ -325,6 +330,13 @@ func (x *exchange) fail(e *fault.Error) {
 	case x.caller != nil:
 		x.caller.Refused(e, status)
 	}
+}
+
+// nobody ends an exchange with a caller who left before anything was sent. Who
+// has closed only the sending side must not take silence for an empty success.
+func (x *exchange) nobody() {
+	x.ev.Status = 499
+	x.w.broken = true
 }
 
 // envelope is the route's, or the one for paths without a route.

@@ -70,6 +70,7 @@ type fakeCall struct {
 	steps  []any // llm.Event, error, or func()
 	drains bool
 	bill   error
+	stands bool // a charge cannot be taken back
 
 	mu   sync.Mutex
 	ends []string
@@ -107,6 +108,14 @@ func (c *fakeCall) Left()                      { c.end("left") }
 func (c *fakeCall) Fail(e *fault.Error, _ int) { c.end("fail " + e.Code.String()) }
 func (c *fakeCall) Delivered()                 { c.end("delivered") }
 func (c *fakeCall) Close()                     { c.end("close") }
+func (c *fakeCall) TakeBack() money.Amount {
+	c.end("take back")
+	if c.stands {
+		return 1_500
+	}
+	return 0
+}
+
 func (c *fakeCall) outcome() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/pontage/pontage/internal/account"
@@ -102,6 +103,7 @@ func newRoutes(list []contract.Route) routes {
 }
 
 // find returns the route and the rest of the path that its wildcard matched.
+// HEAD is GET whose body is not sent.
 // Where the path is known and the method is not, allow lists the methods.
 func (r routes) find(method, path string) (rt contract.Route, rest string, ok bool, allow string) {
 	cand := r.exact[path]
@@ -114,7 +116,7 @@ func (r routes) find(method, path string) (rt contract.Route, rest string, ok bo
 		}
 	}
 	for _, c := range cand {
-		if c.Method == method {
+		if c.Method == method || (method == http.MethodHead && c.Method == http.MethodGet) {
 			return c, rest, true, ""
 		}
 	}

@@ -23,6 +23,7 @@ type Writer struct {
 	err       error // of the first write that did not get through: the caller has left
 	deadline  time.Time
 	lastWrite time.Time
+	waiting   bool // something was written that was not sent off
 	beat      *time.Timer
 	beating   bool
 }
@@ -58,8 +59,8 @@ func (w *Writer) stream() {
 	w.rw.WriteHeader(http.StatusOK)
 }
 
-// frame writes whole frames and sends them off. It reports whether the caller
-// is still there.
+// frame writes whole frames, which may be none, and sends off what was not sent
+// yet. It reports whether the caller is still there.
 func (w *Writer) frame(b []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,11 +92,13 @@ func (w *Writer) write(b []byte) {
 	n, err := w.rw.Write(b)
 	w.n += int64(n)
 	w.err = err
+	w.waiting = true
 }
 
 func (w *Writer) flush() {
-	if w.err == nil {
+	if w.err == nil && w.waiting {
 		w.err = w.rc.Flush()
+		w.waiting = false
 	}
 }
 

@@ -1,0 +1,197 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// dial opens a connection that ends with the test.
+func (h house) dial(t *testing.T) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", h.srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return conn, bufio.NewReader(conn)
+}
+
+// answers opens calls that play steps.
+func answers(steps ...any) func(context.Context) (*fakeCall, error) {
+	return func(ctx context.Context) (*fakeCall, error) { return &fakeCall{ctx: ctx, steps: steps}, nil }
+}
+
+// An event may wait for the next one only if that will be written.
+func TestNoEventWaitsForOneThatGivesNothing(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	first := event("data: 1\n\n")
+	first.More = true
+	h := build(t, &fake{open: answers(first, llm.Event{Usage: &llm.Usage{}}, func() { <-release }, event("data: 2\n\n"), last("data: [DONE]\n\n"))}, nil)
+	defer func() {
+		select {
+		case <-release:
+		default:
+			close(release)
+		}
+	}()
+	got := make(chan string, 1)
+	go func() {
+		resp, err := http.Post(h.srv.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"stream":true}`))
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		line, _ := bufio.NewReader(resp.Body).ReadString('\n')
+		got <- line
+	}()
+	select {
+	case line := <-got:
+		if line != "data: 1\n" {
+			t.Errorf("first line %q", line)
+		}
+	case <-time.After(3 * time.Second):
+		t.Error("the first event is held back until the provider sends another")
+	}
+}
+
+func TestWhoseSendingSideIsClosedNeverGetsAnEmptySuccess(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(context.Context) (*fakeCall, error){
+		"before content": func(ctx context.Context) (*fakeCall, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"midway": func(ctx context.Context) (*fakeCall, error) {
+			return &fakeCall{ctx: ctx, steps: []any{event("x"), func() { <-ctx.Done() }, context.Canceled}}, nil
+		},
+	} {
+		h := build(t, &fake{open: open}, nil)
+		conn, r := h.dial(t)
+		fmt.Fprint(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(r); len(b) > 0 {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		if ev := <-h.events; ev.Status != 499 {
+			t.Errorf("%s: status %d", name, ev.Status)
+		}
+	}
+}
+
+func TestTheReceiptOfWhoLeftBeforeContentSaysSo(t *testing.T) {
+	t.Parallel()
+	f := &fake{open: func(ctx context.Context) (*fakeCall, error) { <-ctx.Done(); return nil, ctx.Err() }}
+	h := build(t, f, nil)
+	conn, _ := h.dial(t)
+	fmt.Fprint(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+	_ = conn.Close()
+	<-h.events
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.refused) != 1 || !strings.HasSuffix(f.refused[0], " 499") {
+		t.Errorf("%v", f.refused)
+	}
+}
+
+func TestHeadIsGetWithoutABody(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{}, nil)
+	for path, status := range map[string]int{"/v1/models": 200, "/v1/models/a/b": 200, "/v1/models/none": 404, "/v1/chat/completions": 405} {
+		req, _ := http.NewRequest(http.MethodHead, h.srv.URL+path, nil)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != status || len(b) > 0 || resp.ContentLength <= 0 {
+			t.Errorf("HEAD %s: %d, %d bytes, Content-Length %d; want %d", path, resp.StatusCode, len(b), resp.ContentLength, status)
+		}
+		<-h.events
+	}
+}
+
+func TestPathsThatAreNotTextAreToldAsText(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{}, nil)
+	for _, id := range []string{"%ff%fe", strings.Repeat("x", 199) + "%c3%a9", "%22%0d%0aX-Evil:%201", "a%2Fb%2Fc"} {
+		resp, err := http.Get(h.srv.URL + "/v1/models/" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != 404 || !utf8.Valid(b) || !json.Valid(b) || resp.Header.Get("X-Evil") != "" {
+			t.Errorf("%s: %d %q", id, resp.StatusCode, b)
+		}
+	}
+	resp, err := http.Get(h.srv.URL + "/v1/models/a%2Fb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != 200 || string(b) != "one a/b" {
+		t.Errorf("a slash as %%2F: %d %q", resp.StatusCode, b)
+	}
+}
+
+// unfinished is a dialect that cannot write the end of its answers.
+type unfinished struct{ plain }
+
+func (u unfinished) Encoder(*llm.Request) Encoder { return &unfinishedEncoder{} }
+
+type unfinishedEncoder struct{ plainEncoder }
+
+func (*unfinishedEncoder) Finish(dst []byte, _ Final) ([]byte, error) {
+	return dst, errors.New("no answer")
+}
+
+type panicking struct{ plain }
+
+func (panicking) Encoder(*llm.Request) Encoder { return &panickingEncoder{} }
+
+type panickingEncoder struct{ plainEncoder }
+
+func (*panickingEncoder) Finish([]byte, Final) ([]byte, error) { panic("a defect") }
+
+func TestWhatCannotBeToldAfterItsChargeIsTakenBackAndSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, d := range map[string]Dialect{"error": unfinished{}, "panic": panicking{}} {
+		for _, body := range []string{`{}`, `{"stream":1}`} {
+			for _, stands := range []bool{false, true} {
+				var call *fakeCall
+				h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+					call = &fakeCall{ctx: ctx, steps: []any{event("data: 1\n\n"), last("x")}, stands: stands}
+					return call, nil
+				}}, func(o *Options) { o.Dialects["openai.chat"] = d })
+				resp, got := h.post(t, "/v1/chat/completions", body)
+				want := "0.00"
+				if stands {
+					want = "0.0000015"
+				}
+				if told := resp.Header.Get("X-Charge-Usd") + resp.Trailer.Get("X-Charge-Usd"); told != want || !strings.Contains(got, `"error"`) {
+					t.Errorf("%s of %s: told a charge of %q, want %q: %s", name, body, told, want, got)
+				}
+				<-h.events
+				if call.outcome() != "finish, take back, fail internal" {
+					t.Errorf("%s of %s: the call ended %q", name, body, call.outcome())
+				}
+			}
+		}
+	}
+}
