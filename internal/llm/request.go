@@ -99,7 +99,8 @@ type Request struct {
 
 	// DecodeChat decodes the whole conversation, for a target that speaks
 	// another dialect. It returns a *fault.Error for what only a full decode
-	// can find wrong. Nil for tasks without a conversation.
+	// can find wrong. It decodes once, however often it is called, so the Chat
+	// is shared and must not be changed. Nil for tasks without a conversation.
 	DecodeChat func() (*Chat, error)
 }
 

@@ -5,6 +5,7 @@ package anthropic
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -73,7 +74,7 @@ func decode(body []byte, headers map[string][]string, s *fields.Schemas, t llm.T
 	if err := c.p.Err(); err != nil {
 		return nil, err
 	}
-	c.r.DecodeChat = func() (*llm.Chat, error) { return decodeChat(root) }
+	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	return c.r, nil
 }
 

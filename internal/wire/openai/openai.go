@@ -4,6 +4,7 @@
 package openai
 
 import (
+	"sync"
 	"time"
 
 	"github.com/pontage/pontage/internal/fields"
@@ -58,7 +59,7 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 	if err := c.p.Err(); err != nil {
 		return nil, err
 	}
-	c.r.DecodeChat = func() (*llm.Chat, error) { return decodeChat(root) }
+	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	return c.r, nil
 }
 

@@ -5,6 +5,7 @@ package simple
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/pontage/pontage/internal/completion"
@@ -80,7 +81,7 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 	if err := c.p.Err(); err != nil {
 		return c.r, err // the contract may want to say something of the model, too
 	}
-	c.r.DecodeChat = func() (*llm.Chat, error) { return decodeChat(root), nil }
+	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root), nil })
 	return c.r, nil
 }
 
