@@ -54,7 +54,7 @@ func (c caller) Models() []wire.Model {
 type call struct{ *gate.Call }
 
 // Terms implements wire.Call.
-func (c call) Terms() wire.Terms { return wire.Terms{CappedBy: c.CappedBy()} }
+func (c call) Terms() wire.Terms { return wire.Terms{CappedBy: c.CappedBy(), Dropped: c.Dropped()} }
 
 // Finish implements wire.Call.
 func (c call) Finish() (wire.Bill, error) {

@@ -121,6 +121,14 @@ func (b both) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	return b.of(c.Request).Open(ctx, c)
 }
 
+// Dropped implements provider.Dropper.
+func (b both) Dropped(r *llm.Request) []string {
+	if d, ok := b.of(r).(provider.Dropper); ok {
+		return d.Dropped(r)
+	}
+	return nil
+}
+
 // transports are the connections to providers, shared by all with the same
 // connect timer, over reloads.
 type transports struct {

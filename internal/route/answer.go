@@ -32,6 +32,15 @@ type Answer struct {
 // Target returns the id of the target that answers.
 func (a *Answer) Target() string { return a.target.ID }
 
+// Dropped lists the members of the request that the target's protocol cannot
+// say and that were left out as harmless.
+func (a *Answer) Dropped(req *llm.Request) []string {
+	if d, ok := a.target.Provider.(provider.Dropper); ok {
+		return d.Dropped(req)
+	}
+	return nil
+}
+
 // peek reads on until an event has content, keeping what it reads.
 func (a *Answer) peek() error {
 	size := 0
