@@ -158,6 +158,13 @@ func TestMistakesAreReported(t *testing.T) {
 		{"a yes", "server: {docs: yes}\n", `c.yaml:1: server.docs: must be true or false: "yes"`},
 		{"a float for money", "models: {m: {price: {input: 1e-1, output: .5}}}\n", `models.m.price.input: must be a decimal number of dollars`},
 		{"the same address", "server: {listen: \"127.0.0.1:1\", admin_listen: \"127.0.0.1:1\"}\n", "server.admin_listen: must not be the address of the API"},
+		// Outside these bounds another limit than the one written would be enforced.
+		{"more requests than are counted", "sites: [{limits: {requests: 100001, per: 60s}}]\n", "sites[0].limits.requests: must be from 0 to 100000"},
+		{"too short a window", "sites: [{limits: {requests: 1, per: 1us}}]\n", "sites[0].limits.per: must be from 1ms to 24h"},
+		{"too high a rate", "sites: [{limits: {rps: 1000001}}]\n", "sites[0].limits.rps: must be from 0.001 to 1000000"},
+		{"too low a rate", "sites: [{limits: {rps: 0.0001}}]\n", "sites[0].limits.rps: must be from 0.001 to 1000000"},
+		{"too large a burst", "sites: [{limits: {rps: 1, burst: 1000001}}]\n", "sites[0].limits.burst: must be from 0 to 1000000"},
+		{"too many at once", "sites: [{limits: {concurrency: 1000001}}]\n", "sites[0].limits.concurrency: must be from 0 to 1000000"},
 		{"a cycle of aliases", "sites: &s [*s]\n", "must be a mapping of names to values, not a list"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -29,7 +29,14 @@ const (
 	maxTokens   = 1 << 40
 	maxName     = 200
 	maxBody     = 1 << 30
-	maxLimit    = math.MaxInt32 // of requests
+	maxLimit    = math.MaxInt32 // of requests a day
+
+	// Of throughput: those of internal/limit, which would enforce its own bound
+	// in place of what is beyond.
+	maxRequests = 100_000
+	maxAtOnce   = 1_000_000
+	minRPS      = 0.001
+	maxRPS      = 1_000_000
 )
 
 // validator judges a configuration as a whole, after it was decoded.

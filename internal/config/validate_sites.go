@@ -107,13 +107,13 @@ func (v *validator) contract(path, name string) {
 
 func (v *validator) limits(path string, l Limits) {
 	for _, f := range []struct {
-		name string
-		n    int64
-	}{{"requests", l.Requests}, {"burst", l.Burst}, {"concurrency", l.Concurrency}} {
-		v.within(path+"."+f.name, f.n, 0, maxLimit)
+		name    string
+		n, most int64
+	}{{"requests", l.Requests, maxRequests}, {"burst", l.Burst, maxAtOnce}, {"concurrency", l.Concurrency, maxAtOnce}} {
+		v.within(path+"."+f.name, f.n, 0, f.most)
 	}
-	if l.RPS < 0 || l.RPS > maxLimit {
-		v.bad(path+".rps", "must be from 0 to %d", maxLimit)
+	if at := path + ".rps"; !v.wrong(at) && l.RPS != 0 && !(l.RPS >= minRPS && l.RPS <= maxRPS) {
+		v.bad(at, "must be from %v to %d", minRPS, maxRPS)
 	}
 	switch {
 	case v.wrong(path+".per") || v.wrong(path+".requests"):
@@ -121,8 +121,8 @@ func (v *validator) limits(path string, l Limits) {
 		v.bad(path+".requests", "needs per, the window in which they are counted, like 60s")
 	case l.Requests == 0 && l.Per > 0:
 		v.bad(path+".per", "needs requests, how many there may be in it")
-	case l.Per > 24*time.Hour:
-		v.bad(path+".per", "must be at most 24h")
+	case l.Per > 0:
+		v.span(path+".per", l.Per, time.Millisecond, 24*time.Hour)
 	}
 	if l.Burst > 0 && l.RPS == 0 && !v.wrong(path+".rps") {
 		v.bad(path+".burst", "needs rps")
@@ -132,6 +132,6 @@ func (v *validator) limits(path string, l Limits) {
 // fill gives a rate its burst.
 func (l *Limits) fill() {
 	if l.RPS > 0 && l.Burst == 0 {
-		l.Burst = int64(math.Ceil(min(l.RPS, maxLimit)))
+		l.Burst = int64(math.Ceil(min(l.RPS, maxRPS)))
 	}
 }
