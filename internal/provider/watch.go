@@ -87,7 +87,9 @@ func (w *watch) check() {
 		w.cancel(over)
 		return
 	}
-	w.timer.Reset(next)
+	if next > 0 { // else all that are left are switched off
+		w.timer.Reset(next)
+	}
 }
 
 // look returns the timer that is over, if one is, and in how long to look
