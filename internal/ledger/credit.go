@@ -193,13 +193,15 @@ func (o *op) refund(row *ReceiptRow, amount money.Amount) error {
 
 // refundRevoked follows the durable charge of o, which was revoked on its way,
 // with a refund. It runs on the committer's goroutine. If an operator is
-// refunding the request at this moment, that is refund enough.
+// refunding the request at this moment, whatever that leaves is refunded after
+// it: it may have looked before the charge was there.
 func (e *Engine) refundRevoked(o *op) {
 	if o.entry.Amount == 0 {
 		return
 	}
 	r := &op{follows: true, done: make(chan struct{})}
 	if e.claims.put(claimKey{request: o.entry.Request}, r) != nil {
+		go e.refundRest(o.entry.Request)
 		return
 	}
 	r.entry = Entry{
@@ -208,6 +210,12 @@ func (e *Engine) refundRevoked(o *op) {
 	}
 	// A follower is always taken in.
 	_ = e.enqueue(r)
+}
+
+// refundRest refunds what is left of a revoked charge. There is nobody to tell
+// that it could not, which takes an engine that ends at this moment.
+func (e *Engine) refundRest(request [16]byte) {
+	_, _ = e.Refund(context.Background(), request, 0, noteRevoked)
 }
 
 // claimKey is something that only one op at a time may be about: a reference of

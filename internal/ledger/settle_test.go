@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/pontage/pontage/internal/failpoint"
@@ -280,5 +281,70 @@ func TestAChargeRevokedInTheQueueNeverHappens(t *testing.T) {
 	if b := h.Balance(1); b.Posted != 99*money.Cent || h.Stats().LastSeq != 2 {
 		t.Errorf("Balance = %+v, last entry %d", b, h.Stats().LastSeq)
 	}
+	h.verify()
+}
+
+// early is a journal whose first look for a receipt comes just too early, and
+// whose answer takes until it is let go.
+type early struct {
+	ledger.Journal
+	asked, letGo chan struct{}
+	once         sync.Once
+}
+
+func (j *early) ReadReceipt(ctx context.Context, id [16]byte) (*ledger.ReceiptRow, error) {
+	first := false
+	j.once.Do(func() { first = true })
+	if first {
+		close(j.asked)
+		<-j.letGo
+		return nil, nil
+	}
+	return j.Journal.ReadReceipt(ctx, id)
+}
+
+// An operator's refund that finds no charge yet must not keep the charge from
+// being taken back that was revoked on its way.
+func TestARevokedChargeIsGivenBackBesideARefund(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	if err := h.Engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j := &early{Journal: h.db.Journal(), asked: make(chan struct{}), letGo: make(chan struct{})}
+	e, err := ledger.Open(background, j, ledger.Options{Now: h.clock.now, Failpoints: h.fp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Engine = e
+	hold, err := h.Hold(reserve(money.Cent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refunded := make(chan error, 1)
+	go func() {
+		_, err := h.Refund(background, hold.Request(), 0, "operator")
+		refunded <- err
+	}()
+	<-j.asked
+	_ = h.fp.Arm(failpoint.SlowFsync, 1)
+	ctx, cancel := context.WithCancel(background)
+	go func() {
+		defer cancel()
+		eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	}()
+	if _, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Cent}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Settle = %v", err)
+	}
+	if err := hold.Revoke(background); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the charge is posted", func() bool { return h.Stats().Settled == 1 })
+	close(j.letGo)
+	if err := <-refunded; !errors.Is(err, ledger.ErrNoCharge) {
+		t.Errorf("Refund = %v, want ErrNoCharge", err)
+	}
+	eventually(t, "the charge is refunded", func() bool { return h.Balance(1).Posted == money.Dollar })
 	h.verify()
 }
