@@ -265,11 +265,16 @@ func (c *claims) end(o *op, err error) error {
 // that the reference already stands for, if there is one.
 func (e *Engine) claimReference(ctx context.Context, o *op) (*Entry, error) {
 	key := claimKey{account: o.entry.Account, reference: o.entry.Reference}
-	if other := e.claims.put(key, o); other != nil {
-		if err := other.wait(ctx); err != nil {
+	for other := e.claims.put(key, o); other != nil; other = e.claims.put(key, o) {
+		err := other.wait(ctx)
+		if err == nil {
+			return &other.entry, nil
+		}
+		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+		if ctx.Err() != nil || !gaveUp {
 			return nil, fmt.Errorf("credit: %w", err)
 		}
-		return &other.entry, nil
+		// The other's caller gave up before it was queued, so now it is our turn.
 	}
 	before, err := e.journal.ReadReference(ctx, key.account, key.reference)
 	if err != nil {

@@ -1,9 +1,11 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -289,4 +291,70 @@ func TestSeveralGrantsExpireTogether(t *testing.T) {
 	h.verify()
 	h.charge(reserve(money.Cent), money.Cent)
 	h.verify()
+}
+
+// givenUp is a journal that looks for references until whoever asks gives up.
+type givenUp struct {
+	ledger.Journal
+	asked chan struct{}
+	once  sync.Once
+}
+
+func (j *givenUp) ReadReference(ctx context.Context, account int64, reference string) (*ledger.Entry, error) {
+	first := false
+	j.once.Do(func() { first = true })
+	if !first {
+		return j.Journal.ReadReference(ctx, account, reference)
+	}
+	close(j.asked)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// watched is a context that tells when somebody first waits for its end.
+type watched struct {
+	context.Context
+	waits chan struct{}
+	once  sync.Once
+}
+
+func (w *watched) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.waits) })
+	return w.Context.Done()
+}
+
+// A caller who gives up and asks again must not be told that it has given up.
+func TestACreditIsNotHeldUpByOneThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	if err := h.Engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j := &givenUp{Journal: h.db.Journal(), asked: make(chan struct{})}
+	e, err := ledger.Open(background, j, ledger.Options{Now: h.clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Engine = e
+	c := ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: money.Dollar, Reference: "r"}
+	ctx, cancel := context.WithCancel(background)
+	patient := &watched{Context: background, waits: make(chan struct{})}
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := h.Credit(ctx, c)
+		first <- err
+	}()
+	<-j.asked
+	go func() {
+		_, err := h.Credit(patient, c)
+		second <- err
+	}()
+	<-patient.waits
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first: %v", err)
+	}
+	if err := <-second; err != nil || h.Balance(1).Posted != money.Dollar {
+		t.Errorf("the second: %v, %+v", err, h.Balance(1))
+	}
 }
