@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -143,6 +144,40 @@ func TestACallerWhoseBodyIsLateIsTold(t *testing.T) {
 		}
 		if ev := <-h.events; ev.Status != 408 {
 			t.Errorf("after %q: the log says %d", part, ev.Status)
+		}
+		_ = conn.Close()
+	}
+}
+
+// Who is refused by the headers is told so, whether or not the body comes; and
+// keeps the connection if it does.
+func TestNobodyWaitsForABodyThatIsNotWanted(t *testing.T) {
+	t.Parallel()
+	h := build(t, &fake{enter: func(Visit) error { return fault.New(fault.KeyInvalid, "") }}, nil)
+	for _, c := range []struct {
+		path, body string
+		closes     bool
+	}{{"/v1/chat/completions", `{"a"`, true}, {"/v1/nothing", "", true}, {"/v1/chat/completions", `{"a":1234}`, false}} {
+		conn, err := net.Dial("tcp", h.srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		in := bufio.NewReader(conn)
+		for range 2 {
+			_, _ = io.WriteString(conn, "POST "+c.path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"+c.body)
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatalf("after %q: %v", c.body, err)
+			}
+			b, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode/100 != 4 || !json.Valid(b) || resp.Close != c.closes {
+				t.Errorf("after %q: %d %s, close %v", c.body, resp.StatusCode, b, resp.Close)
+			}
+			<-h.events
+			if c.closes {
+				break
+			}
 		}
 		_ = conn.Close()
 	}

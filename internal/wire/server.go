@@ -91,7 +91,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := obs.NewRequestID(now)
 	x := &exchange{
 		s: s, r: r, id: id,
-		w:  newWriter(w, s.o.WriteStall),
+		w:  newWriter(w, r, s.o.WriteStall),
 		ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr},
 	}
 	start := time.Now()
@@ -209,6 +209,7 @@ func (x *exchange) generate() error {
 		return e
 	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
+	x.w.unread = err != nil
 	x.ev.BytesIn = int64(len(body))
 	if err != nil {
 		if fault.Is(err, fault.RequestTimeout) || fault.Is(err, fault.BodyTooLarge) {
@@ -394,7 +395,7 @@ func (s *Server) Refusing(next http.Handler, refuse func() *fault.Error) http.Ha
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *fault.Error) {
 	now := s.o.Now()
 	id := obs.NewRequestID(now)
-	x := &exchange{s: s, r: r.WithContext(context.WithoutCancel(r.Context())), id: id, w: newWriter(w, s.o.WriteStall), ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr}}
+	x := &exchange{s: s, r: r.WithContext(context.WithoutCancel(r.Context())), id: id, w: newWriter(w, r, s.o.WriteStall), ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr}}
 	w.Header()["X-Request-Id"] = []string{x.ev.ID}
 	w.Header().Set("Connection", "close")
 	x.site = s.sites.Load().Find(r.Host)

@@ -14,6 +14,8 @@ type Writer struct {
 	rc    *http.ResponseController
 	stall time.Duration
 
+	unread bool // a body was announced, and nobody has read it to its end
+
 	mu        sync.Mutex
 	committed bool // the status line has gone out
 	streaming bool // and what follows are frames
@@ -28,8 +30,12 @@ type Writer struct {
 	beating   bool
 }
 
-func newWriter(w http.ResponseWriter, stall time.Duration) *Writer {
-	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall}
+// unreadWait is how long an answer waits for the rest of a body that nobody
+// wants, so that the connection can be kept.
+const unreadWait = time.Second
+
+func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *Writer {
+	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall, unread: r.ContentLength != 0}
 }
 
 // Header returns the header that goes out with the status.
@@ -38,6 +44,10 @@ func (w *Writer) Header() http.Header { return w.rw.Header() }
 // whole commits with a status and a whole body.
 func (w *Writer) whole(status int, body []byte) {
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if w.unread {
+		// The server reads on before it answers, and would do so for ever.
+		_ = w.rc.SetReadDeadline(time.Now().Add(unreadWait)) // not every test's writer can
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.committed, w.status = true, status
