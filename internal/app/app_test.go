@@ -2,13 +2,16 @@ package app
 
 import (
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pontage/pontage/internal/config"
 	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/route"
 )
 
 const small = `server: {listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", admin_token: abcdefghijklmnopqrstuvwxyz}
@@ -82,5 +85,89 @@ func TestThePepperIsMadeOnceAndWhole(t *testing.T) {
 	}
 	if _, err := pepper(db); err == nil {
 		t.Error("a pepper that was cut is taken")
+	}
+}
+
+func TestCheckFindsWhatServeCannotWorkWith(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "bad.script"), []byte("m: [{nonsense: 1}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sim := "{kind: sim}"
+	for name, c := range map[string]struct{ with, want string }{
+		"a vendor that nobody knows": {"{kind: openai, quirks: nonsense, api_key: none}", "pontage.yaml:3: providers.sim.quirks"},
+		"a script that says nothing": {"{kind: sim, script: bad.script}", "pontage.yaml:3: providers.sim.script"},
+	} {
+		err := Check(parse(t, dir, strings.Replace(small, sim, c.with, 1)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	if err := Check(parse(t, dir, small)); err != nil {
+		t.Errorf("a good one: %v", err)
+	}
+}
+
+func TestABadReloadScriptsNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, err := open(t, dir, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.close() }()
+	if err := os.WriteFile(filepath.Join(dir, "good.script"), []byte(`m: [{status: 503, body: "{}"}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(small, "{kind: sim}", "{kind: sim, script: good.script}", 1)
+	bad := parse(t, dir, text)
+	bad.Sites[0].Contract = "gone.yaml" // a file that went since it was checked
+	if err := a.Reload(bad); err == nil {
+		t.Fatal("a contract that is not there was put in force")
+	}
+	if got := asked(t, a); got != 200 {
+		t.Errorf("after a reload that failed the simulator answers %d", got)
+	}
+	if err := a.Reload(parse(t, dir, text)); err != nil {
+		t.Fatal(err)
+	}
+	if got := asked(t, a); got != 503 {
+		t.Errorf("after a good reload the simulator answers %d, want what its script says", got)
+	}
+}
+
+// asked asks the simulator, and returns its status.
+func asked(t *testing.T, a *App) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://simulator.invalid/v1/chat/completions",
+		strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := a.sim.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestAReloadChangesTheBreakersOfTargetsInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, err := open(t, dir, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.close() }()
+	before := a.health.targets["sim/m"].health
+	if err := a.Reload(parse(t, dir, small+"routing: {breaker: {failures: 2, open: 7s, max_open: 9s}}\n")); err != nil {
+		t.Fatal(err)
+	}
+	after := a.health.targets["sim/m"].health
+	want := route.Norms{Failures: 2, Open: 7 * time.Second, MaxOpen: 9 * time.Second}
+	if got := after.Norms(); got != want || after != before {
+		t.Errorf("norms %+v, want %+v, of the same health", got, want)
 	}
 }

@@ -3,8 +3,9 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,10 +29,9 @@ type served struct {
 	timeouts provider.Timeouts
 }
 
-// providers makes the configured providers. Scripts of simulators are loaded.
-func (a *App) providers(c *config.Config) (map[string]served, error) {
+// providers makes the configured providers.
+func (a *App) providers(c *config.Config) map[string]served {
 	out := map[string]served{}
-	var errs []error
 	for name, pc := range c.Providers {
 		s := served{name: name, timeouts: provider.Timeouts{
 			Connect:    time.Duration(pc.Timeouts.Connect),
@@ -48,11 +48,6 @@ func (a *App) providers(c *config.Config) (map[string]served, error) {
 		switch pc.Kind {
 		case "sim":
 			s.speaks = simulated(name, a.sim)
-			if pc.Script != "" {
-				if err := a.sim.LoadScript(c.File(pc.Script)); err != nil {
-					errs = append(errs, fmt.Errorf("providers.%s.script: %w", name, err))
-				}
-			}
 		case "anthropic":
 			s.speaks = anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
 		default:
@@ -60,7 +55,38 @@ func (a *App) providers(c *config.Config) (map[string]served, error) {
 		}
 		out[name] = s
 	}
-	return out, errors.Join(errs...)
+	return out
+}
+
+// script loads the scripts of the configured simulators into s.
+func script(c *config.Config, s *sim.Sim) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		file := c.Providers[name].Script
+		if file == "" {
+			continue
+		}
+		if err := s.LoadScript(c.File(file)); err != nil {
+			errs = append(errs, c.Problem("providers."+name+".script", err.Error()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkProviders reports vendors that nobody knows, and scripts that cannot be
+// loaded.
+func checkProviders(c *config.Config) error {
+	errs := []error{script(c, sim.New(sim.Options{}))}
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		pc := c.Providers[name]
+		if pc.Kind == "sim" || pc.Kind == "anthropic" {
+			continue
+		}
+		if err := (openai.Options{Name: name, BaseURL: pc.BaseURL, Vendor: pc.Quirks}).Validate(); err != nil {
+			errs = append(errs, c.Problem("providers."+name+".quirks", err.Error()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // targets makes one target for each credential of the provider. Several share

@@ -27,14 +27,12 @@ type setup struct {
 	sites  *wire.Sites
 	list   []*wire.Site
 	live   map[string]bool // ids of the targets in use
+	norms  route.Norms
 }
 
 // build makes a setup. Nothing is in force yet.
 func (a *App) build(c *config.Config) (*setup, error) {
-	kinds, err := a.providers(c)
-	if err != nil {
-		return nil, err
-	}
+	kinds := a.providers(c)
 	in, err := catalogInput(c, a.o.Dev)
 	if err != nil {
 		return nil, err
@@ -55,7 +53,7 @@ func (a *App) build(c *config.Config) (*setup, error) {
 
 		Attempts: c.Routing.Attempts,
 	}
-	norms := route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen}
+	s.norms = route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen}
 	for _, site := range s.list {
 		view := cat.View(site.Name)
 		s.plans.Views[site.Name] = view
@@ -64,15 +62,15 @@ func (a *App) build(c *config.Config) (*setup, error) {
 				continue
 			}
 			for _, t := range m.Targets {
-				s.plans.Targets[m] = append(s.plans.Targets[m], kinds[t.Provider].targets(&a.health, norms, t)...)
+				s.plans.Targets[m] = append(s.plans.Targets[m], kinds[t.Provider].targets(&a.health, s.norms, t)...)
 			}
-			s.plans.Tests[m] = a.testTargets(norms, m)
+			s.plans.Tests[m] = a.testTargets(s.norms, m)
 			for _, t := range slices.Concat(s.plans.Targets[m], s.plans.Tests[m]) {
 				s.live[t.ID] = true
 			}
 		}
 	}
-	return s, nil
+	return s, script(c, a.sim) // last: what fails scripts nothing
 }
 
 // bind makes the sites.
@@ -129,9 +127,10 @@ func placed(c *config.Config, err error) error {
 }
 
 // Check reports everything that is wrong with a configuration beyond its
-// syntax: contracts that do not compile, models that do not add up.
+// syntax: contracts that do not compile, models that do not add up, providers
+// that cannot be reached.
 func Check(c *config.Config) error {
-	var errs []error
+	errs := []error{checkProviders(c)}
 	in, err := catalogInput(c, false)
 	if err != nil {
 		return err
@@ -210,7 +209,7 @@ func (a *App) Reload(c *config.Config) error {
 	a.gate.Swap(s.plans)
 	a.wire.Swap(s.sites)
 	a.current.Store(s)
-	a.health.keep(s.live)
+	a.health.keep(s.live, s.norms)
 	return nil
 }
 
@@ -242,14 +241,17 @@ func (b *healthBoard) get(id, provider, model string, n route.Norms) *route.Heal
 	return h
 }
 
-// keep forgets the targets that are not live any more.
-func (b *healthBoard) keep(live map[string]bool) {
+// keep forgets the targets that are not live any more, and puts n in force for
+// the rest.
+func (b *healthBoard) keep(live map[string]bool, n route.Norms) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id := range b.targets {
+	for id, row := range b.targets {
 		if !live[id] {
 			delete(b.targets, id)
+			continue
 		}
+		row.health.SetNorms(n)
 	}
 }
 

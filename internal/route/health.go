@@ -50,6 +50,25 @@ type Health struct {
 
 // NewHealth returns the health of a target nothing is known of.
 func NewHealth(now func() time.Time, n Norms) *Health {
+	return &Health{now: now, norms: n.or()}
+}
+
+// SetNorms puts other norms in force for what happens from now on.
+func (h *Health) SetNorms(n Norms) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.norms = n.or()
+}
+
+// Norms returns the norms in force.
+func (h *Health) Norms() Norms {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.norms
+}
+
+// or returns n with the defaults for its zero values.
+func (n Norms) or() Norms {
 	if n.Failures == 0 {
 		n.Failures = DefaultNorms.Failures
 	}
@@ -59,7 +78,7 @@ func NewHealth(now func() time.Time, n Norms) *Health {
 	if n.MaxOpen == 0 {
 		n.MaxOpen = max(DefaultNorms.MaxOpen, n.Open)
 	}
-	return &Health{now: now, norms: n}
+	return n
 }
 
 // Status is a copy of a target's health for people.
