@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -16,10 +15,10 @@ import (
 type Outgoing struct {
 	URL      *url.URL
 	Header   http.Header // becomes the request's own
-	Body     []byte
-	Family   string   // whose error tables to use; see [Classify]
-	Timeouts Timeouts // complete; see [Timeouts.Or]
-	Stream   bool     // a stream is expected, so the timers of streams apply
+	Body     []byte      // not read any more once the exchange is closed, or Post has failed
+	Family   string      // whose error tables to use; see [Classify]
+	Timeouts Timeouts    // complete; see [Timeouts.Or]
+	Stream   bool        // a stream is expected, so the timers of streams apply
 }
 
 // Exchange is an answer of status 2xx under way, with the timers over it. It
@@ -30,6 +29,7 @@ type Exchange struct {
 
 	caller context.Context
 	watch  *watch
+	sent   *payload
 	body   io.ReadCloser
 	family string
 	length int64 // of the body, as the server says; -1: unknown
@@ -44,6 +44,7 @@ type Exchange struct {
 // error and it asks for nothing. The exchange ends when ctx ends.
 func Post(ctx context.Context, rt http.RoundTripper, o Outgoing) (*Exchange, error) {
 	w := newWatch(ctx, o.Timeouts, o.Stream)
+	sent := newPayload(o.Body)
 	req := &http.Request{
 		Method:        http.MethodPost,
 		URL:           o.URL,
@@ -52,18 +53,19 @@ func Post(ctx context.Context, rt http.RoundTripper, o Outgoing) (*Exchange, err
 		ProtoMajor:    1,
 		ProtoMinor:    1,
 		Header:        o.Header,
-		Body:          io.NopCloser(bytes.NewReader(o.Body)),
-		GetBody:       func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(o.Body)), nil },
+		Body:          sent.reader(),
+		GetBody:       func() (io.ReadCloser, error) { return sent.reader(), nil },
 		ContentLength: int64(len(o.Body)),
 	}
 	resp, err := rt.RoundTrip(req.WithContext(w.traced()))
 	if err != nil {
+		defer sent.withdraw()
 		defer w.stop()
 		return nil, w.failure(ctx, err, true)
 	}
 	w.headers()
 	x := &Exchange{
-		Header: resp.Header, caller: ctx, watch: w, body: resp.Body,
+		Header: resp.Header, caller: ctx, watch: w, sent: sent, body: resp.Body,
 		family: o.Family, length: resp.ContentLength,
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
@@ -198,5 +200,7 @@ func (x *Exchange) drain() {
 func (x *Exchange) abort() error {
 	x.watch.stop()
 	x.over, x.ended = true, true
-	return x.body.Close()
+	err := x.body.Close()
+	x.sent.withdraw()
+	return err
 }
