@@ -3,6 +3,7 @@ package kill
 import (
 	"context"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 // what the clients saw.
 func (c *campaign) examineDead(s *shift) {
 	dir := c.t.TempDir()
+	defer func() { _ = os.RemoveAll(dir) }() // a long run makes thousands
 	path, err := copyDatabase(c.g.DatabasePath(), dir)
 	if err != nil {
 		c.f.add(trouble, "copy the database: %v", err)
