@@ -143,6 +143,7 @@ func ofCompletion(c openai.ChatCompletion) meaning {
 			m.Calls = append(m.Calls, invocation(t.Function.Name, t.Function.Arguments))
 		}
 	}
+	//lint:ignore SA1019 old servers still answer with it
 	if f := said.FunctionCall; f.Name != "" {
 		m.Calls = append(m.Calls, invocation(f.Name, f.Arguments))
 	}
