@@ -15,6 +15,7 @@ const (
 	maxLineWord     = 256     // a name: model, client request id
 	maxLineAttempts = 16
 	maxLineDropped  = 32
+	maxSecret       = 512 // the longest that is found at the edge of a cut
 )
 
 // appendEvent appends the line of one request. The line is written by hand,
@@ -75,12 +76,14 @@ func (o *Obs) appendEvent(dst []byte, e *Event, level slog.Level) []byte {
 	return l.close()
 }
 
-// foreign returns text that others wrote, cut and without secrets.
+// foreign returns text that others wrote, cut and without secrets. It looks for
+// them a little beyond the cut, since half of one does not look like one.
 func (o *Obs) foreign(text string, most int) string {
+	text = o.sink.clean(text[:min(len(text), most+maxSecret)])
 	if len(text) > most {
 		text = text[:most] + "…"
 	}
-	return o.sink.clean(text)
+	return text
 }
 
 // line writes one log line, as JSON or for people. Members with a zero value

@@ -156,6 +156,36 @@ func TestNoSecretReachesTheLog(t *testing.T) {
 	}
 }
 
+// Long text is cut. What is left of a secret at the edge must not be shown: it
+// no longer looks like one, or like the one that was named to Hide.
+func TestNoSecretIsCutInTwo(t *testing.T) {
+	t.Parallel()
+	plain := "0123456789abcdef0123456789abcdef"
+	for _, c := range []struct {
+		secret string
+		most   int
+		event  func(text string) *Event
+	}{
+		{plain, maxLineText, func(s string) *Event { return &Event{Error: s} }},
+		{plain, maxLineText, func(s string) *Event { return &Event{Panic: s} }},
+		{plain, maxLineWord, func(s string) *Event { return &Event{Model: s} }},
+		{"sk-proj-ZYXWVUTSRQPONMLKJIHGFEDCBA", maxLineText, func(s string) *Event { return &Event{Error: s} }},
+	} {
+		for keep := 4; keep < len(c.secret); keep++ {
+			var out bytes.Buffer
+			o := New(Options{Log: &out})
+			o.Hide(plain)
+			o.Done(c.event(strings.Repeat(".", c.most-keep-1) + " " + c.secret + " and more"))
+			if strings.Contains(out.String(), " "+c.secret[:keep]) {
+				t.Fatalf("%d bytes of the secret were logged:\n…%s", keep, out.String()[max(0, out.Len()-200):])
+			}
+			if got := out.Len(); got > c.most+500 {
+				t.Fatalf("the line has %d bytes", got)
+			}
+		}
+	}
+}
+
 func TestMetricsTellWhatHappened(t *testing.T) {
 	t.Parallel()
 	o := New(Options{Build: "v1"})
