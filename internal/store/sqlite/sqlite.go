@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -48,6 +49,9 @@ type DB struct {
 // schema up to date. It fails if another process has it open, and if a setting
 // that durability rests on is not in force. The caller closes it.
 func Open(ctx context.Context, path string) (*DB, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // SQLite puts its log beside the file itself, and so goes the lock
+	}
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)

@@ -452,3 +452,25 @@ func TestAListingLooksThroughReceiptsInPortions(t *testing.T) {
 		t.Errorf("found in %d portions (-want +got):\n%s", portions, diff)
 	}
 }
+
+// The lock lies beside the file itself, not beside a link to it.
+func TestALinkToTheDatabaseIsTheSameDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")
+	db, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip(err)
+	}
+	second, err := Open(t.Context(), link)
+	if err == nil {
+		_ = second.Close()
+	}
+	if !errors.Is(err, ErrInUse) {
+		t.Errorf("Open by a link = %v, want ErrInUse", err)
+	}
+}
