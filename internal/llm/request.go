@@ -79,6 +79,10 @@ type Size struct {
 // Request is one request of a caller, decoded as far as the gateway needs.
 // It is not changed after the dialect has made it, and may be sent to several
 // targets one after another.
+//
+// It lives as long as the caller's request. Afterwards the bytes of Raw, and so
+// of everything that was cut out of it, are used for somebody else's: who keeps
+// some of them longer copies them.
 type Request struct {
 	Task    Task
 	Dialect Dialect

@@ -9,7 +9,8 @@ type Stream interface {
 	// provider that breaks off midway is an error.
 	Next() (Event, error)
 	// Close releases the connection, and cancels the provider's work if it
-	// has not ended. It may be called any number of times.
+	// has not ended. It may be called any number of times. Once it has
+	// returned, nothing reads the request any more.
 	Close() error
 }
 

@@ -23,7 +23,8 @@ type Provider interface {
 
 	// Open sends the request and returns once response headers of success have
 	// come. Every error it returns is a *Failure, and so is every error but
-	// io.EOF of the stream's Next. The stream ends when ctx ends.
+	// io.EOF of the stream's Next. The stream ends when ctx ends. Once Open has
+	// failed, or the stream was closed, nothing reads the request any more.
 	Open(ctx context.Context, c Call) (llm.Stream, error)
 }
 

@@ -5,11 +5,13 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"math/bits"
 	"mime"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pontage/pontage/internal/fault"
@@ -36,7 +38,8 @@ func checkMedia(h http.Header) *fault.Error {
 
 // readBody reads a request's body within limit bytes and timeout, undoing gzip
 // within the same limit. It returns BodyTooLarge, RequestTimeout,
-// UnsupportedMediaType or, for a body that breaks off, InvalidRequest.
+// UnsupportedMediaType or, for a body that breaks off, InvalidRequest. The body
+// may be handed to giveBack.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
@@ -73,19 +76,55 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.
 	return body, nil
 }
 
-// readAll reads everything, in one allocation if the size is known.
+// readAll reads everything, in one piece if the size is known.
 func readAll(src io.Reader, size int64) ([]byte, error) {
 	if size < 0 {
 		var b bytes.Buffer
 		_, err := b.ReadFrom(src)
 		return b.Bytes(), err
 	}
-	body := make([]byte, size)
+	body := takeBuffer(int(size))
 	n, err := io.ReadFull(src, body)
 	if err == io.EOF && size == 0 {
 		err = nil
 	}
 	return body[:n], err
+}
+
+// buffers holds the buffers of large bodies, to be used again: at 100 KB they
+// are most of what a request allocates, and what wakes the collector.
+var buffers sync.Pool // of *[]byte
+
+// Bodies of other sizes are left to the collector.
+const (
+	minBuffer = 8 << 10
+	maxBuffer = 1 << 20
+)
+
+// takeBuffer returns size bytes, for giveBack.
+func takeBuffer(size int) []byte {
+	if size < minBuffer || size > maxBuffer {
+		return make([]byte, size)
+	}
+	if p, _ := buffers.Get().(*[]byte); p != nil {
+		if cap(*p) >= size {
+			return (*p)[:size]
+		}
+		buffers.Put(p)
+	}
+	return make([]byte, size, 1<<bits.Len(uint(size-1)))
+}
+
+// giveBack lets another request have a body's buffer. Nothing may refer to the
+// body any more: see llm.Request. It is wiped, since the other request may be
+// another customer's.
+func giveBack(body []byte) {
+	if cap(body) < minBuffer || cap(body) > maxBuffer {
+		return
+	}
+	body = body[:cap(body)]
+	clear(body)
+	buffers.Put(&body)
 }
 
 func tooLarge(limit int64) *fault.Error {

@@ -81,6 +81,7 @@ type exchange struct {
 	caller Caller
 	call   Call
 	facts  contract.Facts
+	body   []byte
 	wanted *simulation // nil: none
 }
 
@@ -103,7 +104,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer x.abandon() // should what follows panic itself
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if p != nil {
 			if p == http.ErrAbortHandler {
 				x.abandon()
 				x.done(start)
@@ -114,6 +116,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		x.abandon()
 		x.done(start)
+		if p == nil { // after a panic nobody knows who still refers to it
+			giveBack(x.body)
+		}
 		if x.w.broken {
 			// The answer broke off: the connection must say so, too.
 			panic(http.ErrAbortHandler)
@@ -209,7 +214,7 @@ func (x *exchange) generate() error {
 		return e
 	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
-	x.w.unread = err != nil
+	x.body, x.w.unread = body, err != nil
 	x.ev.BytesIn = int64(len(body))
 	if err != nil {
 		if fault.Is(err, fault.RequestTimeout) || fault.Is(err, fault.BodyTooLarge) {
