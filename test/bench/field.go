@@ -52,19 +52,53 @@ func start(o options, p pins, dir string) (*field, error) {
 	if err != nil {
 		return nil, err
 	}
-	var addrs [4]string
-	for i := range addrs {
-		if addrs[i], err = freeAddr(); err != nil {
-			return nil, err
-		}
+	up, err := freeAddr()
+	if err != nil {
+		return nil, err
 	}
-	up, proxy, api, admin := addrs[0], addrs[1], addrs[2], addrs[3]
-	f := &field{
-		upstream: &process{name: "upstream", url: "http://" + up, probe: "http://" + up + "/"},
-		proxy:    &process{name: "proxy", url: "http://" + proxy, probe: "http://" + proxy + "/", keys: []string{proxyKey}},
-		gateway:  &process{name: "gateway", url: "http://" + api, admin: "http://" + admin, probe: "http://" + admin + "/readyz"},
+	f := &field{upstream: &process{name: "upstream", url: "http://" + up, probe: "http://" + up + "/"}}
+	f.upstream.launch = f.upstream.command(dir, p, p.other, self, "-mode", "upstream", "-addr", up)
+	if err := f.upstream.start(); err != nil {
+		return nil, err
 	}
-	config, err := configure(dir, api, admin, up)
+	if o.against != "" {
+		f.proxy, err = gateway(o, o.against, p, filepath.Join(dir, "against"), up)
+	} else {
+		f.proxy, err = proxy(p, dir, self, up)
+	}
+	if err == nil {
+		f.gateway, err = gateway(o, o.bin, p, filepath.Join(dir, "gateway"), up)
+	}
+	if err != nil {
+		f.stop()
+		return nil, err
+	}
+	return f, nil
+}
+
+func proxy(p pins, dir, self, upstream string) (*process, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	it := &process{name: "proxy", url: "http://" + addr, probe: "http://" + addr + "/", keys: []string{proxyKey}}
+	it.launch = it.command(dir, p, p.measured, self, "-mode", "proxy", "-addr", addr, "-target", "http://"+upstream)
+	return it, it.start()
+}
+
+func gateway(o options, bin string, p pins, dir, upstream string) (*process, error) {
+	api, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	config, err := configure(dir, api, admin, upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -72,24 +106,18 @@ func start(o options, p pins, dir string) (*field, error) {
 	if o.profile != "" {
 		args = append(args, "--test") // profiles are served to tests only
 	}
-	bin, err := filepath.Abs(o.bin)
-	if err != nil {
+	if bin, err = filepath.Abs(bin); err != nil {
 		return nil, err
 	}
-	f.upstream.launch = f.upstream.command(dir, p, p.other, self, "-mode", "upstream", "-addr", up)
-	f.proxy.launch = f.proxy.command(dir, p, p.measured, self, "-mode", "proxy", "-addr", proxy, "-target", "http://"+up)
-	f.gateway.launch = f.gateway.command(dir, p, p.measured, bin, args...)
-	for _, each := range []*process{f.upstream, f.proxy, f.gateway} {
-		if err := each.start(); err != nil {
-			f.stop()
-			return nil, err
-		}
+	it := &process{name: "gateway", url: "http://" + api, admin: "http://" + admin, probe: "http://" + admin + "/readyz"}
+	it.launch = it.command(dir, p, p.measured, bin, args...)
+	if err := it.start(); err != nil {
+		return it, err
 	}
-	if err := f.gateway.populate(); err != nil {
-		f.stop()
-		return nil, fmt.Errorf("accounts: %w", err)
+	if err := it.populate(); err != nil {
+		return it, fmt.Errorf("accounts: %w", err)
 	}
-	return f, nil
+	return it, nil
 }
 
 // restart kills a process, as a crash would, and starts it again.

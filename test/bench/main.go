@@ -21,10 +21,11 @@ import (
 )
 
 type options struct {
-	bin, out, profile string
-	rounds, streams   int
-	length            time.Duration
-	only              int
+	bin, against    string
+	out, profile    string
+	rounds, streams int
+	length          time.Duration
+	only            int
 }
 
 // scenario is one kind of load, and what it may cost.
@@ -51,6 +52,7 @@ func main() {
 	o := options{}
 	mode := flag.String("mode", "run", "run, upstream or proxy")
 	flag.StringVar(&o.bin, "bin", "build/pontage", "the built gateway")
+	flag.StringVar(&o.against, "against", "", "another build of the gateway, to be measured in place of the proxy")
 	flag.StringVar(&o.out, "out", "", "also write the result to this file")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each measurement; the median counts")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of one round")

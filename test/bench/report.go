@@ -28,6 +28,9 @@ func (r *report) machine(p pins, o options, dir string) {
 	} else {
 		fmt.Fprintf(r.w, "%d for the measured, %d for upstream and load\n", p.measured, p.other)
 	}
+	if o.against != "" {
+		fmt.Fprintf(r.w, "in place of the proxy: %s\n", o.against)
+	}
 	if p50, p99, err := syncTimes(dir); err == nil {
 		fmt.Fprintf(r.w, "making 4 KB durable on this disk: p50 %s, p99 %s\n", short(p50), short(p99))
 	}
