@@ -62,6 +62,9 @@ func decodeID(prefix, s string) (int64, error) {
 		}
 		n = n<<5 | uint64(v)
 	}
+	if n == 0 { // no account, no key: as a filter it would choose everybody's
+		return 0, bad
+	}
 	return int64(n), nil
 }
 
