@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -62,26 +63,68 @@ func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "16") // most of the time is spent waiting as an SDK is told to
 	code := m.Run()
 	for _, o := range []*once{near, far} {
-		if o.g != nil {
-			o.g.stop(code != 0)
+		if o.g == nil {
+			continue
 		}
+		if err := o.g.audit(); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, "FAIL: after all tests:", err)
+			code = 1
+		}
+		o.g.stop()
 	}
 	os.Exit(code)
 }
 
-// stop asks the process to end. A gateway that defects were found in shows what
-// it had to say.
-func (g *gateway) stop(show bool) {
+// audit looks at what all the requests have left behind: the ledger must verify,
+// nothing may be held any more, and no handler may have panicked.
+func (g *gateway) audit() error {
+	var v struct {
+		OK          bool     `json:"ok"`
+		Differences []string `json:"differences"`
+	}
+	if err := g.ask("GET", "/admin/v1/ledger/verify", nil, &v); err != nil {
+		return err
+	}
+	if !v.OK {
+		return fmt.Errorf("the ledger does not verify: %v", v.Differences)
+	}
+	held := ""
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		var list struct {
+			Data []struct {
+				ID      string `json:"id"`
+				HeldUSD string `json:"held_usd"`
+			} `json:"data"`
+		}
+		if err := g.ask("GET", "/admin/v1/accounts", nil, &list); err != nil {
+			return err
+		}
+		held = ""
+		for _, a := range list.Data {
+			if strings.Trim(a.HeldUSD, "0.") != "" {
+				held = a.ID + " holds " + a.HeldUSD
+			}
+		}
+		if held == "" {
+			break
+		}
+	}
+	if held != "" {
+		return errors.New(held)
+	}
+	for line := range strings.Lines(g.said()) {
+		if strings.Contains(line, `"panic":`) {
+			return errors.New(line)
+		}
+	}
+	return nil
+}
+
+// stop asks the process to end.
+func (g *gateway) stop() {
 	if g.cmd != nil {
 		_ = g.cmd.Process.Signal(syscall.SIGTERM)
 		<-g.gone
-	}
-	if show {
-		for line := range strings.Lines(g.said()) {
-			if strings.Contains(line, "panic") || strings.Contains(line, "internal_error") {
-				fmt.Fprint(os.Stderr, line)
-			}
-		}
 	}
 	_ = os.RemoveAll(g.dir)
 }
