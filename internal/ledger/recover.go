@@ -44,6 +44,9 @@ func (e *Engine) load(ctx context.Context, r Reader, mark Mark) error {
 		if next++; x.Seq != next {
 			return fmt.Errorf("journal: entry %d follows %d", x.Seq, next-1)
 		}
+		if x.Kind == "" {
+			return fmt.Errorf("journal: entry %d is of no known kind", x.Seq)
+		}
 		since = min(since, x.Day)
 		tail = append(tail, x)
 		return nil

@@ -311,6 +311,7 @@ func TestADamagedJournalIsNotServedFrom(t *testing.T) {
 		"an entry of the tail is missing": "DELETE FROM entries WHERE seq = 2",
 		"the last entry is missing":       "DELETE FROM entries WHERE seq = 3",
 		"an entry cannot be read":         "UPDATE entries SET detail = x'07' WHERE seq = 2",
+		"an entry is of no known kind":    "DELETE FROM balances; UPDATE entries SET kind = 8 WHERE seq = 2",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
