@@ -216,3 +216,19 @@ func TestACallWhoseChargeFailsHasNotGoneWell(t *testing.T) {
 		t.Errorf("the event says %q and %d tokens", ev.Outcome, ev.OutputTokens)
 	}
 }
+
+func TestASiteThatIsGoneSinceItWasFoundIsNotADefect(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	key := w.key(account.NewKey{})
+	plans := *w.g.plans.Load()
+	plans.Views = nil
+	w.g.Swap(&plans) // a reload, between finding the site and entering
+	caller, err := w.enter(key)
+	if e := fault.From(err); err == nil || e.Code != fault.Overloaded || e.RetryAfter < time.Second {
+		t.Errorf("%v", err)
+	}
+	if caller != nil {
+		caller.Leave()
+	}
+}

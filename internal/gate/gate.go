@@ -92,9 +92,9 @@ type Caller struct {
 
 // Enter resolves the key and takes one request's worth of throughput. Its
 // errors are *fault.Error: KeyMissing, KeyInvalid, KeyInactive, KeyWrongKind,
-// RateLimited, ConcurrencyLimited. With the last three it returns the Caller as
-// well, for what is told and recorded of a refusal. A Caller is given back with
-// Leave.
+// RateLimited, ConcurrencyLimited; Overloaded while a reload is under way. With
+// KeyWrongKind and those of throughput it returns the Caller as well, for what is
+// told and recorded of a refusal. A Caller is given back with Leave.
 func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	who, err := g.o.Accounts.Resolve(v.Credential, v.Format, v.Site)
 	if err != nil {
@@ -102,7 +102,12 @@ func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	}
 	v.Event.Account, v.Event.Key, v.Event.Test = who.Account.ID.String(), who.Key.ID.String(), who.Key.Test
 	c := &Caller{g: g, v: v, who: who, plans: g.plans.Load(), release: func() {}}
-	c.view = c.plans.Views[v.Site]
+	if c.view = c.plans.Views[v.Site]; c.view == nil {
+		// The site was found, and then a reload took it away or gave it another name.
+		e := fault.New(fault.Overloaded, "")
+		e.RetryAfter = heldRetry
+		return nil, e
+	}
 	if v.Kind != "any" && v.Kind != "" && who.Key.Kind != v.Kind {
 		e := fault.New(fault.KeyWrongKind, "This endpoint takes %s keys, and this is %s key.", v.Kind, article(who.Key.Kind)).With("kind", v.Kind)
 		return c, e
