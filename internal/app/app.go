@@ -271,6 +271,7 @@ func (a *App) open(c *config.Config) error {
 		MaxHeaderBytes:    64 << 10,
 		Protocols:         &protocols,
 		BaseContext:       func(net.Listener) context.Context { return a.base },
+		ConnContext:       wire.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),
 	}
 	a.admin = &http.Server{
@@ -299,11 +300,11 @@ func (a *App) handler() http.Handler {
 		e.RetryAfter = time.Second
 		return e
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.wire.RefuseTwoBounds(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.inFlight.Add(1) // before it looks whether it is admitted, so that a drain waits for it
 		defer a.inFlight.Add(-1)
 		open.ServeHTTP(w, r)
-	})
+	}))
 }
 
 // known reports whether a site offers a model, so that names that callers made
@@ -380,7 +381,7 @@ func (a *App) degraded() []string {
 // of charge, and closes everything.
 func (a *App) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
-	go func() { failed <- a.api.Serve(a.listen) }()
+	go func() { failed <- a.api.Serve(wire.Bounded(a.listen)) }()
 	go func() { failed <- a.admin.Serve(a.manage) }()
 	var err error
 	select {

@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// A request with both Content-Length and Transfer-Encoding has two bounds, and
+// whoever stands in front of us may have taken the other one: what we take for
+// the next request was then hidden in a body. net/http takes one of them and
+// says nothing, so the connection itself is watched; see RFC 9112 §6.1.
+
+// Bounded returns l with connections that notice requests with two bounds. A
+// server must also have [ConnContext] and [Server.RefuseTwoBounds].
+func Bounded(l net.Listener) net.Listener { return boundedListener{l} }
+
+type boundedListener struct{ net.Listener }
+
+func (l boundedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{Conn: c}, nil
+}
+
+// boundedConn looks at what is read. Reads follow one another, in whatever
+// goroutine.
+type boundedConn struct {
+	net.Conn
+	heads    heads
+	doubtful atomic.Bool
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.heads.feed(p[:n]) {
+		c.doubtful.Store(true)
+	}
+	return n, err
+}
+
+// CloseWrite is what net/http asks a connection for, so that a last answer gets
+// through.
+func (c *boundedConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+type connKey struct{}
+
+// ConnContext makes the connection known to its requests, for http.Server.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// RefuseTwoBounds returns a handler that refuses requests with two bounds, and
+// ends their connection.
+func (s *Server) RefuseTwoBounds(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if (len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1)) && doubtful(r) {
+			s.refuse(w, r, fault.New(fault.InvalidRequest, "A request has either Content-Length or Transfer-Encoding, not both."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func doubtful(r *http.Request) bool {
+	c, ok := r.Context().Value(connKey{}).(*boundedConn)
+	return ok && c.doubtful.Load()
+}
+
+// heads follows the requests of one connection, just far enough to see in the
+// head of each how its body is bounded. What is not HTTP/1 it does not follow
+// any further; net/http refuses that, or speaks HTTP/2.
+type heads struct {
+	at     place
+	line   [64]byte // how the present line begins
+	length int      // of the present line, all of it
+	left   int64    // bytes until the next line
+	sized  bool     // the head has Content-Length
+	coded  bool     // the head has Transfer-Encoding
+	size   int64    // the body's, if it is sized
+}
+
+// place is what the next line is.
+type place uint8
+
+const (
+	start   place = iota // the first of a request
+	head                 // a header, or the end of the head
+	chunk                // the size of a chunk
+	trailer              // a trailer, or the end of the body
+	lost
+)
+
+// feed takes what was read next, and reports whether a head with two bounds has
+// ended in it.
+func (h *heads) feed(p []byte) (two bool) {
+	for len(p) > 0 && h.at != lost {
+		if h.left > 0 {
+			n := min(h.left, int64(len(p)))
+			h.left -= n
+			p = p[n:]
+			continue
+		}
+		part, rest, whole := bytes.Cut(p, []byte{'\n'})
+		if h.length < len(h.line) {
+			copy(h.line[h.length:], part)
+		}
+		h.length += len(part)
+		p = rest
+		if whole {
+			two = h.next() || two
+			h.length = 0
+		}
+	}
+	return two
+}
+
+// next takes the line that is complete.
+func (h *heads) next() (two bool) {
+	line := bytes.TrimSuffix(h.line[:min(h.length, len(h.line))], []byte{'\r'})
+	switch h.at {
+	case start:
+		if bytes.HasPrefix(line, []byte("PRI ")) {
+			h.at = lost // HTTP/2
+		} else if len(line) > 0 {
+			h.at, h.sized, h.coded, h.size = head, false, false, 0
+		}
+	case head:
+		if len(line) > 0 {
+			h.header(line)
+			return false
+		}
+		two = h.sized && h.coded
+		h.at, h.left = start, h.size
+		if h.coded {
+			h.at, h.left = chunk, 0
+		}
+	case chunk:
+		digits, _, _ := bytes.Cut(line, []byte{';'})
+		n, err := strconv.ParseInt(string(bytes.TrimSpace(digits)), 16, 62)
+		switch {
+		case err != nil || n < 0:
+			h.at = lost
+		case n == 0:
+			h.at = trailer
+		default:
+			h.left = n + 2 // and the end of the line behind it
+		}
+	case trailer:
+		if len(line) == 0 {
+			h.at = start
+		}
+	}
+	return two
+}
+
+// header takes a header. A length that net/http would refuse ends the watch.
+func (h *heads) header(line []byte) {
+	name, value, _ := bytes.Cut(line, []byte{':'})
+	switch {
+	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+		h.coded = true
+	case bytes.EqualFold(name, []byte("Content-Length")):
+		n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 63)
+		if err != nil || n < 0 {
+			h.at = lost
+			return
+		}
+		h.sized, h.size = true, n
+	}
+}
