@@ -232,3 +232,36 @@ func TestASiteThatIsGoneSinceItWasFoundIsNotADefect(t *testing.T) {
 		caller.Leave()
 	}
 }
+
+func TestAnAnswerIsBlockedOnlyIfAllItsChoicesAre(t *testing.T) {
+	t.Parallel()
+	used := &llm.Usage{Input: 100, Output: 50}
+	stop, filter := llm.Event{Finish: llm.FinishStop}, llm.Event{Finish: llm.FinishContentFilter}
+	for _, c := range []struct {
+		name   string
+		events []llm.Event
+		free   bool
+	}{
+		{"the first", []llm.Event{says(20), filter, stop, {Usage: used}}, false},
+		{"the last", []llm.Event{says(20), stop, filter, {Usage: used}}, false},
+		{"all", []llm.Event{says(20), filter, filter, {Usage: used}}, true},
+	} {
+		w := setup(t, money.Dollar)
+		w.up.events = c.events
+		caller, err := w.enter(w.key(account.NewKey{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := request()
+		r.Choices = 2
+		call, err := caller.Open(context.Background(), r, Wishes{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		consume(call, false)
+		caller.Leave()
+		if free := w.posted() == money.Dollar; free != c.free {
+			t.Errorf("%s: charged $%s", c.name, money.Dollar-w.posted())
+		}
+	}
+}

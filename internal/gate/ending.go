@@ -116,9 +116,7 @@ func (call *Call) Next() (llm.Event, error) {
 			call.said = true
 		}
 	}
-	if ev.Finish != "" {
-		call.finish = ev.Finish
-	}
+	call.finish = call.finish.And(ev.Finish)
 	if ev.Usage != nil {
 		u := *ev.Usage
 		call.usage = &u

@@ -28,6 +28,16 @@ const (
 	FinishPause         Finish = "pause_turn" // a server-side tool turn that is not finished
 )
 
+// And returns how an answer of several choices ended, of which some ended with f
+// and then one with g: that of the last which was not filtered. It is stopped by
+// a filter only if all of them are. Empty is no end.
+func (f Finish) And(g Finish) Finish {
+	if g == "" || (g == FinishContentFilter && f != "") {
+		return f
+	}
+	return g
+}
+
 // Usage is what an answer used, in tokens. The classes of one side are disjoint
 // parts of its total: Input = uncached + CachedInput + CacheWrite +
 // CacheWrite1h, and Reasoning is a part of Output.

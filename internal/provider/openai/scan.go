@@ -315,8 +315,9 @@ func (s *scanner) end(ch int, reason, native string) {
 	}
 	at := &s.choices[ch]
 	at.finished = true
-	s.finish = finishOf(reason)
-	s.say(at, s.finish)
+	f := finishOf(reason)
+	s.finish = s.finish.And(f)
+	s.say(at, f)
 }
 
 // say passes a finish on, once per choice. Whether there were tool calls is
