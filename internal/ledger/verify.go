@@ -380,32 +380,49 @@ func (s *sums) compare(st *stored, rep *Report) {
 	}
 }
 
-// memory is what the engine held at one moment, between two transactions.
+// memory is what the engine held at one moment, between two transactions. Every
+// charge waits while it is copied, so it is only sorted out afterwards.
 type memory struct {
 	day      Day
-	balances map[balanceID][2]money.Amount // credit, used
-	counters map[CounterID]CounterRow
+	accounts []remembered
+	counters []CounterRow
+}
+
+// remembered is what was posted of one account, live and test.
+type remembered struct {
+	id           int64
+	credit, used [2]money.Amount
 }
 
 // remember copies what is posted. It runs on the committer's goroutine.
 func (e *Engine) remember() memory {
-	m := memory{day: e.today(), balances: map[balanceID][2]money.Amount{}, counters: map[CounterID]CounterRow{}}
+	n := 0
+	for i := range e.shards {
+		n += e.shards[i].len()
+	}
+	m := memory{day: e.today(), accounts: make([]remembered, 0, n), counters: make([]CounterRow, 0, n)}
 	for i := range e.shards {
 		e.shards[i].remember(&m)
 	}
 	return m
 }
 
+func (s *shard) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.accounts)
+}
+
 func (s *shard) remember(m *memory) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, a := range s.accounts {
-		for i := range a.purses {
-			m.balances[balanceID{id, i == 1}] = [2]money.Amount{a.purses[i].credit, a.purses[i].used}
-		}
+		m.accounts = append(m.accounts, remembered{
+			id: id, credit: [2]money.Amount{a.purses[0].credit, a.purses[1].credit}, used: [2]money.Amount{a.purses[0].used, a.purses[1].used},
+		})
 		for c, u := range a.days {
 			if c.Day == m.day {
-				m.counters[c] = CounterRow{Requests: u.requests, Spent: u.spent}
+				m.counters = append(m.counters, CounterRow{CounterID: c, Requests: u.requests, Spent: u.spent})
 			}
 		}
 	}
@@ -413,25 +430,33 @@ func (s *shard) remember(m *memory) {
 
 // compare holds what was in memory against the sums of all entries.
 func (m *memory) compare(s *sums, rep *Report) {
-	for id, has := range m.balances {
-		b := s.balances[id]
-		if b == nil {
-			b = new(balanceSum)
-		}
-		if has != [2]money.Amount{b.credit, b.used} {
-			rep.differ("account %d, test %t: memory has credit %s and used %s, the entries give %s and %s", id.account, id.test, has[0], has[1], b.credit, b.used)
+	known := make(map[int64]bool, len(m.accounts))
+	for _, a := range m.accounts {
+		known[a.id] = true
+		for i, test := range []bool{false, true} {
+			b := s.balances[balanceID{a.id, test}]
+			if b == nil {
+				b = new(balanceSum)
+			}
+			if a.credit[i] != b.credit || a.used[i] != b.used {
+				rep.differ("account %d, test %t: memory has credit %s and used %s, the entries give %s and %s", a.id, test, a.credit[i], a.used[i], b.credit, b.used)
+			}
 		}
 	}
 	for id := range s.balances {
-		if _, ok := m.balances[id]; !ok {
+		if !known[id.account] {
 			rep.differ("account %d is not in memory", id.account)
 		}
+	}
+	counters := make(map[CounterID]CounterRow, len(m.counters))
+	for _, c := range m.counters {
+		counters[c.CounterID] = c
 	}
 	for id, c := range s.counters {
 		if id.Day != m.day {
 			continue
 		}
-		if has := m.counters[id]; has.Requests != c.requests || has.Spent != c.spent {
+		if has := counters[id]; has.Requests != c.requests || has.Spent != c.spent {
 			rep.differ("counter %v: memory has %d requests and %s, the entries give %d and %s", id, has.Requests, has.Spent, c.requests, c.spent)
 		}
 	}
