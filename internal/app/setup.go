@@ -87,7 +87,12 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 			continue
 		}
 		keys := con.KeyFormat()
+		var docs []byte
+		if c.Server.Docs {
+			docs = con.Page()
+		}
 		out = append(out, &wire.Site{
+			Docs:     docs,
 			Name:     sc.Hosts[0],
 			Hosts:    sc.Hosts,
 			Contract: con,

@@ -159,15 +159,26 @@ func Markdown(cs ...*Contract) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Errors\n\n" +
 		"This page is generated from the registry of faults (`internal/fault`) and the contracts (`contracts/*.yaml`): it says what the gateway does. Do not edit it; run `go test ./internal/contract -run TestErrorReference -update`.\n\n" +
-		"Every error answer has `X-Request-ID` and `X-Charge-USD` (what the failed request was charged, normally `0.00`). " +
-		"`Retry-After` (whole seconds) and `retry-after-ms` say how long to wait where that is known. " +
-		"`x-should-retry` is `true` where *retry* says yes, `false` where it says no or where the wait is longer than 60 seconds, and absent where the decision is up to you. " +
-		"Refusals for money carry `X-Required-USD` and `X-Available-USD`, exact to the nano-dollar.\n")
+		everyAnswer)
 	for _, c := range cs {
 		c.markdown(&b)
 	}
 	return b.Bytes()
 }
+
+// Page writes the error reference of one contract, for who calls it.
+func (c *Contract) Page() []byte {
+	var b bytes.Buffer
+	b.WriteString("# Errors\n\n" + everyAnswer)
+	c.markdown(&b)
+	return b.Bytes()
+}
+
+// everyAnswer says what holds of error answers whatever the contract.
+const everyAnswer = "Every error answer has `X-Request-ID` and `X-Charge-USD` (what the failed request was charged, normally `0.00`). " +
+	"`Retry-After` (whole seconds) and `retry-after-ms` say how long to wait where that is known. " +
+	"`x-should-retry` is `true` where *retry* says yes, `false` where it says no or where the wait is longer than 60 seconds, and absent where the decision is up to you. " +
+	"Refusals for money carry `X-Required-USD` and `X-Available-USD`, exact to the nano-dollar.\n"
 
 func (c *Contract) markdown(b *bytes.Buffer) {
 	fmt.Fprintf(b, "\n## %s\n", c.name)

@@ -152,6 +152,9 @@ func (x *exchange) serve() error {
 	}
 	x.ev.Site = x.site.Name
 	x.facts = contract.Facts{RequestID: x.ev.ID, WarnBelow: x.site.WarnBelow}
+	if x.site.Docs != nil && x.r.URL.Path == docsPath {
+		return x.docs()
+	}
 	rt, rest, ok, allow := x.site.routes.find(x.r.Method, x.r.URL.Path)
 	x.route, x.rest = rt, rest
 	x.ev.Route, x.ev.Surface = rt.Path, rt.Surface

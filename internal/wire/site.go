@@ -18,6 +18,7 @@ type Site struct {
 	Contract  *contract.Contract
 	Format    account.Format
 	Limits    limit.Rule
+	Docs      []byte       // its error reference in Markdown, which anybody may read at /docs/errors; nil: not served
 	WarnBelow money.Amount // balance below which the contract's warning appears; 0: the contract's own
 
 	routes    routes
