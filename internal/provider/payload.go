@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -13,14 +14,24 @@ import (
 // of its reach.
 type payload struct {
 	size int
+	own  []byte // a copy, if it is small
 
 	mu   sync.Mutex
 	body []byte // nil: withdrawn
 }
 
+// smallPayload is what net/http sends in one packet with the headers, if it
+// knows the type of the reader to be in memory. So a small payload is copied.
+const smallPayload = 4 << 10
+
 var errWithdrawn = errors.New("the exchange has ended before the request was written")
 
-func newPayload(body []byte) *payload { return &payload{size: len(body), body: body} }
+func newPayload(body []byte) *payload {
+	if len(body) <= smallPayload {
+		return &payload{own: bytes.Clone(body)}
+	}
+	return &payload{size: len(body), body: body}
+}
 
 // withdraw returns when nobody reads the bytes any more, and nobody will. It
 // waits for a write under way, which the end of the connection ends.
@@ -31,7 +42,12 @@ func (p *payload) withdraw() {
 }
 
 // reader returns a reader of the whole payload.
-func (p *payload) reader() io.ReadCloser { return &payloadReader{payload: p} }
+func (p *payload) reader() io.ReadCloser {
+	if p.own != nil {
+		return io.NopCloser(bytes.NewReader(p.own))
+	}
+	return &payloadReader{payload: p}
+}
 
 type payloadReader struct {
 	*payload

@@ -38,6 +38,8 @@ func TestNothingReadsARequestAfterItsExchange(t *testing.T) {
 	begun, written := make(chan struct{}), make(chan struct{})
 	var over atomic.Bool
 	var body, again io.ReadCloser
+	o := outgoing(limits, false)
+	o.Body = make([]byte, smallPayload+1)
 	x, err := Post(t.Context(), fake(func(r *http.Request) (*http.Response, error) {
 		body = r.Body
 		again, _ = r.GetBody()
@@ -47,7 +49,7 @@ func TestNothingReadsARequestAfterItsExchange(t *testing.T) {
 		}()
 		<-begun
 		return answer(200, &script{ctx: r.Context()}), nil
-	}), outgoing(limits, false))
+	}), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,15 +66,38 @@ func TestNothingReadsARequestAfterItsExchange(t *testing.T) {
 func TestNothingReadsARequestThatFailed(t *testing.T) {
 	t.Parallel()
 	var body io.Reader
+	o := outgoing(limits, false)
+	o.Body = make([]byte, smallPayload+1)
 	_, err := Post(t.Context(), fake(func(r *http.Request) (*http.Response, error) {
 		body = r.Body
 		return nil, errors.New("refused")
-	}), outgoing(limits, false))
+	}), o)
 	if err == nil {
 		t.Fatal("Post succeeded")
 	}
 	if n, err := body.Read(make([]byte, 10)); n != 0 || !errors.Is(err, errWithdrawn) {
 		t.Errorf("after the failure %d bytes could be read, %v", n, err)
+	}
+}
+
+func TestASmallRequestIsCopied(t *testing.T) {
+	t.Parallel()
+	o := outgoing(limits, false)
+	o.Body = bytes.Repeat([]byte{'A'}, smallPayload)
+	var body io.Reader
+	x, err := Post(t.Context(), fake(func(r *http.Request) (*http.Response, error) {
+		body = r.Body
+		return answer(200, &script{ctx: r.Context()}), nil
+	}), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = x.Close()
+	for i := range o.Body {
+		o.Body[i] = 'B'
+	}
+	if got, err := io.ReadAll(body); err != nil || bytes.IndexByte(got, 'B') >= 0 {
+		t.Errorf("after the exchange %q, %v", got, err)
 	}
 }
 
@@ -125,16 +150,17 @@ func TestARequestThatIsNeverReadHoldsNobodyUp(t *testing.T) {
 
 func TestAPayloadIsReadWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
-	p := newPayload([]byte("prompt"))
+	prompt := bytes.Repeat([]byte("prompt"), smallPayload)
+	p := newPayload(prompt)
 	r := p.reader().(*payloadReader)
-	half := make([]byte, 3)
-	if n, err := r.Read(half); n != 3 || err != nil {
+	half := make([]byte, len(prompt)/2)
+	if n, err := r.Read(half); n != len(half) || err != nil {
 		t.Fatal(n, err)
 	}
 	whole, late := p.reader().(*payloadReader), p.reader()
 	var to bytes.Buffer
-	if n, err := whole.WriteTo(&to); n != 6 || err != nil || to.String() != "prompt" {
-		t.Fatal(n, err, to.String())
+	if n, err := whole.WriteTo(&to); n != int64(len(prompt)) || err != nil || !bytes.Equal(to.Bytes(), prompt) {
+		t.Fatal(n, err)
 	}
 	p.withdraw()
 	if n, err := whole.Read(half); n != 0 || err != io.EOF {
@@ -159,6 +185,44 @@ func (s spy) ReadFrom(r io.Reader) (int64, error) {
 		s.given.Store(l)
 	}
 	return s.conn.ReadFrom(r)
+}
+
+// counted counts the writes of a connection.
+type counted struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	c.n.Add(1)
+	return c.Conn.Write(p)
+}
+
+func TestASmallRequestLeavesInOneWriteWithItsHeaders(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	transport := NewTransport(time.Second)
+	defer transport.CloseIdleConnections()
+	var writes atomic.Int64
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return counted{c, &writes}, err
+	}
+	o := outgoing(limits, false)
+	o.URL, _ = url.Parse(srv.URL)
+	o.Body = make([]byte, 1<<10)
+	x, err := Post(t.Context(), transport, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.ReadAll(100); err != nil {
+		t.Fatal(err)
+	}
+	if n := writes.Load(); n != 1 {
+		t.Errorf("%d writes", n)
+	}
 }
 
 // It depends on net/http how a payload reaches the connection.
