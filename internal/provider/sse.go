@@ -9,8 +9,13 @@ import (
 // ErrFrameTooLong is returned by [Reader.Next] for an event above the cap.
 var ErrFrameTooLong = errors.New("event of the stream is longer than the cap")
 
-// firstBuffer is how much a Reader holds before it has to grow.
-const firstBuffer = 4 << 10
+// A Reader holds firstBuffer as long as events come one at a time, as they do
+// when a model writes them, and fastBuffer once more comes than fits. Longer
+// events make it grow.
+const (
+	firstBuffer = 1 << 10
+	fastBuffer  = 4 << 10
+)
 
 // Frame is one server-sent event. Its slices are valid until the next call of
 // [Reader.Next].
@@ -36,6 +41,7 @@ type Reader struct {
 	buf   []byte
 	start int // of what was not returned yet
 	end   int
+	full  bool // the last read took as much as fitted
 	begun bool // the byte order mark was looked for
 
 	joined []byte // payload of several lines
@@ -133,28 +139,31 @@ func (r *Reader) skipMark() {
 	r.begun = true
 }
 
-// fill reads once from the source, after making room. It moves what was not
-// returned yet to the front of the buffer if that is enough.
+// fill reads once from the source, after making room: it moves what was not
+// returned yet to the front of the buffer, or grows.
 func (r *Reader) fill() {
+	size := len(r.buf)
 	switch {
-	case r.start == r.end:
-		r.start, r.end = 0, 0
-		if r.buf == nil {
-			r.buf = make([]byte, firstBuffer)
-		}
-	case r.end < len(r.buf):
-	case r.start > len(r.buf)/2:
-		r.end = copy(r.buf, r.buf[r.start:r.end])
-		r.start = 0
-	default:
-		grown := make([]byte, 2*len(r.buf))
+	case size == 0:
+		size = firstBuffer
+	case r.full && size < fastBuffer:
+		size = fastBuffer
+	case r.end == size && r.start < r.end && r.start <= size/2:
+		size *= 2
+	}
+	switch {
+	case size > len(r.buf):
+		grown := make([]byte, size)
 		r.end = copy(grown, r.buf[r.start:r.end])
 		r.start, r.buf = 0, grown
+	case r.end == size, r.start == r.end:
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
 	}
 	for range 100 {
 		n, err := r.src.Read(r.buf[r.end:])
 		r.end += n
-		r.err = err
+		r.full, r.err = r.end == len(r.buf), err
 		if n > 0 || err != nil {
 			return
 		}

@@ -12,7 +12,7 @@ import (
 
 // frames holds the buffers of streams. A buffer that grew beyond keepFrames is
 // left to the collector.
-var frames = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+var frames = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 const keepFrames = 256 << 10
 
