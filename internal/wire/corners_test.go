@@ -195,3 +195,28 @@ func TestWhatCannotBeToldAfterItsChargeIsTakenBackAndSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// The stall is a time without progress: it does not bound how long a large
+// answer may take over a slow line.
+func TestALargeAnswerToASlowReaderGetsThrough(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 24<<20)
+	h := build(t, &fake{open: answers(last(large))}, func(o *Options) { o.WriteStall = 400 * time.Millisecond })
+	conn, r := h.dial(t)
+	fmt.Fprint(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := int64(0)
+	for got < int64(len(large)) {
+		time.Sleep(80 * time.Millisecond) // a slow line
+		n, err := io.CopyN(io.Discard, resp.Body, 1<<20)
+		if got += n; err != nil {
+			t.Fatalf("cut after %d bytes: %v", got, err)
+		}
+	}
+	if ev := <-h.events; ev.Delivery != "complete" {
+		t.Errorf("delivery %q", ev.Delivery)
+	}
+}

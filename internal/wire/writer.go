@@ -87,9 +87,21 @@ func (w *Writer) buffer(b []byte) bool {
 	return w.err == nil
 }
 
-// write holds the deadline of one write at least stall and at most twice that
-// away, so that not every write sets a timer. The caller holds mu.
+// piece is how much a caller must take within a stall.
+const piece = 256 << 10
+
+// write writes b in pieces. The caller holds mu.
 func (w *Writer) write(b []byte) {
+	for len(b) > piece {
+		w.writePiece(b[:piece])
+		b = b[piece:]
+	}
+	w.writePiece(b)
+}
+
+// writePiece holds the deadline of one write at least stall and at most twice
+// that away, so that not every write sets a timer.
+func (w *Writer) writePiece(b []byte) {
 	if w.err != nil || len(b) == 0 {
 		return
 	}
