@@ -78,12 +78,12 @@ func sizeOf(ev llm.Event) int {
 }
 
 // finishedWithout reports whether an answer without content ended in a way that
-// is an answer all the same: the length was reached (while thinking), or a
-// filter stopped it.
+// is an answer all the same: the length was reached (while thinking), a filter
+// stopped it, or it began with what it was told to stop at.
 func (a *Answer) finishedWithout() bool {
 	for _, ev := range a.held {
 		switch ev.Finish {
-		case llm.FinishLength, llm.FinishContextWindow, llm.FinishContentFilter, llm.FinishPause:
+		case llm.FinishLength, llm.FinishContextWindow, llm.FinishContentFilter, llm.FinishPause, llm.FinishStopSequence:
 			return true
 		}
 	}

@@ -167,6 +167,7 @@ func TestAFailureBeforeContentIsTriedElsewhere(t *testing.T) {
 		{"empty answer", step{events: []llm.Event{{Raw: []byte("role")}, {Finish: llm.FinishStop}}}, "role hi end done", "a:empty_response b:ok", 0},
 		{"error in the stream before content", step{events: []llm.Event{{Raw: []byte("role")}}, end: fail(fault.UpstreamOverloaded, true, true).open}, "role hi end done", "a:upstream_overloaded b:ok", 0},
 		{"cut before content", step{events: []llm.Event{{Raw: []byte("role")}}, end: &provider.Failure{Fault: fault.New(fault.StreamInterrupted, "")}}, "role hi end done", "a:upstream_failed b:ok", 0},
+		{"a stop sequence at once", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishStopSequence}}}, "role end", "a:ok", 0},
 		{"length without content", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}}}, "role end", "a:ok", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

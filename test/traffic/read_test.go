@@ -232,7 +232,7 @@ func readOpenAI(body []byte, sse bool, vendor string) answer {
 			}
 		}
 		for position, c := range list(o["choices"]) {
-			a.openAIChoice(obj(c), position)
+			a.openAIChoice(obj(c), position, sse)
 		}
 	}
 	if usage == nil {
@@ -242,13 +242,18 @@ func readOpenAI(body []byte, sse bool, vendor string) answer {
 	return a
 }
 
-func (a *answer) openAIChoice(c object, position int) {
+// openAIChoice reads a choice. Some vendors have both a delta and a message: the
+// one of the two that belongs to a stream, or to a whole answer, counts.
+func (a *answer) openAIChoice(c object, position int, sse bool) {
 	if i, ok := c["index"].(json.Number); ok {
 		position = int(num(i))
 	}
 	s := a.choice(position)
 	a.failed = a.failed || c["error"] != nil
-	m := obj(first(c["delta"], c["message"], object{}))
+	m := obj(first(c["message"], c["delta"], object{}))
+	if d := obj(c["delta"]); sse && d != nil {
+		m = d
+	}
 	s.Text += str(m["content"])
 	for _, part := range list(m["content"]) {
 		s.Text += str(obj(part)["text"])

@@ -336,7 +336,7 @@ func broken(f *testkit.Fixture, a answer) bool {
 	}
 	for _, s := range a.Choices { // nothing was said, and there is a reason
 		switch s.Finish {
-		case "length", "max_tokens", "content_filter", "refusal", "model_context_window_exceeded", "pause_turn":
+		case "length", "max_tokens", "stop_sequence", "content_filter", "refusal", "model_context_window_exceeded", "pause_turn":
 			return false
 		}
 	}

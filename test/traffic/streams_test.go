@@ -124,7 +124,7 @@ func ended(f *testkit.Fixture, a answer) bool {
 func silent(a answer) bool {
 	for _, s := range a.Choices {
 		switch s.Finish {
-		case "length", "max_tokens", "content_filter", "refusal":
+		case "length", "max_tokens", "stop_sequence", "content_filter", "refusal":
 			return false
 		}
 	}
