@@ -265,3 +265,33 @@ func TestAnAnswerIsBlockedOnlyIfAllItsChoicesAre(t *testing.T) {
 		}
 	}
 }
+
+func TestAPanicWhileChargingHoldsNothing(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*Call){
+		"finish": func(c *Call) { _, _, _, _ = c.Finish() },
+		"left":   (*Call).Left,
+	} {
+		w := setup(t, money.Dollar)
+		w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
+		caller, err := w.enter(w.key(account.NewKey{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, err := caller.Open(context.Background(), request(), Wishes{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		call.model = nil // a defect
+		func() {
+			defer func() { _ = recover() }()
+			end(call)
+			t.Errorf("%s did not panic", name)
+		}()
+		call.Fail(fault.New(fault.Internal, ""), 500)
+		caller.Leave()
+		if !w.ledger.Idle() {
+			t.Errorf("%s: what was held is held for ever", name)
+		}
+	}
+}

@@ -287,6 +287,9 @@ func (call *Call) Close() {
 func (call *Call) end() {
 	call.ended = true
 	call.cancel()
+	if call.hold != nil {
+		call.hold.Abort() // does nothing unless a defect has kept it from its end
+	}
 	if call.answer != nil {
 		_ = call.answer.Close()
 		if as := call.c.v.Event.Attempts; len(as) > 0 {
