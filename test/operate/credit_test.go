@@ -119,6 +119,7 @@ func TestCreditsOfEveryKind(t *testing.T) {
 func TestRefunds(t *testing.T) {
 	t.Parallel()
 	g := harness.Start(t, harness.Options{Config: oneSite})
+	advance(t, g, midnight(now(t, g)).Add(12*time.Hour).Sub(now(t, g)))
 	c := newCustomer(t, g, "1", limits(map[string]any{"usd_per_day": "0.003"}))
 	request := post(t, c).is(t, 200).header.Get("X-Request-ID")
 	refund := func(id string, in map[string]any) string {

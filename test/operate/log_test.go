@@ -165,8 +165,14 @@ func TestEveryAnswerHasAnID(t *testing.T) {
 	c := newCustomer(t, g, "10", nil)
 	seen := map[string]bool{}
 	for _, own := range []struct{ sent, want string }{
-		{"", ""}, {"a", "a"}, {"0a1b-{}\"~!", "0a1b-{}\"~!"}, {strings.Repeat("x", 128), strings.Repeat("x", 128)},
-		{strings.Repeat("x", 129), ""}, {"a b", ""}, {"a\tb", ""}, {"é", ""},
+		{"", ""},
+		{"a", "a"},
+		{"0a1b-{}\"~!", "0a1b-{}\"~!"},
+		{strings.Repeat("x", 128), strings.Repeat("x", 128)},
+		{strings.Repeat("x", 129), ""},
+		{"a b", ""},
+		{"a\tb", ""},
+		{"é", ""},
 	} {
 		for _, q := range []call{
 			{path: "/v1/chat/completions", key: c.key, body: chat("m", "")},

@@ -290,8 +290,11 @@ func (d *driver) wrong() {
 	d.call("PATCH /admin/v1/keys/{key}", "", `{}`, 409) // it was revoked
 
 	for _, r := range []struct{ method, path, code string }{
-		{"GET", "/admin/v1/nothing", "not_found"}, {"GET", "/admin/v2/accounts", "not_found"}, {"GET", "/", "not_found"},
-		{"DELETE", "/admin/v1/accounts", "method_not_allowed"}, {"POST", "/admin/v1/usage", "method_not_allowed"},
+		{"GET", "/admin/v1/nothing", "not_found"},
+		{"GET", "/admin/v2/accounts", "not_found"},
+		{"GET", "/", "not_found"},
+		{"DELETE", "/admin/v1/accounts", "method_not_allowed"},
+		{"POST", "/admin/v1/usage", "method_not_allowed"},
 	} {
 		d.astray(r.method, r.path, r.code)
 	}
