@@ -130,7 +130,7 @@ func supported(req *llm.Request, live, tests []*route.Target, test bool) error {
 // dispatch brings the request to a provider.
 func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishes) error {
 	c := call.c
-	up, cancel := c.g.upstream(ctx, call.Drains())
+	up, cancel := c.g.upstream(ctx, call.Drains(), call.finishing.Load)
 	call.cancel = cancel
 	defer func() {
 		if call.answer == nil {

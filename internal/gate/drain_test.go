@@ -21,7 +21,7 @@ func TestADrainedAnswerHasABoundInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := bare(Options{})
 		ctx, leave := context.WithCancel(context.Background())
-		up, release := g.upstream(ctx, true)
+		up, release := g.upstream(ctx, true, func() bool { return false })
 		defer release()
 		time.Sleep(time.Hour) // as long as the caller is there, the provider's own timers count
 		synctest.Wait()
@@ -50,7 +50,7 @@ func TestOnlySoManyAnswersAreDrainedAtOnce(t *testing.T) {
 		var releases []context.CancelFunc
 		for range MaxDrains + 1 {
 			ctx, leave := context.WithCancel(context.Background())
-			up, release := g.upstream(ctx, true)
+			up, release := g.upstream(ctx, true, func() bool { return false })
 			leave()
 			synctest.Wait()
 			ups, releases = append(ups, up), append(releases, release)
@@ -75,10 +75,10 @@ func TestWhoGoesDownDrainsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base, down := context.WithCancelCause(context.Background())
 		g := bare(Options{Base: base})
-		present, release := g.upstream(base, true) // requests live within the base
+		present, release := g.upstream(base, true, func() bool { return false }) // requests live within the base
 		defer release()
 		ctx, leave := context.WithCancel(base)
-		gone, release := g.upstream(ctx, true)
+		gone, release := g.upstream(ctx, true, func() bool { return false })
 		defer release()
 		leave()
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/pontage/pontage/internal/catalog"
@@ -75,11 +76,16 @@ type Call struct {
 	counted   *llm.Usage // the whole answer, where tokens were counted here
 
 	usage    *llm.Usage // as last reported
+	told     bool       // it was reported with the finish, or after it
 	finish   llm.Finish
 	produced int64 // bytes of output
 	said     bool  // something that is not a refusal
 	refused  bool  // a refusal
 	ended    bool
+
+	// finishing is set while only the usage is missing. The end of the
+	// caller's context looks at it from a goroutine of its own.
+	finishing atomic.Bool
 }
 
 // Model returns the model that answers.
@@ -120,7 +126,9 @@ func (call *Call) Next() (llm.Event, error) {
 	if ev.Usage != nil {
 		u := *ev.Usage
 		call.usage = &u
+		call.told = call.finish != ""
 	}
+	call.finishing.Store(call.finish != "" && !call.told)
 	return ev, nil
 }
 
@@ -161,6 +169,7 @@ func (call *Call) block(usage llm.Usage, delivery string) {
 // leaves, too.
 func (call *Call) Left() {
 	defer call.end()
+	call.lateUsage()
 	call.cancel()
 	if call.hold == nil {
 		call.c.record("", OutcomeClientLeft, 499)

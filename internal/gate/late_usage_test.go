@@ -1,0 +1,46 @@
+package gate
+
+import (
+	"context"
+	"testing"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// A caller who leaves between the last word of an answer and its usage pays what
+// the provider says a moment later, and not an estimate of it.
+func TestUsageThatComesAMomentAfterTheCallerLeftIsCharged(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{
+		says(40),
+		{Finish: llm.FinishStop},
+		{Usage: &llm.Usage{Input: 100, Output: 7}, UsageOnly: true},
+		{Last: true},
+	}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	ctx, leave := context.WithCancel(context.Background())
+	call, err := caller.Open(ctx, request(), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the words, and the finish
+		if _, err := call.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave()
+	call.Left()
+	if charge := money.Dollar - w.posted(); charge != 100*1000+7*10_000 {
+		t.Errorf("charged %d, want what the provider reported: %d", charge, 100*1000+7*10_000)
+	}
+	if r := w.receipt(caller); r.Outcome != OutcomeOK || r.Usage.Estimated {
+		t.Errorf("receipt: outcome %q, estimated %v", r.Outcome, r.Usage.Estimated)
+	}
+}
