@@ -43,7 +43,7 @@ func edge(t *testing.T) (*world, *upstream) {
 	} {
 		fmt.Fprintf(&b, "  %q: {targets: [{provider: %s, model: %q}], kind: %s, context: 100000, max_output: 50000, input: [text, image], price: {input: 1, output: 2}}\n", m.name, m.provider, m.name, m.kind)
 	}
-	return newWorld(t, "body_limit: 1MiB, body_timeout: 700ms", b.String()), up
+	return newWorld(t, srv, "body_limit: 1MiB, body_timeout: 1500ms", b.String()), up
 }
 
 // bad is a body that must be refused, and how.

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -166,22 +167,11 @@ func pipelines(t *testing.T, w *world, models string) {
 // leaving is callers who come slowly, or go.
 func leaving(t *testing.T, w *world, up *upstream) {
 	t.Run("slow bodies", func(t *testing.T) {
+		var wg sync.WaitGroup
 		for _, s := range surfaces {
-			conn := w.dial(t)
-			text := w.text(s, s.hello("good/"+s.name, false))
-			_, _ = io.WriteString(conn, text[:len(text)-5])
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Errorf("%s: %v, want 408", s.name, err)
-				continue
-			}
-			r := w.take(t, resp)
-			refused(t, s, "a slow body", r, 408, "request_timeout", "")
-			if !resp.Close {
-				t.Errorf("%s: the connection of a slow body stays open", s.name)
-			}
-			_ = conn.Close()
+			wg.Go(func() { slowBody(t, w, s) })
 		}
+		wg.Wait()
 	})
 	t.Run("half a body, then gone", func(t *testing.T) {
 		for _, s := range surfaces {
@@ -221,6 +211,23 @@ func leaving(t *testing.T, w *world, up *upstream) {
 	t.Run("does not read", func(t *testing.T) { doesNotRead(t, w, up) })
 	t.Run("half closed", func(t *testing.T) { halfClosed(t, w, up) })
 	w.quiet(t, charges(t, w))
+}
+
+// slowBody does not send the last bytes of a body.
+func slowBody(t *testing.T, w *world, s surface) {
+	conn := w.dial(t)
+	defer func() { _ = conn.Close() }()
+	text := w.text(s, s.hello("good/"+s.name, false))
+	_, _ = io.WriteString(conn, text[:len(text)-5])
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Errorf("%s: %v, want 408", s.name, err)
+		return
+	}
+	refused(t, s, "a slow body", w.take(t, resp), 408, "request_timeout", "")
+	if !resp.Close {
+		t.Errorf("%s: the connection of a slow body stays open", s.name)
+	}
 }
 
 // charges sums up what was charged to callers who were not there to be told.

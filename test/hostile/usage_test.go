@@ -61,7 +61,7 @@ func TestProvidersThatLieAboutTheirUsage(t *testing.T) {
 			fmt.Fprintf(&b, "  %q: {targets: [{provider: %s, model: %q}], context: 8000, max_output: 4000, price: {input: 1, output: 2}}\n", to+"/"+name, to, name)
 		}
 	}
-	w := newWorld(t, "", b.String())
+	w := newWorld(t, srv, "", b.String())
 	before := w.goroutines(t)
 	n := 0
 	for name, l := range lies {

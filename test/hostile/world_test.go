@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strconv"
 	"strings"
@@ -102,6 +103,7 @@ type world struct {
 	key     string
 	client  *http.Client
 	log     logBuffer
+	up      *httptest.Server // the provider
 
 	mu      sync.Mutex
 	ids     map[string]bool
@@ -133,10 +135,10 @@ const (
 	providerSecret = "credential-of-the-provider-5b1d"
 )
 
-// newWorld starts a gateway.
-func newWorld(t *testing.T, server, config string) *world {
+// newWorld starts a gateway in front of a provider.
+func newWorld(t *testing.T, up *httptest.Server, server, config string) *world {
 	t.Helper()
-	w := &world{ids: map[string]bool{}, paid: new(big.Int), client: &http.Client{
+	w := &world{up: up, ids: map[string]bool{}, paid: new(big.Int), client: &http.Client{
 		Timeout:   30 * time.Second,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true},
 	}}
@@ -331,7 +333,9 @@ func (w *world) metric(t testing.TB, name string) float64 {
 // the process wrote: one line for each request, and never a secret.
 func (w *world) closing(t *testing.T, before int) {
 	t.Helper()
+	// Connections that wait to be used again are no leak.
 	w.client.CloseIdleConnections()
+	w.up.CloseClientConnections()
 	eventually(t, func() (bool, string) {
 		n := w.goroutines(t)
 		return n <= before+8, fmt.Sprintf("%d goroutines, before there were %d", n, before)
