@@ -7,8 +7,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -323,8 +321,5 @@ func (w *world) closing(t *testing.T) {
 	}
 	if len(w.ids) < 1000 {
 		t.Errorf("only %d requests were made", len(w.ids))
-	}
-	if dir := os.Getenv("TRAFFIC_LOG_DIR"); dir != "" {
-		_ = os.WriteFile(filepath.Join(dir, "gateway.log"), []byte(w.log.String()), 0o600)
 	}
 }
