@@ -262,6 +262,21 @@ func cpuOf(pid int) time.Duration {
 	return ticks(f[11]) + ticks(f[12])
 }
 
+// calls returns how many times the process has read and written.
+func (p *process) calls() (n int64) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && (f[0] == "syscr:" || f[0] == "syscw:") {
+			k, _ := strconv.ParseInt(f[1], 10, 64)
+			n += k
+		}
+	}
+	return n
+}
+
 // rss and peak return the memory that the process holds, and has held at most,
 // in bytes.
 func (p *process) rss() int64  { return p.memory("VmRSS:") }

@@ -39,6 +39,7 @@ type figures struct {
 	first50, first99 time.Duration // to the first event
 	perSecond        float64
 	perCommit        float64 // settlements per commit of the journal
+	calls            float64 // reads and writes of the measured process, per request
 	busy             float64 // the measured process, in processors
 	besides          float64 // upstream and load
 	others           float64 // everybody else on the machine
@@ -50,10 +51,11 @@ type clocks struct {
 	at                   time.Time
 	own, besides, others time.Duration
 	journal              journal
+	calls                int64
 }
 
 func (f *field) clocks(p *process) clocks {
-	c := clocks{own: p.cpu(), besides: f.upstream.cpu() + cpuOf(os.Getpid()), journal: p.journal(), at: time.Now()}
+	c := clocks{own: p.cpu(), besides: f.upstream.cpu() + cpuOf(os.Getpid()), journal: p.journal(), calls: p.calls(), at: time.Now()}
 	c.others = busy() - c.own - c.besides
 	return c
 }
@@ -112,6 +114,7 @@ func load(f *field, p *process, s scenario, length time.Duration) (figures, erro
 		first99:   quantile(first, 99),
 		perSecond: float64(n) / took.Seconds(),
 		perCommit: (after.journal.entries - before.journal.entries) / max(after.journal.commits-before.journal.commits, 1),
+		calls:     float64(after.calls-before.calls) / float64(n),
 		busy:      share(after.own - before.own),
 		besides:   share(after.besides - before.besides),
 		others:    max(share(after.others-before.others), 0),
@@ -189,6 +192,7 @@ func median(fs []figures) figures {
 		first99:   span(func(f figures) time.Duration { return f.first99 }),
 		perSecond: mid(func(f figures) float64 { return f.perSecond }),
 		perCommit: mid(func(f figures) float64 { return f.perCommit }),
+		calls:     mid(func(f figures) float64 { return f.calls }),
 		busy:      mid(func(f figures) float64 { return f.busy }),
 		besides:   mid(func(f figures) float64 { return f.besides }),
 		others:    mid(func(f figures) float64 { return f.others }),
