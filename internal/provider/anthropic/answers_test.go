@@ -61,34 +61,37 @@ func TestFactsOfEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	type facts struct {
-		Name                      string
-		Content, Ping, Last, More bool
-		Bytes                     int
-		Finish                    llm.Finish
-		Usage                     llm.Usage
+		Name                string
+		Content, Ping, Last bool
+		Bytes               int
+		Finish              llm.Finish
+		Usage               llm.Usage
 	}
 	var got []facts
 	for _, e := range evs {
-		f := facts{e.Name, e.Content, e.Ping, e.Last, e.More, e.OutputBytes, e.Finish, llm.Usage{}}
+		f := facts{e.Name, e.Content, e.Ping, e.Last, e.OutputBytes, e.Finish, llm.Usage{}}
 		if e.Usage != nil {
 			f.Usage = *e.Usage
 		}
 		got = append(got, f)
+		if e.Last && e.More {
+			t.Error("more follows on the last event") // before that it depends on how the bytes came
+		}
 	}
 	usage := llm.Usage{Input: 12, CachedInput: 5, CacheWrite: 1, CacheWrite1h: 3, Output: 1}
 	final := usage
 	final.Output, final.Reasoning = 9, 2
 	want := []facts{
-		{Name: "message_start", More: true, Usage: usage},
-		{Name: "ping", Ping: true, More: true},
-		{Ping: true, More: true},
-		{Name: "content_block_start", More: true},
-		{Name: "content_block_delta", Content: true, Bytes: 3, More: true},
-		{Name: "content_block_stop", More: true},
-		{Name: "content_block_start", Content: true, More: true},
-		{Name: "content_block_delta", More: true},
-		{Name: "content_block_delta", Content: true, Bytes: 4, More: true},
-		{Name: "message_delta", Finish: llm.FinishStopSequence, More: true, Usage: final},
+		{Name: "message_start", Usage: usage},
+		{Name: "ping", Ping: true},
+		{Ping: true},
+		{Name: "content_block_start"},
+		{Name: "content_block_delta", Content: true, Bytes: 3},
+		{Name: "content_block_stop"},
+		{Name: "content_block_start", Content: true},
+		{Name: "content_block_delta"},
+		{Name: "content_block_delta", Content: true, Bytes: 4},
+		{Name: "message_delta", Finish: llm.FinishStopSequence, Usage: final},
 		{Name: "message_stop", Last: true},
 	}
 	if d := cmp.Diff(want, got); d != "" {
