@@ -60,6 +60,43 @@ type asked struct {
 	want map[string]any
 }
 
+// What nobody may read in the log.
+const (
+	stranger = "sk-pontage-StrangerStrangerStranger1234567"
+	prompt   = "PromptThatNobodyMaySee"
+	said     = "AnswerThatNobodyMaySee"
+)
+
+// secretly is chat with the prompt that nobody may see.
+func secretly(more string) string {
+	return strings.ReplaceAll(chat("m", more), "Why is the sky blue?", prompt)
+}
+
+// everyKind is every kind of request, in the order in which the upstream's
+// answers are queued.
+func everyKind(live, test, slow customer) []asked {
+	const path = "/v1/chat/completions"
+	return []asked{
+		{"an answer", call{path: path, key: live.key, body: secretly("")}, map[string]any{"level": "INFO", "outcome": "ok", "status": 200.0, "charge_usd": "0.00352", "input_tokens": 12.0, "output_tokens": 34.0, "account": live.account, "key": live.id, "model": "m", "route": path, "surface": "openai.chat", "site": "*", "method": "POST", "provider": "up/m", "delivery": "complete"}},
+		{"a stream", call{path: path, key: live.key, body: secretly(`"stream":true`)}, map[string]any{"outcome": "ok", "stream": true, "charge_usd": "0.00352"}},
+		{"the key in another header", call{path: path, header: map[string]string{"X-Api-Key": live.key, "X-Client-Request-Id": "mine-1"}, body: secretly("")}, map[string]any{"outcome": "ok", "client_request_id": "mine-1"}},
+		{"space around the key", call{path: path, key: "  " + live.key + " ", body: secretly("")}, map[string]any{"outcome": "ok"}},
+		{"the upstream refuses our key", call{path: path, key: live.key, body: strings.ReplaceAll(secretly(""), `"m"`, `"sick"`)}, map[string]any{"outcome": "failed", "status": 502.0, "fault": "upstream_auth", "level": "WARN"}},
+		{"a stranger", call{path: path, key: stranger, body: secretly("")}, map[string]any{"outcome": "refused", "status": 401.0, "fault": "key_invalid"}},
+		{"nobody", call{path: path, body: secretly("")}, map[string]any{"outcome": "refused", "status": 401.0, "fault": "key_missing"}},
+		{"a key in the query", call{method: "GET", path: "/v1/models?api_key=" + stranger, key: stranger}, map[string]any{"status": 401.0, "route": "/v1/models"}},
+		{"a key in the path", call{method: "GET", path: "/v1/models/" + stranger, key: live.key}, map[string]any{"status": 404.0, "route": "/v1/models/{id...}"}},
+		{"no such path", call{path: "/v1/" + stranger, key: live.key}, map[string]any{"status": 404.0, "fault": "not_found", "route": nil}},
+		{"another method", call{method: "DELETE", path: path, key: live.key}, map[string]any{"status": 405.0, "fault": "method_not_allowed"}},
+		{"no JSON", call{path: path, key: live.key, body: `{"api_key":"` + stranger + `","` + prompt}, map[string]any{"status": 400.0, "fault": "invalid_json"}},
+		{"a secret as a model", call{path: path, key: live.key, body: chat(stranger, "")}, map[string]any{"status": 404.0, "fault": "model_not_found"}},
+		{"a secret as an id", call{path: path, key: live.key, body: chat("none", ""), header: map[string]string{"X-Client-Request-Id": stranger}}, map[string]any{"status": 404.0}},
+		{"a fault on demand", call{path: path, key: test.key, body: secretly(""), header: map[string]string{"X-Pontage-Simulate": "upstream_overloaded"}}, map[string]any{"test": true, "outcome": "failed", "status": 503.0}},
+		{"the last that is allowed", call{method: "GET", path: "/v1/models", key: slow.key}, map[string]any{"outcome": "ok", "status": 200.0, "surface": "openai.models"}},
+		{"one more", call{method: "GET", path: "/v1/models", key: slow.key}, map[string]any{"outcome": "refused", "status": 429.0, "fault": "rate_limited"}},
+	}
+}
+
 // TestOneLogLineForEachRequest, whatever becomes of it, and never a secret in
 // the log: no key, no token, no word of a prompt or an answer.
 func TestOneLogLineForEachRequest(t *testing.T) {
@@ -75,46 +112,25 @@ sites: [{hosts: ["*"], contract: openai}]
 `, u.URL+"/v1")})
 	live, test := newCustomer(t, g, "10", nil), newCustomer(t, g, "10", map[string]any{"test": true})
 	slow := newCustomer(t, g, "10", limits(map[string]any{"rps": 0.001, "burst": 1}))
-	const stranger, prompt, said = "sk-pontage-StrangerStrangerStranger1234567", "PromptThatNobodyMaySee", "AnswerThatNobodyMaySee"
-	body := func(more string) string { return strings.ReplaceAll(chat("m", more), "Why is the sky blue?", prompt) }
 	good := testkit.JSON(200, strings.ReplaceAll(wholeBody, "The sky is blue.", said))
 	gate := make(chan struct{})
 	close(gate)
 	stream := inTwo(gate)
 	refusal := testkit.JSON(401, `{"error":{"message":"Incorrect API key provided: upstream-4711-secret. You sent sk-upstream-4711-secret.","type":"invalid_request_error","code":"invalid_api_key"}}`)
 	u.Queue(good, stream, good, good, refusal)
-	const path = "/v1/chat/completions"
 	ids := map[string]asked{}
-	for _, c := range []asked{
-		{"an answer", call{path: path, key: live.key, body: body("")}, map[string]any{"level": "INFO", "outcome": "ok", "status": 200.0, "charge_usd": "0.00352", "input_tokens": 12.0, "output_tokens": 34.0, "account": live.account, "key": live.id, "model": "m", "route": path, "surface": "openai.chat", "site": "*", "method": "POST", "provider": "up/m", "delivery": "complete"}},
-		{"a stream", call{path: path, key: live.key, body: body(`"stream":true`)}, map[string]any{"outcome": "ok", "stream": true, "charge_usd": "0.00352"}},
-		{"the key in another header", call{path: path, header: map[string]string{"X-Api-Key": live.key, "X-Client-Request-Id": "mine-1"}, body: body("")}, map[string]any{"outcome": "ok", "client_request_id": "mine-1"}},
-		{"space around the key", call{path: path, key: "  " + live.key + " ", body: body("")}, map[string]any{"outcome": "ok"}},
-		{"the upstream refuses our key", call{path: path, key: live.key, body: strings.ReplaceAll(body(""), `"m"`, `"sick"`)}, map[string]any{"outcome": "failed", "status": 502.0, "fault": "upstream_auth", "level": "WARN"}},
-		{"a stranger", call{path: path, key: stranger, body: body("")}, map[string]any{"outcome": "refused", "status": 401.0, "fault": "key_invalid"}},
-		{"nobody", call{path: path, body: body("")}, map[string]any{"outcome": "refused", "status": 401.0, "fault": "key_missing"}},
-		{"a key in the query", call{method: "GET", path: "/v1/models?api_key=" + stranger, key: stranger}, map[string]any{"status": 401.0, "route": "/v1/models"}},
-		{"a key in the path", call{method: "GET", path: "/v1/models/" + stranger, key: live.key}, map[string]any{"status": 404.0, "route": "/v1/models/{id...}"}},
-		{"no such path", call{path: "/v1/" + stranger, key: live.key}, map[string]any{"status": 404.0, "fault": "not_found", "route": nil}},
-		{"another method", call{method: "DELETE", path: path, key: live.key}, map[string]any{"status": 405.0, "fault": "method_not_allowed"}},
-		{"no JSON", call{path: path, key: live.key, body: `{"api_key":"` + stranger + `","` + prompt}, map[string]any{"status": 400.0, "fault": "invalid_json"}},
-		{"a secret as a model", call{path: path, key: live.key, body: chat(stranger, "")}, map[string]any{"status": 404.0, "fault": "model_not_found"}},
-		{"a secret as an id", call{path: path, key: live.key, body: chat("none", ""), header: map[string]string{"X-Client-Request-Id": stranger}}, map[string]any{"status": 404.0}},
-		{"a fault on demand", call{path: path, key: test.key, body: body(""), header: map[string]string{"X-Pontage-Simulate": "upstream_overloaded"}}, map[string]any{"test": true, "outcome": "failed", "status": 503.0}},
-		{"the last that is allowed", call{method: "GET", path: "/v1/models", key: slow.key}, map[string]any{"outcome": "ok", "status": 200.0, "surface": "openai.models"}},
-		{"one more", call{method: "GET", path: "/v1/models", key: slow.key}, map[string]any{"outcome": "refused", "status": 429.0, "fault": "rate_limited"}},
-	} {
+	for _, c := range everyKind(live, test, slow) {
 		ids[ask(t, g, c.call).header.Get("X-Request-ID")] = c
 	}
 	arm(t, g, "handler_panic", 1)
-	broken := ask(t, g, call{path: path, key: live.key, body: body("")}).is(t, 500)
+	broken := ask(t, g, call{path: "/v1/chat/completions", key: live.key, body: secretly("")}).is(t, 500)
 	ids[broken.header.Get("X-Request-ID")] = asked{name: "a panic", want: map[string]any{"level": "ERROR", "outcome": "aborted", "status": 500.0, "fault": "internal"}}
 
 	leaves := testkit.SSE(chunk(said), chunk("more"))
 	leaves.Hang = true
 	u.Queue(leaves)
 	ctx, cancel := context.WithCancel(t.Context())
-	resp, err := open(ctx, g, call{path: path, key: live.key, body: body(`"stream":true`)})
+	resp, err := open(ctx, g, call{path: "/v1/chat/completions", key: live.key, body: secretly(`"stream":true`)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -166,6 +166,7 @@ func TestTheAdminAPIIsAsDescribed(t *testing.T) {
 	plain := harness.Start(t, harness.Options{Config: twoSites, Args: []string{"serve", "--config", "pontage.yaml"}})
 	d.withoutTest(plain)
 	d.degraded()
+	d.goingDown()
 
 	for _, op := range slices.Sorted(maps.Keys(d.ops)) {
 		for status := range d.ops[op].Operation.Responses.Map() {
@@ -358,8 +359,7 @@ func (d *driver) withoutTest(g *harness.Gateway) {
 	}
 }
 
-// degraded brings about what a process says that cannot record charges, and one
-// that goes down.
+// degraded brings about what a process says that cannot record charges.
 func (d *driver) degraded() {
 	d.Helper()
 	answers := newCustomer(d, d.g, "10", nil)
@@ -412,8 +412,13 @@ func (d *driver) degraded() {
 		return err == nil && resp.StatusCode == 200
 	})
 	settled(d, d.g)
+}
 
-	// A process that goes down says so as long as an answer is under way.
+// goingDown checks what a process says that goes down, as long as an answer is
+// under way. Nothing can be asked of it afterwards.
+func (d *driver) goingDown() {
+	d.Helper()
+	answers := newCustomer(d, d.g, "10", nil)
 	script(d, d.g, "gpt-5-mini", `[{"fault":"hang_stream","after":1}]`)
 	resp, err := open(d.Context(), d.g, call{path: "/v1/chat/completions", key: answers.key, body: chat("gpt-5-mini", `"stream":true`)})
 	if err != nil || resp.StatusCode != 200 {
