@@ -5,8 +5,9 @@ import "encoding/json"
 // Stream is an answer in progress. It belongs to one goroutine.
 type Stream interface {
 	// Next returns the next event. What the event refers to is valid until
-	// the next call. It returns io.EOF after a clean end, and only then: a
-	// provider that breaks off midway is an error.
+	// the next call; the bytes of a whole answer belong to whoever gets them. It
+	// returns io.EOF after a clean end, and only then: a provider that breaks
+	// off midway is an error.
 	Next() (Event, error)
 	// Close releases the connection, and cancels the provider's work if it
 	// has not ended. It may be called any number of times. Once it has

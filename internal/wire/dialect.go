@@ -33,6 +33,15 @@ type Encoder interface {
 	Heartbeat(dst []byte) []byte
 }
 
+// AppendAnswer appends a whole answer to dst. If that is nil it returns the
+// answer itself, since whole answers can be large.
+func AppendAnswer(dst, answer []byte) []byte {
+	if dst == nil {
+		return answer
+	}
+	return append(dst, answer...)
+}
+
 // Final is what is known once an answer has ended and was paid for.
 type Final struct {
 	Model  string     // that answered, as the caller may name it; empty: as asked

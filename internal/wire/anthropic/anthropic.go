@@ -103,7 +103,7 @@ func (e *countEncoder) Heartbeat(dst []byte) []byte { return dst }
 // Event keeps the answer back.
 func (e *countEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 	if ev.Raw != nil {
-		e.body = append(e.body[:0], ev.Raw...)
+		e.body = ev.Raw
 	}
 	return dst, nil
 }
@@ -116,5 +116,5 @@ func (e *countEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 		}
 		e.body = append(appendInt(append(e.body, `{"input_tokens":`...), f.Usage.Input), '}')
 	}
-	return append(dst, jsonx.Splice(e.body, f.Extras)...), nil
+	return wire.AppendAnswer(dst, jsonx.Splice(e.body, f.Extras)), nil
 }

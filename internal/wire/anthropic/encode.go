@@ -56,11 +56,11 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 func (e *encoder) whole(ev llm.Event) error {
 	switch {
 	case ev.Raw != nil:
-		e.body = append(e.body[:0], ev.Raw...)
+		e.body = ev.Raw
 	case ev.Whole != nil:
 		var err error
 		e.ours = true
-		e.body, err = appendMessage(e.body[:0], e.r.Model, ev.Whole)
+		e.body, err = appendMessage(nil, e.r.Model, ev.Whole)
 		return err
 	case len(ev.Deltas) > 0:
 		return errors.New("stream where a whole answer was asked for")
@@ -157,5 +157,5 @@ func (e *encoder) finishWhole(dst []byte, f wire.Final) ([]byte, error) {
 			edits = append(edits, llm.Edit{Name: "model", Value: jsonx.AppendString(nil, f.Model)})
 		}
 	}
-	return append(dst, jsonx.Splice(e.body, edits)...), nil
+	return wire.AppendAnswer(dst, jsonx.Splice(e.body, edits)), nil
 }

@@ -148,7 +148,7 @@ func (e *embeddingsEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 			return dst, err
 		}
 	}
-	e.body = append(e.body[:0], body...)
+	e.body = body
 	return dst, nil
 }
 
@@ -157,5 +157,5 @@ func (e *embeddingsEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	if len(e.body) == 0 {
 		return dst, errors.New("no answer")
 	}
-	return append(dst, jsonx.Splice(e.body, f.Extras)...), nil
+	return wire.AppendAnswer(dst, jsonx.Splice(e.body, f.Extras)), nil
 }

@@ -62,13 +62,13 @@ func (e *chatEncoder) head() completion.Head {
 func (e *chatEncoder) whole(ev llm.Event) error {
 	switch {
 	case ev.Raw != nil:
-		e.body = append(e.body[:0], ev.Raw...)
+		e.body = ev.Raw
 	case ev.Whole != nil:
 		h := e.head()
 		if ev.Whole.Created > 0 {
 			h.Created = ev.Whole.Created
 		}
-		b, err := completion.AppendWhole(append(e.body[:0], '{'), h, ev.Whole)
+		b, err := completion.AppendWhole([]byte{'{'}, h, ev.Whole)
 		if err != nil {
 			return err
 		}
@@ -180,5 +180,5 @@ func (e *chatEncoder) finishWhole(dst []byte, f wire.Final) ([]byte, error) {
 			edits = append(edits, llm.Edit{Name: "model", Value: jsonx.AppendString(nil, f.Model)})
 		}
 	}
-	return append(dst, jsonx.Splice(e.body, edits)...), nil
+	return wire.AppendAnswer(dst, jsonx.Splice(e.body, edits)), nil
 }

@@ -150,12 +150,10 @@ func TestAWholeAnswerPassesWithExtras(t *testing.T) {
 	t.Parallel()
 	body := `{ "id":"x", "choices":[{"message":{"content":"a"}}], "new": 1.50 }`
 	e := NewChat(Options{}).Encoder(request(t, ``))
-	buf := []byte(body)
-	out, err := e.Event(nil, llm.Event{Raw: buf, Last: true})
+	out, err := e.Event(nil, llm.Event{Raw: []byte(body), Last: true})
 	if err != nil || len(out) > 0 {
 		t.Fatalf("Event = %q, %v, want nothing before Finish", out, err)
 	}
-	clear(buf) // the event is only valid until the next
 	out, err = e.Finish(nil, wire.Final{Extras: []llm.Edit{{Name: "w", Value: []byte("1")}}})
 	if want := `{ "id":"x", "choices":[{"message":{"content":"a"}}], "new": 1.50,"w":1 }`; err != nil || string(out) != want {
 		t.Errorf("Finish = %s, %v, want %s", out, err, want)

@@ -254,7 +254,7 @@ func (e *encoder) whole(a *llm.Answer) error {
 	if len(a.Choices) == 0 {
 		return errors.New("answer without choices")
 	}
-	b, _, err := completion.AppendMessage(append(e.body[:0], `{"message":`...), a.Choices[0].Parts)
+	b, _, err := completion.AppendMessage([]byte(`{"message":`), a.Choices[0].Parts)
 	if err != nil {
 		return err
 	}
@@ -282,5 +282,5 @@ func (e *encoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	if f.Model != "" && f.Model != e.r.Model {
 		edits = append(edits, llm.Edit{Name: "model", Value: jsonx.AppendString(nil, f.Model)})
 	}
-	return append(dst, jsonx.Splice(e.body, edits)...), nil
+	return wire.AppendAnswer(dst, jsonx.Splice(e.body, edits)), nil
 }
