@@ -36,8 +36,9 @@ $(TOOLS)/.stamp: tools/go.mod tools/go.sum
 tools: $(TOOLS)/.stamp ## build the pinned tools into build/tools
 
 .PHONY: check
-check: tools ## format, vet, staticcheck, and generated files up to date
+check: tools ## format, modules, vet, staticcheck, architecture, and generated files up to date
 	@bad=$$($(TOOLS)/gofumpt -l $(GO_FILES)); if [ -n "$$bad" ]; then echo "gofumpt would change:"; echo "$$bad"; exit 1; fi
+	go mod tidy -diff
 	go vet ./...
 	$(TOOLS)/staticcheck ./...
 	cd test/compat && go vet ./... && ../../$(TOOLS)/staticcheck ./...
