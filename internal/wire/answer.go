@@ -1,12 +1,15 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
 )
 
@@ -47,7 +50,7 @@ func (x *exchange) whole(enc Encoder) error {
 		}
 		x.meet(ev)
 		if _, err := enc.Event(nil, ev); err != nil {
-			return err
+			return unspeakable(err)
 		}
 	}
 	bill, err := x.call.Finish()
@@ -103,7 +106,7 @@ func (x *exchange) stream(enc Encoder) error {
 		}
 		buf, err = enc.Event(buf[:0], ev)
 		if err != nil {
-			return err
+			return unspeakable(err)
 		}
 		if ev.More {
 			present = x.w.buffer(buf)
@@ -131,6 +134,17 @@ func (x *exchange) stream(enc Encoder) error {
 	h["X-Charge-Usd"] = []string{bill.Charge.String()} // the trailer
 	x.delivered(present && x.w.frame(buf))
 	return nil
+}
+
+// unspeakable is the fault of an answer that the caller's dialect cannot say,
+// such as several choices where there can be one: the provider gave what nobody
+// had asked for.
+func unspeakable(err error) error {
+	var e *fault.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return fault.Wrap(fault.UpstreamFailed, fmt.Errorf("encode answer: %w", err))
 }
 
 // final is what the encoder needs for the end of the answer.

@@ -161,6 +161,31 @@ func (*unfinishedEncoder) Finish(dst []byte, _ Final) ([]byte, error) {
 	return dst, errors.New("no answer")
 }
 
+// speechless is a dialect that cannot say what a provider answered.
+type speechless struct{ plain }
+
+func (speechless) Encoder(*llm.Request) Encoder { return &speechlessEncoder{} }
+
+type speechlessEncoder struct{ plainEncoder }
+
+func (*speechlessEncoder) Event(dst []byte, _ llm.Event) ([]byte, error) {
+	return dst, errors.New("several choices")
+}
+
+func TestAnAnswerThatTheDialectCannotSayIsTheProvidersFailure(t *testing.T) {
+	t.Parallel()
+	var call *fakeCall
+	h := build(t, &fake{open: func(ctx context.Context) (*fakeCall, error) {
+		call = &fakeCall{ctx: ctx, steps: []any{event("x"), last("x")}}
+		return call, nil
+	}}, func(o *Options) { o.Dialects["openai.chat"] = speechless{} })
+	resp, got := h.post(t, "/v1/chat/completions", `{}`)
+	<-h.events
+	if resp.StatusCode != 502 || code(got) != "upstream_error" || call.outcome() != "fail upstream_failed" {
+		t.Errorf("%d %s, the call ended %q", resp.StatusCode, got, call.outcome())
+	}
+}
+
 type panicking struct{ plain }
 
 func (panicking) Encoder(*llm.Request) Encoder { return &panickingEncoder{} }
