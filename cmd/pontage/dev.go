@@ -197,7 +197,7 @@ your environment serves. The account "demo" has $%[5]s.
   print(client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=[{"role": "user", "content": "Hello"}]).content[0].text)
 
 Admin API: %[3]s. All of this is in %[4]s, for scripts:
-  set -a; . %[4]s; set +a; pontage chat "Hello"
+  set -a; . %[4]s; set +a; %[6]s chat "Hello"
 
-`, p.base, p.key, p.admin, envFile, demoBalance)
+`, p.base, p.key, p.admin, envFile, demoBalance, os.Args[0])
 }
