@@ -55,8 +55,7 @@ var allowed = map[string][]string{
 
 	// tests' own
 	"internal/architecture": {},
-	"internal/testkit":      {},
-	"internal/fixture":      {"internal/llm"},
+	"internal/testkit":      {"internal/llm"},
 
 	// what people use
 	"contracts":    {},
@@ -180,7 +179,7 @@ func TestOnlyTheEdgesKnowHTTP(t *testing.T) {
 func TestOnlyPlannedModulesAreLinked(t *testing.T) {
 	t.Parallel()
 	for _, f := range sources(t) {
-		if f.test || strings.HasPrefix(f.pkg, "test/") || strings.HasPrefix(f.pkg, "internal/testkit") || f.pkg == "internal/fixture" {
+		if f.test || strings.HasPrefix(f.pkg, "test/") || strings.HasPrefix(f.pkg, "internal/testkit") {
 			continue
 		}
 		for _, i := range imports(f) {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 )
 
 func TestScanRefusesWhatIsNotOneStrictObject(t *testing.T) {
@@ -243,7 +243,7 @@ func prompt(size int) []byte {
 }
 
 func TestScanAllocatesLittle(t *testing.T) {
-	if fixture.Race {
+	if testkit.Race {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
 	body := prompt(100_000)

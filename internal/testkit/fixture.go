@@ -170,6 +170,36 @@ type Fixture struct {
 	File string `json:"-"` // where it was read from
 }
 
+// Recorded reads all recordings of one API, without what is modelled. It fails
+// the test if there are none.
+func Recorded(tb testing.TB, api string) []*Fixture {
+	tb.Helper()
+	c := Fixtures(tb)
+	var out []*Fixture
+	for _, e := range c.Filter(Filter{API: api, Recorded: true}) {
+		out = append(out, c.Load(tb, e))
+	}
+	if len(out) == 0 {
+		tb.Fatalf("there is no recording of %s", api)
+	}
+	return out
+}
+
+// Has reports whether the recording has the tag.
+func (f *Fixture) Has(tag string) bool { return slices.Contains(f.Tags, tag) }
+
+// Body returns the request's JSON body, compact, or nil if it has none.
+func (f *Fixture) Body() []byte {
+	if f.Request == nil || f.Request.JSON == nil || f.Request.JSON.Kind() == 'n' {
+		return nil
+	}
+	body := f.Request.JSON.Clone()
+	if body.Compact() != nil {
+		return nil
+	}
+	return body
+}
+
 // RecordedRequest is what the client sent.
 type RecordedRequest struct {
 	Method  string            `json:"method"`

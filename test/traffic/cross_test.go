@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/testkit"
 )
 
@@ -163,15 +162,15 @@ func finishIn(surface string, s *said) string {
 }
 
 // schemas are the official ones.
-type schemas struct{ completion, chunk, message, event *fixture.Schema }
+type schemas struct{ completion, chunk, message, event *testkit.Schema }
 
 func loadSchemas(t *testing.T) *schemas {
 	t.Helper()
 	return &schemas{
-		completion: fixture.LoadSchema(t, "openai.json#CreateChatCompletionResponse"),
-		chunk:      fixture.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse"),
-		message:    fixture.LoadSchema(t, "anthropic.Message.json"),
-		event:      fixture.LoadSchema(t, "anthropic.RawMessageStreamEvent.json"),
+		completion: testkit.LoadSchema(t, "openai.json#CreateChatCompletionResponse"),
+		chunk:      testkit.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse"),
+		message:    testkit.LoadSchema(t, "anthropic.Message.json"),
+		event:      testkit.LoadSchema(t, "anthropic.RawMessageStreamEvent.json"),
 	}
 }
 
@@ -186,7 +185,7 @@ func (s *schemas) read(t *testing.T, at, surface string, body []byte, sse bool) 
 	} else {
 		a = readOpenAI(body, sse, "")
 	}
-	check := func(schema *fixture.Schema, doc []byte) {
+	check := func(schema *testkit.Schema, doc []byte) {
 		if err := schema.Check(doc); err != nil {
 			t.Errorf("%s: the official schema refuses %.600s\n%.1500v", at, doc, err)
 		}

@@ -16,8 +16,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -77,7 +77,7 @@ func TestEveryRecordedRequestDecodesOrNamesAField(t *testing.T) {
 		"anthropic.messages":     NewMessages().Decode,
 		"anthropic.count_tokens": NewCountTokens().Decode,
 	} {
-		for _, x := range fixture.Load(t, api) {
+		for _, x := range testkit.Recorded(t, api) {
 			body := x.Body()
 			if body == nil {
 				continue

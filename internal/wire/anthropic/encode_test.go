@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/internal/wire"
 )
 
@@ -193,19 +193,19 @@ func TestPassthroughKeepsBytes(t *testing.T) {
 func TestRecordedStreamsPassByteForByte(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for _, x := range fixture.Load(t, "anthropic.messages") {
-		if x.Response.Kind != "sse" || x.Has("sse_crlf") || !strings.HasSuffix(x.Response.Body, messageStop) || strings.Contains(x.Response.Body, "\n\n\n") {
+	for _, x := range testkit.Recorded(t, "anthropic.messages") {
+		if x.Response.Kind != "sse" || x.Has("sse_crlf") || !strings.HasSuffix(x.Response.Text, messageStop) || strings.Contains(x.Response.Text, "\n\n\n") {
 			continue
 		}
 		var events []llm.Event
-		for _, f := range strings.SplitAfter(x.Response.Body, "\n\n") {
+		for _, f := range strings.SplitAfter(x.Response.Text, "\n\n") {
 			if f != "" {
 				events = append(events, raw(f))
 			}
 		}
 		got := run(t, NewMessages().Encoder(request(`,"stream":true`)), wire.Final{}, events...)
-		if got != x.Response.Body {
-			t.Errorf("%s: %s", x.ID, cmp.Diff(x.Response.Body, got))
+		if got != x.Response.Text {
+			t.Errorf("%s: %s", x.ID, cmp.Diff(x.Response.Text, got))
 		}
 		n++
 	}
@@ -264,7 +264,7 @@ func TestCitationsStayWithTheirText(t *testing.T) {
 	if !strings.Contains(stream, `"delta":{"type":"citations_delta","citation":`+cite+`}}`) || strings.Contains(stream, "url_citation") {
 		t.Errorf("stream = %s", stream)
 	}
-	if err := new(client).read(stream, fixture.LoadSchema(t, "anthropic.RawMessageStreamEvent.json")); err != nil {
+	if err := new(client).read(stream, testkit.LoadSchema(t, "anthropic.RawMessageStreamEvent.json")); err != nil {
 		t.Error(err)
 	}
 	whole := run(t, NewMessages().Encoder(request(``)), wire.Final{}, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{
@@ -322,7 +322,7 @@ func TestModelsAreListed(t *testing.T) {
 }
 
 func TestTheHotPathAllocatesLittle(t *testing.T) {
-	if fixture.Race {
+	if testkit.Race {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
 	line := "The quick brown fox jumps over the lazy dog, and says \\\"hello\\\".\\n"

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/internal/wire"
 )
 
@@ -46,7 +46,7 @@ type client struct {
 	last   string // data of the last frame but message_stop
 }
 
-func (c *client) read(stream string, schema *fixture.Schema) error {
+func (c *client) read(stream string, schema *testkit.Schema) error {
 	c.open = -1
 	if !strings.HasSuffix(stream, "\n\n") {
 		return fmt.Errorf("the stream does not end with a blank line")
@@ -172,14 +172,14 @@ var usage = llm.Usage{Input: 100, CachedInput: 20, CacheWrite: 5, CacheWrite1h: 
 
 func TestNothingIsLostInATranslatedStream(t *testing.T) {
 	t.Parallel()
-	schema := fixture.LoadSchema(t, "anthropic.RawMessageStreamEvent.json")
+	schema := testkit.LoadSchema(t, "anthropic.RawMessageStreamEvent.json")
 	rapid.Check(t, func(t *rapid.T) {
-		deltas := fixture.Deltas(t, 0)
-		want, reason := expected(fixture.Collect(deltas))
+		deltas := testkit.Deltas(t, 0)
+		want, reason := expected(testkit.Collect(deltas))
 		e := NewMessages().Encoder(request(`,"stream":true`))
 		var out []byte
 		var err error
-		for _, ev := range fixture.Events(t, deltas) {
+		for _, ev := range testkit.Events(t, deltas) {
 			if out, err = e.Event(out, ev); err != nil {
 				t.Fatal(err)
 			}
@@ -210,9 +210,9 @@ func TestNothingIsLostInATranslatedStream(t *testing.T) {
 
 func TestNothingIsLostInATranslatedWhole(t *testing.T) {
 	t.Parallel()
-	schema := fixture.LoadSchema(t, "anthropic.Message.json")
+	schema := testkit.LoadSchema(t, "anthropic.Message.json")
 	rapid.Check(t, func(t *rapid.T) {
-		parts, finish := fixture.Collect(fixture.Deltas(t, 0))
+		parts, finish := testkit.Collect(testkit.Deltas(t, 0))
 		_, reason := expected(parts, finish)
 		e := NewMessages().Encoder(request(``))
 		if out, err := e.Event(nil, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: parts, Finish: finish}}}}); err != nil || len(out) > 0 {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/internal/wire"
 )
 
@@ -65,7 +65,7 @@ func BenchmarkFrame(b *testing.B) {
 
 // Allocations are a ceiling, since they are what a busy gateway pays for twice.
 func TestTheHotPathAllocatesLittle(t *testing.T) {
-	if fixture.Race {
+	if testkit.Race {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
 	d := NewChat(Options{})

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/internal/wire"
 )
 
@@ -292,7 +292,7 @@ func TestRecordedEmbeddingsPass(t *testing.T) {
 	t.Parallel()
 	d := NewEmbeddings(Options{})
 	n := 0
-	for _, x := range fixture.Load(t, "openai.embeddings") {
+	for _, x := range testkit.Recorded(t, "openai.embeddings") {
 		body := x.Body()
 		if body == nil || x.Response.Status != 200 || refusals[x.ID] != "" {
 			continue
@@ -303,7 +303,7 @@ func TestRecordedEmbeddingsPass(t *testing.T) {
 			continue
 		}
 		e := d.Encoder(r)
-		if _, err := e.Event(nil, llm.Event{Raw: []byte(x.Response.Body)}); err != nil {
+		if _, err := e.Event(nil, llm.Event{Raw: []byte(x.Response.Text)}); err != nil {
 			t.Errorf("%s: %v", x.ID, err)
 			continue
 		}
@@ -320,7 +320,7 @@ func TestRecordedEmbeddingsPass(t *testing.T) {
 
 func TestModelsAreListed(t *testing.T) {
 	t.Parallel()
-	schema := fixture.LoadSchema(t, "openai.json#ListModelsResponse")
+	schema := testkit.LoadSchema(t, "openai.json#ListModelsResponse")
 	list := []wire.Model{{ID: "a/b", OwnedBy: "x", Created: time.Unix(1_700_000_000, 0)}, {ID: "c"}}
 	want := `{"object":"list","data":[{"id":"a/b","object":"model","created":1700000000,"owned_by":"x"},{"id":"c","object":"model","created":0,"owned_by":""}]}`
 	if got := string(Models{}.List(nil, list)); got != want {

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 )
 
 // refusals are the recorded requests that must be refused, and their first bad
@@ -29,7 +29,7 @@ func TestEveryRecordedRequestDecodesOrNamesAField(t *testing.T) {
 		"openai.chat":       NewChat(Options{}).Decode,
 		"openai.embeddings": NewEmbeddings(Options{}).Decode,
 	} {
-		for _, x := range fixture.Load(t, api) {
+		for _, x := range testkit.Recorded(t, api) {
 			body := x.Body()
 			if body == nil {
 				continue

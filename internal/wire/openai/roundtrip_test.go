@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/internal/wire"
 )
 
@@ -86,15 +86,15 @@ func block(b map[string]any) string {
 
 func TestNothingIsLostInATranslatedStream(t *testing.T) {
 	t.Parallel()
-	schema := fixture.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse")
+	schema := testkit.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse")
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 3).Draw(t, "choices")
 		var deltas []llm.Delta
 		var want []summary
 		for i := range n {
-			ds := fixture.Deltas(t, i)
+			ds := testkit.Deltas(t, i)
 			deltas = append(deltas, ds...)
-			want = append(want, summarize(fixture.Collect(ds)))
+			want = append(want, summarize(testkit.Collect(ds)))
 		}
 		asked := rapid.Bool().Draw(t, "usage")
 		members := `,"stream":true`
@@ -104,7 +104,7 @@ func TestNothingIsLostInATranslatedStream(t *testing.T) {
 		var out []byte
 		var err error
 		e := NewChat(Options{Now: at(7)}).Encoder(requestOf(members))
-		for _, ev := range fixture.Events(t, deltas) {
+		for _, ev := range testkit.Events(t, deltas) {
 			if out, err = e.Event(out, ev); err != nil {
 				t.Fatal(err)
 			}
@@ -189,12 +189,12 @@ func requestOf(members string) *llm.Request {
 
 func TestNothingIsLostInATranslatedWhole(t *testing.T) {
 	t.Parallel()
-	schema := fixture.LoadSchema(t, "openai.json#CreateChatCompletionResponse")
+	schema := testkit.LoadSchema(t, "openai.json#CreateChatCompletionResponse")
 	rapid.Check(t, func(t *rapid.T) {
 		a := &llm.Answer{Created: 99}
 		var want []summary
 		for i := range rapid.IntRange(1, 3).Draw(t, "choices") {
-			parts, finish := fixture.Collect(fixture.Deltas(t, i))
+			parts, finish := testkit.Collect(testkit.Deltas(t, i))
 			a.Choices = append(a.Choices, llm.Choice{Parts: parts, Finish: finish})
 			s := summarize(parts, finish)
 			s.Blocks = nil // one block per part here
@@ -272,7 +272,7 @@ func TestAConversationComesBackUnchanged(t *testing.T) {
 	// What we answer, sent back as the assistant's message, is what the
 	// provider said: seals, refusals and arguments included.
 	rapid.Check(t, func(t *rapid.T) {
-		parts, _ := fixture.Collect(fixture.Deltas(t, 0))
+		parts, _ := testkit.Collect(testkit.Deltas(t, 0))
 		e := NewChat(Options{}).Encoder(requestOf(``))
 		if _, err := e.Event(nil, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: parts, Finish: llm.FinishStop}}}}); err != nil {
 			t.Fatal(err)

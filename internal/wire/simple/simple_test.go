@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/fixture"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/internal/wire"
 )
 
@@ -166,17 +166,17 @@ func TestAWholeAnswer(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
-	if err := fixture.LoadSchema(t, "openai.json#CreateChatCompletionResponse").Check(out); err != nil {
+	if err := testkit.LoadSchema(t, "openai.json#CreateChatCompletionResponse").Check(out); err != nil {
 		t.Errorf("%s: %v", out, err)
 	}
 }
 
 func TestAStream(t *testing.T) {
 	t.Parallel()
-	schema := fixture.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse")
+	schema := testkit.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse")
 	rapid.Check(t, func(t *rapid.T) {
-		deltas := fixture.Deltas(t, 0)
-		parts, _ := fixture.Collect(deltas)
+		deltas := testkit.Deltas(t, 0)
+		parts, _ := testkit.Collect(deltas)
 		var want, got string
 		for _, p := range parts {
 			if p.Kind == llm.PartText {
@@ -186,7 +186,7 @@ func TestAStream(t *testing.T) {
 		e := encode(`,"stream":true`)
 		var out []byte
 		var err error
-		for _, ev := range fixture.Events(t, deltas) {
+		for _, ev := range testkit.Events(t, deltas) {
 			if out, err = e.Event(out, ev); err != nil {
 				t.Fatal(err)
 			}
