@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,6 +134,7 @@ type result struct {
 	s                      scenario
 	proxy, gateway         figures
 	ratio, lowest, highest float64 // of processor time, over the rounds
+	least                  float64 // ratio of the least that each took in any round: what others disturbed least
 }
 
 // compare runs a scenario against both in turn. The ratio is the median of the
@@ -168,8 +170,14 @@ func compare(f *field, s scenario, o options) (result, error) {
 	}
 	slices.Sort(ratios)
 	r.proxy, r.gateway = median(ps), median(gs)
+	r.least = least(gs) / least(ps)
 	r.ratio, r.lowest, r.highest = ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1]
 	return r, nil
+}
+
+// least returns the least processor time of any round.
+func least(fs []figures) float64 {
+	return slices.MinFunc(fs, func(a, b figures) int { return cmp.Compare(a.cpuMS, b.cpuMS) }).cpuMS
 }
 
 func median(fs []figures) figures {

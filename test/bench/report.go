@@ -44,19 +44,20 @@ func (r *report) table(title, head string) *tabwriter.Writer {
 	return tw
 }
 
-// cpu writes processor time. Busy is in processors: how much of one the measured
+// cpu writes processor time. The ratio is the median of the rounds' ratios, with
+// their range, and that of the least processor time in any round. Busy is in processors: how much of one the measured
 // gateway used; upstream and load beside it, who are the bottleneck if that is
 // near 1; and whoever else is on this machine.
 func (r *report) cpu(results []result) {
 	tw := r.table("Processor time a request, ms",
-		"load\tproxy\tgateway\tratio (rounds)\tbudget\tverdict\tsettlements a commit\treads+writes proxy/gateway\tbusy: gateway\tupstream+load\tothers")
+		"load\tproxy\tgateway\tratio (rounds)\tof least\tbudget\tverdict\tsettlements a commit\treads+writes proxy/gateway\tbusy: gateway\tupstream+load\tothers")
 	for _, x := range results {
 		budget, verdict := "-", "-"
 		if x.s.ratio > 0 {
 			budget, verdict = fmt.Sprintf("≤ %.1f", x.s.ratio), kept(x.ratio <= x.s.ratio)
 		}
-		fmt.Fprintf(tw, "%s\t%.3f\t%.3f\t%.2f (%.2f–%.2f)\t%s\t%s\t%.1f\t%.1f / %.1f\t%.2f\t%.2f\t%.2f\n", x.s.name, x.proxy.cpuMS, x.gateway.cpuMS,
-			x.ratio, x.lowest, x.highest, budget, verdict, x.gateway.perCommit, x.proxy.calls, x.gateway.calls, x.gateway.busy, x.gateway.besides, x.gateway.others)
+		fmt.Fprintf(tw, "%s\t%.3f\t%.3f\t%.2f (%.2f–%.2f)\t%.2f\t%s\t%s\t%.1f\t%.1f / %.1f\t%.2f\t%.2f\t%.2f\n", x.s.name, x.proxy.cpuMS, x.gateway.cpuMS,
+			x.ratio, x.lowest, x.highest, x.least, budget, verdict, x.gateway.perCommit, x.proxy.calls, x.gateway.calls, x.gateway.busy, x.gateway.besides, x.gateway.others)
 	}
 	_ = tw.Flush()
 }
