@@ -19,7 +19,7 @@ import (
 
 // checkMedia refuses a body that is not JSON, by its headers.
 func checkMedia(h http.Header) *fault.Error {
-	if ct := h.Get("Content-Type"); ct != "" {
+	if ct := h.Get("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
 		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return fault.New(fault.UnsupportedMediaType, "Content-Type must be application/json.").At("Content-Type")
@@ -91,14 +91,18 @@ func readAll(src io.Reader, size int64) ([]byte, error) {
 	return body[:n], err
 }
 
-// buffers holds the buffers of large bodies, to be used again: at 100 KB they
-// are most of what a request allocates, and what wakes the collector.
-var buffers sync.Pool // of *[]byte
+// buffers holds the buffers of bodies, to be used again, by the binary logarithm
+// of their size: a large body is most of what its request allocates, and what
+// wakes the collector. A small body never gets a large buffer, which it might
+// keep as long as a stream lasts.
+var buffers [maxBufferLog + 1]sync.Pool // of *[]byte
 
 // Bodies of other sizes are left to the collector.
 const (
-	minBuffer = 8 << 10
-	maxBuffer = 1 << 20
+	minBufferLog = 9
+	maxBufferLog = 20
+	minBuffer    = 1 << minBufferLog
+	maxBuffer    = 1 << maxBufferLog
 )
 
 // takeBuffer returns size bytes, for giveBack.
@@ -106,25 +110,24 @@ func takeBuffer(size int) []byte {
 	if size < minBuffer || size > maxBuffer {
 		return make([]byte, size)
 	}
-	if p, _ := buffers.Get().(*[]byte); p != nil {
-		if cap(*p) >= size {
-			return (*p)[:size]
-		}
-		buffers.Put(p)
+	log := bits.Len(uint(size - 1))
+	if p, _ := buffers[log].Get().(*[]byte); p != nil {
+		return (*p)[:size]
 	}
-	return make([]byte, size, 1<<bits.Len(uint(size-1)))
+	return make([]byte, size, 1<<log)
 }
 
 // giveBack lets another request have a body's buffer. Nothing may refer to the
 // body any more: see llm.Request. It is wiped, since the other request may be
 // another customer's.
 func giveBack(body []byte) {
-	if cap(body) < minBuffer || cap(body) > maxBuffer {
-		return
+	size := cap(body)
+	if size < minBuffer || size > maxBuffer || size&(size-1) != 0 {
+		return // not one of takeBuffer's
 	}
-	body = body[:cap(body)]
+	body = body[:size]
 	clear(body)
-	buffers.Put(&body)
+	buffers[bits.Len(uint(size-1))].Put(&body)
 }
 
 func tooLarge(limit int64) *fault.Error {

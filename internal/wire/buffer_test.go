@@ -16,7 +16,7 @@ func TestBuffersAreWipedBeforeTheyAreUsedAgain(t *testing.T) {
 	for _, c := range []struct {
 		size int
 		kept bool
-	}{{0, false}, {1000, false}, {minBuffer, true}, {100_000, true}, {maxBuffer, true}, {maxBuffer + 1, false}} {
+	}{{0, false}, {100, false}, {minBuffer, true}, {1000, true}, {1025, true}, {100_000, true}, {maxBuffer, true}, {maxBuffer + 1, false}} {
 		b := takeBuffer(c.size)
 		if len(b) != c.size {
 			t.Fatalf("takeBuffer(%d) gives %d bytes", c.size, len(b))
@@ -30,9 +30,12 @@ func TestBuffersAreWipedBeforeTheyAreUsedAgain(t *testing.T) {
 		}
 	}
 	giveBack(nil)
-	giveBack(make([]byte, minBuffer))
-	if b := takeBuffer(maxBuffer); len(b) != maxBuffer {
-		t.Errorf("after a smaller buffer: %d bytes", len(b))
+	giveBack(make([]byte, 0, 1500)) // of a body whose size was not known
+	giveBack(make([]byte, maxBuffer))
+	for size := 1; size < 5000; size += 7 {
+		if b := takeBuffer(size); len(b) != size || cap(b) > max(2*size, minBuffer) {
+			t.Fatalf("takeBuffer(%d) gives %d bytes of %d", size, len(b), cap(b))
+		}
 	}
 }
 
