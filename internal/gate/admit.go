@@ -130,7 +130,11 @@ func supported(req *llm.Request, live, tests []*route.Target, test bool) error {
 // dispatch brings the request to a provider.
 func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishes) error {
 	c := call.c
-	up, cancel := c.g.upstream(ctx, call.Drains(), call.finishing.Load)
+	// An answer in one piece has nothing to come that could be waited for.
+	up, cancel := ctx, func() {}
+	if call.req.Stream || call.Drains() {
+		up, cancel = c.g.upstream(ctx, call.Drains(), call.finishing.Load)
+	}
 	call.cancel = cancel
 	defer func() {
 		if call.answer == nil {
