@@ -76,13 +76,17 @@ type Size struct {
 	Media    int64 // bytes of inline media, base64 as sent
 }
 
+// OwnBody is the size up to which a request's body is never used again for
+// another request.
+const OwnBody = 4 << 10
+
 // Request is one request of a caller, decoded as far as the gateway needs.
 // It is not changed after the dialect has made it, and may be sent to several
 // targets one after another.
 //
 // It lives as long as the caller's request. Afterwards the bytes of Raw, and so
-// of everything that was cut out of it, are used for somebody else's: who keeps
-// some of them longer copies them.
+// of everything that was cut out of it, are used for somebody else's if there
+// are more than [OwnBody] of them: who keeps some longer copies them.
 type Request struct {
 	Task    Task
 	Dialect Dialect

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/pontage/pontage/internal/llm"
 )
 
 // payload is the body of a request on its way out. A transport may come back to
@@ -14,21 +16,17 @@ import (
 // of its reach.
 type payload struct {
 	size int
-	own  []byte // a copy, if it is small
+	own  []byte // the body, if it is never used again
 
 	mu   sync.Mutex
-	body []byte // nil: withdrawn
+	body []byte // else; nil: withdrawn
 }
-
-// smallPayload is what net/http sends in one packet with the headers, if it
-// knows the type of the reader to be in memory. So a small payload is copied.
-const smallPayload = 4 << 10
 
 var errWithdrawn = errors.New("the exchange has ended before the request was written")
 
 func newPayload(body []byte) *payload {
-	if len(body) <= smallPayload {
-		return &payload{own: bytes.Clone(body)}
+	if len(body) <= llm.OwnBody {
+		return &payload{own: body}
 	}
 	return &payload{size: len(body), body: body}
 }
@@ -41,7 +39,8 @@ func (p *payload) withdraw() {
 	p.mu.Unlock()
 }
 
-// reader returns a reader of the whole payload.
+// reader returns a reader of the whole payload. If its type is one that net/http
+// knows to be in memory, the headers and a small body leave in one packet.
 func (p *payload) reader() io.ReadCloser {
 	if p.own != nil {
 		return io.NopCloser(bytes.NewReader(p.own))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
 )
 
 // checkMedia refuses a body that is not JSON, by its headers.
@@ -93,16 +94,15 @@ func readAll(src io.Reader, size int64) ([]byte, error) {
 
 // buffers holds the buffers of bodies, to be used again, by the binary logarithm
 // of their size: a large body is most of what its request allocates, and what
-// wakes the collector. A small body never gets a large buffer, which it might
-// keep as long as a stream lasts.
+// wakes the collector. No body gets a much larger buffer than it needs, which it
+// might keep as long as a stream lasts.
 var buffers [maxBufferLog + 1]sync.Pool // of *[]byte
 
 // Bodies of other sizes are left to the collector.
 const (
-	minBufferLog = 9
-	maxBufferLog = 20
-	minBuffer    = 1 << minBufferLog
+	minBuffer    = llm.OwnBody + 1
 	maxBuffer    = 1 << maxBufferLog
+	maxBufferLog = 20
 )
 
 // takeBuffer returns size bytes, for giveBack.
@@ -122,7 +122,7 @@ func takeBuffer(size int) []byte {
 // another customer's.
 func giveBack(body []byte) {
 	size := cap(body)
-	if size < minBuffer || size > maxBuffer || size&(size-1) != 0 {
+	if len(body) < minBuffer || size > maxBuffer || size&(size-1) != 0 {
 		return // not one of takeBuffer's
 	}
 	body = body[:size]

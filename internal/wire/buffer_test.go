@@ -16,7 +16,7 @@ func TestBuffersAreWipedBeforeTheyAreUsedAgain(t *testing.T) {
 	for _, c := range []struct {
 		size int
 		kept bool
-	}{{0, false}, {100, false}, {minBuffer, true}, {1000, true}, {1025, true}, {100_000, true}, {maxBuffer, true}, {maxBuffer + 1, false}} {
+	}{{0, false}, {1000, false}, {llm.OwnBody, false}, {minBuffer, true}, {100_000, true}, {maxBuffer, true}, {maxBuffer + 1, false}} {
 		b := takeBuffer(c.size)
 		if len(b) != c.size {
 			t.Fatalf("takeBuffer(%d) gives %d bytes", c.size, len(b))
@@ -29,10 +29,15 @@ func TestBuffersAreWipedBeforeTheyAreUsedAgain(t *testing.T) {
 			t.Errorf("a buffer of %d bytes was wiped: %v, want %v", c.size, wiped, c.kept)
 		}
 	}
+	small := make([]byte, llm.OwnBody, maxBuffer) // of a body whose size was not known
+	small[0] = 'A'
+	if giveBack(small); small[0] != 'A' {
+		t.Error("a small body was given to somebody else")
+	}
 	giveBack(nil)
-	giveBack(make([]byte, 0, 1500)) // of a body whose size was not known
+	giveBack(make([]byte, 15_000))
 	giveBack(make([]byte, maxBuffer))
-	for size := 1; size < 5000; size += 7 {
+	for size := 1; size < 50_000; size += 77 {
 		if b := takeBuffer(size); len(b) != size || cap(b) > max(2*size, minBuffer) {
 			t.Fatalf("takeBuffer(%d) gives %d bytes of %d", size, len(b), cap(b))
 		}
