@@ -455,3 +455,24 @@ func BenchmarkPost(b *testing.B) {
 		}
 	}
 }
+
+// A ceiling of what an attempt costs beside the transport.
+func TestPostAllocatesLittle(t *testing.T) {
+	if testkit.Race {
+		t.Skip("allocations cannot be counted with the race detector")
+	}
+	rt := fake(func(*http.Request) (*http.Response, error) { return answer(200, strings.NewReader("{}")), nil })
+	o := outgoing(limits, false)
+	got := testing.AllocsPerRun(100, func() {
+		x, err := Post(t.Context(), rt, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.ReadAll(100); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 25 { // with the answer that the test makes
+		t.Errorf("%v allocations, want at most 25", got)
+	}
+}

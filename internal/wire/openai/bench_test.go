@@ -69,6 +69,10 @@ func TestTheHotPathAllocatesLittle(t *testing.T) {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
 	d := NewChat(Options{})
+	small := prompt(1_000)
+	if got := testing.AllocsPerRun(100, func() { _, _ = d.Decode(small, nil) }); got > 9 {
+		t.Errorf("Decode of 1 KB allocates %v times, want at most 9", got)
+	}
 	body := prompt(100_000)
 	if got := testing.AllocsPerRun(100, func() { _, _ = d.Decode(body, nil) }); got > 9 {
 		t.Errorf("Decode allocates %v times, want at most 9", got)
