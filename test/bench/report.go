@@ -60,6 +60,14 @@ func (r *report) cpu(results []result) {
 			x.ratio, x.lowest, x.highest, x.least, budget, verdict, x.gateway.perCommit, x.proxy.calls, x.gateway.calls, x.gateway.busy, x.gateway.besides, x.gateway.others)
 	}
 	_ = tw.Flush()
+	for _, x := range results {
+		if most := max(x.proxy.besides, x.gateway.besides); most > 0.9 {
+			fmt.Fprintf(r.w, "%s: upstream and load were busy %.2f of their processor, and so the bottleneck: throughput and latency are theirs.\n", x.s.name, most)
+		}
+		if most := max(x.proxy.others, x.gateway.others); most > 0.3 {
+			fmt.Fprintf(r.w, "%s: others used %.2f processors meanwhile: trust nothing but the ratios, and those within their range.\n", x.s.name, most)
+		}
+	}
 }
 
 // latency writes times. They are the callers', and mean little while others are
