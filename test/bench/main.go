@@ -182,7 +182,7 @@ func profiles(f *field, o options) error {
 		return err
 	}
 	_, err := hold(f.gateway, o.streams, func() error {
-		return f.gateway.profile("heap", filepath.Join(o.profile, "held.heap.pprof"), 0)
+		return f.gateway.profile("heap?gc=1", filepath.Join(o.profile, "held.heap.pprof"), 0)
 	})
 	return err
 }
