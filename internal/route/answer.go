@@ -112,7 +112,9 @@ func keep(ev llm.Event) llm.Event {
 func (a *Answer) Next() (llm.Event, error) {
 	if len(a.held) > 0 {
 		ev := a.held[0]
-		a.held = a.held[1:]
+		if a.held = a.held[1:]; len(a.held) == 0 {
+			a.held = nil // a stream may be open for long
+		}
 		return ev, nil
 	}
 	if a.end != nil {
