@@ -153,13 +153,13 @@ func (r *Registry) lookUp(h Hash, e *entry) {
 }
 
 // Resolve says who stands behind a credential, as it came in a header of a
-// request to site. It returns a *fault.Error: KeyMissing if there is none;
+// request to a place where keys of sites are good. It returns a *fault.Error: KeyMissing if there is none;
 // KeyInvalid, without a word more, if it is malformed, unknown, revoked,
 // expired, for another site, or longer than [MaxCredential]; KeyInactive if the
 // key is switched off or its account suspended.
 //
 // It takes no lock. Only the hash of a well-formed key is ever looked up.
-func (r *Registry) Resolve(credential string, f Format, site string) (Principal, error) {
+func (r *Registry) Resolve(credential string, f Format, sites ...string) (Principal, error) {
 	key, err := f.clean(credential)
 	if err != nil {
 		return Principal{}, err
@@ -172,7 +172,7 @@ func (r *Registry) Resolve(credential string, f Format, site string) (Principal,
 	p := e.principal.Load()
 	switch k := p.Key; {
 	case k.Revoked(),
-		k.Site != "" && !strings.EqualFold(k.Site, site),
+		k.Site != "" && !among(sites, k.Site),
 		!k.ExpiresAt.IsZero() && k.Expired(r.now()):
 		return Principal{}, fault.New(fault.KeyInvalid, "")
 	case p.Account.Status != StatusActive:
@@ -181,4 +181,14 @@ func (r *Registry) Resolve(credential string, f Format, site string) (Principal,
 		return Principal{}, fault.New(fault.KeyInactive, "")
 	}
 	return *p, nil
+}
+
+// among reports whether site is one of sites.
+func among(sites []string, site string) bool {
+	for _, s := range sites {
+		if strings.EqualFold(s, site) {
+			return true
+		}
+	}
+	return false
 }

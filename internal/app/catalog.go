@@ -40,6 +40,7 @@ func catalogInput(c *config.Config, dev bool) (catalog.Input, error) {
 			Fallbacks: s.Fallbacks,
 			Plans:     plans(s.Plans.Own),
 			OnlyPlans: s.Plans.Names,
+			Standard:  s.DefaultPlan,
 		})
 	}
 	return in, nil

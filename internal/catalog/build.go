@@ -61,6 +61,7 @@ type Overlay struct {
 	Fallbacks map[string][]string // per model, in place of those at the top
 	Plans     map[string]Plan     // per name, in place of those at the top
 	OnlyPlans []string            // if not nil: the plans of this site, by name
+	Standard  string              // plan of accounts without one; empty: none
 }
 
 // Problem is one thing wrong with an [Input].
@@ -86,7 +87,7 @@ func Build(in Input) (*Catalog, error) {
 	c := &Catalog{sites: make(map[string]*View, len(in.Sites))}
 	c.base = b.view("", in.Models, in.Models, Overlay{})
 	for _, o := range in.Sites {
-		if len(o.Models)+len(o.Classes)+len(o.Fallbacks)+len(o.Plans) == 0 && o.OnlyPlans == nil {
+		if len(o.Models)+len(o.Classes)+len(o.Fallbacks)+len(o.Plans) == 0 && o.OnlyPlans == nil && o.Standard == "" {
 			continue
 		}
 		merged := maps.Clone(in.Models)
@@ -224,6 +225,9 @@ func (b *builder) view(path string, entries, own map[string]Entry, o Overlay) *V
 	slices.SortFunc(v.list, func(x, y *Model) int { return strings.Compare(x.ID, y.ID) })
 	b.fallbacks(v, path, o)
 	v.plans = b.plans(path, o)
+	if v.standard = v.plans[o.Standard]; v.standard == nil && o.Standard != "" {
+		b.bad(path+"default_plan", "there is no plan %q here", o.Standard)
+	}
 	return v
 }
 

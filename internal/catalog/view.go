@@ -1,5 +1,12 @@
 package catalog
 
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/pontage/pontage/internal/llm"
+)
+
 // Class is a class of models, for plans.
 type Class struct {
 	Name   string
@@ -40,6 +47,7 @@ type View struct {
 	list      []*Model
 	fallbacks map[string][]string
 	plans     map[string]*Plan
+	standard  *Plan // of accounts without a plan that is sold here; nil: none
 	classes   []Class
 }
 
@@ -62,6 +70,45 @@ func (v *View) Fallbacks(name string) []string { return v.fallbacks[name] }
 func (v *View) Plan(name string) (*Plan, bool) {
 	p, ok := v.plans[name]
 	return p, ok
+}
+
+// PlanOf returns the plan in force for an account: its own, or where that is
+// not sold here, and where it has none, the site's default. Nil: there is no
+// plan, and everything is paid from the balance.
+func (v *View) PlanOf(account string) *Plan {
+	if p := v.plans[account]; p != nil && account != "" {
+		return p
+	}
+	return v.standard
+}
+
+// ClassOf returns the class of a request to m: the first class whose members
+// the request has, or else the model's own.
+func (v *View) ClassOf(m *Model, r *llm.Request) string {
+	for i := range v.classes {
+		if c := &v.classes[i]; len(c.When) > 0 && c.holds(r) {
+			return c.Name
+		}
+	}
+	return m.Class
+}
+
+// holds reports whether the request has every member of When with that value.
+func (c *Class) holds(r *llm.Request) bool {
+	for name, want := range c.When {
+		v := bytes.TrimSpace(r.Raw.Value(name))
+		if len(v) == 0 {
+			return false
+		}
+		got := string(v)
+		if v[0] == '"' && json.Unmarshal(v, &got) != nil {
+			return false
+		}
+		if got != want {
+			return false
+		}
+	}
+	return true
 }
 
 // Classes lists the classes in the order in which a model is looked up in them.

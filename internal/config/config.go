@@ -136,12 +136,15 @@ type Site struct {
 	Hosts               []string         `yaml:"hosts" shown:"[\"*\"]" doc:"names without port; * for all that no other site has"`
 	Listen              string           `yaml:"listen" shown:"server.listen" doc:"an address of its own"`
 	Contract            string           `yaml:"contract" default:"openai" doc:"name of a contract, or the path of a contract file, relative to this one"`
-	Role                string           `yaml:"role" default:"api" doc:"api or dashboard"`
+	Role                string           `yaml:"role" default:"api" doc:"api; or dashboard: the host of the account pages, which serves what the contract keeps for them and refuses everything else. Keys of every site with the same contract are known there"`
 	Models              map[string]Model `yaml:"models" doc:"what differs here from the models above"`
 	Plans               SitePlans        `yaml:"plans" doc:"names of the plans that are sold here; or plans, in place of those above with the same name"`
+	DefaultPlan         string           `yaml:"default_plan" shown:"none" doc:"plan of accounts that have none of those sold here; none: they pay for everything from their balance"`
 	Classes             []Class          `yaml:"classes" key:"name" doc:"classes that are looked at before those above"`
 	Fallbacks           Fallbacks        `yaml:"fallbacks" doc:"in place of those above for the same model"`
 	Limits              Limits           `yaml:"limits" doc:"for each key that has none of its own"`
+	MaxKeys             int              `yaml:"max_keys" shown:"10000" doc:"most active keys of an account that it may make itself"`
+	KeyBalance          money.Amount     `yaml:"key_balance" shown:"0" doc:"dollars of balance that an account needs to make a key itself"`
 	BalanceWarningBelow money.Amount     `yaml:"balance_warning_below" shown:"the contract's" doc:"dollars of balance below which answers carry the contract's warning"`
 }
 

@@ -30,6 +30,7 @@ const (
 	maxName     = 200
 	maxBody     = 1 << 30
 	maxLimit    = math.MaxInt32 // of requests a day
+	maxKeys     = 10_000        // of one account; account.MaxKeys
 
 	// Of throughput: those of internal/limit, which would enforce its own bound
 	// in place of what is beyond.

@@ -28,6 +28,10 @@ func (v *validator) sites() {
 		v.contract(path+".contract", s.Contract)
 		v.oneOf(path+".role", s.Role, roles)
 		v.limits(path+".limits", s.Limits)
+		v.within(path+".max_keys", int64(s.MaxKeys), 0, maxKeys)
+		if s.KeyBalance < 0 {
+			v.bad(path+".key_balance", "must not be negative")
+		}
 		if s.BalanceWarningBelow < 0 {
 			v.bad(path+".balance_warning_below", "must not be negative")
 		}
@@ -49,6 +53,17 @@ func (v *validator) overlay(path string, s *Site) {
 			v.bad(fmt.Sprintf("%s.plans[%d]", path, i), "there is no plan %q%s", clip(name), meant(name, names(v.c.Plans)))
 		}
 	}
+	if sold := v.sold(s); s.DefaultPlan != "" && !slices.Contains(sold, s.DefaultPlan) {
+		v.bad(path+".default_plan", "there is no plan %q here%s", clip(s.DefaultPlan), meant(s.DefaultPlan, sold))
+	}
+}
+
+// sold lists the plans of a site.
+func (v *validator) sold(s *Site) []string {
+	if s.Plans.Names != nil {
+		return s.Plans.Names
+	}
+	return append(names(v.c.Plans), names(s.Plans.Own)...)
 }
 
 func (v *validator) hosts(path string, site int, s *Site, taken map[string]int) {

@@ -16,29 +16,27 @@ import (
 	"github.com/pontage/pontage/internal/token"
 )
 
-// Wishes are what a caller's headers ask of one request.
+// Wishes are what a caller asks of one request beside what it says.
 type Wishes struct {
 	FullOutput bool // rather refuse than cap the output at what can be paid
 	Impatient  bool // the caller's own client is already retrying
+	NoFallback bool // no other model, if this one cannot answer
+	Sticky     bool // neither another model nor another provider
 }
 
-// Open admits a request: model, capabilities, price, hold, provider. It returns
-// when content is in hand. Its error is a *fault.Error, and nothing was spent
-// and nothing is held; the caller of Open reports it with [Caller.Refused].
+// Open admits a request: model, plan, capabilities, price, hold, provider. It
+// returns when content is in hand. Its error is a *fault.Error, and nothing was
+// spent and nothing is held; the caller of Open reports it with [Caller.Refused].
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
 	m, err := c.model(req)
 	if err != nil {
 		return nil, err
 	}
-	targets := c.plans.Targets[m]
-	if c.who.Key.Test {
-		targets = c.plans.Tests[m]
-	}
 	call := &Call{c: c, req: req, model: m}
 	if req.Task == llm.TaskCountTokens {
-		return call, call.count(ctx, targets)
+		return call, call.count(ctx, c.targets(m))
 	}
-	if err := c.reserve(call, w); err != nil {
+	if err := call.reserve(w); err != nil {
 		return nil, err
 	}
 	open := false
@@ -47,11 +45,21 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 			call.hold.Void(nil) // the receipt is recorded by Refused, with the status that was sent
 		}
 	}()
-	if err := call.dispatch(ctx, targets, w); err != nil {
-		return nil, err
+	if err := call.dispatch(ctx, w); err != nil {
+		if err = call.fallBack(ctx, fault.From(err), w); err != nil {
+			return nil, err
+		}
 	}
 	open = true
 	return call, nil
+}
+
+// targets is where this caller's requests to a model go.
+func (c *Caller) targets(m *catalog.Model) []*route.Target {
+	if c.who.Key.Test {
+		return c.plans.Tests[m]
+	}
+	return c.plans.Targets[m]
 }
 
 // model finds the model and checks that this caller and this request fit it.
@@ -64,6 +72,11 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 	if !c.who.Key.Allows(m.ID) {
 		return nil, fault.New(fault.ModelNotAllowed, "This key may not use the model %q.", shown).At("model").With("model", shown)
 	}
+	if req.Task != llm.TaskCountTokens { // which costs nothing, and counts in no quota
+		if err := c.choose(m, req); err != nil {
+			return nil, err
+		}
+	}
 	if err := m.Check(req); err != nil {
 		return nil, err
 	}
@@ -71,14 +84,28 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 }
 
 // reserve prices the request at its worst and holds that.
-func (c *Caller) reserve(call *Call, w Wishes) error {
-	req := call.req
-	if err := supported(call.req, c.plans.Targets[call.model], c.plans.Tests[call.model], c.who.Key.Test); err != nil {
-		return err
-	}
-	q, err := call.model.Quote(req, token.Upper(req.Size), func() int64 { return countInput(req) })
+func (call *Call) reserve(w Wishes) error {
+	c := call.c
+	r, q, err := c.reservation(call.model, call.req, w)
 	if err != nil {
 		return err
+	}
+	hold, err := c.g.o.Ledger.Hold(r)
+	if err != nil {
+		return c.unaffordable(err)
+	}
+	call.holds(hold, q)
+	return nil
+}
+
+// reservation is what a request to a model needs of every bucket.
+func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledger.Reservation, catalog.Quote, error) {
+	if err := supported(req, c.targets(m)); err != nil {
+		return ledger.Reservation{}, catalog.Quote{}, err
+	}
+	q, err := m.Quote(req, token.Upper(req.Size), func() int64 { return countInput(req) })
+	if err != nil {
+		return ledger.Reservation{}, catalog.Quote{}, err
 	}
 	r := ledger.Reservation{
 		Account:           int64(c.who.Account.ID),
@@ -89,31 +116,37 @@ func (c *Caller) reserve(call *Call, w Wishes) error {
 		Floor:             q.Hold,
 		KeyRequestsPerDay: c.who.Key.Limits.RequestsPerDay,
 		KeyUSDPerDay:      c.who.Key.Limits.USDPerDay,
+		Quotas:            c.terms.quotas(),
 	}
 	if q.Elastic && !w.FullOutput {
 		r.Floor = q.Floor
 	}
-	hold, err := c.g.o.Ledger.Hold(r)
-	if err != nil {
-		return c.unaffordable(err)
+	if c.terms.included() {
+		r.Amount, r.Floor = 0, 0
 	}
-	call.hold, call.quote = hold, q
-	c.v.Event.Hold = hold.Amount()
+	return r, q, nil
+}
+
+// holds takes note of what is held for the call.
+func (call *Call) holds(h *ledger.Hold, q catalog.Quote) {
+	ev := call.c.v.Event
+	call.hold, call.quote, call.terms = h, q, call.c.terms
+	call.capOutput = 0
+	ev.Hold, ev.CappedBy = h.Amount(), ""
+	if call.terms.included() {
+		call.capOutput = q.OutputFor(q.Hold)
+		return
+	}
 	if q.Elastic {
-		call.capOutput = q.OutputFor(hold.Amount())
-		if hold.Amount() < q.Hold {
-			c.v.Event.CappedBy = "balance"
+		call.capOutput = q.OutputFor(h.Amount())
+		if h.Amount() < q.Hold {
+			ev.CappedBy = "balance"
 		}
 	}
-	return nil
 }
 
 // supported refuses, before anything is held, what no target can honour.
-func supported(req *llm.Request, live, tests []*route.Target, test bool) error {
-	targets := live
-	if test {
-		targets = tests
-	}
+func supported(req *llm.Request, targets []*route.Target) error {
 	var first error
 	for _, t := range targets {
 		err := t.Provider.Supports(req)
@@ -127,8 +160,28 @@ func supported(req *llm.Request, live, tests []*route.Target, test bool) error {
 	return first // nil if there is no target at all: the router says so
 }
 
-// dispatch brings the request to a provider.
-func (call *Call) dispatch(ctx context.Context, targets []*route.Target, w Wishes) error {
+// dispatch brings the request to a provider of its model.
+func (call *Call) dispatch(ctx context.Context, w Wishes) error {
+	targets := call.c.targets(call.model)
+	if w.Sticky {
+		targets = sameProvider(targets)
+	}
+	return call.send(ctx, targets, w)
+}
+
+// sameProvider returns the targets that share the first one's provider.
+func sameProvider(targets []*route.Target) []*route.Target {
+	var out []*route.Target
+	for _, t := range targets {
+		if t.Provider == targets[0].Provider {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// send opens an answer at one of the targets.
+func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) error {
 	c := call.c
 	// An answer in one piece has nothing to come that could be waited for.
 	up, cancel := ctx, func() {}
@@ -177,7 +230,7 @@ func (call *Call) count(ctx context.Context, targets []*route.Target) error {
 		}
 	}
 	if len(able) > 0 {
-		return call.dispatch(ctx, able, Wishes{})
+		return call.send(ctx, able, Wishes{})
 	}
 	call.counted = &llm.Usage{Input: countInput(call.req), Estimated: true}
 	call.cancel = func() {}
@@ -222,7 +275,7 @@ var defaultPrecedence = []fault.Code{
 // shortage makes the fault of one bucket that is short.
 func (c *Caller) shortage(s ledger.ShortBucket) *fault.Error {
 	if s.Bucket == ledger.BucketBalance {
-		return shortBalance(s)
+		return c.terms.shortBalance(s)
 	}
 	var e *fault.Error
 	switch s.Bucket {
@@ -249,20 +302,5 @@ func (c *Caller) shortage(s ledger.ShortBucket) *fault.Error {
 		e.ResetAt = s.ResetsAt
 		e.RetryAfter = max(s.ResetsAt.Sub(c.g.o.Now()), time.Second)
 	}
-	return e
-}
-
-// shortBalance tells a balance that is too small from one that is held.
-func shortBalance(s ledger.ShortBucket) *fault.Error {
-	need, free, held := money.Amount(s.Need), money.Amount(s.Free()), money.Amount(s.Held)
-	var e *fault.Error
-	if s.HeldOnly() {
-		e = fault.New(fault.BalanceHeld, "This request needs $%s; $%s is available and $%s is held by requests in flight.", need, free, held)
-		e.RetryAfter = heldRetry
-	} else {
-		e = fault.New(fault.BalanceInsufficient, "This request needs $%s and $%s is available.", need, free)
-	}
-	e.HasMoney, e.LimitSource = true, "balance"
-	e.Required, e.Available, e.Held, e.Balance = need, free, held, money.Amount(s.Limit-s.Used)
 	return e
 }

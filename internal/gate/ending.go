@@ -70,6 +70,7 @@ type Call struct {
 
 	quote     catalog.Quote
 	hold      *ledger.Hold // nil where nothing is charged
+	terms     terms
 	capOutput int64        // tokens the output was capped at; 0: not
 	answer    *route.Answer
 	cancel    context.CancelFunc
@@ -88,8 +89,11 @@ type Call struct {
 	finishing atomic.Bool
 }
 
-// Model returns the model that answers.
+// Model returns the model that answers: a fallback, where one had to.
 func (call *Call) Model() *catalog.Model { return call.model }
+
+// Request returns the request as it is answered, which names that model.
+func (call *Call) Request() *llm.Request { return call.req }
 
 // CappedBy returns "balance" if the output is capped at what can be paid.
 func (call *Call) CappedBy() string { return call.c.v.Event.CappedBy }
@@ -194,7 +198,7 @@ func (call *Call) Left() {
 
 // settle prices usage at the prices of admission and makes the charge durable.
 func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, balance money.Amount, used llm.Usage, err error) {
-	cost, lines, err := call.model.Price.Cost(usage)
+	cost, lines, err := call.price(usage)
 	if err != nil {
 		call.Fail(fault.Wrap(fault.Internal, err), 0)
 		return 0, 0, usage, fault.Wrap(fault.Internal, err)
@@ -227,6 +231,14 @@ func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, ba
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
 	return s.Charge, s.Balance, usage, nil
+}
+
+// price is what usage costs: nothing, where a plan pays for it.
+func (call *Call) price(usage llm.Usage) (money.Amount, []catalog.Line, error) {
+	if call.terms.included() {
+		return 0, []catalog.Line{{Kind: "plan", Units: 1}}, nil
+	}
+	return call.model.Price.Cost(usage)
 }
 
 // revoke takes a charge back, and waits a while until that is durable.

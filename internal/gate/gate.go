@@ -71,7 +71,8 @@ func (g *Gate) Swap(p *Plans) { g.plans.Store(p) }
 // Visit is what the headers of a request say.
 type Visit struct {
 	Site       string
-	Kind       string // of keys that the route takes: inference, billing, any
+	KeySites   []string // whose keys are good here; empty: those of Site
+	Kind       string   // of keys that the route takes: inference, billing, any, or none: it takes no notice of keys
 	Format     account.Format
 	Limits     limit.Rule // the site's, for every key
 	Precedence []fault.Code
@@ -88,6 +89,7 @@ type Caller struct {
 	view    *catalog.View
 	plans   *Plans
 	release func()
+	terms   terms // of the request, once its model is known
 }
 
 // Enter resolves the key and takes one request's worth of throughput. Its
@@ -96,17 +98,23 @@ type Caller struct {
 // KeyWrongKind and those of throughput it returns the Caller as well, for what is
 // told and recorded of a refusal. A Caller is given back with Leave.
 func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
-	who, err := g.o.Accounts.Resolve(v.Credential, v.Format, v.Site)
-	if err != nil {
-		return nil, err
+	c := &Caller{g: g, v: v, who: nobody, plans: g.plans.Load(), release: func() {}}
+	if v.Kind != "none" {
+		var err error
+		if c.who, err = g.o.Accounts.Resolve(v.Credential, v.Format, v.keySites()...); err != nil {
+			return nil, err
+		}
+		v.Event.Account, v.Event.Key, v.Event.Test = c.who.Account.ID.String(), c.who.Key.ID.String(), c.who.Key.Test
 	}
-	v.Event.Account, v.Event.Key, v.Event.Test = who.Account.ID.String(), who.Key.ID.String(), who.Key.Test
-	c := &Caller{g: g, v: v, who: who, plans: g.plans.Load(), release: func() {}}
+	who := c.who
 	if c.view = c.plans.Views[v.Site]; c.view == nil {
 		// The site was found, and then a reload took it away or gave it another name.
 		e := fault.New(fault.Overloaded, "")
 		e.RetryAfter = heldRetry
 		return nil, e
+	}
+	if v.Kind == "none" {
+		return c, nil
 	}
 	if v.Kind != "any" && v.Kind != "" && who.Key.Kind != v.Kind {
 		e := fault.New(fault.KeyWrongKind, "This endpoint takes %s keys, and this is %s key.", v.Kind, article(who.Key.Kind)).With("kind", v.Kind)
@@ -119,6 +127,25 @@ func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	c.release = release
 	return c, nil
 }
+
+// nobody is whoever asks where keys are not looked at.
+var nobody = account.Principal{Account: &account.Account{}, Key: &account.Key{}}
+
+// stranger reports whether nobody knows who is asking.
+func (c *Caller) stranger() bool { return c.who.Account.ID == 0 }
+
+func (v *Visit) keySites() []string {
+	if len(v.KeySites) > 0 {
+		return v.KeySites
+	}
+	return []string{v.Site}
+}
+
+// Who returns whose key asks; two empty parts where keys are not looked at.
+func (c *Caller) Who() account.Principal { return c.who }
+
+// Rate returns the throughput rule that is in force for the key.
+func (c *Caller) Rate() limit.Rule { return throughput(c.who.Key.Limits, c.v.Limits) }
 
 // throughput is a key's own rule, and the site's where it has none.
 func throughput(own account.Limits, site limit.Rule) limit.Rule {
@@ -161,7 +188,8 @@ func (c *Caller) Leave() { c.release() }
 // Test reports whether the key is a test key.
 func (c *Caller) Test() bool { return c.who.Key.Test }
 
-// Balance is the account's posted balance, of the kind the key spends.
+// Balance is the account's posted balance, of the kind the key spends; nothing
+// where nobody knows who is asking.
 func (c *Caller) Balance() money.Amount {
 	b := c.g.o.Ledger.Balance(int64(c.who.Account.ID))
 	if c.who.Key.Test {
@@ -200,6 +228,9 @@ func (c *Caller) Refused(e *fault.Error, status int) {
 func (c *Caller) record(code, outcome string, status int) {
 	ev := c.v.Event
 	ev.Outcome = outcome
+	if c.stranger() {
+		return
+	}
 	r := c.receipt()
 	r.Fault, r.Outcome, r.Status, r.Delivery = code, outcome, status, "none"
 	c.g.o.Ledger.Record(r)

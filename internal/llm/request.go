@@ -9,6 +9,11 @@
 // events carry [Delta]s.
 package llm
 
+import (
+	"encoding/json"
+	"slices"
+)
+
 // Dialect names a wire format by the surface it belongs to.
 type Dialect string
 
@@ -112,6 +117,18 @@ type Request struct {
 	DecodeChat func() (*Chat, error)
 }
 
+// For returns the request as one to another model: the same question, with that
+// name wherever the request says it.
+func (r *Request) For(model string) *Request {
+	other := *r
+	other.Model = model
+	name, err := json.Marshal(model)
+	if err == nil { // a text is always a JSON value
+		other.Raw = r.Raw.With("model", name)
+	}
+	return &other
+}
+
 // Member is one member of a JSON object, by its places in the body.
 type Member struct {
 	Name       string
@@ -135,6 +152,29 @@ func (r Raw) Value(name string) []byte {
 		}
 	}
 	return nil
+}
+
+// With returns r with the value of a member replaced by another JSON text. A
+// member that is not there changes nothing. It copies the body.
+func (r Raw) With(name string, value []byte) Raw {
+	for i, m := range r.Members {
+		if m.Name != name {
+			continue
+		}
+		out := Raw{Body: make([]byte, 0, len(r.Body)+len(value)), Members: slices.Clone(r.Members)}
+		out.Body = append(out.Body, r.Body[:m.ValueStart]...)
+		out.Body = append(out.Body, value...)
+		out.Body = append(out.Body, r.Body[m.End:]...)
+		moved := len(value) - (m.End - m.ValueStart)
+		out.Members[i].End += moved
+		for j := i + 1; j < len(out.Members); j++ {
+			out.Members[j].Start += moved
+			out.Members[j].ValueStart += moved
+			out.Members[j].End += moved
+		}
+		return out
+	}
+	return r
 }
 
 // Edit sets a top-level member to Value (JSON text), or removes it if Value is

@@ -115,3 +115,24 @@ func TestSpliceKeepsWhatIsNotEdited(t *testing.T) {
 		}
 	})
 }
+
+func TestFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ body, model, want string }{
+		{`{"model":"a","n":1}`, "a much longer \"name\"", `{"model":"a much longer \"name\"","n":1}`},
+		{`{ "x" : [1] , "model" : "long name" , "y":2 }`, "b", `{ "x" : [1] , "model" : "b" , "y":2 }`},
+		{`{"x":1}`, "b", `{"x":1}`},
+	} {
+		r := &Request{Model: "a", Raw: Raw{Body: []byte(c.body), Members: members(c.body)}}
+		got := r.For(c.model)
+		if string(got.Raw.Body) != c.want || got.Model != c.model {
+			t.Errorf("For(%q) of %s is %s, %q", c.model, c.body, got.Raw.Body, got.Model)
+		}
+		if want := members(c.want); !reflect.DeepEqual(got.Raw.Members, want) {
+			t.Errorf("places in %s are %v, want %v", got.Raw.Body, got.Raw.Members, want)
+		}
+		if string(r.Raw.Body) != c.body || r.Model != "a" {
+			t.Errorf("the request itself became %s", r.Raw.Body)
+		}
+	}
+}
