@@ -50,8 +50,9 @@ var allowed = map[string][]string{
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator
-	"internal/gate": {"internal/account", "internal/catalog", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/token"},
-	"internal/dash": {"internal/account", "internal/catalog", "internal/failpoint", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/provider"},
+	"internal/gate":        {"internal/account", "internal/catalog", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/token"},
+	"internal/selfservice": {"internal/account", "internal/contract", "internal/fault", "internal/fields", "internal/jsonx", "internal/ledger", "internal/limit", "internal/money", "internal/obs"},
+	"internal/dash":        {"internal/account", "internal/catalog", "internal/failpoint", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/provider"},
 
 	// tests' own
 	"internal/architecture": {},
