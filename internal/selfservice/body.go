@@ -97,8 +97,8 @@ func expiry(p *fields.Problems, v jsonx.Value, now, latest time.Time) time.Time 
 	if !p.String(v) {
 		return time.Time{}
 	}
-	var t time.Time
-	if err := t.UnmarshalText([]byte(v.Text())); err != nil { // stricter than time.Parse
+	t, err := time.Parse(time.RFC3339, v.Text())
+	if err != nil {
 		p.Invalid(v, `Must be a time such as "2026-11-20T12:00:00Z"`)
 		return time.Time{}
 	}
