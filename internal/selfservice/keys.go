@@ -20,11 +20,11 @@ const (
 	maxLines = 50_000 // lines of a usage report
 )
 
-// keyring answers for account.keys. Whoever has a billing key could with
-// another one lock the owner out, or stay for ever: billing keys are neither
-// shown nor made, changed or revoked here. An inference key, where the route
-// takes one, may do to every key of the site what the owner may; what binds it
-// binds the keys it makes, too, see [Desk.create].
+// keyring answers for account.keys. Billing keys are neither shown nor made,
+// changed or revoked here: whoever came by one could lock the owner out with it,
+// or make himself another and outlast its revocation. An inference key, where
+// the route takes one, may change and revoke every inference key of the site,
+// itself too; what binds it binds the keys it makes, see [Desk.create].
 func (d *Desk) keyring(ctx context.Context, r *Request) (contract.Data, error) {
 	if r.ID == "" {
 		if err := r.allow("GET", "POST"); err != nil {
