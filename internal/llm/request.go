@@ -12,6 +12,7 @@ package llm
 import (
 	"encoding/json"
 	"slices"
+	"time"
 )
 
 // Dialect names a wire format by the surface it belongs to.
@@ -23,7 +24,8 @@ const (
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
 	AnthropicMessages    Dialect = "anthropic.messages"
 	AnthropicCountTokens Dialect = "anthropic.count_tokens"
-	Simple               Dialect = "chat" // {model, messages} → {message, choices, usage, model}
+	Simple               Dialect = "chat"   // {model, messages} → {message, choices, usage, model}
+	Prompt               Dialect = "prompt" // {prompt} → {text, tokens, model, latency, metadata}
 )
 
 // Task is what is asked of a model.
@@ -51,7 +53,7 @@ const (
 	NeedJSONSchema       // structured output by schema
 	NeedReasoning        // an explicit reasoning effort or thinking budget
 	NeedTemperature      // a temperature other than the default
-	NeedBatchInput       // several inputs in one embeddings request
+	NeedBatchInput       // the inputs of an embeddings request as an array, of one even
 	NeedCount            // how many needs there are; not a need
 )
 
@@ -106,6 +108,8 @@ type Request struct {
 
 	Needs Needs
 	Size  Size
+
+	Decoded time.Time // when it was decoded; zero where the dialect's answers do not tell how long they took
 
 	Raw     Raw                 // the body as it came
 	Headers map[string][]string // the caller's headers that a provider of the same dialect may see (anthropic-beta, anthropic-version); canonical names

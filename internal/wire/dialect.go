@@ -17,6 +17,14 @@ type Dialect interface {
 	Encoder(r *llm.Request) Encoder
 }
 
+// ModelInPath is a [Dialect] whose requests name their model in the path, not in
+// the body. Its Decode refuses every body, for want of a model.
+type ModelInPath interface {
+	// DecodeFor is Decode for a request to the named model. An empty name is one
+	// more bad field, model.
+	DecodeFor(model string, body []byte, headers map[string][]string) (*llm.Request, error)
+}
+
 // Encoder turns one answer into the bytes a caller sees. It belongs to one
 // goroutine. All methods append to dst and return it.
 type Encoder interface {
