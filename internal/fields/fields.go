@@ -7,6 +7,7 @@
 package fields
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sort"
@@ -153,7 +154,11 @@ func (p *Problems) Name(v jsonx.Value, max int) bool {
 	if !p.Text(v, max) {
 		return false
 	}
-	for _, c := range v.Inner() {
+	inner := v.Inner()
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		inner = []byte(v.Text())
+	}
+	for _, c := range inner {
 		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
 			continue
 		}
@@ -161,6 +166,19 @@ func (p *Problems) Name(v jsonx.Value, max int) bool {
 		return false
 	}
 	return true
+}
+
+// SchemaName checks that object, which holds a JSON Schema, has a member name in
+// the sense of [Problems.Name]. What is wrong with it is a problem with
+// [fault.InvalidJSONSchema].
+func (p *Problems) SchemaName(object jsonx.Value, max int) {
+	before := len(p.found)
+	if v, ok := p.Require(object, "name"); ok {
+		p.Name(v, max)
+	}
+	for i := range p.found[before:] {
+		p.found[before+i].detail.Code = fault.InvalidJSONSchema
+	}
 }
 
 // OneOf checks that v is one of the given strings.
@@ -233,7 +251,7 @@ func (p *Problems) Integer(v jsonx.Value, low, high int64) (n int64, ok bool) {
 	message := "Must be between " + strconv.FormatInt(low, 10) + " and " + strconv.FormatInt(high, 10)
 	if high >= unbounded && low > -unbounded {
 		message = "Must be at least " + strconv.FormatInt(low, 10)
-		if n > low || !ok {
+		if n > low || !ok && v.Raw()[0] != '-' {
 			message = "Is too large"
 		}
 	}

@@ -58,6 +58,9 @@ func TestChecksAcceptAndRefuse(t *testing.T) {
 		{"integer", integer, `true`, wrong, "Must be a whole number", "v"},
 		{"open", open, `0`, invalid, "Must be at least 1", "v"},
 		{"open", open, `99999999999999999999`, invalid, "Is too large", "v"},
+		{"open", open, `1e400`, invalid, "Is too large", "v"},
+		{"open", open, `-1e400`, invalid, "Must be at least 1", "v"},
+		{"open", open, `-99999999999999999999`, invalid, "Must be at least 1", "v"},
 		{"bool", boolean, `false`, fault.None, "", ""},
 		{"bool", boolean, `"true"`, wrong, "Must be true or false", "v"},
 		{"text", text, `"日本語"`, fault.None, "", ""},
@@ -65,6 +68,8 @@ func TestChecksAcceptAndRefuse(t *testing.T) {
 		{"text", text, `""`, invalid, "Must not be empty", "v"},
 		{"text", text, `{}`, wrong, "Must be a string", "v"},
 		{"name", name, `"a_-9"`, fault.None, "", ""},
+		{"name", name, `"\u0061\u005f"`, fault.None, "", ""},
+		{"name", name, `"\u0020"`, invalid, "Must consist of letters, digits, underscores and dashes", "v"},
 		{"name", name, `"a b"`, invalid, "Must consist of letters, digits, underscores and dashes", "v"},
 		{"name", name, `"a@"`, invalid, "Must consist of letters, digits, underscores and dashes", "v"},
 		{"one of", one, `"high"`, fault.None, "", ""},
@@ -180,6 +185,7 @@ func TestSchemasAreCheckedLeniently(t *testing.T) {
 		{`{"minLength":-1}`, "s.minLength"},
 		{`[]`, "s"},
 		{`"x"`, "s"},
+		{`true`, "s"}, // a valid schema, but not for a provider
 	} {
 		for range 2 { // the second time may come from memory
 			var p Problems
@@ -190,12 +196,62 @@ func TestSchemasAreCheckedLeniently(t *testing.T) {
 				t.Errorf("Check(%s) = %v, want good", c.schema, e)
 			case c.field != "" && (e == nil || e.Param != c.field):
 				t.Errorf("Check(%s) = %v, want a problem at %s", c.schema, e, c.field)
-			case e != nil && strings.HasPrefix(c.schema, "{") && (e.Code != fault.InvalidJSONSchema || !strings.HasPrefix(e.Message, "Is not a valid JSON Schema")):
+			case e != nil && (e.Code != fault.InvalidJSONSchema || !strings.HasPrefix(e.Message, "Is not a valid JSON Schema")):
 				t.Errorf("Check(%s) = %v", c.schema, e)
 			case e != nil && (strings.Contains(e.Message, "schema:///") || strings.Contains(e.Message, "\n")):
 				t.Errorf("Check(%s) says %q", c.schema, e.Message)
 			}
 		}
+	}
+}
+
+func TestSchemasWithNumbersBeyondAllMeasureAreNotJudged(t *testing.T) {
+	t.Parallel()
+	for _, n := range []string{`1e1000001`, `-1E+1000000`, `1e-1000000`, `1e99999999999999999999`} {
+		for _, schema := range []string{`{"multipleOf":` + n + `}`, `{"type":"x","properties":{"a":{"enum":[0,` + n + `]}}}`} {
+			var p Problems
+			var s Schemas
+			s.Check(&p, value(t, schema))
+			if err := p.Err(); err != nil || len(s.good) > 0 {
+				t.Errorf("Check(%s) = %v, want no judgement", schema, err)
+			}
+		}
+	}
+	var p Problems
+	var s Schemas
+	if s.Check(&p, value(t, `{"type":"x","maximum":1e308,"minimum":-2.5e-300}`)); p.Err() == nil {
+		t.Error("a schema with large numbers is not judged")
+	}
+}
+
+func TestSchemasNeedNames(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		``:                "Required",
+		`"name":null`:     "Required",
+		`"name":"a_-9"`:   "",
+		`"name":"\u0061"`: "",
+		`"name":""`:       "Must not be empty",
+		`"name":5`:        "Must be a string",
+		`"name":"a.b"`:    "Must consist of letters, digits, underscores and dashes",
+		`"name":"abcde"`:  "Must have at most 4 characters",
+	} {
+		var p Problems
+		p.SchemaName(value(t, `{"s":{`+name+`}}`).Get("s"), 4)
+		switch e := fault.From(p.Err()); {
+		case want == "" && e != nil:
+			t.Errorf("SchemaName of %s = %v, want good", name, e)
+		case want != "" && (e == nil || e.Code != fault.InvalidJSONSchema || e.Param != "s.name" || e.Message != want):
+			t.Errorf("SchemaName of %s = %v, want %s", name, e, want)
+		}
+	}
+	var full Problems
+	for range MaxProblems {
+		full.SchemaName(value(t, `{}`), 4)
+	}
+	full.SchemaName(value(t, `{"name":5}`), 4)
+	if e := fault.From(full.Err()); len(e.Details) != MaxProblems {
+		t.Errorf("%d details, want %d", len(e.Details), MaxProblems)
 	}
 }
 

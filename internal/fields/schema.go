@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"hash/maphash"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -20,6 +21,7 @@ const (
 	maxValues      = 2048     // JSON values in one schema, member names included
 	maxNew         = 8192     // JSON values in all schemas of one request that are not known yet
 	maxSchemaCache = 4096     // schemas known to be good
+	maxExponent    = 400      // of a number in a schema; float64 ends at 308
 )
 
 // Schemas checks that JSON Schemas are themselves valid. It remembers the good
@@ -29,7 +31,8 @@ const (
 //
 // It is lenient where providers are: a schema is good if it is valid under
 // draft 2020-12, 7 or 4 (or the draft it names), regular expressions are not
-// looked at, and references to other documents are neither fetched nor refused.
+// looked at, references to other documents are neither fetched nor refused, and
+// one with a number far beyond float64 is not judged: it would be computed exactly.
 type Schemas struct {
 	mu   sync.RWMutex
 	good map[key]struct{}
@@ -47,7 +50,11 @@ type key struct {
 // Check records a problem with [fault.InvalidJSONSchema] if v is not a valid
 // schema, with the path of the part that is wrong.
 func (s *Schemas) Check(p *Problems, v jsonx.Value) {
-	if !p.Object(v) || len(v.Raw()) > maxSchema || v.Size() > maxValues {
+	if !v.Exists() || len(v.Raw()) > maxSchema || v.Size() > maxValues {
+		return
+	}
+	if v.Kind() != jsonx.Object {
+		p.Add(v, fault.InvalidJSONSchema, "Is not a valid JSON Schema: must be an object")
 		return
 	}
 	s.init.Do(func() { s.seed, s.good = maphash.MakeSeed(), map[key]struct{}{} })
@@ -58,7 +65,7 @@ func (s *Schemas) Check(p *Problems, v jsonx.Value) {
 	if known {
 		return
 	}
-	if p.schemas += v.Size(); p.schemas > maxNew {
+	if p.schemas += v.Size(); p.schemas > maxNew || immense(v) {
 		return
 	}
 	if path, reason, ok := check(v.Raw()); !ok {
@@ -71,6 +78,33 @@ func (s *Schemas) Check(p *Problems, v jsonx.Value) {
 		clear(s.good)
 	}
 	s.good[k] = struct{}{}
+}
+
+// immense reports whether a number with an exponent beyond the bound stands
+// anywhere in v.
+func immense(v jsonx.Value) bool {
+	switch v.Kind() {
+	case jsonx.Number:
+		i := bytes.IndexAny(v.Raw(), "eE")
+		if i < 0 {
+			return false
+		}
+		n, err := strconv.Atoi(string(v.Raw()[i+1:]))
+		return err != nil || n > maxExponent || n < -maxExponent
+	case jsonx.Array:
+		for _, e := range v.Items() {
+			if immense(e) {
+				return true
+			}
+		}
+	case jsonx.Object:
+		for _, e := range v.Members() {
+			if immense(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // check compiles a schema under one draft after another. What it reports is
