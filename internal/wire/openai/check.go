@@ -1,9 +1,6 @@
 package openai
 
 import (
-	"bytes"
-
-	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -27,9 +24,7 @@ const (
 // request checks the members of the body.
 func (c *checker) request(root jsonx.Value) {
 	c.p.Require(root, "model")
-	if messages, ok := c.p.Require(root, "messages"); ok {
-		c.messages(messages)
-	}
+	c.p.Require(root, "messages")
 	for name, v := range root.Members() {
 		if c.p.Full() {
 			return
@@ -40,6 +35,7 @@ func (c *checker) request(root jsonx.Value) {
 	}
 	c.output(root)
 	c.choice(root)
+	c.functionCall(root)
 }
 
 // setting checks the scalar members, and reports whether name is one.
@@ -88,6 +84,8 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 // structure checks the members that are arrays and objects.
 func (c *checker) structure(name []byte, v jsonx.Value) {
 	switch string(name) {
+	case "messages":
+		c.messages(v)
 	case "stop":
 		if v.Kind() == jsonx.Array {
 			c.p.Strings(v, 1, 4)
@@ -103,15 +101,6 @@ func (c *checker) structure(name []byte, v jsonx.Value) {
 		c.tools(v)
 	case "functions":
 		c.functions(v)
-	case "function_call":
-		if v.Kind() == jsonx.Object {
-			if n, ok := c.p.Require(v, "name"); ok {
-				c.p.Text(n, maxName)
-			}
-			c.r.Needs.Add(llm.NeedForcedTool, "function_call")
-		} else {
-			c.p.OneOf(v, "none", "auto")
-		}
 	case "response_format":
 		c.format(v)
 	case "logit_bias":
@@ -158,7 +147,9 @@ func (c *checker) modalities(v jsonx.Value) {
 		return
 	}
 	for _, m := range v.Items() {
-		if c.p.OneOf(m, "text", "audio") && m.Is("audio") {
+		if m.Kind() != jsonx.String {
+			c.p.Type(m, "a string")
+		} else if c.p.OneOf(m, "text", "audio") && m.Is("audio") {
 			c.r.Needs.Add(llm.NeedAudioOutput, "modalities")
 		}
 	}
@@ -179,11 +170,7 @@ func (c *checker) format(v jsonx.Value) {
 	if !ok || !c.p.Object(s) {
 		return
 	}
-	if n := s.Get("name"); n.Exists() {
-		c.p.Name(n, maxName)
-	} else {
-		c.p.AddBelow(s, "name", fault.InvalidJSONSchema, "Required")
-	}
+	c.p.SchemaName(s, maxName)
 	c.p.String(s.Get("description"))
 	c.p.Bool(s.Get("strict"))
 	if schema := s.Get("schema"); schema.Exists() {
@@ -203,10 +190,8 @@ func (c *checker) tools(v jsonx.Value) {
 			return
 		}
 		c.r.Needs.Add(llm.NeedTools, "tools")
-		if !c.p.Object(t) {
-			if !t.Exists() {
-				c.p.Type(t, "an object")
-			}
+		if t.Kind() != jsonx.Object {
+			c.p.Type(t, "an object")
 			continue
 		}
 		kind := t.Get("type")
@@ -253,9 +238,37 @@ func (c *checker) functions(v jsonx.Value) {
 	c.weigh(v)
 	c.r.Needs.Add(llm.NeedTools, "functions")
 	for _, f := range v.Items() {
-		if c.p.Object(f) {
-			c.signature(f)
+		if f.Kind() != jsonx.Object {
+			c.p.Type(f, "an object")
+			continue
 		}
+		c.signature(f)
+	}
+}
+
+// functionCall checks the predecessor of tool_choice against functions.
+func (c *checker) functionCall(root jsonx.Value) {
+	v, functions := root.Get("function_call"), root.Get("functions")
+	if v.Kind() != jsonx.Object {
+		c.p.OneOf(v, "none", "auto")
+		return
+	}
+	c.r.Needs.Add(llm.NeedForcedTool, "function_call")
+	name, ok := c.p.Require(v, "name")
+	if !ok || !c.p.Text(name, maxName) {
+		return
+	}
+	if !functions.Exists() {
+		c.p.Invalid(v, "Needs functions")
+		return
+	}
+	for _, f := range functions.Items() {
+		if f.Get("name").Is(name.Text()) {
+			return
+		}
+	}
+	if functions.Len() > 0 {
+		c.p.Invalid(name, "Names a function that is not among functions")
 	}
 }
 
@@ -277,7 +290,7 @@ func (c *checker) choice(root jsonx.Value) {
 		c.p.Type(v, "a string or an object")
 		return
 	}
-	if tools.Len() == 0 && tools.Kind() != jsonx.Object {
+	if !tools.Exists() || tools.Kind() == jsonx.Array && tools.Len() == 0 {
 		c.p.Invalid(v, "Needs tools")
 	}
 }
@@ -297,23 +310,60 @@ func (c *checker) named(v, tools jsonx.Value) {
 			c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
 		}
 		if list, ok := c.p.Require(inner, "tools"); ok {
-			c.p.Array(list, 1, maxTools)
+			c.allowed(list, tools)
 		}
 		return
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
-	name, ok := c.p.Require(inner, "name")
-	if !ok || !c.p.Text(name, maxName) || tools.Len() == 0 {
+	if name, ok := c.p.Require(inner, "name"); ok && c.p.Text(name, maxName) {
+		c.offered(name, toolNames(tools))
+	}
+}
+
+// allowed checks the subset of tools that allowed_tools names.
+func (c *checker) allowed(list, tools jsonx.Value) {
+	if !c.p.Array(list, 1, maxTools) {
 		return
 	}
-	for _, t := range tools.Items() {
-		for _, member := range []string{"function", "custom"} {
-			if n := t.Get(member).Get("name"); n.Kind() == jsonx.String && bytes.Equal(n.Inner(), name.Inner()) {
-				return
+	names := toolNames(tools)
+	for _, t := range list.Items() {
+		if c.p.Full() {
+			return
+		}
+		if t.Kind() != jsonx.Object {
+			c.p.Type(t, "an object")
+			continue
+		}
+		for _, member := range [...]string{"function", "custom"} {
+			if name := t.Get(member).Get("name"); c.p.String(name) {
+				c.offered(name, names)
 			}
 		}
 	}
-	c.p.Invalid(name, "Names a tool that is not among tools")
+}
+
+// toolNames returns the names of the functions and custom tools among tools, and
+// nil if there are no tools at all: that is what the caller is told then.
+func toolNames(tools jsonx.Value) map[string]bool {
+	if tools.Kind() != jsonx.Array || tools.Len() == 0 {
+		return nil
+	}
+	names := make(map[string]bool)
+	for _, t := range tools.Items() {
+		for _, member := range [...]string{"function", "custom"} {
+			if n := t.Get(member).Get("name"); n.Kind() == jsonx.String {
+				names[n.Text()] = true
+			}
+		}
+	}
+	return names
+}
+
+// offered checks that a name is among those of the tools.
+func (c *checker) offered(name jsonx.Value, names map[string]bool) {
+	if names != nil && !names[name.Text()] {
+		c.p.Invalid(name, "Names a tool that is not among tools")
+	}
 }
 
 // weigh counts the text of a value as it stands.

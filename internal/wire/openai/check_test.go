@@ -46,6 +46,7 @@ func TestChatFieldsAreChecked(t *testing.T) {
 		arr   = "invalid_type Must be an array"
 		req   = "missing_parameter Required"
 		inv   = "invalid_parameter "
+		sch   = "invalid_json_schema "
 	)
 	for _, c := range []struct{ member, want string }{ // want: "field code message", or "" for none
 		{`"temperature":0`, ""},
@@ -93,13 +94,33 @@ func TestChatFieldsAreChecked(t *testing.T) {
 		{`"verbosity":"x"`, "verbosity " + inv + "Must be one of low, medium or high"},
 		{`"modalities":["text","smell"]`, "modalities.1 " + inv + "Must be one of text or audio"},
 		{`"audio":{"format":"wav"}`, "audio.voice " + req},
+		{`"modalities":[null]`, "modalities.0 " + str},
+		{`"temperature":1e400`, "temperature " + inv + "Must be between 0 and 2"},
+		{`"temperature":-1e400`, "temperature " + inv + "Must be between 0 and 2"},
+		{`"max_tokens":1e400`, "max_tokens " + inv + "Is too large"},
+		{`"max_tokens":-1e400`, "max_tokens " + inv + "Must be at least 1"},
+		{`"max_tokens":123456789012345678901234567890`, "max_tokens " + inv + "Is too large"},
+		{`"max_tokens":-0`, "max_tokens " + inv + "Must be at least 1"},
+		{`"seed":9223372036854775808`, "seed " + inv + "Must be between -9223372036854775808 and 9223372036854775807"},
+		{`"n":"NaN"`, "n " + whole},
+		{`"logit_bias":{"1":1e999}`, "logit_bias.1 " + inv + "Must be between -100 and 100"},
 		{`"parallel_tool_calls":"no"`, "parallel_tool_calls " + boo},
 		{`"prediction":1`, "prediction " + obj},
 		{`"response_format":{}`, "response_format.type " + req},
 		{`"response_format":{"type":"xml"}`, "response_format.type " + inv + "Must be one of text, json_object or json_schema"},
 		{`"response_format":{"type":"json_schema"}`, "response_format.json_schema " + req},
-		{`"response_format":{"type":"json_schema","json_schema":{"schema":{}}}`, "response_format.json_schema.name invalid_json_schema Required"},
-		{`"response_format":{"type":"json_schema","json_schema":{"name":"a b","schema":{}}}`, "response_format.json_schema.name " + inv + "Must consist of letters, digits, underscores and dashes"},
+		{`"response_format":{"type":"json_schema","json_schema":{"schema":{}}}`, "response_format.json_schema.name " + sch + "Required"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a b","schema":{}}}`, "response_format.json_schema.name " + sch + "Must consist of letters, digits, underscores and dashes"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":null,"schema":{}}}`, "response_format.json_schema.name " + sch + "Required"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"","schema":{}}}`, "response_format.json_schema.name " + sch + "Must not be empty"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":5,"schema":{}}}`, "response_format.json_schema.name " + sch + "Must be a string"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"` + strings.Repeat("a", 65) + `","schema":{}}}`, "response_format.json_schema.name " + sch + "Must have at most 64 characters"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a"}}`, ""}, // the official description requires the name alone
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":null,"strict":null}}`, ""},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":[]}}`, "response_format.json_schema.schema " + sch + "Is not a valid JSON Schema: must be an object"},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{},"strict":1}}`, "response_format.json_schema.strict " + boo},
+		{`"response_format":{"type":"json_schema","json_schema":5}`, "response_format.json_schema " + obj},
+		{`"response_format":"json_object"`, "response_format " + obj},
 		{`"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","properties":{"x":{"type":"int"}}}}}`, "response_format.json_schema.schema.properties.x.type invalid_json_schema Is not a valid JSON Schema: value must be one of 'array', 'boolean', 'integer', 'null', 'number', 'object', 'string'"},
 		{`"tools":{}`, "tools " + arr},
 		{`"tools":[]`, ""},
@@ -112,6 +133,9 @@ func TestChatFieldsAreChecked(t *testing.T) {
 		{`"tools":[{"type":"function","function":{"name":"` + strings.Repeat("a", 65) + `"}}]`, "tools.0.function.name " + inv + "Must have at most 64 characters"},
 		{`"tools":[{"type":"function","function":{"name":"a","parameters":{"type":"objekt"}}}]`, "tools.0.function.parameters.type invalid_json_schema Is not a valid JSON Schema: value must be one of 'array', 'boolean', 'integer', 'null', 'number', 'object', 'string'"},
 		{`"tools":[{"type":"function","function":{"name":"a","parameters":null,"strict":null}}]`, ""},
+		{`"tools":[{"type":"function","function":{"name":"\u0061"}}]`, ""},
+		{`"tools":[{"type":"function","function":{"name":"a","parameters":"x"}}]`, "tools.0.function.parameters " + sch + "Is not a valid JSON Schema: must be an object"},
+		{`"tools":[{"type":"function","function":{"name":"a","parameters":{"multipleOf":1e1000001}}}]`, ""}, // not for us to compute
 		{`"tools":[{"type":"openrouter:web_search"}]`, ""},
 		{`"tools":[{"type":"custom","custom":{"name":"x"}}]`, ""},
 		{`"tool_choice":"auto"`, ""},
@@ -120,10 +144,32 @@ func TestChatFieldsAreChecked(t *testing.T) {
 		{`"tool_choice":5`, "tool_choice invalid_type Must be a string or an object"},
 		{`"tool_choice":{"type":"function","function":{"name":"b"}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.function.name " + inv + "Names a tool that is not among tools"},
 		{`"tool_choice":{"type":"function","function":{"name":"a"}},"tools":[{"type":"function","function":{"name":"a"}}]`, ""},
+		{`"tool_choice":{"type":"function","function":{"name":"\u0061"}},"tools":[{"type":"function","function":{"name":"a"}}]`, ""},
+		{`"tool_choice":{"type":"function","function":{"name":"a"}},"tools":[{"type":"function","function":{"name":"\u0061"}}]`, ""},
+		{`"tool_choice":{"type":"function","function":{"name":"a"}}`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":{"type":"function","function":{}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.function.name " + req},
+		{`"tool_choice":{"type":"custom","custom":{"name":"b"}},"tools":[{"type":"custom","custom":{"name":"a"}}]`, "tool_choice.custom.name " + inv + "Names a tool that is not among tools"},
+		{`"tool_choice":{},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.type " + req},
+		{`"tool_choice":"any","tools":[]`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":"required","tools":5`, "tools " + arr},
+		{`"tool_choice":"required","tools":{}`, "tools " + arr},
+		{`"tool_choice":{"type":"function","function":{"name":"a"}},"tools":{"name":"a"}`, "tools " + arr},
+		{`"tool_choice":"none"`, ""},
+		{`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}]}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.allowed_tools.tools.1.function.name " + inv + "Names a tool that is not among tools"},
+		{`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"mcp","server_label":"x"}]}},"tools":[{"type":"mcp"}]`, ""},
+		{`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":["a"]}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.allowed_tools.tools.0 " + obj},
+		{`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.allowed_tools.tools " + inv + "Must not be empty"},
 		{`"tool_choice":{"type":"function"},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.function " + req},
 		{`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"must","tools":[{}]}},"tools":[{"type":"function","function":{"name":"a"}}]`, "tool_choice.allowed_tools.mode " + inv + "Must be one of auto or required"},
 		{`"functions":[]`, "functions " + inv + "Must not be empty"},
 		{`"functions":[{"name":"a"}],"function_call":"must"`, "function_call " + inv + "Must be one of none or auto"},
+		{`"functions":[null]`, "functions.0 " + obj},
+		{`"functions":[{"name":"a"}],"function_call":{"name":"a"}`, ""},
+		{`"functions":[{"name":"a"}],"function_call":{"name":"b"}`, "function_call.name " + inv + "Names a function that is not among functions"},
+		{`"functions":[{"name":"a"}],"function_call":{}`, "function_call.name " + req},
+		{`"function_call":{"name":"a"}`, "function_call " + inv + "Needs functions"},
+		{`"function_call":{"name":"a"},"functions":5`, "functions " + arr},
+		{`"function_call":5`, "function_call " + str},
 		{`"made_up_by_a_vendor":{"a":[1,2]}`, ""},
 	} {
 		got := details(t, d, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+c.member+`}`)
@@ -168,6 +214,23 @@ func TestChatMessagesAreChecked(t *testing.T) {
 		{`[{"role":"user","content":[{"type":"txt","text":"x"}]}]`, []string{"messages.0.content.0.type " + inv + "Must be one of text, image_url, input_audio, file, refusal, thinking, reference, document_url, file_url, video_url or audio_url"}},
 		{`[{"role":"user","content":[{"type":"text","text":1}]}]`, []string{"messages.0.content.0.text " + wro + "Must be a string"}},
 		{`[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]`, []string{"messages.0.content.0.image_url.url " + req}},
+		{`[{"role":"user","content":[{"type":"image_url"}]}]`, []string{"messages.0.content.0.image_url " + req}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":{"url":null}}]}]`, []string{"messages.0.content.0.image_url.url " + req}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":{"url":""}}]}]`, []string{"messages.0.content.0.image_url.url " + inv + "Must not be empty"}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":""}]}]`, []string{"messages.0.content.0.image_url " + inv + "Must not be empty"}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":{"url":5}}]}]`, []string{"messages.0.content.0.image_url.url " + wro + "Must be a string"}},
+		{`[{"role":"user","content":[{"type":"image_url","image_url":[]}]}]`, []string{"messages.0.content.0.image_url " + wro + "Must be an object"}},
+		{`[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]`, []string{"messages.0.content.0.input_audio.data " + req, "messages.0.content.0.input_audio.format " + req}},
+		{`[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]}]`, []string{"messages.0.content.0.input_audio.data " + inv + "Must not be empty"}},
+		{`[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":1}}]}]`, []string{"messages.0.content.0.input_audio.format " + wro + "Must be a string"}},
+		{`[{"role":"user","content":[{"type":"video_url","video_url":{}}]}]`, []string{"messages.0.content.0.video_url.url " + req}},
+		{`[{"role":"user","content":[{"type":"file","file":"f"}]}]`, []string{"messages.0.content.0.file " + wro + "Must be an object"}},
+		{`[{"role":"user","content":[{"type":"file","file":{"file_id":1,"file_data":2}}]}]`, []string{"messages.0.content.0.file.file_id " + wro + "Must be a string", "messages.0.content.0.file.file_data " + wro + "Must be a string"}},
+		{`[{"role":"user","content":[{"type":"file","file":{"file_id":"f","file_data":""}}]}]`, nil},
+		{`[{"role":"user","content":[null]}]`, []string{"messages.0.content.0 " + wro + "Must be an object"}},
+		{`[{"role":"user","content":{"type":"text","text":"x"}}]`, []string{"messages.0.content " + wro + "Must be a string or an array of parts"}},
+		{`[{"role":null,"content":"hi"}]`, []string{"messages.0.role " + req}},
+		{`[{"role":"user","content":[{"type":null,"text":"x"}]}]`, []string{"messages.0.content.0.type " + req}},
 		{`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"ultra"}}]}]`, []string{"messages.0.content.0.image_url.detail " + inv + "Must be one of auto, low, high or original"}},
 		{`[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AAAA"}}]}]`, []string{"messages.0.content.0.input_audio.format " + req}},
 		{`[{"role":"assistant"}]`, []string{"messages.0.content " + req}},
@@ -178,6 +241,16 @@ func TestChatMessagesAreChecked(t *testing.T) {
 			"messages.0.tool_calls.0.id " + req, "messages.0.tool_calls.0.function.name " + req, "messages.0.tool_calls.0.function.arguments " + wro + "Must be a string",
 		}},
 		{`[{"role":"assistant","tool_calls":["x"]}]`, []string{"messages.0.tool_calls.0 " + wro + "Must be an object"}},
+		{`[{"role":"assistant","refusal":5}]`, []string{"messages.0.refusal " + wro + "Must be a string"}},
+		{`[{"role":"assistant","audio":{}}]`, []string{"messages.0.audio.id " + req}},
+		{`[{"role":"assistant","audio":"x"}]`, []string{"messages.0.audio " + wro + "Must be an object"}},
+		{`[{"role":"assistant","audio":{"id":"a"}}]`, nil},
+		{`[{"role":"assistant","function_call":{}}]`, []string{"messages.0.function_call.name " + req}},
+		{`[{"role":"assistant","function_call":"f"}]`, []string{"messages.0.function_call " + wro + "Must be an object"}},
+		{`[{"role":"assistant","function_call":{"name":"f","arguments":{}}}]`, []string{"messages.0.function_call.arguments " + wro + "Must be a string"}},
+		{`[{"role":"assistant","tool_calls":{}}]`, []string{"messages.0.tool_calls " + wro + "Must be an array"}},
+		{`[{"role":"assistant","tool_calls":[{"id":"c","type":"custom"}]}]`, []string{"messages.0.tool_calls.0.custom " + req}},
+		{`[{"role":"tool","tool_call_id":5,"content":"r"}]`, []string{"messages.0.tool_call_id " + wro + "Must be a string"}},
 		{`[{"role":"tool","content":"r"}]`, []string{"messages.0.tool_call_id " + req}},
 		{`[{"role":"tool","tool_call_id":"c"}]`, []string{"messages.0.content " + req}},
 		{`[{"role":"function","content":null}]`, []string{"messages.0.name " + req}},
@@ -210,12 +283,25 @@ func TestAllBadFieldsComeAtOnceInOrder(t *testing.T) {
 	}
 }
 
+func TestBadFieldsAreCappedInOrder(t *testing.T) {
+	t.Parallel()
+	body := `{"temperature":3,"messages":[` + strings.Repeat(`{"content":"x"},`, 100) + `{}],"model":5}`
+	got := details(t, NewChat(Options{}), body)
+	if len(got) != 64 || !strings.HasPrefix(got[0], "temperature ") || !strings.HasPrefix(got[1], "messages.0.role ") || !strings.HasPrefix(got[63], "messages.62.role ") {
+		t.Errorf("%d details, want 64 from temperature to messages.62.role: %v", len(got), got)
+	}
+}
+
 func TestBadJSONIsOneFault(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{``, `{`, `[]`, `"x"`, `{"model":"a","model":"b"}`, `{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, `{"a":1,}`, "{\"a\":\"\xff\"}"} {
+	for _, body := range []string{
+		``, `{`, `[]`, `"x"`, `{"model":"a","model":"b"}`, `{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, `{"a":1,}`, "{\"a\":\"\xff\"}",
+		`{"a":"\ud800"}`, `{"a":"\udc00\ud800"}`, `{"a":NaN}`, `{"a":-Infinity}`, `{"a":01}`, `{"a":+1}`, `{"a":1.}`, `{"a":0x10}`, `{"a":{"b":1,"\u0062":2}}`, `{"a":1}{}`, "\xef\xbb\xbf{}", "{\"a\":\"\x00\"}",
+	} {
 		for _, d := range []wire.Dialect{NewChat(Options{}), NewEmbeddings(Options{})} {
-			if _, err := d.Decode([]byte(body), nil); !fault.Is(err, fault.InvalidJSON) {
-				t.Errorf("Decode(%.40q) = %v, want invalid_json", body, err)
+			_, err := d.Decode([]byte(body), nil)
+			if e := fault.From(err); !fault.Is(err, fault.InvalidJSON) || !strings.Contains(e.Message, " at byte ") {
+				t.Errorf("Decode(%.40q) = %v, want invalid_json and a place", body, err)
 			}
 		}
 	}
@@ -264,6 +350,34 @@ func TestRequestsAreFilledIn(t *testing.T) {
 	}
 }
 
+func TestModalitiesAreNeededWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	for part, need := range map[string]llm.Need{
+		`{"type":"image_url","image_url":{"url":"https://x/y.png"}}`:              llm.NeedImageInput,
+		`{"type":"image_url","image_url":"data:image/png;base64,AAAA"}`:           llm.NeedImageInput,
+		`{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}`:     llm.NeedAudioInput,
+		`{"type":"audio_url","audio_url":{"url":"https://x/y.mp3"}}`:              llm.NeedAudioInput,
+		`{"type":"file","file":{"file_id":"f"}}`:                                  llm.NeedFileInput,
+		`{"type":"file","file":{"file_data":"data:application/pdf;base64,AA=="}}`: llm.NeedFileInput,
+		`{"type":"document_url","document_url":"https://x/y.pdf"}`:                llm.NeedFileInput,
+		`{"type":"file_url","file_url":{"url":"https://x/y.pdf"}}`:                llm.NeedFileInput,
+		`{"type":"video_url","video_url":{"url":"https://x/y.mp4"}}`:              llm.NeedVideoInput,
+	} {
+		text := `{"type":"text","text":"a"}`
+		body := `{"model":"m","messages":[{"role":"user","content":[` + text + `,` + part + `,` + part + `]},{"role":"user","content":[` + part + `]}]}`
+		r, err := NewChat(Options{}).Decode([]byte(body), nil)
+		if err != nil {
+			t.Errorf("Decode with %s = %v", part, err)
+			continue
+		}
+		var want llm.Needs
+		want.Add(need, "messages.0.content.1")
+		if diff := cmp.Diff(want, r.Needs); diff != "" || r.Size.Images != 3 {
+			t.Errorf("Decode with %s: %d media, needs (-want +got):\n%s", part, r.Size.Images, diff)
+		}
+	}
+}
+
 func TestUnknownMembersSurvive(t *testing.T) {
 	t.Parallel()
 	body := `{"model":"m","vendor":{"a":[1,2.50,{"b":null}]},"messages":[{"role":"user","content":"x","x_note":1}], "zzz" : 1e400}`
@@ -305,6 +419,18 @@ func TestEmbeddingsFieldsAreChecked(t *testing.T) {
 		{`"input":[1,"x"]`, "input.1 invalid_type Must be a whole number"},
 		{`"input":[1,null]`, "input.1 invalid_type Must be a whole number"},
 		{`"input":[[]]`, "input.0 invalid_parameter Must not be empty"},
+		{`"input":{}`, "input invalid_type Must be a string or an array"},
+		{`"input":true`, "input invalid_type Must be a string or an array"},
+		{`"input":[""]`, "input.0 invalid_parameter Must not be empty"},
+		{`"input":[null]`, "input.0 invalid_type Must be a string or an array of tokens"},
+		{`"input":["x",["y"]]`, "input.1 invalid_type Must be of the same type as the first input"},
+		{`"input":[["x"]]`, "input.0.0 invalid_type Must be a whole number"},
+		{`"input":[1.5]`, "input.0 invalid_type Must be a whole number"},
+		{`"input":[-1]`, "input.0 invalid_parameter Must be between 0 and 2147483648"},
+		{`"input":[1e400]`, "input.0 invalid_parameter Must be between 0 and 2147483648"},
+		{`"input":[` + strings.Repeat(`"x",`, 2047) + `"x"]`, ""},
+		{`"input":[` + strings.Repeat(`1,`, 8191) + `1]`, ""}, // a text of the length that models take
+		{`"input":[` + strings.Repeat(`[1],`, 2048) + `[1]]`, "input invalid_parameter Must have at most 2048 elements"},
 		{`"input":[{}]`, "input.0 invalid_type Must be a string or an array of tokens"},
 		{`"input":[` + strings.Repeat(`"x",`, 2048) + `"x"]`, "input invalid_parameter Must have at most 2048 elements"},
 		{`"input":"x","encoding_format":"hex"`, "encoding_format invalid_parameter Must be one of float or base64"},
@@ -321,11 +447,35 @@ func TestEmbeddingsFieldsAreChecked(t *testing.T) {
 		}
 	}
 	r, err := d.Decode([]byte(`{"model":"m","input":["ab","cde"]}`), nil)
-	if err != nil || r.Inputs != 2 || r.Needs[llm.NeedBatchInput] != "input" || r.Size.ASCII != 5 || r.Task != llm.TaskEmbed {
+	if err != nil || r.Inputs != 2 || r.Size.ASCII != 5 || r.Task != llm.TaskEmbed {
 		t.Errorf("Decode = %+v, %v", r, err)
 	}
-	one, err := d.Decode([]byte(`{"model":"m","input":["ab"]}`), nil)
-	if err != nil || one.Inputs != 1 || one.Needs.Has(llm.NeedBatchInput) {
-		t.Errorf("Decode of one input = %+v, %v", one, err)
+}
+
+func TestAnArrayOfInputsIsABatch(t *testing.T) {
+	t.Parallel()
+	for input, want := range map[string]struct {
+		batch  bool
+		inputs int
+	}{
+		`"ab"`:      {false, 1},
+		`[1,2,3]`:   {false, 1}, // one text, as tokens
+		`["ab"]`:    {true, 1},
+		`[[1,2]]`:   {true, 1},
+		`["a","b"]`: {true, 2},
+		`[[1],[2]]`: {true, 2},
+	} {
+		r, err := NewEmbeddings(Options{}).Decode([]byte(`{"model":"m","input":`+input+`}`), nil)
+		if err != nil {
+			t.Errorf("Decode of input %s = %v", input, err)
+			continue
+		}
+		var needs llm.Needs
+		if want.batch {
+			needs.Add(llm.NeedBatchInput, "input")
+		}
+		if r.Needs != needs || r.Inputs != want.inputs {
+			t.Errorf("Decode of input %s: %d inputs, needs %v, want %+v", input, r.Inputs, r.Needs, want)
+		}
 	}
 }

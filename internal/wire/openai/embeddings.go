@@ -71,6 +71,8 @@ func (c *checker) input(v jsonx.Value) {
 	if !c.p.Array(v, 1, maxInputs) {
 		return
 	}
+	// A model that takes one input at a time takes no array, whatever its length.
+	c.r.Needs.Add(llm.NeedBatchInput, "input")
 	n := 0
 	for _, e := range v.Items() {
 		if c.p.Full() {
@@ -88,9 +90,7 @@ func (c *checker) input(v jsonx.Value) {
 			c.p.Type(e, "a string or an array of tokens")
 		}
 	}
-	if c.r.Inputs = max(n, 1); n > 1 {
-		c.r.Needs.Add(llm.NeedBatchInput, "input")
-	}
+	c.r.Inputs = max(n, 1)
 }
 
 func (c *checker) text(v jsonx.Value) {

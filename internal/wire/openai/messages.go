@@ -7,8 +7,10 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 )
 
-// maxMessages is Anthropic's limit; OpenAI publishes none.
-const maxMessages = 100_000
+const (
+	maxMessages = 100_000 // Anthropic's limit; OpenAI publishes none
+	maxMedia    = 1 << 31 // characters of a URL or of base64: the body is bounded
+)
 
 // messages checks the conversation.
 func (c *checker) messages(v jsonx.Value) {
@@ -52,8 +54,6 @@ func (c *checker) message(m jsonx.Value) {
 		if n, ok := c.p.Require(m, "name"); ok {
 			c.p.String(n)
 		}
-	case role.Is("assistant"):
-		c.calls(m)
 	}
 	for name, v := range m.Members() {
 		switch string(name) {
@@ -63,10 +63,33 @@ func (c *checker) message(m jsonx.Value) {
 			c.count(v.Inner())
 		case "tool_call_id":
 		default:
-			if v.Exists() {
-				c.weigh(v)
+			if !v.Exists() {
+				continue
+			}
+			c.weigh(v)
+			if ok && role.Is("assistant") {
+				c.spoken(name, v)
 			}
 		}
+	}
+}
+
+// spoken checks what an assistant said beside its content. Members that vendors
+// have added are for them to judge.
+func (c *checker) spoken(name []byte, v jsonx.Value) {
+	switch string(name) {
+	case "refusal":
+		c.p.String(v)
+	case "audio":
+		if c.p.Object(v) {
+			if id, ok := c.p.Require(v, "id"); ok {
+				c.p.String(id)
+			}
+		}
+	case "function_call":
+		c.call(v)
+	case "tool_calls":
+		c.calls(v)
 	}
 }
 
@@ -81,9 +104,8 @@ func speaks(m jsonx.Value) bool {
 }
 
 // calls checks the tool calls of an assistant's message.
-func (c *checker) calls(m jsonx.Value) {
-	list := m.Get("tool_calls")
-	if !list.Exists() || !c.p.Array(list, 0, maxTools) {
+func (c *checker) calls(list jsonx.Value) {
+	if !c.p.Array(list, 0, maxTools) {
 		return
 	}
 	for _, call := range list.Items() {
@@ -107,13 +129,21 @@ func (c *checker) calls(m jsonx.Value) {
 			}
 			continue
 		}
-		if f, ok := c.p.Require(call, "function"); ok && c.p.Object(f) {
-			if n, ok := c.p.Require(f, "name"); ok {
-				c.p.String(n)
-			}
-			c.p.String(f.Get("arguments"))
+		if f, ok := c.p.Require(call, "function"); ok {
+			c.call(f)
 		}
 	}
+}
+
+// call checks the call of a function.
+func (c *checker) call(f jsonx.Value) {
+	if !c.p.Object(f) {
+		return
+	}
+	if n, ok := c.p.Require(f, "name"); ok {
+		c.p.String(n)
+	}
+	c.p.String(f.Get("arguments"))
 }
 
 // content checks a message's content: a text, or parts.
@@ -167,7 +197,7 @@ func (c *checker) part(part jsonx.Value) {
 	case "file":
 		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, part))
 		if c.p.Object(body) {
-			if data := body.Get("file_data"); data.Exists() {
+			if data := body.Get("file_data"); data.Exists() && !data.Is("") {
 				c.media(data)
 			} else {
 				c.r.Size.Images++
@@ -242,7 +272,7 @@ func (c *checker) link(v jsonx.Value) {
 
 // media counts what is inline in a URL or in base64.
 func (c *checker) media(v jsonx.Value) {
-	if !c.p.String(v) {
+	if !c.p.Text(v, maxMedia) {
 		return
 	}
 	c.r.Size.Images++
