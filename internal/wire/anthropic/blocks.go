@@ -65,10 +65,10 @@ func (c *checker) block(b jsonx.Value) {
 		c.text(b, "text")
 	case kind.Is("image"):
 		c.r.Needs.Add(llm.NeedImageInput, place(c.r, llm.NeedImageInput, b))
-		c.source(b)
+		c.source(b, "base64", "url", "file")
 	case kind.Is("document"):
 		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, b))
-		c.source(b)
+		c.source(b, "base64", "url", "file", "text", "content")
 	case kind.Is("tool_use"):
 		c.text(b, "id")
 		c.text(b, "name")
@@ -99,14 +99,14 @@ func (c *checker) text(b jsonx.Value, name string) {
 	}
 }
 
-// source checks where an image or a document comes from.
-func (c *checker) source(b jsonx.Value) {
+// source checks where an image or a document comes from: one of the given kinds.
+func (c *checker) source(b jsonx.Value, kinds ...string) {
 	s, ok := c.p.Require(b, "source")
 	if !ok || !c.p.Object(s) {
 		return
 	}
 	kind, ok := c.p.Require(s, "type")
-	if !ok || !c.p.String(kind) {
+	if !ok || !c.p.OneOf(kind, kinds...) {
 		return
 	}
 	c.r.Size.Images++
@@ -115,14 +115,18 @@ func (c *checker) source(b jsonx.Value) {
 		if t, ok := c.p.Require(s, "media_type"); ok {
 			c.p.String(t)
 		}
-		if data, ok := c.p.Require(s, "data"); ok && c.p.String(data) {
+		if data, ok := c.p.Require(s, "data"); ok && c.p.Text(data, maxMedia) {
 			c.r.Size.Media += int64(len(data.Inner()))
 		}
 	case kind.Is("text"):
 		c.text(s, "data")
 	case kind.Is("url"):
 		if u, ok := c.p.Require(s, "url"); ok {
-			c.p.String(u)
+			c.p.Text(u, maxMedia)
+		}
+	case kind.Is("file"):
+		if id, ok := c.p.Require(s, "file_id"); ok {
+			c.p.String(id)
 		}
 	case kind.Is("content"):
 		if content, ok := c.p.Require(s, "content"); ok {

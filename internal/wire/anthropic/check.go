@@ -1,7 +1,7 @@
 package anthropic
 
 import (
-	"bytes"
+	"strings"
 
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -24,6 +24,7 @@ const (
 	maxMessages = 100_000
 	maxBlocks   = 100_000
 	maxStops    = 8192
+	maxMedia    = 1 << 31 // characters of a URL or of base64: the body is bounded
 	minBudget   = 1024
 )
 
@@ -33,9 +34,7 @@ func (c *checker) request(root jsonx.Value) {
 	if c.r.Task == llm.TaskChat {
 		c.p.Require(root, "max_tokens")
 	}
-	if messages, ok := c.p.Require(root, "messages"); ok {
-		c.messages(messages)
-	}
+	c.p.Require(root, "messages")
 	for name, v := range root.Members() {
 		if c.p.Full() {
 			return
@@ -44,6 +43,7 @@ func (c *checker) request(root jsonx.Value) {
 			c.member(name, v)
 		}
 	}
+	c.budget(root)
 	c.choice(root)
 }
 
@@ -71,6 +71,8 @@ func (c *checker) member(name []byte, v jsonx.Value) {
 		c.p.Integer(v, 0, maxTokens)
 	case "stop_sequences":
 		c.p.Strings(v, 0, maxStops)
+	case "messages":
+		c.messages(v)
 	case "system":
 		c.content(v, "a string or an array of text blocks")
 	case "tools":
@@ -112,6 +114,23 @@ func (c *checker) thinking(v jsonx.Value) {
 		}
 	}
 	c.p.OneOf(v.Get("display"), "summarized", "omitted")
+}
+
+// budget checks that thinking leaves room for the answer. Where it is interleaved
+// with calls of tools, its budget is for all turns together.
+func (c *checker) budget(root jsonx.Value) {
+	v := root.Get("thinking")
+	b := v.Get("budget_tokens")
+	n, ok := b.Int()
+	if !ok || n < minBudget || !v.Get("type").Is("enabled") || !c.r.HasMaxOutput || n < c.r.MaxOutput {
+		return
+	}
+	for _, beta := range c.r.Headers["Anthropic-Beta"] {
+		if strings.Contains(beta, "interleaved-thinking") {
+			return
+		}
+	}
+	c.p.Invalid(b, "Must be less than max_tokens")
 }
 
 // format checks a format of structured output.
@@ -174,20 +193,20 @@ func (c *checker) choice(root jsonx.Value) {
 		return
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
-	if tools.Len() == 0 {
+	if !tools.Exists() || tools.Kind() == jsonx.Array && tools.Len() == 0 {
 		c.p.Invalid(v, "Needs tools")
 		return
 	}
-	if !kind.Is("tool") {
+	if tools.Kind() != jsonx.Array || !kind.Is("tool") {
 		return
 	}
 	name, ok := c.p.Require(v, "name")
 	if !ok || !c.p.Text(name, maxName) {
 		return
 	}
+	want := name.Text()
 	for _, t := range tools.Items() {
-		n := t.Get("name")
-		if n.Kind() == jsonx.String && bytes.Equal(n.Inner(), name.Inner()) || t.Get("type").Is("mcp_toolset") {
+		if t.Get("name").Is(want) || t.Get("type").Is("mcp_toolset") {
 			return
 		}
 	}

@@ -51,6 +51,11 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"stream":"x"`, "stream " + wro + "Must be true or false"},
 		{`"stop_sequences":"x"`, "stop_sequences " + wro + "Must be an array"},
 		{`"stop_sequences":[1]`, "stop_sequences.0 " + wro + "Must be a string"},
+		{`"stop_sequences":["a",null]`, "stop_sequences.1 " + wro + "Must be a string"},
+		{`"stop_sequences":{}`, "stop_sequences " + wro + "Must be an array"},
+		{`"temperature":1e400`, "temperature " + inv + "Must be between 0 and 1"},
+		{`"top_k":-1e400`, "top_k " + inv + "Must be at least 0"},
+		{`"top_k":99999999999999999999`, "top_k " + inv + "Is too large"},
 		{`"system":5`, "system " + wro + "Must be a string or an array of text blocks"},
 		{`"system":[{"type":"text"}]`, "system.0.text " + req},
 		{`"system":[{"type":"text","text":"a","cache_control":{"type":"forever"}}]`, "system.0.cache_control.type " + inv + "Must be one of ephemeral"},
@@ -61,6 +66,13 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"thinking":{"type":"hard"}`, "thinking.type " + inv + "Must be one of enabled, adaptive or disabled"},
 		{`"thinking":{"type":"enabled"}`, "thinking.budget_tokens " + req},
 		{`"thinking":{"type":"enabled","budget_tokens":1023}`, "thinking.budget_tokens " + inv + "Must be at least 1024"},
+		{`"thinking":{"type":"enabled","budget_tokens":2000}`, "thinking.budget_tokens " + inv + "Must be less than max_tokens"},
+		{`"thinking":{"type":"enabled","budget_tokens":2001}`, "thinking.budget_tokens " + inv + "Must be less than max_tokens"},
+		{`"thinking":{"type":"enabled","budget_tokens":1999}`, ""},
+		{`"thinking":{"type":"enabled","budget_tokens":1e400}`, "thinking.budget_tokens " + inv + "Is too large"},
+		{`"thinking":{"type":"enabled","budget_tokens":"1024"}`, "thinking.budget_tokens " + wro + "Must be a whole number"},
+		{`"thinking":{"type":"disabled","budget_tokens":1}`, ""},
+		{`"thinking":true`, "thinking " + wro + "Must be an object"},
 		{`"thinking":{"type":"adaptive","display":"all"}`, "thinking.display " + inv + "Must be one of summarized or omitted"},
 		{`"output_config":{"effort":1}`, "output_config.effort " + wro + "Must be a string"},
 		{`"output_config":{"format":{"type":"xml"}}`, "output_config.format.type " + inv + "Must be one of json_schema"},
@@ -70,6 +82,9 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"tools":["x"]`, "tools.0 " + wro + "Must be an object"},
 		{`"tools":[{"input_schema":{}}]`, "tools.0.name " + req},
 		{`"tools":[{"name":"a"}]`, "tools.0.input_schema " + req},
+		{`"tools":[null]`, "tools.0 " + wro + "Must be an object"},
+		{`"tools":[{"name":"a","input_schema":"x"}]`, "tools.0.input_schema invalid_json_schema Is not a valid JSON Schema: must be an object"},
+		{`"tools":[{"name":"a","input_schema":{"multipleOf":1e1000001}}]`, ""},
 		{`"tools":[{"name":"a b","input_schema":{}}]`, "tools.0.name " + inv + "Must consist of letters, digits, underscores and dashes"},
 		{`"tools":[{"name":"a","input_schema":{"properties":5}}]`, "tools.0.input_schema.properties invalid_json_schema Is not a valid JSON Schema: got number, want object"},
 		{`"tools":[{"type":"web_search_20250305","name":"web_search"}]`, ""},
@@ -78,13 +93,23 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"tool_choice":{}`, "tool_choice.type " + req},
 		{`"tool_choice":{"type":"auto"}`, ""},
 		{`"tool_choice":{"type":"any"}`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":{"type":"any"},"tools":[]`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":{"type":"any"},"tools":5`, "tools " + wro + "Must be an array"},
+		{`"tool_choice":{"type":"tool","name":"a"},"tools":{"name":"a"}`, "tools " + wro + "Must be an array"},
+		{`"tool_choice":{"type":"tool","name":"a"}`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":{"type":"tool","name":5},"tools":[{"name":"a","input_schema":{}}]`, "tool_choice.name " + wro + "Must be a string"},
+		{`"tool_choice":{"type":"tool","name":"\u0061"},"tools":[{"name":"a","input_schema":{}}]`, ""},
+		{`"tool_choice":{"type":"tool","name":"a"},"tools":[{"name":"\u0061","input_schema":{}}]`, ""},
+		{`"tool_choice":{"type":"tool","name":"x"},"tools":[{"type":"mcp_toolset","mcp_server_name":"x"}]`, ""},
+		{`"tool_choice":{"type":"none"}`, ""},
+		{`"tool_choice":{"type":"auto","disable_parallel_tool_use":1}`, "tool_choice.disable_parallel_tool_use " + wro + "Must be true or false"},
 		{`"tool_choice":{"type":"must"}`, "tool_choice.type " + inv + "Must be one of auto, any, tool or none"},
 		{`"tool_choice":{"type":"tool"},"tools":[{"name":"a","input_schema":{}}]`, "tool_choice.name " + req},
 		{`"tool_choice":{"type":"tool","name":"b"},"tools":[{"name":"a","input_schema":{}}]`, "tool_choice.name " + inv + "Names a tool that is not among tools"},
 		{`"tool_choice":{"type":"tool","name":"a"},"tools":[{"name":"a","input_schema":{}}]`, ""},
 		{`"new_beta_field":[{"x":1}]`, ""},
 	} {
-		got := details(t, d, `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}],`+c.member+`}`)
+		got := details(t, d, `{"model":"m","max_tokens":2000,"messages":[{"role":"user","content":"hi"}],`+c.member+`}`)
 		var want []string
 		if c.want != "" {
 			want = []string{c.want}
@@ -115,6 +140,22 @@ func TestMessagesAreChecked(t *testing.T) {
 		{`[{"role":"user","content":[{"type":"image"}]}]`, []string{"messages.0.content.0.source " + req}},
 		{`[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"AA"}}]}]`, []string{"messages.0.content.0.source.media_type " + req}},
 		{`[{"role":"user","content":[{"type":"image","source":{"type":"url"}}]}]`, []string{"messages.0.content.0.source.url " + req}},
+		{`[{"role":"user","content":[{"type":"image","source":"x"}]}]`, []string{"messages.0.content.0.source " + wro + "Must be an object"}},
+		{`[{"role":"user","content":[{"type":"image","source":{}}]}]`, []string{"messages.0.content.0.source.type " + req}},
+		{`[{"role":"user","content":[{"type":"image","source":{"type":"text","data":"x"}}]}]`, []string{"messages.0.content.0.source.type " + inv + "Must be one of base64, url or file"}},
+		{`[{"role":"user","content":[{"type":"document","source":{"type":"ftp"}}]}]`, []string{"messages.0.content.0.source.type " + inv + "Must be one of base64, url, file, text or content"}},
+		{`[{"role":"user","content":[{"type":"image","source":{"type":"base64"}}]}]`, []string{"messages.0.content.0.source.media_type " + req, "messages.0.content.0.source.data " + req}},
+		{`[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":""}}]}]`, []string{"messages.0.content.0.source.data " + inv + "Must not be empty"}},
+		{`[{"role":"user","content":[{"type":"image","source":{"type":"url","url":""}}]}]`, []string{"messages.0.content.0.source.url " + inv + "Must not be empty"}},
+		{`[{"role":"user","content":[{"type":"document","source":{"type":"file"}}]}]`, []string{"messages.0.content.0.source.file_id " + req}},
+		{`[{"role":"user","content":[{"type":"image","source":{"type":"file","file_id":"f"}},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"x"}}]}]`, nil},
+		{`[{"role":"user","content":[{"type":"document","source":{"type":"content","content":[{"type":"text"}]}}]}]`, []string{"messages.0.content.0.source.content.0.text " + req}},
+		{`[{"role":"user","content":[{"type":5}]}]`, []string{"messages.0.content.0.type " + wro + "Must be a string"}},
+		{`[{"role":"user","content":[null]}]`, []string{"messages.0.content.0 " + wro + "Must be an object"}},
+		{`[{"role":"user","content":[{"type":"tool_result","tool_use_id":5}]}]`, []string{"messages.0.content.0.tool_use_id " + wro + "Must be a string"}},
+		{`[{"role":"user","content":[{"type":"tool_result","tool_use_id":"i","content":5}]}]`, []string{"messages.0.content.0.content " + wro + "Must be a string or an array of blocks"}},
+		{`[{"role":"assistant","content":"x"},{"role":"user","content":"y"}]`, nil}, // recorded as answered
+		{`[{"role":null,"content":"x"}]`, []string{"messages.0.role " + req}},
 		{`[{"role":"assistant","content":[{"type":"tool_use","id":"i","name":"n","input":"x"}]}]`, []string{"messages.0.content.0.input " + wro + "Must be an object"}},
 		{`[{"role":"assistant","content":[{"type":"tool_use","input":{}}]}]`, []string{"messages.0.content.0.id " + req, "messages.0.content.0.name " + req}},
 		{`[{"role":"user","content":[{"type":"tool_result","content":[{"type":"text","text":1}]}]}]`, []string{"messages.0.content.0.tool_use_id " + req, "messages.0.content.0.content.0.text " + wro + "Must be a string"}},
@@ -143,6 +184,58 @@ func TestRequiredMembers(t *testing.T) {
 		if diff := cmp.Diff([]string{want}, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", body, diff)
 		}
+	}
+}
+
+func TestBudgetsMayExceedOneTurnWhereThinkingIsInterleaved(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"max_tokens":1500,"thinking":{"type":"enabled","budget_tokens":4000},"model":"m","messages":[{"role":"user","content":"x"}]}`)
+	for beta, want := range map[string]bool{"": false, "other-2025-01-01": false, "interleaved-thinking-2025-05-14": true, "a, interleaved-thinking-2025-05-14,b": true} {
+		if _, err := NewMessages().Decode(body, map[string][]string{"Anthropic-Beta": {"x", beta}}); (err == nil) != want {
+			t.Errorf("Decode with beta %q = %v, want accepted: %v", beta, err, want)
+		}
+	}
+	// A count of tokens has no limit to compare with.
+	if _, err := NewCountTokens().Decode([]byte(strings.Replace(string(body), `"max_tokens":1500,`, ``, 1)), nil); err != nil {
+		t.Errorf("Decode of a count = %v", err)
+	}
+}
+
+func TestBadFieldsAreCappedInOrder(t *testing.T) {
+	t.Parallel()
+	got := details(t, NewMessages(), `{"temperature":3,"messages":[`+strings.Repeat(`{"content":"x"},`, 100)+`{}],"model":5}`)
+	if len(got) != 64 || got[0] != "max_tokens "+req || !strings.HasPrefix(got[1], "temperature ") || !strings.HasPrefix(got[63], "messages.61.role ") {
+		t.Errorf("%d details, want 64 from max_tokens to messages.61.role: %v", len(got), got)
+	}
+}
+
+func TestBadJSONIsOneFaultThatSaysWhere(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		``, `{`, `[]`, `null`, `{"model":"a","model":"b"}`, `{"a":1,}`, `{"a":NaN}`, `{"a":1.}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}",
+		`{"a":{"b":1,"\u0062":2}}`, `{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+	} {
+		for _, d := range []wire.Dialect{NewMessages(), NewCountTokens()} {
+			_, err := d.Decode([]byte(body), nil)
+			if e := fault.From(err); !fault.Is(err, fault.InvalidJSON) || !strings.Contains(e.Message, " at byte ") {
+				t.Errorf("Decode(%.40q) = %v, want invalid_json and a place", body, err)
+			}
+		}
+	}
+}
+
+func TestMediaInResultsAreNeededWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	r, err := NewMessages().Decode([]byte(`{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"i","content":[
+	{"type":"text","text":"a"},{"type":"image","source":{"type":"url","url":"https://x/y"}},{"type":"document","source":{"type":"file","file_id":"f"}}]}]}]}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want llm.Needs
+	want.Add(llm.NeedImageInput, "messages.0.content.0.content.1")
+	want.Add(llm.NeedFileInput, "messages.0.content.0.content.2")
+	if diff := cmp.Diff(want, r.Needs); diff != "" {
+		t.Errorf("needs (-want +got):\n%s", diff)
 	}
 }
 

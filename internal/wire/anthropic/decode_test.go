@@ -226,7 +226,7 @@ func TestThinkingHasOneSetting(t *testing.T) {
 		`"output_config":{"effort":"max"},"thinking":{"type":"adaptive"}`:                     {Effort: "max"},
 		`"output_config":{"effort":"low"},"thinking":{"type":"enabled","budget_tokens":2048}`: {Effort: "low"},
 	} {
-		r, err := NewMessages().Decode([]byte(`{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}],`+members+`}`), nil)
+		r, err := NewMessages().Decode([]byte(`{"model":"m","max_tokens":4096,"messages":[{"role":"user","content":"x"}],`+members+`}`), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", members, err)
 		}

@@ -50,6 +50,7 @@ const (
 type checker struct {
 	p             fields.Problems
 	r             *llm.Request
+	message       jsonx.Value // the member message or messages, if there is just one of them
 	ignoreUnknown bool
 }
 
@@ -92,14 +93,25 @@ func (c *checker) conversation(root jsonx.Value) {
 	case one.Exists() && many.Exists():
 		c.p.Invalid(one, "Cannot be combined with messages")
 	case one.Exists():
-		c.r.Size.Messages++
-		if c.p.Text(one, 1<<31) {
-			c.count(one)
-		}
+		c.message = one
 	case many.Exists():
-		c.messages(many)
+		c.message = many
 	default:
 		c.p.Missing(root, "messages")
+	}
+}
+
+// said checks the member that holds the conversation, in its turn.
+func (c *checker) said(name []byte, v jsonx.Value) {
+	switch {
+	case v != c.message: // there are both: one bad field is enough
+	case string(name) == "messages":
+		c.messages(v)
+	default:
+		c.r.Size.Messages++
+		if c.p.Text(v, 1<<31) {
+			c.count(v)
+		}
 	}
 }
 
@@ -136,6 +148,7 @@ func (c *checker) messages(v jsonx.Value) {
 func (c *checker) member(name []byte, v jsonx.Value) {
 	switch string(name) {
 	case "message", "messages":
+		c.said(name, v)
 	case "model":
 		if c.p.Text(v, maxModel) {
 			c.r.Model = v.Text()

@@ -67,6 +67,11 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`{"model":"m","messages":[{"role":"user","content":[]}]}`, []string{"messages.0.content " + wro + "Must be a string"}},
 		{`{"model":"m","messages":[{"role":"user","content":"x","name":"y"}]}`, []string{"messages.0.name unknown_parameter Unknown parameter"}},
 		{`{"temperature":3,"model":"m",` + ok + `,"max_tokens":0}`, []string{"temperature " + inv + "Must be between 0 and 2", "max_tokens " + inv + "Must be at least 1"}},
+		{`{"model":"m",` + ok + `,"temperature":1e400,"max_tokens":-1e400}`, []string{"temperature " + inv + "Must be between 0 and 2", "max_tokens " + inv + "Must be at least 1"}},
+		{`{"model":"m",` + ok + `,"max_tokens":99999999999999999999,"top_p":"NaN"}`, []string{"max_tokens " + inv + "Is too large", "top_p " + wro + "Must be a number"}},
+		{`{"model":"m","messages":[null,{}]}`, []string{"messages.0 " + wro + "Must be an object", "messages.1.role " + req, "messages.1.content " + req}},
+		{`{"model":"m","messages":[{"role":5,"content":5}]}`, []string{"messages.0.role " + wro + "Must be a string", "messages.0.content " + wro + "Must be a string"}},
+		{`{"top_p":2,"messages":"x","message":5}`, []string{"model " + req, "top_p " + inv + "Must be between 0 and 1", "message " + inv + "Cannot be combined with messages"}},
 		{`{"model":"m",` + ok + `,"stream":"x"}`, []string{"stream " + wro + "Must be true or false"}},
 		{`{"model":"m",` + ok + `,"session_id":"s","cache":false,"include_routing":true,"include_quality":false,"budget_cents":2.5,"min_quality":0.5,"fallback_on_error":true,"top_p":1}`, nil},
 		{`{"model":"m",` + ok + `,"cache":"x"}`, []string{"cache " + wro + "Must be true or false"}},
@@ -87,10 +92,21 @@ func TestFieldsAreChecked(t *testing.T) {
 			t.Errorf("lenient Decode(%s) (-want +got):\n%s", c.body, diff)
 		}
 	}
-	for _, body := range []string{``, `{"model":`, `{"model":"m",}`, `[]`, `null`} {
-		if _, err := d.Decode([]byte(body), nil); !fault.Is(err, fault.InvalidJSON) {
-			t.Errorf("Decode(%q) = %v, want invalid_json", body, err)
+	for _, body := range []string{
+		``, `{"model":`, `{"model":"m",}`, `[]`, `null`, `{"model":"a","model":"b"}`, `{"a":NaN}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":` + strings.Repeat("[", 200),
+	} {
+		_, err := d.Decode([]byte(body), nil)
+		if e := fault.From(err); !fault.Is(err, fault.InvalidJSON) || !strings.Contains(e.Message, " at byte ") {
+			t.Errorf("Decode(%.40q) = %v, want invalid_json and a place", body, err)
 		}
+	}
+}
+
+func TestBadFieldsAreCappedInOrder(t *testing.T) {
+	t.Parallel()
+	got := details(t, New(Options{}), `{"temperature":3,"messages":[`+strings.Repeat(`{"content":"x"},`, 100)+`{}],"model":5}`)
+	if len(got) != 64 || !strings.HasPrefix(got[0], "temperature ") || !strings.HasPrefix(got[63], "messages.62.role ") {
+		t.Errorf("%d details, want 64 from temperature to messages.62.role: %v", len(got), got)
 	}
 }
 
