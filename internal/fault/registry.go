@@ -62,6 +62,7 @@ const (
 
 	KeyMissing
 	KeyInvalid
+	KeyExpired
 	KeyInactive
 	KeyWrongKind
 	EndpointNotAllowed
@@ -91,6 +92,7 @@ const (
 
 	IdempotencyInProgress
 	IdempotencyMismatch
+	IdempotencyNotStored
 
 	ContentPolicy
 	ContextLengthExceeded
@@ -158,6 +160,7 @@ var registry = [codeCount]Entry{
 
 	KeyMissing:         {Name: "key_missing", Class: ClassCredential, Public: "No API key was sent.", Advice: "Send Authorization: Bearer and your key."},
 	KeyInvalid:         {Name: "key_invalid", Class: ClassCredential, Public: "The API key is not valid.", Advice: "Check that the key was copied whole and was not revoked."},
+	KeyExpired:         {Name: "key_expired", Class: ClassCredential, Public: "The API key has expired.", Advice: "Create a new key."},
 	KeyInactive:        {Name: "key_inactive", Class: ClassPermission, Public: "The API key is not active.", Advice: "Activate the key or use another one."},
 	KeyWrongKind:       {Name: "key_wrong_kind", Class: ClassPermission, Public: "This kind of key may not be used here.", Advice: "Use a key of the kind that is named."},
 	EndpointNotAllowed: {Name: "endpoint_not_allowed", Class: ClassPermission, Public: "This key may not use this endpoint.", Advice: "Use the endpoint that belongs to the key."},
@@ -187,6 +190,7 @@ var registry = [codeCount]Entry{
 
 	IdempotencyInProgress: {Name: "idempotency_in_progress", Class: ClassIdempotency, Helps: true, Public: "A request with this Idempotency-Key is still running.", Advice: "Wait, then repeat it to get its answer."},
 	IdempotencyMismatch:   {Name: "idempotency_mismatch", Class: ClassIdempotency, Public: "This Idempotency-Key was used for a different request.", Advice: "Use a new key for a new request."},
+	IdempotencyNotStored:  {Name: "idempotency_not_stored", Class: ClassIdempotency, Public: "The answer to this Idempotency-Key was too large to keep.", Advice: "The first request was charged once; look it up by its request id instead of sending it again."},
 
 	ContentPolicy:         {Name: "content_policy", Class: ClassContent, Public: "The request was blocked by the provider's content policy.", Advice: "Change the content."},
 	ContextLengthExceeded: {Name: "context_length_exceeded", Class: ClassContent, Public: "The request does not fit the model's context.", Advice: "Shorten the messages or lower max_tokens."},
