@@ -12,26 +12,51 @@ import (
 
 var (
 	wholeRule = regexp.MustCompile(`^\$([a-z][a-z0-9_]*)$`)
-	namedRule = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	namedRule = regexp.MustCompile(`^([a-z][a-z0-9_]*)(?::([0-9]+))?$`)
 	tokenRule = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 )
 
 // placeholder finds a placeholder, and says what is wrong with it.
-func (r *reader) placeholder(n *yaml.Node, name string, in where, what string) (field, bool) {
-	f, ok, known := lookup(name, in)
+func (r *reader) placeholder(n *yaml.Node, name string, in names, what string) (field, bool) {
+	f, ok := in.find(name)
 	switch {
 	case ok:
 		return f, true
-	case known:
-		r.fail(n, "%s: placeholder %q has no meaning %s", what, name, whereNames[in])
+	case known(name):
+		r.fail(n, "%s: placeholder %q has no meaning %s", what, name, in)
 	default:
 		r.fail(n, "%s: unknown placeholder %q", what, name)
 	}
 	return field{}, false
 }
 
+// inText finds the placeholder that a text has in braces: a name, or the name of
+// an amount of money with how many decimals it is to have, {x:2}.
+func (r *reader) inText(n *yaml.Node, m []string, in names, what string) (field, bool) {
+	name, places := m[1], m[2]
+	if in.within(name) != nil {
+		r.fail(n, "%s: %q cannot stand in a text", what, name)
+		return field{}, false
+	}
+	f, ok := r.placeholder(n, name, in, what)
+	switch {
+	case !ok:
+		return f, false
+	case f.kind == kArgJSON:
+		r.fail(n, "%s: %q cannot stand in a text", what, name)
+	case places == "":
+	case !f.money() || f.as != asItself || f.places != exact:
+		r.fail(n, "%s: {%s:%s}: only an exact amount of money, as text, can have its decimals cut", what, name, places)
+	case len(places) > 1:
+		r.fail(n, "%s: {%s:%s}: an amount of money has 0 to 9 decimals", what, name, places)
+	default:
+		f.places = fixed(int(places[0] - '0'))
+	}
+	return f, true
+}
+
 // words compiles a text with {name} in it; {{ and }} are braces.
-func (r *reader) words(n *yaml.Node, in where, what string) words {
+func (r *reader) words(n *yaml.Node, in names, what string) words {
 	text := r.str(n, what)
 	var out words
 	var lit strings.Builder
@@ -57,14 +82,12 @@ func (r *reader) words(n *yaml.Node, in where, what string) words {
 			continue
 		}
 		name, rest, closed := strings.Cut(text[1:], "}")
-		if text[0] == '}' || !closed || !namedRule.MatchString(name) {
+		m := namedRule.FindStringSubmatch(name)
+		if text[0] == '}' || !closed || m == nil {
 			r.fail(n, "%s: a brace that is no {placeholder}; write {{ or }} for a brace", what)
 			return nil
 		}
-		if f, ok := r.placeholder(n, name, in, what); ok {
-			if f.kind == kDetails || f.kind == kArgJSON {
-				r.fail(n, "%s: %q cannot stand in a text", what, name)
-			}
+		if f, ok := r.inText(n, m, in, what); ok {
 			flush()
 			out = append(out, piece{field: f, isVar: true})
 		}
@@ -75,7 +98,7 @@ func (r *reader) words(n *yaml.Node, in where, what string) words {
 }
 
 // tree compiles any place of a template.
-func (r *reader) tree(n *yaml.Node, in where, what string) *node {
+func (r *reader) tree(n *yaml.Node, in names, what string) *node {
 	switch n.Kind {
 	case yaml.MappingNode:
 		if len(n.Content) > 0 && n.Content[0].Value == "each" {
@@ -93,7 +116,7 @@ func (r *reader) tree(n *yaml.Node, in where, what string) *node {
 }
 
 // scalar compiles a literal, a placeholder that keeps its type, or a text.
-func (r *reader) scalar(n *yaml.Node, in where, what string) *node {
+func (r *reader) scalar(n *yaml.Node, in names, what string) *node {
 	switch tag := n.ShortTag(); tag {
 	case "!!null":
 		return &node{lit: []byte("null"), void: true}
@@ -111,10 +134,11 @@ func (r *reader) scalar(n *yaml.Node, in where, what string) *node {
 		return &node{lit: []byte("null")}
 	}
 	if m := wholeRule.FindStringSubmatch(n.Value); m != nil {
-		f, ok := r.placeholder(n, m[1], in, what)
-		if ok && f.kind == kDetails {
-			r.fail(n, "%s: $details is a list: write {each: $details, as: …}", what)
+		if in.within(m[1]) != nil {
+			r.fail(n, "%s: $%s is a list: write {each: $%s, as: …}", what, m[1], m[1])
+			return &node{lit: []byte("null")}
 		}
+		f, _ := r.placeholder(n, m[1], in, what)
 		return &node{shape: shapeField, field: f}
 	}
 	if n.Value == "" {
@@ -130,22 +154,31 @@ func (r *reader) scalar(n *yaml.Node, in where, what string) *node {
 	return &node{shape: shapeWords, words: w}
 }
 
-// each compiles {each: $details, as: …}.
-func (r *reader) each(n *yaml.Node, in where, what string) *node {
+// each compiles {each: $list, as: …}.
+func (r *reader) each(n *yaml.Node, in names, what string) *node {
+	empty := &node{lit: []byte("[]"), void: true}
+	lists := in.lists()
+	if len(lists) == 0 {
+		r.fail(n, "%s: there is nothing to repeat %s", what, in)
+		return empty
+	}
 	f := r.fields(n, what, "each", "as")
 	if f["each"] == nil || f["as"] == nil {
-		r.fail(n, "%s: a list is written {each: $details, as: …}", what)
-		return &node{lit: []byte("[]"), void: true}
+		r.fail(n, "%s: a list is written {each: $%s, as: …}", what, lists[0])
+		return empty
 	}
-	if v := f["each"]; v.Kind != yaml.ScalarNode || v.Value != "$details" || in != inBody {
-		r.fail(v, "%s: each: must be $details, in the body of a fault", what)
+	v := f["each"]
+	name, dollar := strings.CutPrefix(v.Value, "$")
+	if v.Kind != yaml.ScalarNode || !dollar || !slices.Contains(lists, name) {
+		r.fail(v, "%s: each: must be $%s", what, strings.Join(lists, " or $"))
+		return empty
 	}
-	return &node{shape: shapeEach, each: r.tree(f["as"], inEach, what)}
+	return &node{shape: shapeEach, list: name, each: r.tree(f["as"], in.within(name), what)}
 }
 
 // members compiles the members of an object. A name that ends in ? is left out
 // when empty.
-func (r *reader) members(n *yaml.Node, in where, what string) []member {
+func (r *reader) members(n *yaml.Node, in names, what string) []member {
 	var out []member
 	for _, p := range r.mapping(n, what) {
 		name, optional := strings.CutSuffix(p.name, "?")
@@ -169,7 +202,7 @@ var ours = []string{
 	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Required-Usd", "X-Available-Usd", "X-Charge-Usd", "Allow", "X-Request-Id",
 }
 
-func (r *reader) headers(n *yaml.Node, in where, what string) []header {
+func (r *reader) headers(n *yaml.Node, in names, what string) []header {
 	var out []header
 	seen := map[string]bool{}
 	for _, p := range r.mapping(n, what) {

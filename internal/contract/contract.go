@@ -19,16 +19,23 @@ import (
 
 	"github.com/pontage/pontage/contracts"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 )
 
 // Route says which surface stands at a method and path.
 type Route struct {
 	Method   string
-	Path     string // as [net/http.ServeMux] has it, without the method: "/v1/models/{id...}"
+	Path     string // as [net/http.ServeMux] has it, without the method: "/v1/models/{id...}", "/v1/models/{model}/inference"
 	Surface  string // one of [Surfaces]
 	Envelope string // how its failures look
 	Kind     string // the kind of key it takes: inference, billing, any, none
+	Role     string // of the sites that serve it: api, dashboard
+	Only     string // of a list of models: chat or embedding; empty: both
+	Status   int    // of a success that the contract shapes
+
+	answer   *node // nil: the surface's own shape
+	detailed *node // nil: the same as answer
 }
 
 // KeyFormat is what the contract says about keys.
@@ -55,7 +62,9 @@ type Facts struct {
 	Balance    money.Amount // the posted balance, after the answer's own charge
 	HasBalance bool         // whose balance is known: not a stranger's
 	WarnBelow  money.Amount // instead of the contract's own bound for the warning; 0: the contract's
-	Charge     money.Amount // what the failure was charged; normally nothing
+	Charge     money.Amount // what the request was charged; normally nothing of a failure
+	Took       time.Duration
+	Usage      *llm.Usage // nil: unknown, or there is none
 	Limits     Limits
 }
 
@@ -69,6 +78,8 @@ type Contract struct {
 	retryable map[int]bool
 	prec      []fault.Code
 	modelInBy bool
+	wait      time.Duration
+	controls  []Control
 
 	envelopes []*envelope
 	byName    map[string]int
@@ -116,26 +127,6 @@ type row struct {
 	headers    []header
 	note       string
 }
-
-// extra is what every answer carries besides, on a condition.
-type extra struct {
-	name     string
-	below    money.Amount // applies while the balance is below this
-	hasBelow bool
-	faces    []int // empty: all
-	on       [3]bool
-	members  []member
-	headers  []header
-}
-
-// place is a kind of answer that an extra can appear on.
-type place int
-
-const (
-	onAnswer place = iota
-	onError
-	onFrame
-)
 
 // Embedded lists the names of the contracts that come with the program, sorted.
 func Embedded() []string {
@@ -214,6 +205,14 @@ func (c *Contract) Precedence() []fault.Code { return c.prec }
 // others rather than a failure of its own.
 func (c *Contract) ModelCheckIsField() bool { return c.modelInBy }
 
+// IdempotencyWait is how long a second request with the same Idempotency-Key
+// waits for the first one before it is refused; 0: not at all.
+func (c *Contract) IdempotencyWait() time.Duration { return c.wait }
+
+// Controls lists what in a request speaks to the gateway and goes no further, in
+// the order of the file. The caller must not change the list.
+func (c *Contract) Controls() []Control { return c.controls }
+
 // Retryable reports whether the contract tells callers to repeat a request
 // that ended with this status.
 func (c *Contract) Retryable(status int) bool { return c.retryable[status] }
@@ -287,9 +286,9 @@ func Surfaces() []string {
 	return []string{
 		"openai.chat", "openai.responses", "openai.embeddings", "openai.models", "openai.images", "openai.moderations",
 		"anthropic.messages", "anthropic.count_tokens", "anthropic.models",
-		"chat",
-		"account.balance", "account.keys", "account.usage", "account.transactions",
-		"jobs", "memory", "batches",
+		"chat", "prompt",
+		"account.balance", "account.keys", "account.usage", "account.usage_summary", "account.transactions",
+		"jobs", "memory",
 		"x402.endpoints", "x402.status", "x402.complete",
 	}
 }

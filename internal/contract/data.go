@@ -61,10 +61,7 @@ func Time(t time.Time) Value {
 	return Value{kind: valueTime, when: t}
 }
 
-// there reports whether v is not null.
-func (v Value) there() bool { return v.kind != valueNone }
-
-// shown is an aspect of a value under which a template may ask for it.
+// shownAs is an aspect of a value under which a template may ask for it.
 type shownAs uint8
 
 const (
@@ -96,6 +93,10 @@ type answerWords struct {
 	terms []answerTerm
 	lists []answerList
 }
+
+// answerTexts are the texts of answers that are one of a few words, which the
+// terms of a contract can rename.
+var answerTexts = []string{"status", "transaction_type", "kind", "class", "scope"}
 
 // usageTerms are sums of a usage report.
 var usageTerms = []answerTerm{
@@ -244,29 +245,25 @@ var answers = map[string]answerWords{
 	},
 }
 
-// appendAs appends v as JSON in one of its aspects. What a value is not, it is
-// null as.
-func (v Value) appendAs(dst []byte, as shownAs) []byte {
-	a := money.Amount(v.n)
+// shown returns v in one of its aspects. What a value is not, it is null as.
+func (v Value) shown(f field) value {
 	switch {
-	case v.kind == valueText && as == asItself:
-		return appendString(dst, v.text)
-	case v.kind == valueNumber && as == asItself:
-		return strconv.AppendInt(dst, v.n, 10)
-	case v.kind == valueFlag && as == asItself:
-		return strconv.AppendBool(dst, v.n != 0)
-	case v.kind == valueUSD && as == asItself:
-		return appendString(dst, a.String())
-	case v.kind == valueUSD && as == asNumber:
-		return append(dst, a.String()...)
-	case v.kind == valueUSD && as == asCents:
-		return strconv.AppendInt(dst, int64(a/money.Cent), 10)
-	case v.kind == valueTime && as == asItself:
-		return appendString(dst, v.when.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-	case v.kind == valueTime && as == asUnix:
-		return strconv.AppendInt(dst, v.when.Unix(), 10)
-	case v.kind == valueTime && as == asMillis:
-		return strconv.AppendInt(dst, v.when.UnixMilli(), 10)
+	case v.kind == valueText && f.as == asItself:
+		return value{s: v.text, there: true}
+	case v.kind == valueNumber && f.as == asItself:
+		return number(v.n)
+	case v.kind == valueFlag && f.as == asItself:
+		return value{s: strconv.FormatBool(v.n != 0), there: true, raw: true}
+	case v.kind == valueUSD && f.as == asCents:
+		return number(v.n / int64(money.Cent))
+	case v.kind == valueUSD && (f.as == asItself || f.as == asNumber):
+		return dollars(money.Amount(v.n), f)
+	case v.kind == valueTime && f.as == asItself:
+		return value{s: v.when.UTC().Format("2006-01-02T15:04:05.000Z07:00"), there: true}
+	case v.kind == valueTime && f.as == asUnix:
+		return number(v.when.Unix())
+	case v.kind == valueTime && f.as == asMillis:
+		return number(v.when.UnixMilli())
 	}
-	return append(dst, "null"...)
+	return value{}
 }

@@ -3,7 +3,6 @@ package contract
 import (
 	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,23 +62,12 @@ func load(t testing.TB, name string) *Contract {
 	return c
 }
 
-// everything compiles the embedded contracts and the sketches.
+// everything compiles the embedded contracts.
 func everything(t testing.TB) []*Contract {
 	t.Helper()
 	var out []*Contract
 	for _, name := range Embedded() {
 		out = append(out, load(t, name))
-	}
-	files, err := filepath.Glob("testdata/sketch/*.yaml")
-	if err != nil || len(files) < 4 {
-		t.Fatalf("sketches: %v, %v", files, err)
-	}
-	for _, f := range files {
-		c, err := LoadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, c)
 	}
 	return out
 }

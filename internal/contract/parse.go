@@ -1,22 +1,21 @@
 package contract
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/money"
 )
 
 // sections are the fields of a contract's file, in the order of its reference.
 var sections = []string{
-	"name", "about", "keys", "routes", "fallback", "retryable", "precedence", "model_check",
+	"name", "about", "keys", "routes", "fallback", "retryable", "precedence", "model_check", "idempotency", "controls",
 	"envelopes", "stream", "defaults", "faults", "details", "terms", "extras",
 }
 
@@ -59,6 +58,7 @@ func Parse(name string, src []byte) (*Contract, error) {
 	p.section(f, "details", p.details)
 	p.section(f, "terms", p.terms)
 	p.section(f, "extras", p.extras)
+	p.section(f, "controls", p.controls)
 	if len(p.c.envelopes) == 0 || len(p.c.elsewhere) == 0 {
 		if len(p.problems) == 0 {
 			p.fail(p.root, "no envelope, or no fallback for /")
@@ -104,6 +104,29 @@ func (p *parser) head(f map[string]*yaml.Node) {
 	if n := f["model_check"]; n != nil {
 		p.c.modelInBy = p.choice(n, "model_check", "field", "apart") == "field"
 	}
+	p.c.wait = defaultWait
+	if n := f["idempotency"]; n != nil {
+		p.idempotency(n)
+	}
+}
+
+// How long a request waits for another one with its Idempotency-Key.
+const (
+	defaultWait = 30 * time.Second
+	maxWait     = 10 * time.Minute
+)
+
+func (p *parser) idempotency(n *yaml.Node) {
+	v := p.fields(n, "idempotency", "wait")["wait"]
+	if v == nil {
+		p.fail(n, "idempotency: wait is missing")
+		return
+	}
+	d, err := time.ParseDuration(p.str(v, "idempotency.wait"))
+	if err != nil || d < 0 || d > maxWait {
+		p.fail(v, "idempotency.wait: %s is not a time from 0s to %v", shown(v), maxWait)
+	}
+	p.c.wait = d
 }
 
 func (p *parser) keys(n *yaml.Node) {
@@ -194,52 +217,6 @@ func (p *parser) class(n *yaml.Node, what string) (fault.Class, bool) {
 	}
 	p.fail(n, "%s: unknown class %q; known are %s", what, n.Value, strings.Join(names, ", "))
 	return 0, false
-}
-
-var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
-
-func (p *parser) routes(n *yaml.Node) {
-	mux := http.NewServeMux()
-	for _, at := range p.mapping(n, "routes") {
-		method, path, ok := strings.Cut(at.name, " ")
-		if !ok || !slices.Contains(methods, method) || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t") {
-			p.fail(at.key, "routes: %q is not a method (%s), a space and a path", at.name, strings.Join(methods, ", "))
-			continue
-		}
-		if err := register(mux, at.name); err != nil {
-			p.fail(at.key, "routes: %q: %v", at.name, err)
-			continue
-		}
-		f := p.fields(at.value, "route "+at.name, "surface", "envelope", "kind")
-		r := Route{Method: method, Path: path, Kind: "inference"}
-		if v := f["surface"]; v == nil {
-			p.fail(at.value, "route %s: surface is missing", at.name)
-		} else {
-			r.Surface = p.choice(v, "route "+at.name+": surface", Surfaces()...)
-		}
-		if v := f["envelope"]; v == nil {
-			p.fail(at.value, "route %s: envelope is missing", at.name)
-		} else if p.envelope(v, "route "+at.name) >= 0 {
-			r.Envelope = v.Value
-		}
-		if v := f["kind"]; v != nil {
-			r.Kind = p.choice(v, "route "+at.name+": kind", "inference", "billing", "any", "none")
-		}
-		p.c.routes = append(p.c.routes, r)
-	}
-}
-
-// register tries a pattern on a real multiplexer, which panics where patterns
-// are wrong or stand in each other's way.
-func register(mux *http.ServeMux, pattern string) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			msg, _, _ := strings.Cut(fmt.Sprint(v), "\n")
-			err = fmt.Errorf("not a pattern, or in the way of another one: %s", msg)
-		}
-	}()
-	mux.Handle(pattern, http.NotFoundHandler())
-	return nil
 }
 
 // envelope finds an envelope by the name in n, and marks it as used; -1: there
@@ -369,7 +346,7 @@ func (p *parser) details(n *yaml.Node) {
 func (p *parser) terms(n *yaml.Node) {
 	p.c.terms = map[string]map[string]string{}
 	for _, at := range p.mapping(n, "terms") {
-		if f, ok, _ := lookup(at.name, inBody); !ok || f.kind != kArg {
+		if f, _ := inBody.find(at.name); (f.kind != kArg || f.arg == "") && !slices.Contains(answerTexts, at.name) {
 			p.fail(at.key, "terms: %q is not a placeholder whose values can be renamed", at.name)
 			continue
 		}
@@ -378,51 +355,5 @@ func (p *parser) terms(n *yaml.Node) {
 			by[v.name] = p.str(v.value, "terms."+at.name+"."+v.name)
 		}
 		p.c.terms[at.name] = by
-	}
-}
-
-func (p *parser) extras(n *yaml.Node) {
-	for _, at := range p.mapping(n, "extras") {
-		what := "extra " + at.name
-		p.name(at.key, what)
-		f := p.fields(at.value, what, "below", "on", "envelopes", "members", "headers")
-		x := extra{name: at.name, on: [3]bool{true, true, true}}
-		if v := f["below"]; v != nil {
-			a, err := money.ParseUSD(v.Value)
-			if err != nil || a <= 0 {
-				p.fail(v, "%s: below: %s is not a positive number of dollars", what, shown(v))
-			}
-			x.below, x.hasBelow = a, true
-		}
-		if v := f["on"]; v != nil {
-			x.on = [3]bool{}
-			for _, item := range p.list(v, what+".on") {
-				switch p.choice(item, what+".on", "answer", "error", "frame") {
-				case "answer":
-					x.on[onAnswer] = true
-				case "error":
-					x.on[onError] = true
-				case "frame":
-					x.on[onFrame] = true
-				}
-			}
-		}
-		if v := f["envelopes"]; v != nil {
-			for _, item := range p.list(v, what+".envelopes") {
-				if i := p.envelope(item, what); i >= 0 {
-					x.faces = append(x.faces, i)
-				}
-			}
-		}
-		if v := f["members"]; v != nil {
-			x.members = p.members(v, inExtra, what)
-		}
-		if v := f["headers"]; v != nil {
-			x.headers = p.headers(v, inExtra, what)
-		}
-		if len(x.members)+len(x.headers) == 0 {
-			p.fail(at.key, "%s: adds neither members nor headers", what)
-		}
-		p.c.extras = append(p.c.extras, x)
 	}
 }

@@ -201,6 +201,16 @@ func (r *reader) status(n *yaml.Node, what string) int {
 	return v
 }
 
+// success reads an HTTP status of an answer with a body.
+func (r *reader) success(n *yaml.Node, what string) int {
+	v, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || v < 200 || v > 299 || v == 204 || v == 205 {
+		r.fail(n, "%s: %s is not a status from 200 to 299 that has a body", what, shown(n))
+		return 0
+	}
+	return v
+}
+
 // list reads a list of distinct texts. Each is the node of an item.
 func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
 	if n.Kind != yaml.SequenceNode {

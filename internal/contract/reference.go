@@ -3,6 +3,7 @@ package contract
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -159,18 +160,18 @@ func Markdown(cs ...*Contract) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Errors\n\n" +
 		"This page is generated from the registry of faults (`internal/fault`) and the contracts (`contracts/*.yaml`): it says what the gateway does. Do not edit it; run `go test ./internal/contract -run TestErrorReference -update`.\n\n" +
-		everyAnswer)
+		everyAnswer + "\n")
 	for _, c := range cs {
-		c.markdown(&b)
+		c.markdown(&b, PageOptions{})
 	}
 	return b.Bytes()
 }
 
-// Page writes the error reference of one contract, for who calls it.
-func (c *Contract) Page() []byte {
+// Page writes the error reference of one contract as Markdown, for who calls it.
+func (c *Contract) Page(o PageOptions) []byte {
 	var b bytes.Buffer
-	b.WriteString("# Errors\n\n" + everyAnswer)
-	c.markdown(&b)
+	b.WriteString("# Errors\n\n" + everyAnswer + "\n")
+	c.markdown(&b, o)
 	return b.Bytes()
 }
 
@@ -178,24 +179,26 @@ func (c *Contract) Page() []byte {
 const everyAnswer = "Every error answer has `X-Request-ID` and `X-Charge-USD` (what the failed request was charged, normally `0.00`). " +
 	"`Retry-After` (whole seconds) and `retry-after-ms` say how long to wait where that is known. " +
 	"`x-should-retry` is `true` where *retry* says yes, `false` where it says no or where the wait is longer than 60 seconds, and absent where the decision is up to you. " +
-	"Refusals for money carry `X-Required-USD` and `X-Available-USD`, exact to the nano-dollar.\n"
+	"Refusals for money carry `X-Required-USD` and `X-Available-USD`, exact to the nano-dollar."
 
-func (c *Contract) markdown(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\n## %s\n", c.name)
+func (c *Contract) markdown(b *bytes.Buffer, o PageOptions) {
+	o = o.withDefaults(c)
+	fmt.Fprintf(b, "\n## %s\n", o.Site)
 	if c.about != "" {
 		fmt.Fprintf(b, "\n%s\n", strings.TrimSpace(c.about))
 	}
-	var statuses []int
-	for s := range c.retryable {
-		statuses = append(statuses, s)
+	fmt.Fprintf(b, "\nStatuses worth repeating: %s.\n", c.worthRepeating())
+	if q := c.quick(o); q != nil {
+		fmt.Fprintf(b, "\n### %s: quick debug\n\nThis prints the status of the smallest request:\n\n```sh\n%s\n```\n\n| output | meaning |\n|---|---|\n", o.Site, q.Command)
+		for _, m := range q.Meanings {
+			fmt.Fprintf(b, "| %d | %s |\n", m.Status, cell(m.Meaning))
+		}
 	}
-	slices.Sort(statuses)
-	fmt.Fprintf(b, "\nStatuses worth repeating: %s.\n", strings.Trim(fmt.Sprint(statuses), "[]"))
 	envelope := ""
 	for _, r := range Reference(c) {
 		if r.Envelope != envelope {
 			envelope = r.Envelope
-			c.tableHead(b, envelope)
+			c.tableHead(b, o.Site, envelope)
 		}
 		meaning := r.Meaning
 		if r.Note != "" {
@@ -206,20 +209,18 @@ func (c *Contract) markdown(b *bytes.Buffer) {
 	}
 }
 
-func (c *Contract) tableHead(b *bytes.Buffer, envelope string) {
-	var at []string
-	for _, r := range c.routes {
-		if r.Envelope == envelope {
-			at = append(at, "`"+r.Method+" "+r.Path+"`")
-		}
-	}
+// worthRepeating lists the statuses that callers are told to repeat.
+func (c *Contract) worthRepeating() string {
+	return strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(c.retryable))), "[]")
+}
+
+func (c *Contract) tableHead(b *bytes.Buffer, site, envelope string) {
 	where := "unknown paths"
-	if len(at) > 0 {
-		where = strings.Join(at, ", ")
+	if at := c.routesIn(envelope); len(at) > 0 {
+		where = "`" + strings.Join(at, "`, `") + "`"
 	}
-	frame, _ := c.RenderFrame("", envelope, Sample(fault.StreamInterrupted), Facts{RequestID: sampleID})
 	fmt.Fprintf(b, "\n### %s: envelope `%s`\n\nAt %s. A stream that breaks off ends with:\n\n```\n%s\n```\n\n",
-		c.name, envelope, where, strings.TrimRight(string(frame), "\n"))
+		site, envelope, where, c.brokenOff(envelope))
 	b.WriteString("| status | type | code | fault | what it means | what to do | retry | charged | example |\n" +
 		"|---|---|---|---|---|---|---|---|---|\n")
 }

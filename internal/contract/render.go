@@ -71,7 +71,7 @@ func (c *Contract) RenderFrame(surface, envelope string, e *fault.Error, f Facts
 	b = append(b, "data: {"...)
 	b, first := appendMembers(b, shape.members, s, true)
 	for i := range c.extras {
-		if x := &c.extras[i]; x.applies(face, onFrame, s.f) {
+		if x := &c.extras[i]; x.applies(face, onFrame, s.f) && x.isOf(surface) {
 			b, first = appendMembers(b, x.members, s, first)
 		}
 	}
@@ -85,13 +85,12 @@ func (c *Contract) RenderFrame(surface, envelope string, e *fault.Error, f Facts
 // Extras returns the members that the contract adds to the body of a success,
 // or to the last data frame of a stream.
 func (c *Contract) Extras(surface, envelope string, f Facts) []llm.Edit {
-	_ = surface // an extra is bound to envelopes, which follow from surfaces
 	face := c.face(envelope)
 	var out []llm.Edit
 	var s *scope
 	for i := range c.extras {
 		x := &c.extras[i]
-		if len(x.members) == 0 || !x.applies(face, onAnswer, &f) {
+		if len(x.members) == 0 || !x.applies(face, onAnswer, &f) || !x.isOf(surface) {
 			continue
 		}
 		if s == nil {
@@ -116,29 +115,6 @@ func (c *Contract) ExtraHeaders(envelope string, f Facts) [][2]string {
 		}
 	}
 	return out
-}
-
-func (x *extra) applies(face int, p place, f *Facts) bool {
-	if !x.on[p] {
-		return false
-	}
-	if len(x.faces) > 0 {
-		found := false
-		for _, i := range x.faces {
-			found = found || i == face
-		}
-		if !found {
-			return false
-		}
-	}
-	if !x.hasBelow {
-		return true
-	}
-	below := x.below
-	if f.WarnBelow > 0 {
-		below = f.WarnBelow
-	}
-	return f.HasBalance && f.Balance < below
 }
 
 // scope gathers what the placeholders of one rendering refer to.

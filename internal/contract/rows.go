@@ -290,6 +290,11 @@ func (p *parser) clashes() {
 			if p.taken(m.name) || slices.ContainsFunc(p.c.extras[:i], func(y extra) bool { return has(y.members, m.name) }) {
 				p.fail(p.root, "extra %s: member %q stands in an envelope, a fault or another extra already", x.name, m.name)
 			}
+			for _, r := range p.c.routes {
+				if x.answers(r, p.c.byName[r.Envelope]) && (r.answer.has(m.name) || r.detailed.has(m.name)) {
+					p.fail(p.root, "extra %s: member %q stands in the answer of route %s %s already", x.name, m.name, r.Method, r.Path)
+				}
+			}
 		}
 	}
 }
@@ -324,6 +329,9 @@ func (p *parser) faultNode(e fault.Entry) *yaml.Node {
 func has(members []member, name string) bool {
 	return slices.ContainsFunc(members, func(m member) bool { return m.name == name })
 }
+
+// has reports whether a template, if there is one, is an object with the member.
+func (n *node) has(name string) bool { return n != nil && has(n.members, name) }
 
 func deref(s *string) string {
 	if s == nil {

@@ -72,6 +72,7 @@ type node struct {
 	words   words
 	members []member
 	items   []*node
+	list    string // what is repeated: details, or a list of an answer
 	each    *node
 }
 
@@ -110,17 +111,34 @@ func (n *node) append(dst []byte, s *scope) []byte {
 		return append(dst, ']')
 	case shapeEach:
 		dst = append(dst, '[')
-		for i := range s.details[:min(len(s.details), maxDetails)] {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			s.detail = &s.details[i]
-			dst = n.each.append(dst, s)
-		}
-		s.detail = nil
+		dst = n.appendItems(dst, s)
 		return append(dst, ']')
 	}
 	return append(dst, n.lit...)
+}
+
+// appendItems appends the items of a list, with commas between them.
+func (n *node) appendItems(dst []byte, s *scope) []byte {
+	if s.data != nil {
+		for i, item := range s.data.Lists[n.list] {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			s.item = item
+			dst = n.each.append(dst, s)
+		}
+		s.item = nil
+		return dst
+	}
+	for i := range s.details[:min(len(s.details), maxDetails)] {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		s.detail = &s.details[i]
+		dst = n.each.append(dst, s)
+	}
+	s.detail = nil
+	return dst
 }
 
 // appendMembers appends the members that are there, with commas between them
@@ -145,7 +163,8 @@ func appendMembers(dst []byte, members []member, s *scope, first bool) ([]byte, 
 func (n *node) empty(s *scope) bool {
 	switch n.shape {
 	case shapeField:
-		return !s.value(n.field).there
+		v := s.value(n.field)
+		return v.s == "" || !v.there
 	case shapeWords:
 		return !n.words.complete(s)
 	case shapeObject:
@@ -158,6 +177,9 @@ func (n *node) empty(s *scope) bool {
 	case shapeArray:
 		return len(n.items) == 0
 	case shapeEach:
+		if s.data != nil {
+			return len(s.data.Lists[n.list]) == 0
+		}
 		return len(s.details) == 0
 	}
 	return n.void

@@ -1,0 +1,94 @@
+package contract
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// ControlMeaning says what a [Control] asks of the gateway.
+type ControlMeaning uint8
+
+// The meanings of a Control.
+const (
+	ControlNothing    ControlMeaning = iota // it is known, and has no effect
+	ControlNoFallback                       // only the first target may answer
+	ControlSticky                           // another target would break the cache of the prompt
+	ControlRefuse                           // the request is refused
+)
+
+// Control is a member of a request's body, or a header, that speaks to the
+// gateway. A member goes no further: it is not sent to a provider.
+//
+// A control with a Value takes effect where the caller sent that: the boolean
+// itself in a body; in a header true, 1, yes or on, or false, 0, no or off. One
+// without takes effect whatever was sent, unless that is false, 0, no, off or
+// empty.
+type Control struct {
+	Member   []string // the member's name, and that of a member within it; nil: a header
+	Header   string   // canonical; empty: a member
+	Value    bool
+	HasValue bool
+	Means    ControlMeaning
+	Fault    fault.Code // of ControlRefuse
+}
+
+var meanings = map[string]ControlMeaning{
+	"nothing": ControlNothing, "no_fallback": ControlNoFallback, "sticky": ControlSticky, "refuse": ControlRefuse,
+}
+
+// memberRule is what the names of members are like that a control can have.
+var memberRule = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func (p *parser) controls(n *yaml.Node) {
+	for _, at := range p.mapping(n, "controls") {
+		what := "control " + at.name
+		var c Control
+		if name, ok := strings.CutPrefix(at.name, "header."); ok {
+			c.Header = http.CanonicalHeaderKey(name)
+			if !tokenRule.MatchString(name) || slices.ContainsFunc(p.c.controls, func(d Control) bool { return d.Header == c.Header }) {
+				p.fail(at.key, "%s: %q is not the name of a header, or stands here twice", what, name)
+			}
+		} else {
+			c.Member = strings.Split(at.name, ".")
+			if len(c.Member) > 2 || slices.ContainsFunc(c.Member, func(s string) bool { return !memberRule.MatchString(s) }) {
+				p.fail(at.key, "%s: is not a member, a member.within it, or header.NAME", what)
+			}
+		}
+		p.control(&c, at.value, what)
+		p.c.controls = append(p.c.controls, c)
+	}
+}
+
+func (p *parser) control(c *Control, n *yaml.Node, what string) {
+	f := p.fields(n, what, "value", "means", "fault")
+	if v := f["value"]; v != nil {
+		c.Value, c.HasValue = p.boolean(v, what+".value"), true
+	}
+	if v := f["means"]; v == nil {
+		p.fail(n, "%s: means is missing; it is no_fallback, sticky, refuse or nothing", what)
+		return
+	} else if name := p.choice(v, what+".means", "no_fallback", "sticky", "refuse", "nothing"); name == "" {
+		return
+	} else {
+		c.Means = meanings[name]
+	}
+	if v := f["fault"]; v != nil {
+		c.Fault, _ = p.code(v, what+".fault")
+	}
+	switch {
+	case c.Means == ControlRefuse && f["fault"] == nil:
+		p.fail(n, "%s: refuse needs a fault", what)
+	case c.Means != ControlRefuse && f["fault"] != nil:
+		p.fail(f["fault"], "%s: only refuse has a fault", what)
+	case c.Means == ControlNothing && c.HasValue:
+		p.fail(f["value"], "%s: nothing has no value", what)
+	case (c.Means == ControlNoFallback || c.Means == ControlSticky) && !c.HasValue:
+		p.fail(n, "%s: value is missing; it is true or false", what)
+	}
+}
