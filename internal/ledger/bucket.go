@@ -180,9 +180,9 @@ func planScope(test bool) Scope {
 	return ScopePlan
 }
 
-// claim is what a hold has taken. Every claim holds one request of its key's
+// stake is what a hold has taken. Every stake holds one request of its key's
 // day, which keeps that day from being forgotten.
-type claim struct {
+type stake struct {
 	purse  *purse
 	key    *use
 	plans  []*use
@@ -192,7 +192,7 @@ type claim struct {
 
 // take takes what r needs on that day into c, or takes nothing and returns every
 // bucket that is short.
-func (a *account) take(r *Reservation, day Day, c *claim) *Short {
+func (a *account) take(r *Reservation, day Day, c *stake) *Short {
 	p := a.purse(r.Test)
 	key := a.use(CounterID{Day: day, Scope: ScopeKey, ID: r.Key})
 	need, amount := r.Amount, r.Amount
@@ -220,7 +220,7 @@ func (a *account) take(r *Reservation, day Day, c *claim) *Short {
 			return s
 		}
 	}
-	*c = claim{purse: p, key: key, plans: plans, amount: max(amount, need), keyUSD: r.KeyUSDPerDay}
+	*c = stake{purse: p, key: key, plans: plans, amount: max(amount, need), keyUSD: r.KeyUSDPerDay}
 	p.held += c.amount
 	key.requestsHeld++
 	key.spentHeld += c.amount
@@ -262,7 +262,7 @@ func shortage(r *Reservation, need money.Amount, p *purse, key *use, plans []*us
 }
 
 // free returns what else c could take right now, of every money bucket.
-func (c *claim) free() money.Amount {
+func (c *stake) free() money.Amount {
 	free := c.purse.free()
 	if c.keyUSD > 0 {
 		free = min(free, c.keyUSD-c.key.spent-c.key.spentHeld)
@@ -271,9 +271,9 @@ func (c *claim) free() money.Amount {
 }
 
 // charge returns how much of the actual cost can be charged: all of it if the
-// claim and what is free cover it. The claim grows to it, so that nobody else
+// stake and what is free cover it. The stake grows to it, so that nobody else
 // takes the difference before it is durable.
-func (c *claim) charge(actual money.Amount) money.Amount {
+func (c *stake) charge(actual money.Amount) money.Amount {
 	if mutated(ChargeAboveFunds) {
 		return actual
 	}
@@ -287,8 +287,8 @@ func (c *claim) charge(actual money.Amount) money.Amount {
 	return c.amount
 }
 
-// giveBack returns everything the claim holds.
-func (c *claim) giveBack() {
+// giveBack returns everything the stake holds.
+func (c *stake) giveBack() {
 	c.purse.held -= c.amount
 	if c.key != nil {
 		c.key.requestsHeld--
@@ -300,7 +300,7 @@ func (c *claim) giveBack() {
 }
 
 // takeAgain takes back what giveBack returned a moment ago.
-func (c *claim) takeAgain() {
+func (c *stake) takeAgain() {
 	c.purse.held += c.amount
 	c.key.requestsHeld++
 	c.key.spentHeld += c.amount

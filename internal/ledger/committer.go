@@ -315,8 +315,8 @@ func (e *Engine) post(o *op, now int64) {
 			e.refundRevoked(o)
 		}
 	}
-	if o.claim != nil {
-		e.claims.drop(*o.claim)
+	if o.turn != nil {
+		e.turns.drop(*o.turn)
 	}
 }
 
@@ -340,8 +340,8 @@ func (e *Engine) fail(w *work, err error) {
 	e.dead.Store(true)
 	for _, o := range w.ops {
 		o.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		if o.claim != nil {
-			e.claims.drop(*o.claim)
+		if o.turn != nil {
+			e.turns.drop(*o.turn)
 		}
 		if o.done != nil {
 			close(o.done)

@@ -92,16 +92,16 @@ func (e *Engine) Credit(ctx context.Context, c Credit) (Entry, error) {
 		o.entry.Kind, o.entry.Amount = KindReduce, -c.Amount
 	}
 	if c.Reference != "" && !mutated(ReferenceIgnored) {
-		before, err := e.claimReference(ctx, o)
+		before, err := e.turnForReference(ctx, o)
 		if err != nil || before != nil {
 			return deref(before), err
 		}
 	}
 	if err := e.announce(o); err != nil {
-		return Entry{}, e.claims.end(o, err)
+		return Entry{}, e.turns.end(o, err)
 	}
 	if err := e.enqueue(o); err != nil {
-		return Entry{}, e.claims.end(o, fmt.Errorf("credit: %w", err))
+		return Entry{}, e.turns.end(o, fmt.Errorf("credit: %w", err))
 	}
 	if err := o.wait(ctx); err != nil {
 		return Entry{}, fmt.Errorf("credit: %w", err)
@@ -150,7 +150,7 @@ func (e *Engine) Refund(ctx context.Context, request [16]byte, amount money.Amou
 		return Entry{}, fmt.Errorf("refund: note: longer than %d bytes", maxNote)
 	}
 	o := &op{done: make(chan struct{})}
-	if err := e.claimRequest(ctx, request, o); err != nil {
+	if err := e.turnForRequest(ctx, request, o); err != nil {
 		return Entry{}, err
 	}
 	row, err := e.journal.ReadReceipt(ctx, request)
@@ -158,11 +158,11 @@ func (e *Engine) Refund(ctx context.Context, request [16]byte, amount money.Amou
 		err = o.refund(row, amount)
 	}
 	if err != nil {
-		return Entry{}, e.claims.end(o, fmt.Errorf("refund: %w", err))
+		return Entry{}, e.turns.end(o, fmt.Errorf("refund: %w", err))
 	}
 	o.entry.Time, o.entry.Day, o.entry.Note = e.now(), e.today(), note
 	if err := e.enqueue(o); err != nil {
-		return Entry{}, e.claims.end(o, fmt.Errorf("refund: %w", err))
+		return Entry{}, e.turns.end(o, fmt.Errorf("refund: %w", err))
 	}
 	if err := o.wait(ctx); err != nil {
 		return Entry{}, fmt.Errorf("refund: %w", err)
@@ -200,7 +200,7 @@ func (e *Engine) refundRevoked(o *op) {
 		return
 	}
 	r := &op{follows: true, done: make(chan struct{})}
-	if e.claims.put(claimKey{request: o.entry.Request}, r) != nil {
+	if e.turns.put(turnKey{request: o.entry.Request}, r) != nil {
 		go e.refundRest(o.entry.Request)
 		return
 	}
@@ -218,54 +218,54 @@ func (e *Engine) refundRest(request [16]byte) {
 	_, _ = e.Refund(context.Background(), request, 0, noteRevoked)
 }
 
-// claimKey is something that only one op at a time may be about: a reference of
+// turnKey is something that only one op at a time may be about: a reference of
 // an account, or the refunds of a request.
-type claimKey struct {
+type turnKey struct {
 	account   int64
 	reference string
 	request   [16]byte
 }
 
-// claims holds the ops that are about to change what they have looked up. An op
+// turns holds the ops that are about to change what they have looked up. An op
 // is in it from before the look-up until it is durable.
-type claims struct {
+type turns struct {
 	mu  sync.Mutex
-	ops map[claimKey]*op // guarded by mu; one per call of Credit or Refund at most
+	ops map[turnKey]*op // guarded by mu; one per call of Credit or Refund at most
 }
 
 // put enters o, or returns the op that is there.
-func (c *claims) put(key claimKey, o *op) *op {
+func (c *turns) put(key turnKey, o *op) *op {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if other := c.ops[key]; other != nil {
 		return other
 	}
 	c.ops[key] = o
-	o.claim = &key
+	o.turn = &key
 	return nil
 }
 
-func (c *claims) drop(key claimKey) {
+func (c *turns) drop(key turnKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.ops, key)
 }
 
 // end ends an op that never reached the queue, and returns err.
-func (c *claims) end(o *op, err error) error {
-	if o.claim != nil {
-		c.drop(*o.claim)
+func (c *turns) end(o *op, err error) error {
+	if o.turn != nil {
+		c.drop(*o.turn)
 	}
 	o.err = err
 	close(o.done)
 	return err
 }
 
-// claimReference makes o the only op about its reference. It returns the entry
+// turnForReference makes o the only op about its reference. It returns the entry
 // that the reference already stands for, if there is one.
-func (e *Engine) claimReference(ctx context.Context, o *op) (*Entry, error) {
-	key := claimKey{account: o.entry.Account, reference: o.entry.Reference}
-	for other := e.claims.put(key, o); other != nil; other = e.claims.put(key, o) {
+func (e *Engine) turnForReference(ctx context.Context, o *op) (*Entry, error) {
+	key := turnKey{account: o.entry.Account, reference: o.entry.Reference}
+	for other := e.turns.put(key, o); other != nil; other = e.turns.put(key, o) {
 		err := other.wait(ctx)
 		if err == nil {
 			return &other.entry, nil
@@ -278,20 +278,20 @@ func (e *Engine) claimReference(ctx context.Context, o *op) (*Entry, error) {
 	}
 	before, err := e.journal.ReadReference(ctx, key.account, key.reference)
 	if err != nil {
-		return nil, e.claims.end(o, fmt.Errorf("credit: look up reference: %w", err))
+		return nil, e.turns.end(o, fmt.Errorf("credit: look up reference: %w", err))
 	}
 	if before == nil {
 		return nil, nil
 	}
 	o.entry = *before
-	_ = e.claims.end(o, nil)
+	_ = e.turns.end(o, nil)
 	return before, nil
 }
 
-// claimRequest makes o the only refund of its request, once others have ended.
-func (e *Engine) claimRequest(ctx context.Context, request [16]byte, o *op) error {
+// turnForRequest makes o the only refund of its request, once others have ended.
+func (e *Engine) turnForRequest(ctx context.Context, request [16]byte, o *op) error {
 	for {
-		other := e.claims.put(claimKey{request: request}, o)
+		other := e.turns.put(turnKey{request: request}, o)
 		if other == nil {
 			return nil
 		}

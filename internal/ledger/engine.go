@@ -64,7 +64,7 @@ type Engine struct {
 	failure error // why the engine stopped; read after done
 
 	keeper // state of the committer's goroutine
-	claims claims
+	turns  turns
 
 	verifying chan struct{} // has room for the one verification at a time
 }
@@ -110,7 +110,7 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 		e.shards[i].accounts = map[int64]*account{}
 	}
 	e.queue.kick = make(chan struct{}, 1)
-	e.claims.ops = map[claimKey]*op{}
+	e.turns.ops = map[turnKey]*op{}
 	e.day.Store(int32(DayOf(o.Now())))
 	if err := e.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover ledger: %w", err)

@@ -17,7 +17,7 @@ type Hold struct {
 	e     *Engine
 	a     *account
 	s     *shard
-	claim claim
+	stake stake
 	op    op
 
 	state   atomic.Int32
@@ -65,7 +65,7 @@ func (h *Hold) take(r *Reservation) error {
 			return fmt.Errorf("reservation: key: %d belongs to another account", r.Key)
 		}
 	}
-	if s := h.a.take(r, h.day, &h.claim); s != nil {
+	if s := h.a.take(r, h.day, &h.stake); s != nil {
 		return s
 	}
 	h.remember(r)
@@ -73,7 +73,7 @@ func (h *Hold) take(r *Reservation) error {
 }
 
 func (h *Hold) remember(r *Reservation) {
-	h.amount, h.key, h.test, h.request = h.claim.amount, r.Key, r.Test, r.Request
+	h.amount, h.key, h.test, h.request = h.stake.amount, r.Key, r.Test, r.Request
 	for _, q := range r.Quotas {
 		h.classes = append(h.classes, q.Class)
 	}
@@ -87,10 +87,10 @@ func (h *Hold) Amount() money.Amount { return h.amount }
 func (h *Hold) Free() money.Amount {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	if h.claim.purse == nil {
+	if h.stake.purse == nil {
 		return 0
 	}
-	return h.claim.free()
+	return h.stake.free()
 }
 
 // Day returns the day the request was admitted on, to which it belongs.
@@ -117,9 +117,9 @@ func (h *Hold) Exchange(r Reservation) (*Hold, error) {
 		return nil, ErrEnded
 	}
 	n := &Hold{e: h.e, s: h.s, a: h.a, day: h.day}
-	h.claim.giveBack()
-	if s := h.a.take(&r, h.day, &n.claim); s != nil {
-		h.claim.takeAgain()
+	h.stake.giveBack()
+	if s := h.a.take(&r, h.day, &n.stake); s != nil {
+		h.stake.takeAgain()
 		h.state.Store(holdOpen)
 		return nil, s
 	}
@@ -208,10 +208,10 @@ func (h *Hold) receipt(r *Receipt) *Receipt {
 func (h *Hold) charge(actual money.Amount) money.Amount {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	return h.claim.charge(actual)
+	return h.stake.charge(actual)
 }
 
-// release gives the claim back. The claim is empty afterwards.
+// release gives the stake back. The stake is empty afterwards.
 func (h *Hold) release() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
@@ -219,9 +219,9 @@ func (h *Hold) release() {
 }
 
 func (h *Hold) releaseLocked() {
-	if h.claim.purse != nil {
-		h.claim.giveBack()
-		h.claim = claim{}
+	if h.stake.purse != nil {
+		h.stake.giveBack()
+		h.stake = stake{}
 	}
 }
 

@@ -22,10 +22,10 @@ type op struct {
 	absorbed *Entry      // second entry of a settle
 	receipt  *ReceiptRow // of a settle
 	hold     *Hold       // of a settle
-	expire   *claim      // of an expiry: what it keeps others from taking
+	expire   *stake      // of an expiry: what it keeps others from taking
 	incoming money.Amount
-	claim    *claimKey // what others may not do meanwhile
-	follows  bool      // made by the committer itself, which takes it in while it closes
+	turn     *turnKey // what others may not do meanwhile
+	follows  bool     // made by the committer itself, which takes it in while it closes
 
 	at       int64 // monotonic time it was queued
 	progress atomic.Int32
