@@ -15,6 +15,7 @@ type keeper struct {
 	dirty   dirty
 	expiry  expiryHeap
 	rate    rate
+	purge   purge
 }
 
 // Pace of the committer.
@@ -33,9 +34,12 @@ const (
 // only one that changes what is posted.
 func (e *Engine) run() {
 	err := e.keep()
+	end := errors.New("closed")
 	if err != nil {
 		e.die(err)
+		end = err
 	}
+	e.claims.close(fmt.Errorf("%w: %w", ErrUnavailable, end))
 	close(e.done)
 	if err != nil {
 		e.fatal(err)
@@ -88,6 +92,7 @@ func (e *Engine) pause(w *work) time.Duration {
 	if len(e.expiry) > 0 {
 		wait = min(wait, sweepEvery)
 	}
+	wait = min(wait, e.purge.wait(e.mono(), e.now()))
 	return max(wait, time.Millisecond)
 }
 
@@ -104,7 +109,8 @@ func (e *Engine) step(w *work) (more bool, err error) {
 		w.ops = append(expired, w.ops...)
 	}
 	f := e.dirty.due(now, e.lastSeq, w.closing)
-	if len(w.ops)+len(b.Receipts)+len(b.Delivered) > 0 || f != nil {
+	b.purge = e.purge.due(now, e.now())
+	if len(w.ops)+len(b.Receipts)+len(b.Delivered) > 0 || f != nil || !b.purge.IsZero() {
 		e.number(b, w.ops)
 		if err := e.write(b, f); err != nil {
 			e.fail(w, err)
@@ -154,6 +160,9 @@ func (e *Engine) living(ops []*op) []*op {
 	for _, o := range ops {
 		if o.hold != nil && o.progress.Load() == opRevoked {
 			o.hold.giveBack()
+			if c := o.kept(); c != nil {
+				e.claims.free(c)
+			}
 			e.queue.waiting.Add(-1)
 			o.err = fmt.Errorf("%w: revoked", ErrUnavailable)
 			close(o.done)
@@ -169,6 +178,12 @@ func (e *Engine) number(b *Batch, ops []*op) {
 	seq := e.lastSeq
 	b.Entries = make([]*Entry, 0, len(ops)+8)
 	for _, o := range ops {
+		if o.extra != nil {
+			b.add(o, seq+1)
+		}
+		if o.bare {
+			continue
+		}
 		seq++
 		o.entry.Seq = seq
 		b.Entries = append(b.Entries, &o.entry)
@@ -181,6 +196,19 @@ func (e *Engine) number(b *Batch, ops []*op) {
 			o.absorbed.Seq = seq
 			b.Entries = append(b.Entries, o.absorbed)
 		}
+	}
+}
+
+// add adds what few ops have to the batch. seq is the op's entry, if it has one.
+func (b *Batch) add(o *op, seq int64) {
+	if c := o.extra.keep; c != nil {
+		if !o.bare {
+			c.row.Seq = seq
+		}
+		b.Answers = append(b.Answers, c.row)
+	}
+	if c := o.extra.forget; c != nil && !mutated(AnswerStands) {
+		b.Forgotten = append(b.Forgotten, c.row)
 	}
 }
 
@@ -225,6 +253,13 @@ func (e *Engine) fill(tx Tx, b *Batch, f *Fold) error {
 	}
 	if err := e.fp.Hit(failpoint.CrashAfterInsert); err != nil {
 		return err
+	}
+	if !b.purge.IsZero() {
+		next, err := tx.Purge(b.purge, purgeRows+2*len(b.Answers))
+		if err != nil {
+			return fmt.Errorf("purge answers: %w", err)
+		}
+		e.purge.next = next
 	}
 	if f == nil {
 		return nil
@@ -271,6 +306,7 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 		e.lastSeq = b.Entries[n-1].Seq
 		e.stats.lastSeq.Store(e.lastSeq)
 	}
+	e.purge.done(b, now)
 	queued := int64(0)
 	for _, o := range ops {
 		if o.expire == nil {
@@ -283,8 +319,32 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 	}
 }
 
-// post turns what o held into what was used, in one step.
+// post makes a durable op visible.
 func (e *Engine) post(o *op, now int64) {
+	if !o.bare {
+		e.postEntry(o, now)
+	}
+	if o.extra != nil {
+		e.postExtra(o)
+	}
+	if o.turn != nil {
+		e.turns.drop(*o.turn)
+	}
+}
+
+// postExtra ends the claims of an op. Who asks for their keys next asks the
+// journal, where the answer is, or is not, by now.
+func (e *Engine) postExtra(o *op) {
+	if c := o.extra.forget; c != nil {
+		e.claims.free(c)
+	}
+	if c := o.extra.keep; c != nil && o.progress.Load() != opRevoked {
+		e.claims.done(c)
+	}
+}
+
+// postEntry turns what o held into what was used, in one step.
+func (e *Engine) postEntry(o *op, now int64) {
 	s := e.shard(o.entry.Account)
 	s.mu.Lock()
 	a := s.account(o.entry.Account)
@@ -312,11 +372,8 @@ func (e *Engine) post(o *op, now int64) {
 		e.open.Add(-1)
 		e.stats.settled.Add(1)
 		if !o.progress.CompareAndSwap(opWaiting, opApplied) {
-			e.refundRevoked(o)
+			e.takeBackOnTheWay(o)
 		}
-	}
-	if o.turn != nil {
-		e.turns.drop(*o.turn)
 	}
 }
 

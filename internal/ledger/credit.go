@@ -149,25 +149,39 @@ func (e *Engine) Refund(ctx context.Context, request [16]byte, amount money.Amou
 	case len(note) > maxNote:
 		return Entry{}, fmt.Errorf("refund: note: longer than %d bytes", maxNote)
 	}
+	o, err := e.prepareRefund(ctx, request, amount, note)
+	if err == nil {
+		_, err = e.finishRefund(ctx, o)
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("refund: %w", err)
+	}
+	return o.entry, nil
+}
+
+// prepareRefund returns the op of a refund, which is the only one of its request.
+func (e *Engine) prepareRefund(ctx context.Context, request [16]byte, amount money.Amount, note string) (*op, error) {
 	o := &op{done: make(chan struct{})}
 	if err := e.turnForRequest(ctx, request, o); err != nil {
-		return Entry{}, err
+		return nil, err
 	}
 	row, err := e.journal.ReadReceipt(ctx, request)
 	if err == nil {
 		err = o.refund(row, amount)
 	}
 	if err != nil {
-		return Entry{}, e.turns.end(o, fmt.Errorf("refund: %w", err))
+		return nil, e.turns.end(o, err)
 	}
 	o.entry.Time, o.entry.Day, o.entry.Note = e.now(), e.today(), note
+	return o, nil
+}
+
+// finishRefund queues o, and waits for it. It reports whether o was queued.
+func (e *Engine) finishRefund(ctx context.Context, o *op) (queued bool, err error) {
 	if err := e.enqueue(o); err != nil {
-		return Entry{}, e.turns.end(o, fmt.Errorf("refund: %w", err))
+		return false, e.turns.end(o, err)
 	}
-	if err := o.wait(ctx); err != nil {
-		return Entry{}, fmt.Errorf("refund: %w", err)
-	}
-	return o.entry, nil
+	return true, o.wait(ctx)
 }
 
 // refund makes o the refund of amount, or of all that is left, of the charge.
@@ -191,18 +205,53 @@ func (o *op) refund(row *ReceiptRow, amount money.Amount) error {
 	return nil
 }
 
-// refundRevoked follows the durable charge of o, which was revoked on its way,
-// with a refund. It runs on the committer's goroutine. If an operator is
+// takeBack refunds what is left of a revoked charge, and deletes the answer of
+// the claim that it was settled with; nil: there is none. It reports whether
+// that was queued; if not, the charge stands, and so does the answer.
+func (e *Engine) takeBack(ctx context.Context, request [16]byte, c *Claim) (queued bool, err error) {
+	if err := e.claims.revoke(ctx, c); err != nil {
+		return false, err
+	}
+	o, err := e.prepareRefund(ctx, request, 0, noteRevoked)
+	if errors.Is(err, ErrNothingToRefund) {
+		if c == nil {
+			return true, nil
+		}
+		o, err = &op{bare: true}, nil
+	}
+	if err == nil {
+		if c != nil {
+			o.extra = &extra{forget: c}
+		}
+		queued, err = e.finishRefund(ctx, o)
+	}
+	if !queued {
+		e.claims.stand(c)
+	}
+	return queued, err
+}
+
+// takeBackOnTheWay follows the durable charge of o, which was revoked on its
+// way, with a refund. It runs on the committer's goroutine. If an operator is
 // refunding the request at this moment, whatever that leaves is refunded after
 // it: it may have looked before the charge was there.
-func (e *Engine) refundRevoked(o *op) {
-	if o.entry.Amount == 0 {
+func (e *Engine) takeBackOnTheWay(o *op) {
+	c := o.kept()
+	r := &op{follows: true, bare: o.entry.Amount == 0, done: make(chan struct{})}
+	switch {
+	case r.bare && c == nil:
+		return
+	case !r.bare && e.turns.put(turnKey{request: o.entry.Request}, r) != nil:
+		go func() {
+			// It asks nobody whether the ledger is ready: this commit may have taken
+			// long. There is nobody to tell that it could not, which takes an engine
+			// that ends at this moment.
+			_, _ = e.takeBack(context.Background(), o.entry.Request, c)
+		}()
 		return
 	}
-	r := &op{follows: true, done: make(chan struct{})}
-	if e.turns.put(turnKey{request: o.entry.Request}, r) != nil {
-		go e.refundRest(o.entry.Request)
-		return
+	if c != nil {
+		r.extra = &extra{forget: c}
 	}
 	r.entry = Entry{
 		Time: e.now(), Kind: KindRefund, Account: o.entry.Account, Key: o.entry.Key, Test: o.entry.Test, Day: e.today(),
@@ -210,12 +259,6 @@ func (e *Engine) refundRevoked(o *op) {
 	}
 	// A follower is always taken in.
 	_ = e.enqueue(r)
-}
-
-// refundRest refunds what is left of a revoked charge. There is nobody to tell
-// that it could not, which takes an engine that ends at this moment.
-func (e *Engine) refundRest(request [16]byte) {
-	_, _ = e.Refund(context.Background(), request, 0, noteRevoked)
 }
 
 // turnKey is something that only one op at a time may be about: a reference of
@@ -296,7 +339,7 @@ func (e *Engine) turnForRequest(ctx context.Context, request [16]byte, o *op) er
 			return nil
 		}
 		if err := other.wait(ctx); err != nil && ctx.Err() != nil {
-			return fmt.Errorf("refund: %w", err)
+			return err
 		}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	maxQueue  = 4096        // settles waiting before new holds are refused
 	maxStall  = time.Second // age of the oldest of them before new holds are refused
 	maxBatch  = 2048        // operations in one transaction
+	opBytes   = 16 << 10    // bytes of an answer that count as an operation of its own
 	maxLazy   = 16384       // lazy receipts, and deliveries, waiting; more are dropped
 	lazyDelay = 100 * time.Millisecond
 	fullLimit = 10 * time.Second // how long the disk may be full before the process gives up
@@ -65,6 +66,7 @@ type Engine struct {
 
 	keeper // state of the committer's goroutine
 	turns  turns
+	claims claims
 
 	verifying chan struct{} // has room for the one verification at a time
 }
@@ -111,6 +113,7 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	}
 	e.queue.kick = make(chan struct{}, 1)
 	e.turns.ops = map[turnKey]*op{}
+	e.claims.slots = map[IdemKey]*slot{}
 	e.day.Store(int32(DayOf(o.Now())))
 	if err := e.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover ledger: %w", err)

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -127,75 +125,6 @@ func (h *Hold) Exchange(r Reservation) (*Hold, error) {
 	return n, nil
 }
 
-// Settlement is how a request ended that is charged for.
-type Settlement struct {
-	Actual  money.Amount // what it cost, ≥ 0
-	Receipt *Receipt     // may be nil
-}
-
-// Settled is a durable charge.
-type Settled struct {
-	Charge   money.Amount
-	Absorbed money.Amount // Actual above what could be charged
-	Balance  money.Amount // posted, after this charge
-	Seq      int64        // of the entry
-}
-
-// Settle charges the actual cost, but no more than the hold and what is free at
-// this instant cover; the rest is absorbed. It returns once the charge is on
-// disk. It fills in the receipt's identity, hold, charge and absorbed amount
-// before it waits, and keeps no reference to it.
-//
-// If ctx ends first, Settle returns its error together with the charge: the
-// entry stays in the queue and is applied as soon as it is durable. A caller
-// that then tells its client of a failure takes the charge back with Revoke. An
-// error that wraps [ErrUnavailable] says that the journal has failed, and with
-// that the process; whether the charge is on disk is known after recovery.
-func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
-	if s.Actual < 0 {
-		return Settled{}, fmt.Errorf("settle: actual: %s is negative", s.Actual)
-	}
-	row := h.receipt(s.Receipt).row()
-	if !h.state.CompareAndSwap(holdOpen, holdSettling) {
-		return Settled{}, ErrEnded
-	}
-	charge := h.charge(s.Actual)
-	absorbed := s.Actual - charge
-	row.Charge, row.Absorbed = charge, absorbed
-	if s.Receipt != nil {
-		s.Receipt.Charge, s.Receipt.Absorbed = charge, absorbed
-	}
-	o := &h.op
-	o.hold, o.receipt = h, row
-	o.entry = Entry{
-		Time: h.e.now(), Kind: KindUsage, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day,
-		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes,
-	}
-	if s.Receipt != nil {
-		o.entry.Tokens = s.Receipt.Usage
-	}
-	if mutated(AdmissionDayMoves) {
-		o.entry.Day = h.e.today()
-	}
-	if absorbed > 0 {
-		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model}
-	}
-	if mutated(EarlyRelease) {
-		h.release()
-	}
-	if err := h.e.enqueue(o); err != nil {
-		h.giveBack()
-		return Settled{}, fmt.Errorf("settle: %w", err)
-	}
-	if mutated(EarlyReply) {
-		return Settled{Charge: charge, Absorbed: absorbed}, nil
-	}
-	if err := o.wait(ctx); err != nil {
-		return Settled{Charge: charge, Absorbed: absorbed}, fmt.Errorf("settle: %w", err)
-	}
-	return Settled{Charge: charge, Absorbed: absorbed, Balance: o.balance, Seq: o.entry.Seq}, nil
-}
-
 // receipt returns r, or an empty receipt, with what the hold knows of it.
 func (h *Hold) receipt(r *Receipt) *Receipt {
 	if r == nil {
@@ -205,10 +134,13 @@ func (h *Hold) receipt(r *Receipt) *Receipt {
 	return r
 }
 
-func (h *Hold) charge(actual money.Amount) money.Amount {
+// charge returns what can be charged of the actual cost, and what is posted now
+// less that.
+func (h *Hold) charge(actual money.Amount) (charge, balance money.Amount) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	return h.stake.charge(actual)
+	charge = h.stake.charge(actual)
+	return charge, h.stake.purse.posted() - charge
 }
 
 // release gives the stake back. The stake is empty afterwards.
@@ -252,21 +184,3 @@ func (h *Hold) Void(r *Receipt) {
 // Abort gives everything back if the hold has not ended, and does nothing
 // otherwise. It is for defer.
 func (h *Hold) Abort() { h.Void(nil) }
-
-// Revoke takes back the charge of a Settle that returned because its context
-// ended. If the charge is not durable yet, Revoke returns at once: either it
-// never will be, or a refund follows it in the next batch. If it is, Revoke
-// refunds it and waits for that. It does nothing for a hold that was not
-// settled, or was revoked before.
-func (h *Hold) Revoke(ctx context.Context) error {
-	if h.state.Load() != holdSettling || h.op.progress.CompareAndSwap(opWaiting, opRevoked) {
-		return nil
-	}
-	if !h.op.progress.CompareAndSwap(opApplied, opRevoked) {
-		return nil
-	}
-	if _, err := h.e.Refund(ctx, h.request, 0, noteRevoked); err != nil && !errors.Is(err, ErrNothingToRefund) {
-		return fmt.Errorf("revoke: %w", err)
-	}
-	return nil
-}

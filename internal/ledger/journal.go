@@ -49,6 +49,9 @@ type Journal interface {
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
+	// ReadIdem returns the answer that a key stands for, or nil. It may have
+	// expired.
+	ReadIdem(ctx context.Context, k IdemKey) (*IdemRow, error)
 }
 
 // Tx is one transaction of the writer. It ends with Commit or Rollback.
@@ -56,6 +59,9 @@ type Tx interface {
 	// Insert appends a batch. It fails with ErrFenced unless the journal stands
 	// where the batch says.
 	Insert(b *Batch) error
+	// Purge deletes at most limit answers that had expired by then, the oldest
+	// ones, and returns when the next one expires; zero: there is none.
+	Purge(by time.Time, limit int) (next time.Time, err error)
 	// Fold adds to the folded rows.
 	Fold(f *Fold) error
 	// Commit returns once everything is on disk.
@@ -71,6 +77,10 @@ type Batch struct {
 	Entries   []*Entry
 	Receipts  []*ReceiptRow
 	Delivered []Delivered
+	Forgotten []*IdemRow // answers to delete, by key and request; before Answers
+	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
+
+	purge time.Time // answers that had expired by then are to be purged; zero: none
 }
 
 // Delivered changes the delivery of a receipt that says unknown.
@@ -166,6 +176,8 @@ type Reader interface {
 	// Entries yields the entries after seq in order. The entry is the yield
 	// function's to keep.
 	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
+	// Expiry returns when the first stored answer expires; zero: there is none.
+	Expiry(ctx context.Context) (time.Time, error)
 	// Mismatches describes at most limit receipts that contradict their entries.
 	Mismatches(ctx context.Context, limit int) ([]string, error)
 }

@@ -24,6 +24,13 @@ type model struct {
 	holds []*modelHold
 	paid  []*payment
 	refs  map[string]ledger.Entry
+	keys  map[ledger.IdemKey]modelAnswer
+}
+
+// modelAnswer is what an idempotency key stands for.
+type modelAnswer struct {
+	request [16]byte
+	at      time.Time
 }
 
 type pocket struct {
@@ -65,6 +72,7 @@ type payment struct {
 	request [16]byte
 	left    money.Amount
 	p       *pocketState
+	hold    *ledger.Hold // nil: of an engine that is gone
 }
 
 func (m *model) pocket(account int64, test bool) *pocketState {
@@ -236,7 +244,17 @@ func (m *model) Settle(t *rapid.T) {
 		free = min(free, h.r.KeyUSDPerDay-h.key.spent-h.key.spentHeld)
 	}
 	charge := min(actual, h.amount+max(0, free))
-	s, err := h.hold.Settle(background, ledger.Settlement{Actual: actual})
+	settlement := ledger.Settlement{Actual: actual}
+	if name := rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "key"); name != "" {
+		if settlement.Claim = m.claim(ledger.IdemKey{Account: h.r.Account, Test: h.r.Test, Key: name}, h.r.Request); settlement.Claim == nil {
+			m.holds = append(m.holds, h)
+			return
+		}
+		settlement.Render = func(s ledger.Settled) (*ledger.Stored, error) {
+			return &ledger.Stored{Status: 200, Body: []byte(s.Balance.String()), Kept: true}, nil
+		}
+	}
+	s, err := h.hold.Settle(background, settlement)
 	if err != nil || s.Charge != charge || s.Absorbed != actual-charge {
 		t.Fatalf("Settle(%d) = %+v, %v; want charge %d", actual, s, err, charge)
 	}
@@ -251,7 +269,54 @@ func (m *model) Settle(t *rapid.T) {
 	if s.Balance != h.p.posted {
 		t.Fatalf("Settle(%d) = %+v, want balance %d", actual, s, h.p.posted)
 	}
-	m.paid = append(m.paid, &payment{h.r.Request, charge, h.p})
+	m.paid = append(m.paid, &payment{h.r.Request, charge, h.p, h.hold})
+}
+
+// claim returns a claim on the key for the request, or nil if the key must stand
+// for an answer.
+func (m *model) claim(k ledger.IdemKey, request [16]byte) *ledger.Claim {
+	now := m.h.clock.now()
+	want, known := m.keys[k]
+	known = known && want.at.Add(ledger.IdemTTL).After(now)
+	c, st, err := m.h.Claim(background, k, [32]byte{1}, 0)
+	if err != nil || (st != nil) != known || (known && st.Request != want.request) {
+		m.t.Fatalf("Claim(%+v) = %+v, %v; want %t, %x", k, st, err, known, want.request)
+	}
+	if _, _, err := m.h.Claim(background, k, [32]byte{2}, 0); !errors.Is(err, ledger.ErrIdemMismatch) {
+		m.t.Fatalf("Claim(%+v) for another request = %v", k, err)
+	}
+	if known {
+		return nil
+	}
+	if rapid.IntRange(0, 3).Draw(m.t, "give up") == 0 {
+		c.Release()
+		return nil
+	}
+	m.keys[k] = modelAnswer{request, now}
+	return c
+}
+
+// Revoke takes back a charge, also one that was refunded in part, with the
+// answer of its key.
+func (m *model) Revoke(t *rapid.T) {
+	m.t = t
+	if len(m.paid) == 0 {
+		t.Skip("nothing was paid")
+	}
+	p := m.paid[rapid.IntRange(0, len(m.paid)-1).Draw(t, "payment")]
+	if p.hold == nil {
+		t.Skip("of a process that is gone")
+	}
+	if err := p.hold.Revoke(background); err != nil {
+		t.Fatal(err)
+	}
+	for k, a := range m.keys {
+		if a.request == p.request {
+			delete(m.keys, k)
+		}
+	}
+	p.p.posted += p.left
+	p.left, p.hold = 0, nil
 }
 
 func (m *model) Void(t *rapid.T) {
@@ -391,6 +456,9 @@ func (m *model) forget() {
 		h.move(-h.amount, -1)
 	}
 	m.holds = nil
+	for _, p := range m.paid {
+		p.hold = nil
+	}
 }
 
 // Check runs after every step. Verification passes the committer, which takes
@@ -434,7 +502,7 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 			dirs = append(dirs, d)
 			return d
 		}
-		m := &model{t: rt, dir: dir, purse: map[pocket]*pocketState{}, use: map[dayOf]*dayState{}, refs: map[string]ledger.Entry{}}
+		m := &model{t: rt, dir: dir, purse: map[pocket]*pocketState{}, use: map[dayOf]*dayState{}, refs: map[string]ledger.Entry{}, keys: map[ledger.IdemKey]modelAnswer{}}
 		m.h = build(t, dir())
 		defer func() {
 			m.h.close()
@@ -444,7 +512,7 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": m.Hold, "hold again": m.Hold, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange,
-			"credit": m.Credit, "refund": m.Refund, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
+			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
 		})
 	})
 }

@@ -18,6 +18,8 @@ const (
 	RefundUnbounded   Mutation = "refund_unbounded"    // refunds may exceed the charge
 	ChargeAboveFunds  Mutation = "charge_above_funds"  // Settle charges the actual cost whatever is there
 	AdmissionDayMoves Mutation = "admission_day_moves" // a charge counts on the day it settles
+	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
+	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
 )
 
 // Mutations returns every mutation.
@@ -25,5 +27,6 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
+		AnswerIgnored, AnswerStands,
 	}
 }

@@ -26,12 +26,36 @@ type op struct {
 	incoming money.Amount
 	turn     *turnKey // what others may not do meanwhile
 	follows  bool     // made by the committer itself, which takes it in while it closes
+	bare     bool     // without an entry; of the entry only the account is meant
+	extra    *extra   // what few ops have; nil: nothing of it
 
 	at       int64 // monotonic time it was queued
 	progress atomic.Int32
 	done     chan struct{} // closed when the op is durable and applied, or failed
 	err      error         // read after done
 	balance  money.Amount  // posted, after the entry; read after done
+}
+
+// extra is what only few ops have.
+type extra struct {
+	keep   *Claim // its answer becomes durable with the op
+	forget *Claim // its answer is deleted with the op
+}
+
+// kept returns the claim whose answer becomes durable with the op, or nil.
+func (o *op) kept() *Claim {
+	if o.extra == nil {
+		return nil
+	}
+	return o.extra.keep
+}
+
+// weight says how much of a batch's room the op takes.
+func (o *op) weight() int {
+	if c := o.kept(); c != nil {
+		return 1 + len(c.row.Doc)/opBytes
+	}
+	return 1
 }
 
 // wait waits for the op, or for ctx.
@@ -211,7 +235,10 @@ func (q *queue) take(w *work, b *Batch, now int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.closing = q.closed
-	n := min(len(q.ops), maxBatch)
+	n := 0
+	for room := maxBatch; n < len(q.ops) && room > 0; n++ {
+		room -= q.ops[n].weight()
+	}
 	w.ops = append(w.ops[:0], q.ops[:n]...)
 	rest := copy(q.ops, q.ops[n:])
 	clear(q.ops[rest:])

@@ -215,6 +215,8 @@ func (j *hung) Start(context.Context) (ledger.Mark, error) { return ledger.Mark{
 
 func (j *hung) Snapshot(context.Context) (ledger.Snapshot, error) { return empty{}, nil }
 
+func (j *hung) ReadIdem(context.Context, ledger.IdemKey) (*ledger.IdemRow, error) { return nil, nil }
+
 func (j *hung) Begin() (ledger.Tx, error) {
 	if j.hang {
 		<-j.gate
@@ -236,6 +238,8 @@ func (empty) Counters(context.Context, ledger.Day, func(ledger.CounterRow) error
 
 func (empty) Entries(context.Context, int64, func(*ledger.Entry) error) error { return nil }
 
+func (empty) Expiry(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 func (empty) Close() error { return nil }
 
 // nothing is a transaction that keeps nothing.
@@ -244,6 +248,8 @@ type nothing struct{}
 func (nothing) Insert(*ledger.Batch) error { return nil }
 
 func (nothing) Fold(*ledger.Fold) error { return nil }
+
+func (nothing) Purge(time.Time, int) (time.Time, error) { return time.Time{}, nil }
 
 func (nothing) Commit() error { return nil }
 

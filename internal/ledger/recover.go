@@ -23,7 +23,11 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.load(ctx, snap, mark); err != nil {
+	err = e.load(ctx, snap, mark)
+	if err == nil {
+		e.purge.next, err = snap.Expiry(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, snap.Close())
 	}
 	if err := snap.Close(); err != nil {

@@ -169,8 +169,10 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 			"INSERT INTO entries SELECT 5, ts, kind, account_id, key_id, test, day, amount, req, detail FROM entries WHERE seq = 2; UPDATE ledger_mark SET last_seq = 5",
 			"entry 5",
 		},
-		"what was absorbed": {"UPDATE receipts SET absorbed = 7", "absorbed"},
-		"grants of nobody":  {"UPDATE grants SET account_id = 9", "account 9"},
+		"an answer's charge":  {"UPDATE idem SET seq = 1", "answer"},
+		"an answer's account": {"UPDATE idem SET account_id = 2", "answer"},
+		"what was absorbed":   {"UPDATE receipts SET absorbed = 7", "absorbed"},
+		"grants of nobody":    {"UPDATE grants SET account_id = 9", "account 9"},
 		"a refund to the test balance": {
 			"UPDATE entries SET test = 1 WHERE seq = 4; UPDATE balances SET credit = credit - 1, test_credit = 1; UPDATE usage_days SET refunded = 0; INSERT INTO usage_days SELECT day, account_id, key_id, 1, model, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, folded_seq FROM usage_days",
 			"refund",
@@ -186,7 +188,10 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := reserve(money.Cent)
-			h.charge(r, money.Cent)
+			hold := h.hold(r)
+			if _, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Claim: h.claim(keyA, one), Receipt: &ledger.Receipt{Model: "m", Outcome: "ok"}}); err != nil {
+				t.Fatal(err)
+			}
 			h.grantTo(money.Cent, 1000)
 			if _, err := h.Refund(background, r.Request, 1, ""); err != nil {
 				t.Fatal(err)

@@ -96,6 +96,9 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if err := t.deliveries(b.Delivered); err != nil {
 		return fmt.Errorf("deliveries: %w", err)
 	}
+	if err := t.answers(b.Forgotten, b.Answers); err != nil {
+		return fmt.Errorf("answers: %w", err)
+	}
 	return nil
 }
 

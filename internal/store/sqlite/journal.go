@@ -52,6 +52,12 @@ var chunks = [...]int{64, 8, 1}
 
 // each runs the verb for n rows, many at once. args appends the values of row i.
 func (j *journal) each(v verb, n int, args func(dst []any, i int) []any) error {
+	_, err := j.change(v, n, args)
+	return err
+}
+
+// change does what each does, and returns how many rows were changed.
+func (j *journal) change(v verb, n int, args func(dst []any, i int) []any) (changed int64, err error) {
 	for i := 0; i < n; {
 		size := 1
 		for _, c := range chunks {
@@ -62,21 +68,26 @@ func (j *journal) each(v verb, n int, args func(dst []any, i int) []any) error {
 		}
 		s, err := j.prepare(v, size)
 		if err != nil {
-			return err
+			return changed, err
 		}
 		a := j.args[:0]
 		for k := range size {
 			a = args(a, i+k)
 		}
-		_, err = s.ExecContext(context.Background(), a...)
+		res, err := s.ExecContext(context.Background(), a...)
 		clear(a)
 		j.args = a[:0]
 		if err != nil {
-			return err
+			return changed, err
 		}
+		rows, err := res.RowsAffected()
+		if err != nil {
+			return changed, err
+		}
+		changed += rows
 		i += size
 	}
-	return nil
+	return changed, nil
 }
 
 func (j *journal) prepare(v verb, rows int) (*sql.Stmt, error) {

@@ -395,6 +395,11 @@ func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) 
 				" LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16)) WHERE r.id IS NULL OR r.absorbed <> e.absorbed LIMIT ?",
 		},
 		{
+			"the answer stored for request %s does not agree with its charge",
+			"SELECT lower(hex(i.req)) FROM idem i LEFT JOIN entries e ON e.seq = i.seq" +
+				" WHERE i.seq <> 0 AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> i.req OR e.account_id <> i.account_id OR e.test <> i.test) LIMIT ?",
+		},
+		{
 			"receipt %s has an absorbed amount without an entry",
 			"SELECT lower(hex(id)) FROM receipts WHERE absorbed <> 0 AND id NOT IN (SELECT coalesce(req, zeroblob(16)) FROM entries WHERE kind = 7) LIMIT ?",
 		},
