@@ -34,10 +34,11 @@ var allowed = map[string][]string{
 	"internal/account":  {"internal/fault", "internal/money"},
 	"internal/catalog":  {"internal/fault", "internal/money", "internal/llm", "catalogs"},
 	"internal/config":   {"internal/money"},
+	"internal/job":      {"internal/account", "internal/fault"},
 	"internal/ledger":   {"internal/money", "internal/failpoint"},
 	"internal/limit":    {},
 	"internal/provider": {"internal/fault", "internal/llm", "internal/jsonx"},
-	"internal/wire":     {"internal/account", "internal/contract", "internal/failpoint", "internal/fault", "internal/limit", "internal/llm", "internal/money", "internal/obs"},
+	"internal/wire":     {"internal/account", "internal/contract", "internal/failpoint", "internal/fault", "internal/jsonx", "internal/limit", "internal/llm", "internal/money", "internal/obs"},
 
 	// adapters
 	"internal/wire/openai":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
@@ -47,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
-	"internal/store/sqlite":       {"internal/account", "internal/ledger", "internal/money", "internal/failpoint"},
+	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator

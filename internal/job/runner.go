@@ -1,0 +1,300 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// Runner answers jobs in the background. Its methods may be called by many
+// goroutines. Start it once, and Stop it before what it works with is closed.
+type Runner struct {
+	store Store
+	gate  Gate
+	now   func() time.Time
+	fail  func(error) // told of what nobody else can be told of
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	ready   *sync.Cond // signalled when queue grows, or the runner stops
+	queue   []Task     // guarded by mu, as all below
+	stopped bool
+	open    map[account.ID]int // tasks that wait or run
+	total   int
+	left    map[ID]int                           // of each job: tasks that have not ended
+	running map[[16]byte]context.CancelCauseFunc // by request
+	gone    map[ID]bool                          // cancelled: what waits is given back
+}
+
+// NewRunner returns a runner that does nothing yet. fail is told of errors that
+// no caller waits for; nil: they are dropped.
+func NewRunner(s Store, g Gate, now func() time.Time, fail func(error)) *Runner {
+	if fail == nil {
+		fail = func(error) {}
+	}
+	r := &Runner{
+		store: s, gate: g, now: now, fail: fail,
+		open: map[account.ID]int{}, left: map[ID]int{}, running: map[[16]byte]context.CancelCauseFunc{}, gone: map[ID]bool{},
+	}
+	r.ready = sync.NewCond(&r.mu)
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	return r
+}
+
+// Start takes up what the last process left, and begins to work.
+func (r *Runner) Start(ctx context.Context) error {
+	jobs, err := r.store.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	held := r.gate.Open()
+	for _, j := range jobs {
+		var tasks []Task
+		for i := range j.Items {
+			if held[j.Items[i].Request] {
+				tasks = append(tasks, Task{j, &j.Items[i]})
+			}
+		}
+		if len(tasks) == 0 {
+			// Nothing was held for it yet, so it was never acknowledged; or all of
+			// it has ended, and only that was not noted. Both are over.
+			if err := r.store.End(ctx, j.ID, r.now()); err != nil {
+				return fmt.Errorf("jobs: %w", err)
+			}
+			continue
+		}
+		r.mu.Lock()
+		r.gone[j.ID] = !j.Cancelled.IsZero()
+		r.enqueue(tasks)
+		r.mu.Unlock()
+	}
+	for range workers {
+		r.done.Go(r.work)
+	}
+	return nil
+}
+
+// Stop ends the work: what runs is broken off and stays held, for the next
+// process. It returns when nothing works any more.
+func (r *Runner) Stop() {
+	r.cancel(ErrStopping)
+	r.mu.Lock()
+	r.stopped = true
+	r.ready.Broadcast()
+	r.mu.Unlock()
+	r.done.Wait()
+}
+
+// Draft stores a job that nothing is held for yet. Its error may be a
+// *fault.Error: ConcurrencyLimited if the account has too much open already,
+// Overloaded if everybody together has. Submit or Discard follows.
+func (r *Runner) Draft(ctx context.Context, j *Job) error {
+	if err := r.room(j.Account, len(j.Items)); err != nil {
+		return err
+	}
+	if err := r.store.Purge(ctx, r.now().Add(-Retention), 100); err != nil {
+		return fmt.Errorf("job: %w", err)
+	}
+	if err := r.store.Put(ctx, j); err != nil {
+		return fmt.Errorf("job: %w", err)
+	}
+	return nil
+}
+
+func (r *Runner) room(a account.ID, n int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var e *fault.Error
+	switch {
+	case r.stopped:
+		e = fault.New(fault.Draining, "")
+	case r.open[a]+n > MaxOpen:
+		e = fault.New(fault.ConcurrencyLimited, "At most %d requests of an account may wait in jobs.", MaxOpen)
+	case r.total+n > MaxQueued:
+		e = fault.New(fault.Overloaded, "")
+	default:
+		return nil
+	}
+	e.RetryAfter = 30 * time.Second
+	return e
+}
+
+// Submit starts a job whose requests are all held. It cannot fail.
+func (r *Runner) Submit(j *Job) {
+	tasks := make([]Task, len(j.Items))
+	for i := range j.Items {
+		tasks[i] = Task{j, &j.Items[i]}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.enqueue(tasks)
+}
+
+// Discard forgets a job that could not be held.
+func (r *Runner) Discard(ctx context.Context, j *Job) error { return r.store.Delete(ctx, j.ID) }
+
+// enqueue adds the tasks of one job. The caller holds mu.
+func (r *Runner) enqueue(tasks []Task) {
+	j := tasks[0].Job
+	r.left[j.ID] = len(tasks)
+	r.open[j.Account] += len(tasks)
+	r.total += len(tasks)
+	r.queue = append(r.queue, tasks...)
+	r.ready.Broadcast()
+}
+
+// Get returns an account's job, and which of its requests run at the moment; a
+// JobNotFound fault if the account has no such job.
+func (r *Runner) Get(ctx context.Context, a account.ID, id string) (j *Job, running map[[16]byte]bool, err error) {
+	parsed, err := ParseID(id)
+	if err != nil {
+		return nil, nil, notFound(id)
+	}
+	if j, err = r.store.Get(ctx, parsed); err != nil {
+		return nil, nil, fmt.Errorf("job: %w", err)
+	}
+	if j == nil || j.Account != a {
+		return nil, nil, notFound(id)
+	}
+	running = map[[16]byte]bool{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range j.Items {
+		_, running[j.Items[i].Request] = r.running[j.Items[i].Request]
+	}
+	return j, running, nil
+}
+
+func notFound(id string) *fault.Error {
+	return fault.New(fault.JobNotFound, "").With("job", id[:min(len(id), 64)])
+}
+
+// Cancel ends an account's job early: what waits is given back before it
+// returns, and what runs is broken off. Cancelling a job that has ended changes
+// nothing. It is a JobNotFound fault if the account has no such job.
+func (r *Runner) Cancel(ctx context.Context, a account.ID, id string) error {
+	j, _, err := r.Get(ctx, a, id)
+	if err != nil {
+		return err
+	}
+	if !j.Ended.IsZero() {
+		return nil
+	}
+	if err := r.store.Cancel(ctx, j.ID, r.now()); err != nil {
+		return fmt.Errorf("job: %w", err)
+	}
+	for _, t := range r.withdraw(j) {
+		r.giveBack(ctx, t)
+	}
+	return nil
+}
+
+// withdraw takes what waits of a job out of the queue, and breaks off what runs.
+func (r *Runner) withdraw(j *Job) []Task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left[j.ID] == 0 {
+		return nil
+	}
+	r.gone[j.ID] = true
+	var out []Task
+	kept := r.queue[:0]
+	for _, t := range r.queue {
+		if t.Job.ID == j.ID {
+			out = append(out, t)
+		} else {
+			kept = append(kept, t)
+		}
+	}
+	clear(r.queue[len(kept):])
+	r.queue = kept
+	for i := range j.Items {
+		if cancel := r.running[j.Items[i].Request]; cancel != nil {
+			cancel(errCancelled)
+		}
+	}
+	return out
+}
+
+// work answers one task after another.
+func (r *Runner) work() {
+	for {
+		t, ctx, ok := r.next()
+		if !ok {
+			return
+		}
+		if ctx == nil {
+			r.giveBack(r.ctx, t)
+			continue
+		}
+		r.gate.Run(ctx, t)
+		if context.Cause(ctx) == ErrStopping { //nolint:errorlint // it is ours, unwrapped
+			return // the task is taken up again by the next process
+		}
+		r.ended(r.ctx, t)
+	}
+}
+
+// next waits for a task. Without a context it is one of a cancelled job, to be
+// given back.
+func (r *Runner) next() (t Task, ctx context.Context, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.queue) == 0 && !r.stopped {
+		r.ready.Wait()
+	}
+	if r.stopped {
+		return Task{}, nil, false
+	}
+	t = r.queue[0]
+	r.queue[0] = Task{}
+	r.queue = r.queue[1:]
+	if r.gone[t.Job.ID] {
+		return t, nil, true
+	}
+	ctx, r.running[t.Item.Request] = context.WithCancelCause(r.ctx)
+	return t, ctx, true
+}
+
+// giveBack ends a task that is not to run. If that fails its hold stays open,
+// and the next process gives it back.
+func (r *Runner) giveBack(ctx context.Context, t Task) {
+	if err := r.gate.GiveBack(ctx, t); err != nil {
+		r.fail(fmt.Errorf("job %s: give back: %w", t.Job.ID, err))
+		return
+	}
+	r.ended(ctx, t)
+}
+
+// ended notes the end of a task, and of its job if it was the last.
+func (r *Runner) ended(ctx context.Context, t Task) {
+	r.mu.Lock()
+	if cancel := r.running[t.Item.Request]; cancel != nil {
+		cancel(nil)
+		delete(r.running, t.Item.Request)
+	}
+	r.total--
+	if r.open[t.Job.Account]--; r.open[t.Job.Account] == 0 {
+		delete(r.open, t.Job.Account)
+	}
+	r.left[t.Job.ID]--
+	last := r.left[t.Job.ID] == 0
+	if last {
+		delete(r.left, t.Job.ID)
+		delete(r.gone, t.Job.ID)
+	}
+	r.mu.Unlock()
+	if !last {
+		return
+	}
+	if err := r.store.End(context.WithoutCancel(ctx), t.Job.ID, r.now()); err != nil {
+		r.fail(fmt.Errorf("job %s: %w", t.Job.ID, err)) // noted at the next start
+	}
+}

@@ -1,0 +1,300 @@
+package job
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// shelf is a store in memory.
+type shelf struct {
+	mu   sync.Mutex
+	jobs map[ID]*Job
+}
+
+func (s *shelf) edit(id ID, f func(*Job)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.jobs[id]; j != nil {
+		c := *j
+		f(&c)
+		s.jobs[id] = &c
+	}
+	return nil
+}
+
+func (s *shelf) Put(_ context.Context, j *Job) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := *j
+	s.jobs[j.ID] = &c
+	return nil
+}
+
+func (s *shelf) Get(_ context.Context, id ID) (*Job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[id], nil
+}
+
+func (s *shelf) Open(context.Context) (out []*Job, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if j.Ended.IsZero() {
+			out = append(out, j)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Job) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return out, nil
+}
+
+func (s *shelf) Cancel(_ context.Context, id ID, at time.Time) error {
+	return s.edit(id, func(j *Job) { j.Cancelled = at })
+}
+
+func (s *shelf) End(_ context.Context, id ID, at time.Time) error {
+	return s.edit(id, func(j *Job) { j.Ended = at })
+}
+
+func (s *shelf) Delete(_ context.Context, id ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, id)
+	return nil
+}
+
+func (s *shelf) Purge(_ context.Context, before time.Time, _ int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, j := range s.jobs {
+		if !j.Ended.IsZero() && j.Ended.Before(before) {
+			delete(s.jobs, id)
+		}
+	}
+	return nil
+}
+
+// booth is a gate that keeps each request until it is let go.
+type booth struct {
+	mu     sync.Mutex
+	held   map[[16]byte]bool
+	let    map[[16]byte]chan struct{}
+	ran    []byte // first byte of the requests that were answered
+	given  []byte // given back before they ran
+	broken []byte // broken off
+}
+
+func newBooth(n int) *booth {
+	b := &booth{held: map[[16]byte]bool{}, let: map[[16]byte]chan struct{}{}}
+	for i := range n {
+		id := [16]byte{byte(i + 1)}
+		b.held[id], b.let[id] = true, make(chan struct{})
+	}
+	return b
+}
+
+func (b *booth) Open() map[[16]byte]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := map[[16]byte]bool{}
+	for id := range b.held {
+		out[id] = true
+	}
+	return out
+}
+
+func (b *booth) Run(ctx context.Context, t Task) {
+	id := t.Item.Request
+	select {
+	case <-b.let[id]:
+		b.end(id, &b.ran)
+	case <-ctx.Done():
+		if context.Cause(ctx) != ErrStopping { //nolint:errorlint // as the runner does
+			b.end(id, &b.broken)
+		}
+	}
+}
+
+func (b *booth) GiveBack(_ context.Context, t Task) error {
+	b.end(t.Item.Request, &b.given)
+	return nil
+}
+
+func (b *booth) end(id [16]byte, list *[]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.held[id] {
+		panic("a hold ends twice")
+	}
+	delete(b.held, id)
+	*list = append(*list, id[0])
+}
+
+func batch(id byte, a account.ID, from, to int) *Job {
+	j := &Job{ID: ID{id}, Account: a}
+	for i := from; i <= to; i++ {
+		j.Items = append(j.Items, Item{Request: [16]byte{byte(i)}})
+	}
+	return j
+}
+
+func start(t *testing.T, s *shelf, b *booth) *Runner {
+	t.Helper()
+	r := NewRunner(s, b, time.Now, func(err error) { t.Error(err) })
+	if err := r.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func submit(t *testing.T, r *Runner, j *Job) {
+	t.Helper()
+	if err := r.Draft(context.Background(), j); err != nil {
+		t.Fatal(err)
+	}
+	r.Submit(j)
+}
+
+func TestAJobRunsToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(20)
+		r := start(t, s, b)
+		j := batch(1, 7, 1, 20)
+		submit(t, r, j)
+		synctest.Wait()
+		_, running, err := r.Get(context.Background(), 7, j.ID.String())
+		n := 0
+		for _, yes := range running {
+			if yes {
+				n++
+			}
+		}
+		if err != nil || n != workers {
+			t.Errorf("%d run at once, %v", n, err)
+		}
+		if _, _, err := r.Get(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+			t.Errorf("another account's: %v", err)
+		}
+		for _, let := range b.let {
+			close(let)
+		}
+		synctest.Wait()
+		got, _, _ := r.Get(context.Background(), 7, j.ID.String())
+		if len(b.ran) != 20 || got.Ended.IsZero() || r.total != 0 || len(r.open)+len(r.left)+len(r.running) != 0 {
+			t.Errorf("%d ran, ended %v, left %+v", len(b.ran), got.Ended, r.left)
+		}
+		r.Stop()
+	})
+}
+
+func TestCancelGivesBackWhatWaitsAndBreaksOffWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(12)
+		r := start(t, s, b)
+		j, other := batch(1, 7, 1, 10), batch(2, 8, 11, 12)
+		submit(t, r, j)
+		submit(t, r, other)
+		synctest.Wait()
+		if err := r.Cancel(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+			t.Errorf("another account cancels: %v", err)
+		}
+		for range 2 {
+			if err := r.Cancel(context.Background(), 7, j.ID.String()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if len(b.given) != 2 || len(b.broken) != workers || len(b.held) != 2 {
+			t.Errorf("given back %v, broken off %v, held %v", b.given, b.broken, b.held)
+		}
+		got, _, _ := r.Get(context.Background(), 7, j.ID.String())
+		if got.Cancelled.IsZero() || got.Ended.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		close(b.let[[16]byte{11}])
+		close(b.let[[16]byte{12}])
+		synctest.Wait()
+		if len(b.ran) != 2 {
+			t.Errorf("the other job ran %v", b.ran)
+		}
+		r.Stop()
+	})
+}
+
+func TestWhatAProcessLeavesTheNextOneTakesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(12)
+		r := start(t, s, b)
+		submit(t, r, batch(1, 7, 1, 10))
+		synctest.Wait()
+		close(b.let[[16]byte{1}])
+		synctest.Wait()
+		r.Stop()
+		if len(b.held) != 11 || len(b.broken)+len(b.given) != 0 {
+			t.Fatalf("a stop ends holds: %v", b.held)
+		}
+		if err := r.Draft(context.Background(), batch(9, 7, 11, 11)); !fault.Is(err, fault.Draining) {
+			t.Errorf("a draft after the stop: %v", err)
+		}
+		// Drafted, and never held; cancelled, and not given back yet.
+		_ = s.Put(context.Background(), batch(2, 7, 50, 60))
+		gone := batch(3, 7, 12, 12)
+		gone.Cancelled = time.Now()
+		_ = s.Put(context.Background(), gone)
+		next := start(t, s, b)
+		for n, let := range b.let {
+			if n != [16]byte{1} {
+				close(let)
+			}
+		}
+		synctest.Wait()
+		if len(b.ran) != 10 || !slices.Equal(b.given, []byte{12}) || len(b.held) != 1 { // 11 belongs to nobody
+			t.Errorf("ran %v, given back %v, held %v", b.ran, b.given, b.held)
+		}
+		for id, j := range s.jobs {
+			if j.Ended.IsZero() {
+				t.Errorf("%s has not ended", id)
+			}
+		}
+		next.Stop()
+	})
+}
+
+func TestAnAccountCannotFillTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(200)
+		r := start(t, s, b)
+		r.open[7] = MaxOpen // as if so many waited
+		if err := r.Draft(context.Background(), batch(1, 7, 1, 1)); !fault.Is(err, fault.ConcurrencyLimited) {
+			t.Errorf("%v", err)
+		}
+		if err := r.Draft(context.Background(), batch(2, 8, 1, 1)); err != nil {
+			t.Errorf("another account: %v", err)
+		}
+		r.total = MaxQueued
+		if err := r.Draft(context.Background(), batch(3, 9, 1, 1)); !fault.Is(err, fault.Overloaded) {
+			t.Errorf("%v", err)
+		}
+		r.Stop()
+	})
+}
+
+func TestIDsReadBack(t *testing.T) {
+	t.Parallel()
+	id := ID{1, 2, 3, 0xff}
+	if got, err := ParseID(id.String()); err != nil || got != id {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"", "job_", "req_" + id.String()[4:], id.String() + "0", "job_!!!!!!!!!!!!!!!!!!!!!!!!!!"} {
+		if _, err := ParseID(bad); err == nil {
+			t.Errorf("ParseID(%q): want an error", bad)
+		}
+	}
+}
