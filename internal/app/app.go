@@ -77,6 +77,7 @@ type App struct {
 	api    *http.Server
 	admin  *http.Server
 	listen net.Listener
+	more   map[string]net.Listener // of sites with an address of their own, by that address
 	manage net.Listener
 
 	reload   sync.Mutex
@@ -136,6 +137,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	a.wire = wire.NewServer(wire.Options{
 		Gateway:     edge{a.gate},
 		Dialects:    dialects(),
+		Desks:       a.desks(),
 		Listers:     listers(),
 		Done:        a.obs.Done,
 		Now:         a.clock.now,
@@ -257,6 +259,9 @@ func (a *App) open(c *config.Config) error {
 		return fmt.Errorf("server.listen: %w", err)
 	}
 	a.undo = append(a.undo, ignoreClosed(a.listen.Close))
+	if err := a.openMore(c); err != nil {
+		return err
+	}
 	if a.manage, err = net.Listen("tcp", c.Server.AdminListen); err != nil {
 		return fmt.Errorf("server.admin_listen: %w", err)
 	}
@@ -281,6 +286,23 @@ func (a *App) open(c *config.Config) error {
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// openMore listens at the addresses that sites have of their own.
+func (a *App) openMore(c *config.Config) error {
+	a.more = map[string]net.Listener{}
+	for i, site := range c.Sites {
+		if site.Listen == "" || site.Listen == c.Server.Listen || a.more[site.Listen] != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", site.Listen)
+		if err != nil {
+			return fmt.Errorf("sites[%d].listen: %w", i, err)
+		}
+		a.more[site.Listen] = l
+		a.undo = append(a.undo, ignoreClosed(l.Close))
 	}
 	return nil
 }
@@ -327,6 +349,8 @@ func (a *App) adminHandler(c *config.Config) http.Handler {
 		Log:             a.obs.Logger(),
 		KeyPrefix:       a.keyPrefix,
 		Limiter:         a.limiter,
+		PlanKnown:       a.planKnown,
+		PlanQuotas:      a.planQuotas,
 		Routes:          &a.health,
 		EffectiveConfig: func() any { return a.current.Load().config.Redacted() },
 		Ready:           a.degraded,
@@ -380,8 +404,11 @@ func (a *App) degraded() []string {
 // answers go on for as long as the configuration says, breaks off the rest free
 // of charge, and closes everything.
 func (a *App) Serve(ctx context.Context) error {
-	failed := make(chan error, 2)
-	go func() { failed <- a.api.Serve(wire.Bounded(a.listen)) }()
+	failed := make(chan error, 2+len(a.more))
+	go func() { failed <- a.api.Serve(wire.Bounded(a.listen, "")) }()
+	for name, l := range a.more {
+		go func() { failed <- a.api.Serve(wire.Bounded(l, name)) }()
+	}
 	go func() { failed <- a.admin.Serve(a.manage) }()
 	var err error
 	select {
@@ -396,6 +423,9 @@ func (a *App) Serve(ctx context.Context) error {
 	// is only shut down when there is nothing left but to break off. Until then
 	// it takes no new connections, and refuses what comes on those it has.
 	_ = a.listen.Close()
+	for _, l := range a.more {
+		_ = l.Close()
+	}
 	a.idle(grace)
 	if errors.Is(a.api.Shutdown(grace), context.DeadlineExceeded) {
 		a.cancel(wire.ErrGoingDown)

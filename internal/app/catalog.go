@@ -28,12 +28,10 @@ func catalogInput(c *config.Config, dev bool) (catalog.Input, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		in.Providers = append(in.Providers, catalog.Provider{Name: name, Table: c.Providers[name].Catalog})
 	}
+	names := siteNames(c)
 	for i, s := range c.Sites {
-		if s.Role == roleDashboard {
-			continue
-		}
 		in.Sites = append(in.Sites, catalog.Overlay{
-			Site:      s.Hosts[0],
+			Site:      names[i],
 			Path:      fmt.Sprintf("sites[%d]", i),
 			Models:    entries(s.Models),
 			Classes:   classes(s.Classes),
@@ -47,6 +45,19 @@ func catalogInput(c *config.Config, dev bool) (catalog.Input, error) {
 }
 
 const roleDashboard = "dashboard"
+
+// siteNames names every site, for the keys and models that are bound to it: its
+// first host, or the address of its own where that serves every host.
+func siteNames(c *config.Config) []string {
+	out := make([]string, len(c.Sites))
+	for i, s := range c.Sites {
+		out[i] = s.Hosts[0]
+		if s.Hosts[0] == "*" && s.Listen != "" {
+			out[i] = s.Listen
+		}
+	}
+	return out
+}
 
 func entries(models map[string]config.Model) map[string]catalog.Entry {
 	out := make(map[string]catalog.Entry, len(models))

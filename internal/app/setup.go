@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -70,6 +72,9 @@ func (a *App) build(c *config.Config) (*setup, error) {
 			}
 		}
 	}
+	if c.Server.Docs {
+		document(c, s.list, s.plans.Views)
+	}
 	return s, script(c, a.sim) // last: what fails scripts nothing
 }
 
@@ -77,34 +82,78 @@ func (a *App) build(c *config.Config) (*setup, error) {
 func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 	var out []*wire.Site
 	var errs []error
+	names := siteNames(c)
 	for i, sc := range c.Sites {
-		if sc.Role == roleDashboard {
-			continue
-		}
 		con, err := loadContract(c, sc.Contract)
 		if err != nil {
 			errs = append(errs, c.Problem(fmt.Sprintf("sites[%d].contract", i), err.Error()))
 			continue
 		}
 		keys := con.KeyFormat()
-		var docs []byte
-		if c.Server.Docs {
-			docs = con.Page()
-		}
-		out = append(out, &wire.Site{
-			Docs:     docs,
-			Name:     sc.Hosts[0],
-			Hosts:    sc.Hosts,
-			Contract: con,
-			Format:   account.Format{Prefixes: keys.Prefixes, Trim: keys.Trim},
+		site := &wire.Site{
+			Name:      names[i],
+			Listener:  sc.Listen,
+			Hosts:     sc.Hosts,
+			Dashboard: sc.Role == roleDashboard,
+			Contract:  con,
+			Format:    account.Format{Prefixes: keys.Prefixes, Trim: keys.Trim},
 			Limits: limit.Rule{
 				RPS: sc.Limits.RPS, Burst: sc.Limits.Burst,
 				Requests: sc.Limits.Requests, Per: sc.Limits.Per, Concurrency: sc.Limits.Concurrency,
 			},
-			WarnBelow: sc.BalanceWarningBelow,
-		})
+			WarnBelow:  sc.BalanceWarningBelow,
+			MaxKeys:    sc.MaxKeys,
+			KeyBalance: sc.KeyBalance,
+		}
+		if sc.Listen == c.Server.Listen {
+			site.Listener = ""
+		}
+		out = append(out, site)
+	}
+	for _, s := range out {
+		if s.Dashboard {
+			s.KeySites = sameContract(out, s.Contract.Name())
+		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// sameContract names the sites that present a contract.
+func sameContract(sites []*wire.Site, contract string) []string {
+	var out []string
+	for _, s := range sites {
+		if s.Contract.Name() == contract {
+			out = append(out, s.Name)
+		}
+	}
+	return out
+}
+
+// document writes the error reference of each site.
+func document(c *config.Config, sites []*wire.Site, views map[string]*catalog.View) {
+	for i, s := range sites {
+		o := contract.PageOptions{Site: s.Name, BaseURL: baseURL(c, c.Sites[i])}
+		if list := views[s.Name].Models(); len(list) > 0 {
+			o.Model = list[0].ID
+		}
+		s.Docs = &wire.Docs{Markdown: s.Contract.Page(o), HTML: s.Contract.HTML(o)}
+	}
+}
+
+// baseURL is where callers reach a site, as far as the configuration tells.
+func baseURL(c *config.Config, s config.Site) string {
+	if s.URL != "" {
+		return strings.TrimSuffix(s.URL, "/")
+	}
+	listen := cmp.Or(s.Listen, c.Server.Listen)
+	if s.Hosts[0] == "*" {
+		return "http://" + listen
+	}
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "80" || port == "0" {
+		return "http://" + s.Hosts[0]
+	}
+	return "http://" + net.JoinHostPort(s.Hosts[0], port)
 }
 
 // loadContract loads a contract by its name, or by the path of its file.
@@ -144,9 +193,6 @@ func Check(c *config.Config) error {
 		errs = append(errs, placed(c, err))
 	}
 	for i, s := range c.Sites {
-		if s.Role == roleDashboard {
-			continue
-		}
 		if _, err := loadContract(c, s.Contract); err != nil {
 			errs = append(errs, c.Problem(fmt.Sprintf("sites[%d].contract", i), err.Error()))
 		}
@@ -163,7 +209,7 @@ func (a *App) keyPrefix(site, kind string) (host, prefix string, ok bool) {
 	s := list[0]
 	if site != "" {
 		i := slices.IndexFunc(list, func(s *wire.Site) bool {
-			return slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.EqualFold(h, site) })
+			return strings.EqualFold(s.Name, site) || slices.ContainsFunc(s.Hosts, func(h string) bool { return h != "*" && strings.EqualFold(h, site) })
 		})
 		if i < 0 {
 			return "", "", false
@@ -193,6 +239,7 @@ func (a *App) Reload(c *config.Config) error {
 		same bool
 	}{
 		{"server.listen", old.Server.Listen == c.Server.Listen},
+		{"the addresses of sites (listen)", slices.Equal(listeners(old), listeners(c))},
 		{"server.admin_listen", old.Server.AdminListen == c.Server.AdminListen},
 		{"server.admin_token", old.Server.AdminToken == c.Server.AdminToken},
 		{"server.body_limit", old.Server.BodyLimit == c.Server.BodyLimit},
@@ -216,6 +263,18 @@ func (a *App) Reload(c *config.Config) error {
 	a.current.Store(s)
 	a.health.keep(s.live, s.norms)
 	return nil
+}
+
+// listeners are the addresses that sites have of their own, sorted.
+func listeners(c *config.Config) []string {
+	var out []string
+	for _, s := range c.Sites {
+		if s.Listen != "" && s.Listen != c.Server.Listen && !slices.Contains(out, s.Listen) {
+			out = append(out, s.Listen)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // healthBoard holds the health of every target, over reloads.

@@ -7,6 +7,7 @@ import (
 	"github.com/pontage/pontage/internal/wire"
 	"github.com/pontage/pontage/internal/wire/anthropic"
 	"github.com/pontage/pontage/internal/wire/openai"
+	"github.com/pontage/pontage/internal/wire/prompt"
 	"github.com/pontage/pontage/internal/wire/simple"
 )
 
@@ -18,6 +19,7 @@ func dialects() map[string]wire.Dialect {
 		"anthropic.messages":     anthropic.NewMessages(),
 		"anthropic.count_tokens": anthropic.NewCountTokens(),
 		"chat":                   simple.New(simple.Options{}),
+		"prompt":                 prompt.New(prompt.Options{}),
 	}
 }
 

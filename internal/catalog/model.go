@@ -64,7 +64,7 @@ type Model struct {
 	Reasoning   bool // takes an effort or a budget
 	JSONSchema  bool
 	Temperature bool // takes one other than the default
-	BatchInput  bool // embeddings: several inputs in one request
+	BatchInput  bool // embeddings: inputs as an array
 
 	Enabled bool
 
@@ -178,7 +178,7 @@ var lackWords = [llm.NeedCount]struct {
 	llm.NeedJSONSchema:  {fault.UnsupportedParameter, "Answers to a JSON schema are not supported by "},
 	llm.NeedReasoning:   {fault.UnsupportedParameter, "Setting the reasoning effort is not supported by "},
 	llm.NeedTemperature: {fault.UnsupportedParameter, "Only the default temperature is supported by "},
-	llm.NeedBatchInput:  {fault.BatchInputUnsupported, "Only one input at a time is supported by "},
+	llm.NeedBatchInput:  {fault.BatchInputUnsupported, "An array of inputs is not supported by "},
 }
 
 func (m *Model) refuse(n llm.Need, place string) *fault.Error {
@@ -188,7 +188,7 @@ func (m *Model) refuse(n llm.Need, place string) *fault.Error {
 
 // limitName is the name by which r limits its output.
 func limitName(r *llm.Request) string {
-	for _, name := range [...]string{"max_completion_tokens", "max_output_tokens"} {
+	for _, name := range [...]string{"max_completion_tokens", "max_output_tokens", "maxTokens"} {
 		if r.Raw.Value(name) != nil {
 			return name
 		}

@@ -92,7 +92,7 @@ type Model struct {
 	Reasoning   *bool    `yaml:"reasoning" shown:"true" doc:"takes a reasoning effort or a thinking budget"`
 	JSONSchema  *bool    `yaml:"json_schema" shown:"true" doc:"can answer to a JSON schema"`
 	Temperature *bool    `yaml:"temperature" shown:"true" doc:"takes a temperature other than the default"`
-	BatchInput  *bool    `yaml:"batch_input" shown:"true" doc:"embeddings: takes several inputs in one request"`
+	BatchInput  *bool    `yaml:"batch_input" shown:"true" doc:"embeddings: takes an array of inputs"`
 	Enabled     *bool    `yaml:"enabled" shown:"true" doc:"false: known, and refused"`
 }
 
@@ -135,6 +135,7 @@ type Class struct {
 type Site struct {
 	Hosts               []string         `yaml:"hosts" shown:"[\"*\"]" doc:"names without port; * for all that no other site has"`
 	Listen              string           `yaml:"listen" shown:"server.listen" doc:"an address of its own"`
+	URL                 string           `yaml:"url" shown:"by hosts and listen" doc:"where callers reach it, for the error reference"`
 	Contract            string           `yaml:"contract" default:"openai" doc:"name of a contract, or the path of a contract file, relative to this one"`
 	Role                string           `yaml:"role" default:"api" doc:"api; or dashboard: the host of the account pages, which serves what the contract keeps for them and refuses everything else. Keys of every site with the same contract are known there"`
 	Models              map[string]Model `yaml:"models" doc:"what differs here from the models above"`

@@ -15,6 +15,7 @@ func (v *validator) sites() {
 		v.bad("sites", "is empty: leave it out for one site with every host")
 	}
 	taken := map[string]int{} // listener and host → site
+	named := map[string]int{} // name → site
 	for i := range v.c.Sites {
 		s := &v.c.Sites[i]
 		path := fmt.Sprintf("sites[%d]", i)
@@ -25,6 +26,8 @@ func (v *validator) sites() {
 			}
 		}
 		v.hosts(path, i, s, taken)
+		v.siteName(path, i, s, named)
+		v.baseURL(path+".url", s.URL)
 		v.contract(path+".contract", s.Contract)
 		v.oneOf(path+".role", s.Role, roles)
 		v.limits(path+".limits", s.Limits)
@@ -90,6 +93,23 @@ func (v *validator) hosts(path string, site int, s *Site, taken map[string]int) 
 		}
 		taken[key] = site
 	}
+}
+
+// siteName reports sites that keys could not tell apart: a site is called by its
+// first host, or by its address where that serves every host.
+func (v *validator) siteName(path string, site int, s *Site, named map[string]int) {
+	if len(s.Hosts) == 0 {
+		return
+	}
+	name := strings.ToLower(s.Hosts[0])
+	if name == "*" && s.Listen != "" {
+		name = s.Listen
+	}
+	if first, ok := named[name]; ok && !v.wrong(path+".hosts[0]") {
+		v.bad(path+".hosts[0]", "%q is the first host of sites[%d], too: keys are bound to a site by that", clip(name), first)
+		return
+	}
+	named[name] = site
 }
 
 // isHost reports whether h is *, a name or an IP address.

@@ -49,8 +49,8 @@ type Deps struct {
 	// may have any name.
 	PlanKnown func(plan string) bool
 
-	// PlanQuotas lists what a plan allows a day; see [ledger.Quota]. Nil: plans
-	// have no quotas.
+	// PlanQuotas lists what a plan allows a day; see [ledger.Quota]. The empty
+	// plan is that of accounts without one. Nil: plans have no quotas.
 	PlanQuotas func(plan string) []ledger.Quota
 
 	// Limiter holds the throughput of keys by their numbers, a key's own rule

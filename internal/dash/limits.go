@@ -59,7 +59,7 @@ func (s *server) accountCounters(a *account.Account) []counterJSON {
 		{Counter: "balance_usd", Limit: b.Posted, Used: money.Amount(0), Held: b.Held},
 		{Counter: "balance_usd", Test: true, Limit: b.TestPosted, Used: money.Amount(0), Held: b.TestHeld},
 	}
-	if s.PlanQuotas == nil || a.Plan == "" {
+	if s.PlanQuotas == nil {
 		return out
 	}
 	for _, test := range []bool{false, true} {

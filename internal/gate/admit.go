@@ -20,8 +20,8 @@ import (
 type Wishes struct {
 	FullOutput bool // rather refuse than cap the output at what can be paid
 	Impatient  bool // the caller's own client is already retrying
-	NoFallback bool // no other model, if this one cannot answer
-	Sticky     bool // neither another model nor another provider
+	NoFallback bool // neither another model nor another provider, if the first cannot answer
+	Sticky     bool // the same, since that would lose what the provider has cached
 }
 
 // Open admits a request: model, plan, capabilities, price, hold, provider. It
@@ -163,7 +163,7 @@ func supported(req *llm.Request, targets []*route.Target) error {
 // dispatch brings the request to a provider of its model.
 func (call *Call) dispatch(ctx context.Context, w Wishes) error {
 	targets := call.c.targets(call.model)
-	if w.Sticky {
+	if w.Sticky || w.NoFallback {
 		targets = sameProvider(targets)
 	}
 	return call.send(ctx, targets, w)

@@ -168,7 +168,8 @@ func TestAnAnswerThatCannotBeToldAfterItsChargeIsTakenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	charge, _, _, err := call.Finish()
+	bill, err := call.Finish(nil)
+	charge := bill.Charge
 	if err != nil || charge == 0 {
 		t.Fatalf("charge %s, %v", charge, err)
 	}
@@ -208,7 +209,7 @@ func TestACallWhoseChargeFailsHasNotGoneWell(t *testing.T) {
 	if err := w.ledger.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := call.Finish(); !fault.Is(err, fault.LedgerUnavailable) {
+	if _, err := call.Finish(nil); !fault.Is(err, fault.LedgerUnavailable) {
 		t.Fatalf("finish: %v", err)
 	}
 	call.Fail(fault.New(fault.LedgerUnavailable, ""), 503)
@@ -269,7 +270,7 @@ func TestAnAnswerIsBlockedOnlyIfAllItsChoicesAre(t *testing.T) {
 func TestAPanicWhileChargingHoldsNothing(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*Call){
-		"finish": func(c *Call) { _, _, _, _ = c.Finish() },
+		"finish": func(c *Call) { _, _ = c.Finish(nil) },
 		"left":   (*Call).Left,
 	} {
 		w := setup(t, money.Dollar)

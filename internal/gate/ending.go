@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/catalog"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/ledger"
@@ -31,6 +32,7 @@ const (
 //	empty        a provider answered with nothing        0
 //	interrupted  the provider broke off in the middle    0
 //	aborted      we broke off: a defect, a shutdown      0
+//	replayed     an idempotency key stood for an answer  0
 const (
 	OutcomeOK          = "ok"
 	OutcomeClientLeft  = "client_left"
@@ -40,6 +42,7 @@ const (
 	OutcomeEmpty       = "empty"
 	OutcomeInterrupted = "interrupted"
 	OutcomeAborted     = "aborted"
+	OutcomeReplayed    = "replayed"
 )
 
 // outcomeOf is the outcome of a request that ends with e before content.
@@ -71,7 +74,7 @@ type Call struct {
 	quote     catalog.Quote
 	hold      *ledger.Hold // nil where nothing is charged
 	terms     terms
-	capOutput int64        // tokens the output was capped at; 0: not
+	capOutput int64 // tokens the output was capped at; 0: not
 	answer    *route.Answer
 	cancel    context.CancelFunc
 	counted   *llm.Usage // the whole answer, where tokens were counted here
@@ -101,9 +104,11 @@ func (call *Call) CappedBy() string { return call.c.v.Event.CappedBy }
 // Dropped lists the members of the request that were left out as harmless.
 func (call *Call) Dropped() []string { return call.c.v.Event.Dropped }
 
-// Drains reports whether the key wants answers read to their end although the
-// caller has left.
-func (call *Call) Drains() bool { return call.c.who.Key.OnDisconnect == "drain" }
+// Drains reports whether the answer is read to its end although the caller has
+// left: his key wants that, or he can come back for it with his idempotency key.
+func (call *Call) Drains() bool {
+	return call.c.who.Key.OnDisconnect == account.DisconnectDrain || call.c.claim != nil
+}
 
 // Next is that of llm.Stream.
 func (call *Call) Next() (llm.Event, error) {
@@ -136,22 +141,40 @@ func (call *Call) Next() (llm.Event, error) {
 	return ev, nil
 }
 
+// Bill is what an answer cost.
+type Bill struct {
+	Charge  money.Amount
+	Balance money.Amount // posted, after this charge
+	Usage   llm.Usage
+}
+
+// Keeper makes of a bill what is kept of the answer for its idempotency key.
+type Keeper func(Bill) (*ledger.Stored, error)
+
 // Finish charges for an answer that has come to its end, and returns when the
-// charge is durable. Its error is a *fault.Error; nothing is known to be
-// charged then.
-func (call *Call) Finish() (money.Amount, money.Amount, llm.Usage, error) {
+// charge is durable. keep may be nil; otherwise it is called once, before that,
+// and what it returns is kept for the key that was claimed if the answer is
+// charged for. Finish's error is a *fault.Error, or keep's; nothing is known to
+// be charged then.
+func (call *Call) Finish(keep Keeper) (Bill, error) {
 	defer call.end()
 	usage := call.used()
-	if call.hold == nil {
+	switch {
+	case call.hold == nil:
 		call.note(usage, OutcomeOK)
 		call.c.record("", OutcomeOK, 200)
-		return 0, call.c.Balance(), usage, nil
-	}
-	if call.blocked() {
+	case call.blocked():
 		call.block(usage, "complete")
-		return 0, call.c.Balance(), usage, nil
+	default:
+		return call.settle(usage, OutcomeOK, false, keep)
 	}
-	return call.settle(usage, OutcomeOK, false)
+	free := Bill{Balance: call.c.Balance(), Usage: usage}
+	if keep != nil {
+		if _, err := keep(free); err != nil {
+			return Bill{}, err
+		}
+	}
+	return free, nil
 }
 
 // blocked reports whether the answer ended with a policy, or a refusal, in its
@@ -179,6 +202,12 @@ func (call *Call) Left() {
 		call.c.record("", OutcomeClientLeft, 499)
 		return
 	}
+	if call.c.claim != nil {
+		// With half an answer there is nothing to keep for the key, and it is
+		// charged once or never.
+		call.Fail(fault.New(fault.StreamInterrupted, ""), 0)
+		return
+	}
 	usage := call.used()
 	if call.blocked() {
 		call.block(usage, "partial")
@@ -193,15 +222,15 @@ func (call *Call) Left() {
 		usage.Output = max(usage.Output, call.estimateOutput())
 		usage.Estimated = true
 	}
-	_, _, _, _ = call.settle(usage, outcome, true) // nobody is left to be told; the ledger's own log has it
+	_, _ = call.settle(usage, outcome, true, nil) // nobody is left to be told; the ledger's own log has it
 }
 
 // settle prices usage at the prices of admission and makes the charge durable.
-func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, balance money.Amount, used llm.Usage, err error) {
+func (call *Call) settle(usage llm.Usage, outcome string, left bool, keep Keeper) (Bill, error) {
 	cost, lines, err := call.price(usage)
 	if err != nil {
 		call.Fail(fault.Wrap(fault.Internal, err), 0)
-		return 0, 0, usage, fault.Wrap(fault.Internal, err)
+		return Bill{}, fault.Wrap(fault.Internal, err)
 	}
 	if left {
 		cost = min(cost, call.hold.Amount())
@@ -215,22 +244,37 @@ func (call *Call) settle(usage llm.Usage, outcome string, left bool) (charge, ba
 	if left {
 		r.Delivery = "partial"
 	}
+	settlement := ledger.Settlement{Actual: cost, Receipt: r}
+	var unkept error
+	if keep != nil {
+		settlement.Claim = call.c.claim
+		settlement.Render = func(s ledger.Settled) (*ledger.Stored, error) {
+			var kept *ledger.Stored
+			if kept, unkept = keep(Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}); unkept != nil {
+				return nil, unkept
+			}
+			return call.c.keep(kept), nil
+		}
+	}
 	// The caller may vanish; the bill may not.
 	ctx, cancel := context.WithTimeout(context.Background(), settleWait)
 	defer cancel()
-	s, err := call.hold.Settle(ctx, ledger.Settlement{Actual: cost, Receipt: r})
-	if err != nil && left {
-		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, err) // the charge stands once it is durable
-	}
-	if err != nil {
+	s, err := call.hold.Settle(ctx, settlement)
+	switch {
+	case unkept != nil:
+		call.note(llm.Usage{}, OutcomeAborted)
+		return Bill{}, unkept
+	case err != nil && left:
+		return Bill{}, fault.Wrap(fault.LedgerUnavailable, err) // the charge stands once it is durable
+	case err != nil:
 		// The caller is told of a failure, so a charge that still becomes
 		// durable must not stand.
 		call.note(llm.Usage{}, OutcomeAborted)
-		return 0, 0, usage, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.revoke()))
+		return Bill{}, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.revoke()))
 	}
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
-	return s.Charge, s.Balance, usage, nil
+	return Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}, nil
 }
 
 // price is what usage costs: nothing, where a plan pays for it.

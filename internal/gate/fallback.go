@@ -23,7 +23,7 @@ var failsOver = map[fault.Code]bool{
 func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) error {
 	list := call.c.view.Fallbacks(call.model.ID)
 	switch {
-	case !failsOver[first.Code] || ctx.Err() != nil:
+	case !failsOver[first.Code] || call.deserted(ctx):
 		return first
 	case w.Sticky:
 		return instead(fault.FallbackBlocked, first)
@@ -42,7 +42,7 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) er
 			continue
 		}
 		asked = true
-		if !failsOver[e.Code] || ctx.Err() != nil {
+		if !failsOver[e.Code] || call.deserted(ctx) {
 			return e
 		}
 		if e.RetryAfter > 0 && (worst.RetryAfter == 0 || e.RetryAfter < worst.RetryAfter) {
@@ -54,6 +54,9 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) er
 	}
 	return instead(fault.AllFallbacksFailed, worst)
 }
+
+// deserted reports whether nobody waits for the answer any more.
+func (call *Call) deserted(ctx context.Context) bool { return ctx.Err() != nil && !call.Drains() }
 
 // instead is the fault of that code, because of e.
 func instead(code fault.Code, e *fault.Error) *fault.Error {

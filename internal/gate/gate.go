@@ -89,7 +89,9 @@ type Caller struct {
 	view    *catalog.View
 	plans   *Plans
 	release func()
-	terms   terms // of the request, once its model is known
+	terms   terms         // of the request, once its model is known
+	claim   *ledger.Claim // of an idempotency key; nil: none
+	digest  [32]byte      // what was claimed for
 }
 
 // Enter resolves the key and takes one request's worth of throughput. Its
@@ -182,8 +184,14 @@ func tooOften(x *limit.Exceeded) *fault.Error {
 	return e
 }
 
-// Leave gives back the slot that Enter took. It may be called once.
-func (c *Caller) Leave() { c.release() }
+// Leave gives back the slot that Enter took, and a claim that no charged answer
+// has taken. It may be called once.
+func (c *Caller) Leave() {
+	if c.claim != nil {
+		c.claim.Release()
+	}
+	c.release()
+}
 
 // Test reports whether the key is a test key.
 func (c *Caller) Test() bool { return c.who.Key.Test }

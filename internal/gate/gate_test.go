@@ -258,7 +258,7 @@ func consume(call *Call, leave bool) {
 			return
 		}
 		if err == io.EOF {
-			_, _, _, _ = call.Finish()
+			_, _ = call.Finish(nil)
 			return
 		}
 		if err != nil {
@@ -536,7 +536,7 @@ func TestACallerWhoLeavesCancelsTheProviderAtOnceUnlessTheKeyDrains(t *testing.T
 				if err != io.EOF {
 					t.Errorf("the answer that is drained ended with %v", err)
 				}
-				_, _, _, err = call.Finish()
+				_, err = call.Finish(nil)
 				if err != nil {
 					t.Error(err)
 				}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +22,9 @@ const keepFrames = 256 << 10
 
 // answer writes an answer whose first content is in hand. Errors that it
 // returns are still to be told to the caller.
-func (x *exchange) answer(req *llm.Request, enc Encoder) error {
+func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
+	req, enc := t.Request, d.Encoder(t.Request)
 	h := x.w.Header()
 	if t.CappedBy != "" {
 		h.Set("X-Output-Capped-By", t.CappedBy)
@@ -30,7 +32,6 @@ func (x *exchange) answer(req *llm.Request, enc Encoder) error {
 	if len(t.Dropped) > 0 {
 		h.Set("X-Dropped-Params", strings.Join(t.Dropped, ", "))
 	}
-	x.ev.AnsweredBy = t.AnsweredBy
 	if req.Stream {
 		return x.stream(enc)
 	}
@@ -53,12 +54,7 @@ func (x *exchange) whole(enc Encoder) error {
 			return unspeakable(err)
 		}
 	}
-	bill, err := x.call.Finish()
-	if err != nil {
-		return err
-	}
-	x.facts.Charge, x.facts.Balance = bill.Charge, bill.Balance
-	body, err := enc.Finish(nil, x.final(bill))
+	bill, body, err := x.finish(nil, enc)
 	if err != nil {
 		return err
 	}
@@ -68,9 +64,7 @@ func (x *exchange) whole(enc Encoder) error {
 	h := x.w.Header()
 	h["Content-Type"] = []string{"application/json"}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()}
-	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {
-		h.Set(kv[0], kv[1])
-	}
+	x.extraHeaders()
 	x.w.whole(http.StatusOK, body)
 	x.delivered(x.w.err == nil)
 	return nil
@@ -88,6 +82,7 @@ func (x *exchange) stream(enc Encoder) error {
 	}()
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
+	x.extraHeaders()
 	x.w.stream()
 	x.w.keepAlive(x.s.o.Heartbeat, enc.Heartbeat(nil))
 	defer x.w.stopBeating()
@@ -101,12 +96,16 @@ func (x *exchange) stream(enc Encoder) error {
 			return x.leftOr(err)
 		}
 		x.meet(ev)
-		if !present {
+		if !present && !x.claimed {
 			continue
 		}
 		buf, err = enc.Event(buf[:0], ev)
 		if err != nil {
 			return unspeakable(err)
+		}
+		x.record(buf)
+		if !present {
+			continue
 		}
 		if ev.More {
 			present = x.w.buffer(buf)
@@ -118,16 +117,11 @@ func (x *exchange) stream(enc Encoder) error {
 			return nil
 		}
 	}
-	bill, err := x.call.Finish()
+	bill, buf, err := x.finish(buf[:0], enc)
 	if err != nil {
 		return err
 	}
-	x.facts.Charge, x.facts.Balance = bill.Charge, bill.Balance
 	x.w.stopBeating()
-	buf, err = enc.Finish(buf[:0], x.final(bill))
-	if err != nil {
-		return err
-	}
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err
 	}
@@ -147,12 +141,58 @@ func unspeakable(err error) error {
 	return fault.Wrap(fault.UpstreamFailed, fmt.Errorf("encode answer: %w", err))
 }
 
+// finish charges for the answer and appends its end, which shows the bill. Where
+// the answer is kept for its idempotency key, that is made before the charge is
+// durable, and with it.
+func (x *exchange) finish(dst []byte, enc Encoder) (Bill, []byte, error) {
+	if x.claimed {
+		return x.finishKept(dst, enc)
+	}
+	bill, err := x.call.Finish(nil)
+	if err != nil {
+		return bill, dst, err
+	}
+	x.facts.Charge = bill.Charge
+	dst, err = enc.Finish(dst, x.final(bill))
+	return bill, dst, err
+}
+
+func (x *exchange) finishKept(dst []byte, enc Encoder) (Bill, []byte, error) {
+	bill, err := x.call.Finish(func(b Bill) (k *Kept, err error) {
+		if dst, err = enc.Finish(dst, x.final(b)); err != nil {
+			return nil, err
+		}
+		if !x.w.streaming {
+			return x.kept(dst), nil
+		}
+		x.record(dst)
+		return x.kept(x.said), nil
+	})
+	if err == nil {
+		x.facts.Charge = bill.Charge
+	}
+	return bill, dst, err
+}
+
+// extraHeaders adds the headers that the contract has on successes.
+func (x *exchange) extraHeaders() {
+	x.facts.Limits = x.caller.Quota()
+	h := x.w.Header()
+	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {
+		h.Set(kv[0], kv[1])
+	}
+}
+
 // final is what the encoder needs for the end of the answer.
 func (x *exchange) final(b Bill) Final {
+	x.usage = b.Usage
+	f := x.facts
+	f.Charge, f.Balance, f.Usage, f.Took = b.Charge, b.Balance, &x.usage, x.s.o.Now().Sub(x.ev.Start)
+	x.facts.Balance = b.Balance
 	return Final{
 		Model:  b.Model,
 		Usage:  b.Usage,
-		Extras: x.site.Contract.Extras(x.route.Surface, x.route.Envelope, x.facts),
+		Extras: x.site.Contract.Extras(x.route.Surface, x.route.Envelope, f),
 	}
 }
 
@@ -163,9 +203,10 @@ func (x *exchange) meet(ev llm.Event) {
 	}
 }
 
-// leftOr returns err, unless it came about because the caller left.
+// leftOr returns err, unless it came about because the caller left. An answer
+// that is read on without him can fail for other reasons, too.
 func (x *exchange) leftOr(err error) error {
-	if x.gone() {
+	if x.gone() && (!x.call.Drains() || errors.Is(err, context.Canceled)) {
 		x.left()
 		return nil
 	}

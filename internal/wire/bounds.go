@@ -16,24 +16,29 @@ import (
 // the next request was then hidden in a body. net/http takes one of them and
 // says nothing, so the connection itself is watched; see RFC 9112 §6.1.
 
-// Bounded returns l with connections that notice requests with two bounds. A
-// server must also have [ConnContext] and [Server.RefuseTwoBounds].
-func Bounded(l net.Listener) net.Listener { return boundedListener{l} }
+// Bounded returns l with connections that notice requests with two bounds, and
+// know the listener that they came by; see [Site]. A server must also have
+// [ConnContext] and [Server.RefuseTwoBounds].
+func Bounded(l net.Listener, name string) net.Listener { return boundedListener{l, name} }
 
-type boundedListener struct{ net.Listener }
+type boundedListener struct {
+	net.Listener
+	name string
+}
 
 func (l boundedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &boundedConn{Conn: c}, nil
+	return &boundedConn{Conn: c, listener: l.name}, nil
 }
 
 // boundedConn looks at what is read. Reads follow one another, in whatever
 // goroutine.
 type boundedConn struct {
 	net.Conn
+	listener string
 	heads    heads
 	doubtful atomic.Bool
 }
@@ -77,6 +82,14 @@ func (s *Server) RefuseTwoBounds(next http.Handler) http.Handler {
 func doubtful(r *http.Request) bool {
 	c, ok := r.Context().Value(connKey{}).(*boundedConn)
 	return ok && c.doubtful.Load()
+}
+
+// listener returns the listener that a request came by.
+func listener(r *http.Request) string {
+	if c, ok := r.Context().Value(connKey{}).(*boundedConn); ok {
+		return c.listener
+	}
+	return ""
 }
 
 // heads follows the requests of one connection, just far enough to see in the

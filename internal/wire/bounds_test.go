@@ -77,7 +77,7 @@ func TestARequestWithTwoBoundsIsRefusedAndEndsItsConnection(t *testing.T) {
 			_, _ = fmt.Fprintf(w, "%d", len(b))
 		})),
 	}
-	go func() { _ = srv.Serve(Bounded(l)) }()
+	go func() { _ = srv.Serve(Bounded(l, "")) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	const fair = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 	const foul = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"

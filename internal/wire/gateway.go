@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/obs"
@@ -34,14 +36,31 @@ type Caller interface {
 	// Open admits one request to its end: price, hold, provider. It returns
 	// when content is in hand, or with a *fault.Error and nothing spent.
 	Open(ctx context.Context, r *llm.Request, w Wishes) (Call, error)
+	// Claim claims an idempotency key for this one request, with the digest of
+	// what is asked. If the key stands for an answer already, that is returned
+	// instead; if the same request is being answered, Claim waits for that.
+	// Otherwise the claim is the caller's until Leave, or until an answer that
+	// was charged has taken it. It returns a *fault.Error: IdempotencyMismatch,
+	// IdempotencyInProgress after wait, LedgerUnavailable.
+	Claim(ctx context.Context, key string, digest [32]byte, wait time.Duration) (*Kept, error)
+	// Replayed records that the request was answered by what was kept.
+	Replayed(k *Kept)
+	// Who is whose key asks; its parts are empty where keys are not looked at.
+	Who() account.Principal
+	// Rate is the throughput rule in force for the key.
+	Rate() limit.Rule
+	// Quota is the daily quota that the request counts in, as far as that is
+	// known by now.
+	Quota() contract.Limits
 	// Models lists the models this caller may name.
 	Models() []Model
 	// Knows reports whether there is such a model, allowed to this caller or not.
 	Knows(model string) bool
 	// Test reports whether the key is a test key, whose requests reach nobody.
 	Test() bool
-	// Balance is the caller's posted balance.
-	Balance() money.Amount
+	// Balance is the caller's posted balance. known is false where nobody knows
+	// who is asking.
+	Balance() (posted money.Amount, known bool)
 	// Refused records that the request ended with e, before or within Open.
 	// status is what the caller was sent; 499: the caller had left.
 	Refused(e *fault.Error, status int)
@@ -53,6 +72,17 @@ type Caller interface {
 type Wishes struct {
 	FullOutput bool // rather refuse than cap the output at what can be paid
 	Impatient  bool // the caller's own client is already retrying
+	NoFallback bool // neither another model nor another provider, if the first cannot answer
+	Sticky     bool // the same, since that would lose what the provider has cached
+}
+
+// Kept is an answer that an idempotency key stands for.
+type Kept struct {
+	Status  int
+	Header  [][2]string
+	Body    []byte
+	Whole   bool     // false: the answer was too large to keep, and only the fact is known
+	Request [16]byte // that was charged for it
 }
 
 // Model is one row of a models list.
@@ -60,9 +90,17 @@ type Model struct {
 	ID        string
 	Name      string
 	OwnedBy   string
-	Created   time.Time
-	Context   int64
+	Class     string
+	Kind      string    // chat or embedding
+	Created   time.Time // zero: unknown
+	Context   int64     // tokens; 0: unknown
 	MaxOutput int64
+
+	PerToken, PerRequest         bool // how it is charged
+	Input, Output                money.Rate
+	Request                      money.Amount
+	Vision, Files, Audio, Video  bool
+	Tools, Reasoning, JSONSchema bool
 }
 
 // Call is one answer that is being paid for. It belongs to one goroutine, and
@@ -74,8 +112,10 @@ type Call interface {
 	// Next is that of llm.Stream; its errors are *fault.Error.
 	Next() (llm.Event, error)
 	// Finish charges for an answer whose stream has come to its end. When it
-	// returns, the charge is durable.
-	Finish() (Bill, error)
+	// returns, the charge is durable. keep, if it is not nil, is called with the
+	// bill before that, and what it returns is kept for the key that was claimed;
+	// its error ends the call free of charge.
+	Finish(keep func(Bill) (*Kept, error)) (Bill, error)
 	// TakeBack takes the charge of Finish back, where the caller is told a
 	// failure after all, and returns what stands of it: nothing, unless the
 	// ledger cannot.
@@ -95,9 +135,9 @@ type Call interface {
 
 // Terms is what a caller is told about an answer before it begins.
 type Terms struct {
-	AnsweredBy string   // the model that answers, as the caller may name it
-	CappedBy   string   // "balance" if the output is capped at what can be paid
-	Dropped    []string // parameters that were dropped as harmless
+	Request  *llm.Request // as it is answered: to another model, where a fallback had to
+	CappedBy string       // "balance" if the output is capped at what can be paid
+	Dropped  []string     // parameters that were dropped as harmless
 }
 
 // Bill is what an answer cost.

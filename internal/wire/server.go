@@ -22,6 +22,7 @@ import (
 type Options struct {
 	Gateway     Gateway
 	Dialects    map[string]Dialect     // by surface
+	Desks       map[string]Desk        // by surface
 	Listers     map[string]ModelLister // by surface; "anthropic.models" is openai.models for callers that send anthropic-version
 	Done        func(*obs.Event)       // told of every request when it has ended
 	Now         func() time.Time       // nil: time.Now
@@ -77,12 +78,17 @@ type exchange struct {
 	id     obs.RequestID
 	site   *Site
 	route  contract.Route
-	rest   string // of the path, behind the route's prefix
+	rest   string // what the wildcard of the path stands for
 	caller Caller
 	call   Call
 	facts  contract.Facts
 	body   []byte
 	wanted *simulation // nil: none
+	usage  llm.Usage   // what was charged for
+
+	claimed bool   // an idempotency key, for this request
+	said    []byte // what was streamed, to be kept for it
+	tooLong bool   // to be kept
 }
 
 // ServeHTTP answers one request. Whatever happens, the caller gets an answer of
@@ -131,8 +137,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // printable reports whether s can be echoed in a header: 1 to 128 visible
 // ASCII characters.
-func printable(s string) bool {
-	if s == "" || len(s) > 128 {
+func printable(s string) bool { return visible(s, 128) }
+
+// visible reports whether s is 1 to most visible ASCII characters.
+func visible(s string, most int) bool {
+	if s == "" || len(s) > most {
 		return false
 	}
 	for i := range len(s) {
@@ -146,7 +155,7 @@ func printable(s string) bool {
 // serve walks the journey of a request up to its answer. What it returns has
 // not been answered yet.
 func (x *exchange) serve() error {
-	x.site = x.s.sites.Load().Find(x.r.Host)
+	x.site = x.s.sites.Load().find(x.r)
 	if x.site == nil {
 		return fault.New(fault.NotFound, "No site is served at this host.")
 	}
@@ -174,9 +183,12 @@ func (x *exchange) serve() error {
 	})
 	if caller != nil {
 		x.caller = caller
-		x.facts.Balance, x.facts.HasBalance = caller.Balance(), true
+		x.facts.Balance, x.facts.HasBalance = caller.Balance()
 	}
 	if err != nil {
+		return err
+	}
+	if err := x.elsewhere(); err != nil {
 		return err
 	}
 	if err := x.s.o.Failpoints.Hit("handler_panic"); err != nil {
@@ -184,6 +196,9 @@ func (x *exchange) serve() error {
 	}
 	if e := x.simulate(); e != nil {
 		return e
+	}
+	if desk := x.s.o.Desks[rt.Surface]; desk != nil {
+		return x.ask(desk)
 	}
 	if rt.Method == http.MethodGet {
 		return x.models()
@@ -213,27 +228,23 @@ func (x *exchange) generate() error {
 	if d == nil {
 		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
 	}
-	if e := checkMedia(x.r.Header); e != nil {
-		return e
-	}
-	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
-	x.body, x.w.unread = body, err != nil
-	x.ev.BytesIn = int64(len(body))
-	if err != nil {
-		if fault.Is(err, fault.RequestTimeout) || fault.Is(err, fault.BodyTooLarge) {
-			x.w.Header().Set("Connection", "close")
-		}
+	if err := x.read(); err != nil {
 		return err
 	}
-	req, err := d.Decode(body, x.r.Header)
+	w := x.wishes()
+	body, err := x.controls(x.body, &w)
+	if err != nil {
+		return err
+	}
+	req, err := x.decode(d, body)
 	if err != nil {
 		return x.withModel(fault.From(err), req)
 	}
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
-	call, err := x.caller.Open(x.r.Context(), req, Wishes{
-		FullOutput: x.r.Header.Get("X-Require-Full-Output") == "true",
-		Impatient:  retrying(x.r.Header),
-	})
+	if done, err := x.claim(x.body); done || err != nil {
+		return err
+	}
+	call, err := x.caller.Open(x.r.Context(), req, w)
 	if err != nil {
 		return err
 	}
@@ -244,13 +255,29 @@ func (x *exchange) generate() error {
 			return contract.Sample(x.wanted.code)
 		}
 	}
-	return x.answer(req, d.Encoder(req))
+	return x.answer(d)
 }
 
-// retrying reports whether an official SDK says that it is already trying again.
-func retrying(h http.Header) bool {
-	n := h.Get("X-Stainless-Retry-Count")
-	return n != "" && n != "0"
+// read reads the body within its bounds.
+func (x *exchange) read() error {
+	if e := checkMedia(x.r.Header); e != nil {
+		return e
+	}
+	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
+	x.body, x.w.unread = body, err != nil
+	x.ev.BytesIn = int64(len(body))
+	if fault.Is(err, fault.RequestTimeout) || fault.Is(err, fault.BodyTooLarge) {
+		x.w.Header().Set("Connection", "close")
+	}
+	return err
+}
+
+// decode makes a request of a body, and of the path where that names the model.
+func (x *exchange) decode(d Dialect, body []byte) (*llm.Request, error) {
+	if named, ok := d.(ModelInPath); ok && x.rest != "" {
+		return named.DecodeFor(x.rest, body, x.r.Header)
+	}
+	return d.Decode(body, x.r.Header)
 }
 
 // gone reports whether the caller has left.
@@ -310,18 +337,19 @@ func (x *exchange) fail(e *fault.Error) {
 	gone := x.gone() && e.Code != fault.RequestTimeout
 	status := 0
 	switch {
-	case gone && !x.w.committed:
-		x.nobody()
+	case x.w.committed:
+	case gone:
 		status = 499
+	default:
+		status = x.site.Contract.Status(x.envelope(), e.Code)
+	}
+	x.conclude(e, status) // first, so that nothing is held when the caller reads on
+	switch {
+	case status == 499:
+		x.nobody()
 	case !x.w.committed:
-		rendered := x.site.Contract.Render(x.envelope(), e, x.facts)
-		status = rendered.Status
 		x.ev.Status = status
-		h := x.w.Header()
-		for _, kv := range rendered.Header {
-			h.Set(kv[0], kv[1])
-		}
-		x.w.whole(status, rendered.Body)
+		x.refusal(e)
 	case x.w.streaming:
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
 		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
@@ -332,6 +360,11 @@ func (x *exchange) fail(e *fault.Error) {
 	default:
 		x.w.broken = true // part of a whole answer has gone out
 	}
+}
+
+// conclude ends the call free of charge, or records the refusal. status is what
+// the caller is sent; 0: a status had gone out before.
+func (x *exchange) conclude(e *fault.Error, status int) {
 	switch {
 	case x.call != nil:
 		x.call.Fail(e, status)
@@ -339,6 +372,19 @@ func (x *exchange) fail(e *fault.Error) {
 	case x.caller != nil:
 		x.caller.Refused(e, status)
 	}
+}
+
+// refusal writes the answer that a fault has.
+func (x *exchange) refusal(e *fault.Error) {
+	if x.caller != nil {
+		x.facts.Limits = x.caller.Quota()
+	}
+	rendered := x.site.Contract.Render(x.envelope(), e, x.facts)
+	h := x.w.Header()
+	for _, kv := range rendered.Header {
+		h.Set(kv[0], kv[1])
+	}
+	x.w.whole(rendered.Status, rendered.Body)
 }
 
 // nobody ends an exchange with a caller who left before anything was sent. Who
@@ -406,7 +452,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *fault.Error) 
 	x := &exchange{s: s, r: r.WithContext(context.WithoutCancel(r.Context())), id: id, w: newWriter(w, r, s.o.WriteStall), ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr}}
 	w.Header()["X-Request-Id"] = []string{x.ev.ID}
 	w.Header().Set("Connection", "close")
-	x.site = s.sites.Load().Find(r.Host)
+	x.site = s.sites.Load().find(r)
 	if x.site != nil {
 		x.ev.Site = x.site.Name
 		x.facts = contract.Facts{RequestID: x.ev.ID}

@@ -17,9 +17,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/obs"
@@ -30,6 +32,9 @@ type fake struct {
 	enter func(Visit) error
 	open  func(context.Context) (*fakeCall, error)
 	test  bool // a test key
+	quota contract.Limits
+	claim func(key string, digest [32]byte, wait time.Duration) (*Kept, error)
+	wish  Wishes // of the last request
 
 	mu      sync.Mutex
 	refused []string
@@ -46,18 +51,41 @@ func (f *fake) Enter(_ context.Context, v Visit) (Caller, error) {
 	return f, nil
 }
 
-func (f *fake) Open(ctx context.Context, _ *llm.Request, _ Wishes) (Call, error) {
+func (f *fake) Open(ctx context.Context, r *llm.Request, w Wishes) (Call, error) {
+	f.mu.Lock()
+	f.wish = w
+	f.mu.Unlock()
 	c, err := f.open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if c.request == nil {
+		c.request = r
+	}
 	return c, nil
 }
-func (f *fake) Models() []Model       { return []Model{{ID: "a/b"}} }
-func (f *fake) Knows(string) bool     { return false }
-func (f *fake) Test() bool            { return f.test }
-func (f *fake) Balance() money.Amount { return 10 * money.Dollar }
-func (f *fake) Leave()                { f.mu.Lock(); f.left++; f.mu.Unlock() }
+func (f *fake) Models() []Model               { return []Model{{ID: "a/b"}} }
+func (f *fake) Knows(string) bool             { return false }
+func (f *fake) Test() bool                    { return f.test }
+func (f *fake) Balance() (money.Amount, bool) { return 10 * money.Dollar, true }
+func (f *fake) Quota() contract.Limits        { return f.quota }
+func (f *fake) Who() account.Principal {
+	return account.Principal{Account: &account.Account{}, Key: &account.Key{}}
+}
+func (f *fake) Rate() limit.Rule { return limit.Rule{} }
+func (f *fake) Claim(_ context.Context, key string, digest [32]byte, wait time.Duration) (*Kept, error) {
+	if f.claim == nil {
+		return nil, nil
+	}
+	return f.claim(key, digest, wait)
+}
+
+func (f *fake) Replayed(k *Kept) {
+	f.mu.Lock()
+	f.refused = append(f.refused, fmt.Sprint("replayed ", k.Status))
+	f.mu.Unlock()
+}
+func (f *fake) Leave() { f.mu.Lock(); f.left++; f.mu.Unlock() }
 func (f *fake) Refused(e *fault.Error, status int) {
 	f.mu.Lock()
 	f.refused = append(f.refused, fmt.Sprint(e.Code, " ", status))
@@ -66,17 +94,21 @@ func (f *fake) Refused(e *fault.Error, status int) {
 
 // fakeCall plays steps and notes how it ended.
 type fakeCall struct {
-	ctx    context.Context
-	steps  []any // llm.Event, error, or func()
-	drains bool
-	bill   error
-	stands bool // a charge cannot be taken back
+	ctx     context.Context
+	request *llm.Request // as it is answered; nil: as it was asked
+	kept    *Kept
+	steps   []any // llm.Event, error, or func()
+	drains  bool
+	bill    error
+	stands  bool // a charge cannot be taken back
 
 	mu   sync.Mutex
 	ends []string
 }
 
-func (c *fakeCall) Terms() Terms { return Terms{CappedBy: "balance", Dropped: []string{"seed"}} }
+func (c *fakeCall) Terms() Terms {
+	return Terms{Request: c.request, CappedBy: "balance", Dropped: []string{"seed"}}
+}
 func (c *fakeCall) Drains() bool { return c.drains }
 
 func (c *fakeCall) Next() (llm.Event, error) {
@@ -97,12 +129,20 @@ func (c *fakeCall) Next() (llm.Event, error) {
 
 func (c *fakeCall) end(how string) { c.mu.Lock(); c.ends = append(c.ends, how); c.mu.Unlock() }
 
-func (c *fakeCall) Finish() (Bill, error) {
+func (c *fakeCall) Finish(keep func(Bill) (*Kept, error)) (Bill, error) {
 	if c.bill != nil {
 		return Bill{}, c.bill
 	}
+	bill := Bill{Charge: 1_500, Balance: 9 * money.Dollar}
+	if keep != nil {
+		kept, err := keep(bill)
+		if err != nil {
+			return Bill{}, err
+		}
+		c.kept = kept
+	}
 	c.end("finish")
-	return Bill{Charge: 1_500, Balance: 9 * money.Dollar}, nil
+	return bill, nil
 }
 func (c *fakeCall) Left()                      { c.end("left") }
 func (c *fakeCall) Fail(e *fault.Error, _ int) { c.end("fail " + e.Code.String()) }
@@ -538,12 +578,12 @@ func TestHostsChooseSites(t *testing.T) {
 	a, b := &Site{Name: "a", Hosts: []string{"A.example", "x.example"}, Contract: c}, &Site{Name: "b", Hosts: []string{"b.example"}, Contract: c}
 	s := NewSites([]*Site{a, b})
 	for host, want := range map[string]*Site{"a.example": a, "A.EXAMPLE:8080": a, "x.example.": a, "b.example": b, "": nil, "evil": nil, "a.example.evil": nil} {
-		if got := s.Find(host); got != want {
+		if got := s.Find("", host); got != want {
 			t.Errorf("Find(%q) = %v", host, got)
 		}
 	}
 	all := NewSites([]*Site{a, {Name: "*", Hosts: []string{"*"}, Contract: c}})
-	if got := all.Find("evil"); got == nil || got.Name != "*" {
+	if got := all.Find("", "evil"); got == nil || got.Name != "*" {
 		t.Errorf("a host that no site names goes to %v, want the site of all hosts", got)
 	}
 }

@@ -1,0 +1,47 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/ledger"
+)
+
+// Claim claims an idempotency key of the account for this request, whose
+// content has the given digest. It returns what the key stands for already, or
+// nothing and the claim is the caller's: the answer that Finish charges takes it,
+// and Leave gives it back otherwise. While the same request is being answered,
+// Claim waits for that, at most for wait.
+//
+// Its error is a *fault.Error: IdempotencyMismatch for a key of another request,
+// IdempotencyInProgress, LedgerUnavailable.
+func (c *Caller) Claim(ctx context.Context, key string, digest [32]byte, wait time.Duration) (*ledger.Stored, error) {
+	k := ledger.IdemKey{Account: int64(c.who.Account.ID), Test: c.who.Key.Test, Key: key}
+	claim, stored, err := c.g.o.Ledger.Claim(ctx, k, digest, wait)
+	switch {
+	case err == nil:
+		c.claim, c.digest = claim, digest
+		return stored, nil
+	case errors.Is(err, ledger.ErrIdemMismatch):
+		return nil, fault.Wrap(fault.IdempotencyMismatch, err)
+	case errors.Is(err, ledger.ErrIdemInProgress):
+		e := fault.Wrap(fault.IdempotencyInProgress, err)
+		e.RetryAfter = heldRetry
+		return nil, e
+	case errors.Is(err, ledger.ErrUnavailable):
+		return nil, fault.Wrap(fault.LedgerUnavailable, err)
+	}
+	return nil, fault.From(err)
+}
+
+// Replayed records that the request was answered by what was kept of another
+// one, free of charge.
+func (c *Caller) Replayed(status int) { c.record("", OutcomeReplayed, status) }
+
+// keep completes what an answer leaves to be kept for the claim.
+func (c *Caller) keep(s *ledger.Stored) *ledger.Stored {
+	s.Fingerprint, s.Request, s.At = c.digest, c.v.ID, c.g.o.Now()
+	return s
+}

@@ -1,0 +1,136 @@
+package wire
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// noFallbackHeader asks, under every contract, for no other model.
+const noFallbackHeader = "X-No-Fallback"
+
+// wishes are what the headers of the request ask for.
+func (x *exchange) wishes() Wishes {
+	h := x.r.Header
+	return Wishes{
+		FullOutput: h.Get("X-Require-Full-Output") == "true",
+		NoFallback: h.Get(noFallbackHeader) == "true",
+		Impatient:  retrying(h),
+	}
+}
+
+// controls reads what the contract says speaks to the gateway, in headers and
+// in the body, and returns the body without it: a provider would refuse what it
+// does not know. A body that is no JSON object is returned as it is.
+func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
+	list := x.site.Contract.Controls()
+	for i := range list {
+		c := &list[i]
+		if c.Header == "" {
+			continue
+		}
+		v := x.r.Header.Get(c.Header)
+		if v == "" {
+			continue
+		}
+		if on := truthy(v); !c.HasValue && on || c.HasValue && on == c.Value {
+			if err := heed(c, c.Header, w); err != nil {
+				return body, err
+			}
+		}
+	}
+	if !mentioned(list, body) {
+		return body, nil
+	}
+	doc, err := jsonx.Parse(body)
+	if err != nil || doc.Root().Kind() != jsonx.Object {
+		return body, nil // for the dialect to refuse
+	}
+	var drop []llm.Edit
+	for i := range list {
+		c := &list[i]
+		if len(c.Member) == 0 {
+			continue
+		}
+		v := doc.Root().Get(c.Member[0])
+		if !v.Exists() {
+			continue
+		}
+		drop = append(drop, llm.Edit{Name: c.Member[0]})
+		if err := member(c, v, w); err != nil {
+			return body, err
+		}
+	}
+	if len(drop) == 0 {
+		return body, nil
+	}
+	return doc.Members().Splice(drop...), nil
+}
+
+// mentioned reports whether a body may have one of the members; most have not.
+func mentioned(list []contract.Control, body []byte) bool {
+	for i := range list {
+		if m := list[i].Member; len(m) > 0 && bytes.Contains(body, []byte(`"`+m[0]+`"`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// member heeds a control in the body, whose first name has the value v.
+func member(c *contract.Control, v jsonx.Value, w *Wishes) error {
+	path := strings.Join(c.Member, ".")
+	if len(c.Member) == 2 {
+		if v.Kind() != jsonx.Object {
+			return nil // another form of it, which another control may know
+		}
+		if v = v.Get(c.Member[1]); !v.Exists() {
+			return nil
+		}
+	}
+	if !c.HasValue {
+		return heed(c, path, w)
+	}
+	on, ok := v.Bool()
+	if !ok {
+		return fault.Fields([]fault.Detail{{Field: path, Code: fault.InvalidType, Message: "Must be true or false"}})
+	}
+	if on == c.Value {
+		return heed(c, path, w)
+	}
+	return nil
+}
+
+// heed does what a control means.
+func heed(c *contract.Control, place string, w *Wishes) error {
+	switch c.Means {
+	case contract.ControlNoFallback:
+		w.NoFallback = true
+	case contract.ControlSticky:
+		w.Sticky = true
+	case contract.ControlRefuse:
+		return fault.New(c.Fault, "%s is not supported here.", place).At(place)
+	case contract.ControlNothing:
+	}
+	return nil
+}
+
+// truthy reports whether a header says yes.
+func truthy(v string) bool {
+	switch strings.ToLower(strings.TrimSpace(v)) {
+	case "false", "0", "no", "off", "":
+		return false
+	}
+	return true
+}
+
+// retrying reports whether an official SDK says that it is already trying again.
+func retrying(h http.Header) bool {
+	n := h.Get("X-Stainless-Retry-Count")
+	return n != "" && n != "0"
+}

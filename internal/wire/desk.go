@@ -1,0 +1,88 @@
+package wire
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// Desk answers what callers ask of the gateway itself: about their account, and
+// about their jobs.
+type Desk interface {
+	// Answer returns what the contract's template shows. Its error is a
+	// *fault.Error.
+	Answer(ctx context.Context, q Question) (contract.Data, error)
+}
+
+// Question is one request to a desk.
+type Question struct {
+	Surface, Method string
+	ID              string // what the wildcard of the path stands for
+	Site            *Site
+	Caller          Caller
+	Query           url.Values
+	Body            []byte // of POST, PUT and PATCH; the desk checks it
+	// Keep is not nil if an idempotency key was claimed: it makes of the answer
+	// what is to be kept for it, by the desk, in one step with what it does.
+	Keep func(contract.Data) *Kept
+}
+
+// ask answers a surface that has a desk.
+func (x *exchange) ask(d Desk) error {
+	if x.wanted != nil {
+		return contract.Sample(x.wanted.code)
+	}
+	q := Question{Surface: x.route.Surface, Method: x.route.Method, ID: x.rest, Site: x.site, Caller: x.caller, Query: x.r.URL.Query()}
+	switch x.route.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		if err := x.read(); err != nil {
+			return err
+		}
+		q.Body = x.body
+	}
+	if x.route.Method == http.MethodPost {
+		if done, err := x.claim(x.body); done || err != nil {
+			return err
+		}
+	}
+	if x.claimed {
+		q.Keep = func(data contract.Data) *Kept { return x.kept(x.shown(data)) }
+	}
+	data, err := d.Answer(x.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	if posted, known := x.caller.Balance(); known {
+		x.facts.Balance = posted // after what was asked for
+	}
+	x.show(x.route.Status, x.shown(data))
+	return nil
+}
+
+// shown is an answer as the contract shows it.
+func (x *exchange) shown(data contract.Data) []byte {
+	return x.site.Contract.Answer(x.route, x.r.URL.Query().Get("detailed") == "true", data, x.facts)
+}
+
+// show writes an answer of the gateway's own.
+func (x *exchange) show(status int, body []byte) {
+	x.w.Header()["Content-Type"] = []string{"application/json"}
+	x.extraHeaders()
+	x.ev.Outcome = "ok"
+	x.w.whole(status, body)
+}
+
+// elsewhere is the fault of a route that the contract keeps for sites of the
+// other role.
+func (x *exchange) elsewhere() error {
+	if x.route.Kind == "none" || (x.route.Role == "dashboard") == x.site.Dashboard {
+		return nil
+	}
+	if x.site.Dashboard {
+		return fault.New(fault.EndpointNotAllowed, "This host serves the account pages. Send API requests to the API's host.")
+	}
+	return fault.New(fault.EndpointNotAllowed, "This endpoint is served by the host of the account pages, and not for keys of the API.")
+}

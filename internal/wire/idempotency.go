@@ -1,0 +1,98 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"net/http"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// The headers of idempotency keys, as draft-ietf-httpapi-idempotency-key-header
+// and Stripe's API have them.
+const (
+	idempotencyHeader = "Idempotency-Key"
+	replayedHeader    = "Idempotency-Replayed"
+)
+
+// maxKept bounds the answer that is recorded to be kept, in bytes. Of a longer
+// one only the fact is kept.
+const maxKept = 1 << 20
+
+// claim claims the idempotency key of the request, if it has one. done is true
+// if the request was answered by what an earlier one of the same key was.
+func (x *exchange) claim(body []byte) (done bool, err error) {
+	key := x.r.Header.Get(idempotencyHeader)
+	if key == "" {
+		return false, nil
+	}
+	if !visible(key, 255) {
+		return false, fault.New(fault.InvalidParameter, "Must be 1 to 255 visible ASCII characters.").At(idempotencyHeader)
+	}
+	kept, err := x.caller.Claim(x.r.Context(), key, x.digest(body), x.site.Contract.IdempotencyWait())
+	if err != nil {
+		return false, err
+	}
+	if kept == nil {
+		x.claimed = true
+		return false, nil
+	}
+	return true, x.replay(kept)
+}
+
+// digest is what two requests with one key must have in common: method, path
+// and body.
+func (x *exchange) digest(body []byte) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write([]byte(x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
+	h.Write(body)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// replay answers with what was kept, free of charge.
+func (x *exchange) replay(k *Kept) error {
+	if !k.Whole {
+		return fault.New(fault.IdempotencyNotStored, "")
+	}
+	h := x.w.Header()
+	for _, kv := range k.Header {
+		h.Set(kv[0], kv[1])
+	}
+	h.Set(replayedHeader, "true")
+	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
+	x.extraHeaders()
+	x.w.whole(k.Status, k.Body)
+	x.caller.Replayed(k)
+	return nil
+}
+
+// record adds to what is kept of a stream.
+func (x *exchange) record(b []byte) {
+	if !x.claimed || x.tooLong {
+		return
+	}
+	if len(x.said)+len(b) > maxKept {
+		x.said, x.tooLong = nil, true
+		return
+	}
+	x.said = append(x.said, b...)
+}
+
+// kept is the answer as it is kept. It copies nothing of the body.
+func (x *exchange) kept(body []byte) *Kept {
+	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
+	media := "application/json"
+	if x.w.streaming {
+		media = "text/event-stream"
+	}
+	k.Header = append(k.Header, [2]string{"Content-Type", media})
+	h := x.w.Header()
+	for _, name := range []string{"X-Output-Capped-By", "X-Dropped-Params"} {
+		if v := h.Get(name); v != "" {
+			k.Header = append(k.Header, [2]string{name, v})
+		}
+	}
+	if !k.Whole {
+		k.Body = nil
+	}
+	return k
+}
