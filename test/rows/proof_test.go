@@ -73,6 +73,7 @@ func (p *proof) line() line {
 // ask is one request, to be changed before it is sent.
 type ask struct {
 	method, path string
+	host         string
 	header       http.Header
 	body         string
 	chunked      bool
@@ -81,6 +82,7 @@ type ask struct {
 // change is one thing that is different about a request.
 type change func(*ask)
 
+func host(h string) change            { return func(a *ask) { a.host = h } }
 func method(m string) change          { return func(a *ask) { a.method = m } }
 func header(name, text string) change { return func(a *ask) { a.header.Set(name, text) } }
 func chunked(a *ask)                  { a.chunked = true }
@@ -122,7 +124,7 @@ func (p *proof) ask(c caller, path, body string, changes ...change) *answer {
 // try is ask for those who expect that it may not come to an answer.
 func (p *proof) try(ctx context.Context, c caller, path, body string, changes ...change) (*answer, error) {
 	p.Helper()
-	q := ask{method: "POST", path: path, header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + c.key.Key}}, body: body}
+	q := ask{method: "POST", path: path, host: c.host, header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + c.key.Key}}, body: body}
 	for _, change := range changes {
 		change(&q)
 	}
@@ -137,10 +139,13 @@ func (p *proof) try(ctx context.Context, c caller, path, body string, changes ..
 	if err != nil {
 		return nil, err
 	}
-	req.Header = q.header
+	req.Header, req.Host = q.header, q.host
 	a := &answer{sent: time.Now(), request: shownRequest{
 		Method: q.method, URL: req.URL.String(), Headers: p.world.report.headers(q.header), Body: p.world.report.body([]byte(q.body)),
 	}}
+	if q.host != "" {
+		a.request.Headers["Host"] = q.host
+	}
 	resp, err := outbound.Do(req)
 	if err != nil {
 		return nil, err
@@ -326,6 +331,7 @@ func (p *proof) says(text string, parts ...string) {
 // caller is somebody with an account and a key.
 type caller struct {
 	gw      *gateway
+	host    string // of the site; empty: any
 	account string
 	key     harness.Key
 }

@@ -20,12 +20,14 @@ type world struct {
 	report *report
 	openai *gateway // presents the contract openai
 	ninja  *gateway // presents the contract ninjachat
+	five   *gateway // the example: all five services side by side
 }
 
 // gateway is a running gateway and the upstreams behind it, by model.
 type gateway struct {
 	*harness.Gateway
-	up map[string]*testkit.Upstream
+	up   map[string]*testkit.Upstream
+	good *httptest.Server // answers for every model that no row breaks
 }
 
 // model is one model of a gateway, with an upstream of its own, so that no row
@@ -39,6 +41,9 @@ type model struct {
 	timeouts string         // in YAML flow style
 	more     string         // more members, in YAML flow style
 	also     []string       // models at whose upstreams it is served too
+
+	site      string   // where it has fallbacks
+	fallbacks []string // models to ask after it, there
 }
 
 // tellsTooMuch are words that no caller may see, in lower case. Upstreams of
