@@ -122,6 +122,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"fallback without root":       {"{/: flat}", "{/v1: flat}", `5: fallback: names no envelope for /`},
 		"unknown whitespace rule":     {"whitespace: trim", "whitespace: loose", `keys.whitespace: unknown "loose"`},
 		"unknown key header":          {"[authorization]", "[cookie]", `keys.headers: unknown "cookie"`},
+		"no key header":               {"[authorization]", "[]", `2: keys.headers: names no header`},
 		"no prefix":                   {"[k_]", "[]", `names no prefix`},
 		"prefix of two kinds":         {"[k_]}", "[k_], billing: [k_]}", `"k_" belongs to two kinds`},
 		"precedence of a stranger":    {"defaults:", "precedence: [internal]\ndefaults:", `precedence: internal is neither of a limit`},
@@ -335,6 +336,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		c.quick(PageOptions{}.withDefaults(c)) // must not panic
+		for _, r := range c.Routes() {
+			if body := c.Answer(r, true, sampleData(r.Surface, strings.ToUpper), Facts{}); body != nil && !validJSON(body) {
+				t.Fatalf("%s %s: %s", r.Method, r.Path, body)
+			}
 		}
 		for _, env := range c.Envelopes() {
 			for _, entry := range fault.All() {
