@@ -52,6 +52,8 @@ type Journal interface {
 	// ReadIdem returns the answer that a key stands for, or nil. It may have
 	// expired.
 	ReadIdem(ctx context.Context, k IdemKey) (*IdemRow, error)
+	// ReadHolds returns the durable holds of a group in the order of their making.
+	ReadHolds(ctx context.Context, group [16]byte) ([]HoldRow, error)
 }
 
 // Tx is one transaction of the writer. It ends with Commit or Rollback.
@@ -79,6 +81,8 @@ type Batch struct {
 	Delivered []Delivered
 	Forgotten []*IdemRow // answers to delete, by key and request; before Answers
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
+	Opened    []*HoldRow
+	Ended     []HoldEnd // a hold that is not open is an error
 
 	purge time.Time // answers that had expired by then are to be purged; zero: none
 }
@@ -176,6 +180,9 @@ type Reader interface {
 	// Entries yields the entries after seq in order. The entry is the yield
 	// function's to keep.
 	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
+	// OpenHolds yields the durable holds that are open in the order of their
+	// making.
+	OpenHolds(ctx context.Context, yield func(HoldRow) error) error
 	// Expiry returns when the first stored answer expires; zero: there is none.
 	Expiry(ctx context.Context) (time.Time, error)
 	// Mismatches describes at most limit receipts that contradict their entries.

@@ -43,7 +43,7 @@ type IdemRow struct {
 
 // keep takes the claim for the answer st, of which nil is only the fact. The
 // answer's body is not copied.
-func (c *Claim) keep(e *Engine, account int64, test bool, st *Stored, request [16]byte, at time.Time) error {
+func (c *Claim) keep(e *Engine, account int64, test bool, st *Stored, request [16]byte, at time.Time) (*Claim, error) {
 	if st == nil {
 		st = new(Stored)
 	}
@@ -59,11 +59,11 @@ func (c *Claim) keep(e *Engine, account int64, test bool, st *Stored, request [1
 	if kept.Kept {
 		row.Doc = kept.doc()
 	}
-	if err := c.use(e, account, test); err != nil {
-		return err
+	used, err := c.use(e, account, test)
+	if err == nil {
+		used.stored, used.row = &kept, row
 	}
-	c.stored, c.row = &kept, row
-	return nil
+	return used, err
 }
 
 func (st *Stored) tooLarge() bool {

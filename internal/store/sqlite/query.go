@@ -395,6 +395,16 @@ func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) 
 				" LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16)) WHERE r.id IS NULL OR r.absorbed <> e.absorbed LIMIT ?",
 		},
 		{
+			"hold %s is posted, which does not agree with its charge",
+			"SELECT lower(hex(h.id)) FROM holds h LEFT JOIN receipts r ON r.id = h.id LEFT JOIN entries e ON e.seq = r.seq WHERE h.state = 2" +
+				" AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> h.id OR e.amount <> h.charge OR e.account_id <> h.account_id OR e.key_id <> h.key_id" +
+				" OR e.test <> h.test OR e.day <> h.day) LIMIT ?",
+		},
+		{
+			"hold %s is open or voided, but was charged",
+			"SELECT lower(hex(h.id)) FROM holds h LEFT JOIN receipts r ON r.id = h.id WHERE h.state <> 2 AND (h.charge <> 0 OR r.seq <> 0) LIMIT ?",
+		},
+		{
 			"the answer stored for request %s does not agree with its charge",
 			"SELECT lower(hex(i.req)) FROM idem i LEFT JOIN entries e ON e.seq = i.seq" +
 				" WHERE i.seq <> 0 AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> i.req OR e.account_id <> i.account_id OR e.test <> i.test) LIMIT ?",
