@@ -280,6 +280,11 @@ func (c *Contract) Status(envelope string, code fault.Code) int {
 	return c.row(c.face(envelope), code).status
 }
 
+// Code returns the code of a fault in an envelope; empty: it has none there.
+func (c *Contract) Code(envelope string, code fault.Code) string {
+	return c.row(c.face(envelope), code).code
+}
+
 // Surfaces lists every surface that a route may name. Not every one of them is
 // served by every build; who serves them says so at start.
 func Surfaces() []string {

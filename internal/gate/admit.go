@@ -103,7 +103,7 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	if err := supported(req, c.targets(m)); err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
-	q, err := m.Quote(req, token.Upper(req.Size), func() int64 { return countInput(req) })
+	q, err := m.Quote(req, upper(req), func() int64 { return countInput(req) })
 	if err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
@@ -126,6 +126,9 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	}
 	return r, q, nil
 }
+
+// upper is an estimate of the prompt's tokens that is not below their number.
+func upper(req *llm.Request) int64 { return token.Upper(req.Size) }
 
 // holds takes note of what is held for the call.
 func (call *Call) holds(h *ledger.Hold, q catalog.Quote) {
