@@ -115,7 +115,7 @@ func TestDurableHoldsSurvive(t *testing.T) {
 	}
 	want[0].State, want[0].Result = ledger.DurableVoided, []byte("first")
 	check(10, 2)
-	holds = restart(rs[1].Request, rs[3].Request)
+	restart(rs[1].Request, rs[3].Request)
 	check(10, 2)
 
 	// What is held stays held, also if it is more than there is.
@@ -311,13 +311,13 @@ func TestADurableHoldStaysOnItsDay(t *testing.T) {
 	r := reserve(3)
 	r.KeyUSDPerDay, r.Quotas = 15, []ledger.Quota{{Class: "open", PerDay: 9}}
 	h.charge(r, 3)
-	hold := h.durably(several(r, 10)...)[0]
+	h.durably(several(r, 10)...)
 	for range 2 {
 		h.clock.advance(72 * time.Hour)
 		h.reopen()
 		h.charge(several(r, 15)[0], 15) // on another day
 	}
-	hold = h.OpenHolds()[0]
+	hold := h.OpenHolds()[0]
 	if free := hold.Free(); free != 2 {
 		t.Errorf("Free = %d", free)
 	}

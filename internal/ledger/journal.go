@@ -40,12 +40,16 @@ type Journal interface {
 	ReadReceipt(ctx context.Context, id [16]byte) (*ReceiptRow, error)
 	// ListReceipts returns at most limit rows that match, newest id first, all
 	// of them below the id before (zero: no bound). It may stop early; more
-	// tells where to go on, and is zero at the end.
+	// tells where to go on, and is zero at the end, and if it stopped early with
+	// an offset.
 	ListReceipts(ctx context.Context, f Filter, before [16]byte, limit int) (rows []*ReceiptRow, more [16]byte, err error)
 	// ReadUsage returns what was folded, grouped and ordered as f says.
 	ReadUsage(ctx context.Context, f UsageFilter) ([]UsageRow, error)
 	// ReadEntry returns nil if there is no such entry.
 	ReadEntry(ctx context.Context, seq int64) (*Entry, error)
+	// ListEntries returns the entries with an effect on the filter's balance,
+	// newest first. It may stop early.
+	ListEntries(ctx context.Context, f TransactionFilter) ([]Entry, error)
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)

@@ -78,8 +78,8 @@ func (l *ledgerJournal) ListReceipts(ctx context.Context, f ledger.Filter, befor
 		floor = []byte{}
 	}
 	args = append([]any{from, floor}, args...)
-	q := "SELECT " + receiptColumns + " FROM receipts WHERE id < ? AND id >= ?" + where + " ORDER BY id DESC LIMIT ?"
-	result, err := l.db.read.QueryContext(ctx, q, append(args, limit+1)...)
+	q := "SELECT " + receiptColumns + " FROM receipts WHERE id < ? AND id >= ?" + where + " ORDER BY id DESC LIMIT ? OFFSET ?"
+	result, err := l.db.read.QueryContext(ctx, q, append(args, limit+1, f.Offset)...)
 	if err != nil {
 		return nil, more, fmt.Errorf("list receipts: %w", err)
 	}
@@ -94,7 +94,7 @@ func (l *ledgerJournal) ListReceipts(ctx context.Context, f ledger.Filter, befor
 		}
 		rows = append(rows, r)
 	}
-	if last != nil {
+	if last != nil && f.Offset == 0 {
 		copy(more[:], last)
 	}
 	return rows, more, result.Err()
@@ -116,6 +116,9 @@ func receiptFilter(f ledger.Filter) (where string, args []any) {
 	}
 	if f.Outcome != "" {
 		add("outcome = ?", f.Outcome)
+	}
+	if f.Charged {
+		where += " AND seq <> 0"
 	}
 	if !f.From.IsZero() {
 		add("started >= ?", f.From.UnixNano())
@@ -222,6 +225,26 @@ func (l *ledgerJournal) ReadEntry(ctx context.Context, seq int64) (*ledger.Entry
 		return nil, fmt.Errorf("read entry: %w", err)
 	}
 	return e, nil
+}
+
+// ListEntries implements ledger.Journal. Entries have no second index, so it
+// looks through a portion of the newest.
+func (l *ledgerJournal) ListEntries(ctx context.Context, f ledger.TransactionFilter) (list []ledger.Entry, err error) {
+	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > (SELECT last_seq FROM ledger_mark WHERE id = 1) - ?" +
+		" AND account_id = ? AND test = ? AND amount > 0 AND kind <> 7 ORDER BY seq DESC LIMIT ? OFFSET ?"
+	rows, err := l.db.read.QueryContext(ctx, q, l.db.scanned, f.Account, bit(f.Test), f.Limit, f.Offset)
+	if err != nil {
+		return nil, fmt.Errorf("list entries: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		e, err := scanEntry(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list entries: %w", err)
+		}
+		list = append(list, *e)
+	}
+	return list, rows.Err()
 }
 
 // ReadReference implements ledger.Journal.
