@@ -49,7 +49,7 @@ type books struct{ *ledger.Engine }
 
 // Transactions implements selfservice.Ledger.
 func (b books) Transactions(ctx context.Context, account int64, test bool, limit, offset int) ([]ledger.Entry, error) {
-	return nil, nil // TODO-MERGE
+	return b.Engine.Transactions(ctx, ledger.TransactionFilter{Account: account, Test: test, Limit: limit, Offset: offset})
 }
 
 // unbuilt answers a surface that is part of a contract and not built: what is
