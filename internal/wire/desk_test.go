@@ -36,6 +36,7 @@ controls:
   provider.fallback: {value: false, means: no_fallback}
   cache.sticky: {value: true, means: sticky}
   cache: {means: nothing}
+  search: {means: refuse, fault: input_modality_unsupported}
   header.memory: {means: refuse, fault: unsupported_parameter}
   header.fallback: {value: false, means: no_fallback}
 envelopes:
@@ -224,6 +225,14 @@ func TestWhatSpeaksToTheGatewayGoesNoFurther(t *testing.T) {
 		{`{"a":"\"cache\""}`, nil, `{"a":"\"cache\""}`, Wishes{}, ""},
 		{`{"a":{"cache":{"sticky":true}}}`, nil, `{"a":{"cache":{"sticky":true}}}`, Wishes{}, ""},
 		{`{"a":1,"cache"`, nil, `{"a":1,"cache"`, Wishes{}, ""},
+		{`{"search":false}`, nil, `{}`, Wishes{}, ""},
+		{`{"search":"off","b":0}`, nil, `{"b":0}`, Wishes{}, ""},
+		{`{"search":{}}`, nil, `{}`, Wishes{}, ""},
+		{`{"search":0}`, nil, `{}`, Wishes{}, ""},
+		{`{"search":{"enabled":true}}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
+		{`{"search":"deep"}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
+		{`{}`, []string{"Memory", "30"}, "", Wishes{}, `{"error":"unsupported_parameter","field":"Memory"}`},
+		{`{}`, []string{"Fallback", "perhaps"}, `{}`, Wishes{}, ""},
 		{`{}`, []string{"Memory", "true"}, "", Wishes{}, `{"error":"unsupported_parameter","field":"Memory"}`},
 		{`{}`, []string{"Memory", "off"}, `{}`, Wishes{}, ""},
 		{`{}`, []string{"Fallback", "no"}, `{}`, Wishes{NoFallback: true}, ""},
