@@ -189,7 +189,8 @@ type Reader interface {
 	OpenHolds(ctx context.Context, yield func(HoldRow) error) error
 	// Expiry returns when the first stored answer expires; zero: there is none.
 	Expiry(ctx context.Context) (time.Time, error)
-	// Mismatches describes at most limit receipts that contradict their entries.
+	// Mismatches describes at most limit receipts, answers and durable holds that
+	// contradict their entries.
 	Mismatches(ctx context.Context, limit int) ([]string, error)
 }
 

@@ -16,7 +16,7 @@ type Stored struct {
 	Header      [][2]string // few: Content-Type and the like
 	Body        []byte
 	Kept        bool      // false: only the fact is stored, since the answer is too large or must not be kept
-	Request     [16]byte  // the request that was charged; filled in by the ledger
+	Request     [16]byte  // the request that was charged, or the job that holds; filled in by the ledger
 	At          time.Time // when it was; filled in by the ledger
 }
 
