@@ -22,8 +22,7 @@ type face struct {
 	contract string
 	envelope string
 	surface  string
-	site     string // that keys are made for; empty: all
-	host     string
+	site     string // the host, and what keys are made for; empty: any
 	path     string
 	body     string // more members of the request
 }
@@ -32,7 +31,13 @@ var faces = []face{
 	{file: "openai.chat", contract: "openai", envelope: "openai", surface: "openai.chat", path: "/v1/chat/completions"},
 	{file: "anthropic.messages", contract: "openai", envelope: "anthropic", surface: "anthropic.messages", path: "/v1/messages", body: `"max_tokens":200`},
 	{file: "chat", contract: "openai", envelope: "flat", surface: "chat", path: "/v1/chat"},
-	{file: "ninjachat.chat", contract: "ninjachat", envelope: "flat", surface: "chat", site: ninjaHost, host: ninjaHost, path: "/api/v1/chat"},
+	{file: "ninjachat.chat", contract: "ninjachat", envelope: "flat", surface: "chat", site: ninjaHost, path: "/api/v1/chat"},
+	{file: "llmtune.chat", contract: "llmtune", envelope: "flat", surface: "openai.chat", site: "llmtune.localhost", path: "/v1/chat/completions"},
+	{file: "nanogpt.chat", contract: "nanogpt", envelope: "openai", surface: "openai.chat", site: "nano.localhost", path: "/api/v1/chat/completions"},
+	{file: "nanogpt.messages", contract: "nanogpt", envelope: "anthropic", surface: "anthropic.messages", site: "nano.localhost", path: "/api/v1/messages", body: `"max_tokens":200`},
+	{file: "modelswitch.chat", contract: "modelswitch", envelope: "object", surface: "openai.chat", site: "modelswitch.localhost", path: "/v1/chat/completions"},
+	{file: "samurai.chat", contract: "samurai", envelope: "object", surface: "openai.chat", site: "samurai.localhost", path: "/v1/chat/completions"},
+	{file: "samurai.messages", contract: "samurai", envelope: "anthropic", surface: "anthropic.messages", site: "samurai.localhost", path: "/api/v1/messages", body: `"max_tokens":200`},
 }
 
 // events is how many events with content go out before a fault in a stream.
@@ -43,7 +48,7 @@ const events = 2
 // what is written down. None of it costs anything.
 func TestEveryFaultOnEverySurface(t *testing.T) {
 	t.Parallel()
-	g := harness.Start(t, harness.Options{Config: twoSites})
+	g := harness.Start(t, harness.Options{Config: fiveServices(t)})
 	t.Run("faces", func(t *testing.T) {
 		for _, f := range faces {
 			t.Run(f.file, func(t *testing.T) {
@@ -121,7 +126,7 @@ func (m *matrixOf) ask(t testing.TB, simulate string, stream bool) *reply {
 	if simulate != "" {
 		header["X-Pontage-Simulate"] = simulate
 	}
-	return ask(t, m.c.g, call{host: m.host, path: m.path, key: m.c.key, body: chat("gpt-5-mini", more), header: header})
+	return ask(t, m.c.g, call{host: m.site, path: m.path, key: m.c.key, body: chat("gpt-5-mini", more), header: header})
 }
 
 // good asks for an answer without a fault, and keeps how it begins.
@@ -145,6 +150,9 @@ func (m *matrixOf) good(t testing.TB) {
 
 // content finds an event that says something, in each of the grammars.
 var content = regexp.MustCompile(`"(content|text)":"[^"]`)
+
+// finished finds an event that says that an answer is complete.
+var finished = regexp.MustCompile(`"finish_reason":"[^e]|message_stop`)
 
 // prove brings a fault about in every way there is, and writes down what is seen.
 func (m *matrixOf) prove(t *testing.T, out *bytes.Buffer, code fault.Code) {
@@ -246,7 +254,7 @@ func (m *matrixOf) ending(t *testing.T, r *reply, code fault.Code) string {
 	if got := r.trailer.Get("X-Charge-USD"); got != "0.00" {
 		t.Errorf("%s;after=%d: trailer X-Charge-USD is %q", code, events, got)
 	}
-	if content.MatchString(end) || !strings.HasSuffix(end, "\n\n") || strings.Contains(end, "finish_reason") || strings.Contains(end, "message_stop") {
+	if content.MatchString(end) || !strings.HasSuffix(end, "\n\n") || finished.MatchString(end) {
 		t.Errorf("%s;after=%d looks as if it went on, or came to a good end:\n%s", code, events, end)
 	}
 	return "stream:\n" + strings.TrimSuffix(end, "\n")
