@@ -273,51 +273,82 @@ func (m *matrixOf) free(t *testing.T, r *reply, code fault.Code, delivery string
 }
 
 // TestLiveKeysGetNoFaults: a live key that asks for a fault is refused, and is
-// not charged, on every route.
+// not charged, on every route of every service; a test key has it.
 func TestLiveKeysGetNoFaults(t *testing.T) {
 	t.Parallel()
-	g := harness.Start(t, harness.Options{Config: twoSites})
-	for _, site := range []struct{ contract, host string }{{"openai", openaiHost}, {"ninjachat", ninjaHost}} {
+	g := harness.Start(t, harness.Options{Config: fiveServices(t)})
+	for _, site := range []struct{ contract, role, host string }{
+		{"openai", "api", ""},
+		{"ninjachat", "api", ninjaHost},
+		{"llmtune", "api", "llmtune.localhost"},
+		{"llmtune", "dashboard", "app.llmtune.localhost"},
+		{"nanogpt", "api", "nano.localhost"},
+		{"modelswitch", "api", "modelswitch.localhost"},
+		{"samurai", "api", "samurai.localhost"},
+	} {
 		rows, err := contract.Load(site.contract)
 		if err != nil {
 			t.Fatal(err)
 		}
-		of := map[string]any{"site": strings.TrimPrefix(site.host, openaiHost), "limits": map[string]any{"rps": 100_000}}
-		live := newCustomer(t, g, "10", of)
-		test := newCustomer(t, g, "10", and(of, map[string]any{"test": true}))
-		before := account(t, live)
+		live, test := map[string]customer{}, map[string]customer{}
+		of := map[string]any{"site": site.host, "limits": map[string]any{"rps": 100_000}}
 		for _, route := range rows.Routes() {
-			path, _, _ := strings.Cut(route.Path, "{")
-			if path != route.Path {
-				path += "gpt-5-mini"
+			if route.Role != site.role || route.Kind == "none" {
+				continue // there is nobody there whose key could be a test key
 			}
-			c := call{
-				method: route.Method, host: site.host, path: path, key: live.key,
-				header: map[string]string{"X-Pontage-Simulate": "rate_limited"},
+			kind := route.Kind
+			if kind == "any" {
+				kind = "inference"
 			}
-			if c.method == http.MethodPost {
-				c.body = chat("gpt-5-mini", `"max_tokens":10`)
+			if live[kind].key == "" {
+				live[kind] = newCustomer(t, g, "10", and(of, map[string]any{"kind": kind}))
+				test[kind] = newCustomer(t, g, "10", and(of, map[string]any{"kind": kind, "test": true}))
 			}
-			if route.Surface == "openai.embeddings" {
-				c.body = `{"model":"text-embedding-3-small","input":"x"}`
+			before := account(t, live[kind])
+			onlyTestKeys(t, live[kind], test[kind], call{
+				method: route.Method, host: site.host, path: wildcard.ReplaceAllString(route.Path, "gpt-5-mini"),
+				body: wellFormed(route),
+			}, rows.Status(route.Envelope, fault.InvalidParameter), rows.Status(route.Envelope, fault.UpstreamOverloaded))
+			if after := account(t, live[kind]); after != before {
+				t.Errorf("%s %s: %+v became %+v", route.Method, route.Path, before, after)
 			}
-			if r := ask(t, g, c); r.status != 400 {
-				t.Errorf("%s %s %s with a live key: %d %s", site.contract, c.method, c.path, r.status, r.body)
-			}
-			for _, wrong := range []string{"made_up", "rate_limited;after=", "rate_limited;after=-1", "rate_limited;before=1", "rate_limited;after=10001", "none"} {
-				c.key, c.header = test.key, map[string]string{"X-Pontage-Simulate": wrong}
-				if r := ask(t, g, c); r.status != 400 {
-					t.Errorf("%s %s %s, simulating %q: %d %s", site.contract, c.method, c.path, wrong, r.status, r.body)
-				}
-			}
-			c.header["X-Pontage-Simulate"] = "upstream_overloaded"
-			if r := ask(t, g, c); r.status != rows.Status(route.Envelope, fault.UpstreamOverloaded) {
-				t.Errorf("%s %s %s with a test key: %d %s", site.contract, c.method, c.path, r.status, r.body)
-			}
-		}
-		if after := account(t, live); after != before {
-			t.Errorf("%+v became %+v", before, after)
 		}
 	}
 	settled(t, g)
+}
+
+// wildcard is what stands for something in a path.
+var wildcard = regexp.MustCompile(`\{\w+(\.\.\.)?\}`)
+
+// wellFormed is a body that a route takes.
+func wellFormed(route contract.Route) string {
+	switch {
+	case route.Method != http.MethodPost:
+		return ""
+	case route.Surface == "openai.embeddings":
+		return `{"model":"text-embedding-3-small","input":"x"}`
+	case route.Surface == "prompt":
+		return `{"prompt":"Say something about tolls.","max_tokens":10}`
+	}
+	return chat("gpt-5-mini", `"max_tokens":10`)
+}
+
+// onlyTestKeys asks for faults, by name and by names that are none.
+func onlyTestKeys(t *testing.T, live, test customer, c call, refused, failed int) {
+	t.Helper()
+	c.key, c.header = live.key, map[string]string{"X-Pontage-Simulate": "rate_limited"}
+	if r := ask(t, live.g, c); r.status != refused {
+		t.Errorf("%s %s%s with a live key: %d %s", c.method, c.host, c.path, r.status, r.body)
+	}
+	c.key = test.key
+	for _, wrong := range []string{"made_up", "rate_limited;after=", "rate_limited;after=-1", "rate_limited;before=1", "rate_limited;after=10001", "none"} {
+		c.header = map[string]string{"X-Pontage-Simulate": wrong}
+		if r := ask(t, test.g, c); r.status != refused {
+			t.Errorf("%s %s%s, simulating %q: %d %s", c.method, c.host, c.path, wrong, r.status, r.body)
+		}
+	}
+	c.header = map[string]string{"X-Pontage-Simulate": "upstream_overloaded"}
+	if r := ask(t, test.g, c); r.status != failed {
+		t.Errorf("%s %s%s with a test key: %d %s", c.method, c.host, c.path, r.status, r.body)
+	}
 }
