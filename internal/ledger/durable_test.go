@@ -441,7 +441,7 @@ func TestManyJobsAtOnceDrainADollarExactly(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	together(100, func(i int) {
-		for {
+		for h.fatal.Load() == nil {
 			holds, err := h.HoldDurably(background, several(reserve(0), money.Cent, money.Cent/2, money.Cent/2), ledger.DurableOptions{Group: [16]byte{byte(i), 1}})
 			var short *ledger.Short
 			if errors.As(err, &short) {

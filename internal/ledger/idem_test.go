@@ -372,6 +372,10 @@ func TestManyWithTheSameKeyAtOnceAreOneCharge(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(3, uint64(n)))
 		k := ledger.IdemKey{Account: 1, Key: fmt.Sprint("key ", i)}
 		for {
+			if h.fatal.Load() != nil {
+				t.Error("the engine has stopped")
+				return
+			}
 			c, st, err := h.Claim(background, k, one, time.Duration(rnd.IntN(2))*time.Minute)
 			if errors.Is(err, ledger.ErrIdemInProgress) || errors.Is(err, ledger.ErrUnavailable) {
 				<-time.After(time.Millisecond)
