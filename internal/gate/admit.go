@@ -294,8 +294,8 @@ func (c *Caller) shortage(s ledger.ShortBucket) *fault.Error {
 		e = fault.New(fault.PlanQuotaExceeded, "").With("class", s.Class)
 		e.LimitSource = "plan_day"
 	}
-	if !e.HasMoney {
-		e.With("limit", strconv.FormatInt(s.Limit, 10)).With("used", strconv.FormatInt(s.Used, 10))
+	if !e.HasMoney { // a request in flight is one of the day, as its caller counts
+		e.With("limit", strconv.FormatInt(s.Limit, 10)).With("used", strconv.FormatInt(s.Used+s.Held, 10))
 	}
 	// What only others hold may come back any moment; what is used comes back
 	// with the next day.

@@ -440,6 +440,36 @@ func TestDailyLimitsComeBeforeTheBalanceAndEndAtMidnight(t *testing.T) {
 	}
 }
 
+func TestADailyLimitCountsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 1, Output: 1}}}
+	key := w.key(account.NewKey{Limits: account.Limits{RequestsPerDay: 3}})
+	open := func() (*Call, error) {
+		caller, err := w.enter(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(caller.Leave)
+		return caller.Open(context.Background(), request(), Wishes{})
+	}
+	calls := make([]*Call, 3)
+	for i := range calls {
+		var err error
+		if calls[i], err = open(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	consume(calls[0], false)
+	_, err := open()
+	e := fault.From(err)
+	if e == nil || e.Code != fault.DailyRequestsExceeded || e.Args["used"] != "3" || e.Args["limit"] != "3" || e.RetryAfter != time.Second {
+		t.Errorf("one answered and two in flight of three: %+v", e)
+	}
+	calls[1].Close()
+	calls[2].Close()
+}
+
 func TestWithoutALimitOfItsOwnTheOutputIsCappedAtWhatCanBePaid(t *testing.T) {
 	t.Parallel()
 	w := setup(t, 30*money.Amount(10_000)*100) // 3,000 tokens of output

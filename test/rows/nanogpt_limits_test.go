@@ -178,10 +178,17 @@ func requestsPerDay(p *proof) {
 
 	const limit, callers = 7, 50
 	crowd := perDay(limit)
-	if got := statuses(p.atOnce(crowd, callers, nanoChat, whole)); got[200] != limit || got[429] != callers-limit {
+	words := fmt.Sprintf("Daily request limit exceeded (%d/%d). Resets at midnight UTC.", limit, limit)
+	answers := p.atOnce(crowd, callers, nanoChat, whole)
+	if got := statuses(answers); got[200] != limit || got[429] != callers-limit {
 		p.Errorf("%d requests at once on a limit of %d: %v", callers, limit, got)
 	}
-	p.expectsDaily(fmt.Sprintf("Daily request limit exceeded (%d/%d). Resets at midnight UTC.", limit, limit))
+	for _, a := range answers { // those in flight count, too
+		if a.status == http.StatusTooManyRequests && p.text(a, "error", "message") != words {
+			p.Errorf("while others are in flight: %s", a.body)
+		}
+	}
+	p.expectsDaily(words)
 	p.untilMidnight(g, func() *answer { return p.declined(crowd, nanoChat, whole) })
 
 	g.advance(p, "9m")
