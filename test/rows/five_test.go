@@ -198,12 +198,5 @@ func (p *proof) anotherAt(c caller, more map[string]any) caller {
 // billing is a key of kind billing.
 func billing() map[string]any { return map[string]any{"kind": "billing"} }
 
-// late lists the rows whose feature is not built yet, with what they wait for.
-var later = map[string]string{}
-
-// defers adds rows that wait for one feature.
-func defers(reason string, ids ...string) {
-	for _, id := range ids {
-		later[id] = reason
-	}
-}
+// later lists the rows whose feature is not built yet, with what they wait for.
+var later = nanogptLater

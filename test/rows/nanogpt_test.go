@@ -35,18 +35,35 @@ var nanoRetryable = []int{408, 429, 500, 503, 504}
 // nanogptRows are the rows of nanogpt.
 var nanogptRows = merged(nanoRequests, nanoCallers, nanoRouting, nanoBroken, nanoLimits, nanoMoney, nanoMessagesRows, nanoStreams)
 
-func init() {
-	defers("accountless payment (x402) is not built",
-		"nanogpt/402-x402", "nanogpt/x402-exact", "nanogpt/x402-tampered", "nanogpt/x402-status", "nanogpt/x402-rails", "nanogpt/x402-feature",
-		"nanogpt/x402-complete-unpaid", "nanogpt/x402-complete-paid", "nanogpt/x402-complete-again", "nanogpt/x402-complete-expired", "nanogpt/x402-complete-unknown")
-	defers("inline moderation is not built",
-		"nanogpt/400-conflicting-moderation", "nanogpt/400-moderation-needs-key", "nanogpt/400-empty-moderation",
-		"nanogpt/400-unsupported-moderation", "nanogpt/400-content-policy-inline")
-	defers("the memory add-on is not built", "nanogpt/402-memory")
-	defers("web search is not built", "nanogpt/402-websearch")
-	defers("neither the memory add-on nor web search is built", "nanogpt/402-both")
-	defers("callers' own provider keys (BYOK) are not built", "nanogpt/byok")
+// nanogptLater are the rows of nanogpt whose feature is not built yet, with what
+// they wait for.
+var nanogptLater = map[string]string{
+	"nanogpt/400-conflicting-moderation": noModeration,
+	"nanogpt/400-moderation-needs-key":   noModeration,
+	"nanogpt/400-empty-moderation":       noModeration,
+	"nanogpt/400-unsupported-moderation": noModeration,
+	"nanogpt/400-content-policy-inline":  noModeration,
+	"nanogpt/402-memory":                 "the memory add-on is not built",
+	"nanogpt/402-websearch":              "web search is not built",
+	"nanogpt/402-both":                   "neither the memory add-on nor web search is built",
+	"nanogpt/402-x402":                   noPayment,
+	"nanogpt/x402-exact":                 noPayment,
+	"nanogpt/x402-tampered":              noPayment,
+	"nanogpt/x402-status":                noPayment,
+	"nanogpt/x402-rails":                 noPayment,
+	"nanogpt/x402-feature":               noPayment,
+	"nanogpt/x402-complete-unpaid":       noPayment,
+	"nanogpt/x402-complete-paid":         noPayment,
+	"nanogpt/x402-complete-again":        noPayment,
+	"nanogpt/x402-complete-expired":      noPayment,
+	"nanogpt/x402-complete-unknown":      noPayment,
+	"nanogpt/byok":                       "callers' own provider keys (BYOK) are not built",
 }
+
+const (
+	noModeration = "inline moderation is not built"
+	noPayment    = "accountless payment (x402) is not built"
+)
 
 // nanogptModels are the models that rows of nanogpt break. Each is for one row,
 // or for a few requests, so that no circuit opens on the way.
