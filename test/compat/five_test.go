@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -102,17 +101,6 @@ func (f *fleet) get(t *testing.T) []*service {
 	f.start = f.launch
 	f.once.get(t)
 	return f.services
-}
-
-// of returns a service by its contract.
-func (f *fleet) of(t *testing.T, name string) *service {
-	t.Helper()
-	all := f.get(t)
-	i := slices.IndexFunc(all, func(s *service) bool { return s.Name == name })
-	if i < 0 {
-		t.Fatalf("the example has no service with the contract %s", name)
-	}
-	return all[i]
 }
 
 func (f *fleet) launch() (*gateway, error) {

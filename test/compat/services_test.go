@@ -278,6 +278,9 @@ func (s *service) refused(t *testing.T, k sdk, c refusal, o outcome) {
 	if o.header.Get("X-Charge-Usd") != "0.00" || !strings.HasPrefix(o.header.Get("X-Request-Id"), "req_") {
 		t.Errorf("headers %v", o.header)
 	}
+	if k.surface == "messages" && o.header.Get("Request-Id") != o.header.Get("X-Request-Id") {
+		t.Errorf("request-id %q", o.header.Get("Request-Id"))
+	}
 }
 
 // refusedInWords is refused for a row whose envelope has words where the SDK for
