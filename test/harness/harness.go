@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -467,7 +468,8 @@ func (g *Gateway) Receipt(t testing.TB, id string, until func(Receipt) bool) Rec
 }
 
 // Example reads a configuration of examples/, without its server and its store,
-// which are the harness's to write.
+// which are the harness's to write. The classes of its sites are nodes: a map
+// forgets the order of what stands in it, and theirs counts.
 func Example(t testing.TB, name string) map[string]any {
 	t.Helper()
 	src, err := os.ReadFile(filepath.Join(Root(t), "examples", name))
@@ -475,10 +477,16 @@ func Example(t testing.TB, name string) map[string]any {
 		t.Fatal(err)
 	}
 	var example map[string]any
-	if err := yaml.Load(src, &example); err != nil {
+	var ordered struct{ Sites []struct{ Classes yaml.Node } }
+	if err := errors.Join(yaml.Load(src, &example), yaml.Load(src, &ordered)); err != nil {
 		t.Fatal(err)
 	}
 	delete(example, "server")
 	delete(example, "store")
+	for i, site := range example["sites"].([]any) {
+		if classes := &ordered.Sites[i].Classes; classes.Kind != 0 {
+			site.(map[string]any)["classes"] = classes
+		}
+	}
 	return example
 }
