@@ -2,11 +2,13 @@ package rows
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -94,6 +96,16 @@ func fiveServices(t testing.TB) map[string]any {
 	}
 	delete(example, "server")
 	delete(example, "store")
+	// A map forgets the order of what stands in it, and that of classes counts.
+	var ordered struct{ Sites []struct{ Classes yaml.Node } }
+	if err := yaml.Load(src, &ordered); err != nil {
+		t.Fatal(err)
+	}
+	for i, site := range example["sites"].([]any) {
+		if classes := &ordered.Sites[i].Classes; classes.Kind != 0 {
+			site.(map[string]any)["classes"] = classes
+		}
+	}
 	return example
 }
 
@@ -123,7 +135,7 @@ func flow(t testing.TB, members string) map[string]any {
 }
 
 // newGood starts an upstream that answers every request well: chat, whole or
-// streamed, and embeddings.
+// streamed, and embeddings, in the name of the model that it was asked for.
 func newGood(t testing.TB) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -132,18 +144,24 @@ func newGood(t testing.TB) *httptest.Server {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		var asked struct{ Model string }
+		if err := json.Unmarshal(body, &asked); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		inItsName := strings.NewReplacer(`"acme-m"`, strconv.Quote(asked.Model), `"acme-e"`, strconv.Quote(asked.Model))
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/embeddings"):
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, embeddingBody)
+			_, _ = inItsName.WriteString(w, embeddingBody)
 		case bytes.Contains(body, []byte(`"stream":true`)):
 			w.Header().Set("Content-Type", "text/event-stream")
 			for _, payload := range chatStream {
-				_, _ = io.WriteString(w, "data: "+payload+"\n\n")
+				_, _ = inItsName.WriteString(w, "data: "+payload+"\n\n")
 			}
 		default:
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, chatBody)
+			_, _ = inItsName.WriteString(w, chatBody)
 		}
 	}))
 	t.Cleanup(s.Close)
