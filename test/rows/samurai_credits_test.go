@@ -91,6 +91,26 @@ func creditsApart(p *proof) {
 	p.wantsError(p.free(c, func() *answer { return p.ask(c, chatPath, chat("o1")) }), 429, "rate_limit_exceeded")
 	p.left(p.paid(c, chatPath, chat("gpt-4o")), 10, 5)
 
+	// Many at once neither pass the quota nor pay for more than was answered.
+	many := p.atPlan(samuraiHost, "7", "pro", nil)
+	results := make(chan int)
+	for range 30 {
+		go func() {
+			a, err := p.try(p.Context(), many, chatPath, chat("o1", `"max_tokens":50`))
+			if err != nil {
+				a = &answer{}
+			}
+			results <- a.status
+		}()
+	}
+	count := map[int]int{}
+	for range 30 {
+		count[<-results]++
+	}
+	if l := many.ledger(p); fmt.Sprint(count) != "map[200:3 429:27]" || l.ChargedUSD != "0.001395" || l.BalanceUSD != "6.998605" {
+		p.Errorf("thirty at once with three left: %v, %+v", count, *l)
+	}
+
 	// Within quota no credits are needed at all, and those of others are not used.
 	poor := p.atPlan(samuraiHost, "0", "pro", nil)
 	p.paid(poor, chatPath, chat("gpt-4o"))
