@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,30 +86,21 @@ type world struct {
 	ledger *ledger.Engine
 	reg    *account.Registry
 	acc    *account.Account
-	clock  atomic.Pointer[time.Time] // the ledger reads it when it likes
-}
-
-func (w *world) now() time.Time { return *w.clock.Load() }
-
-// advance moves the clock forward.
-func (w *world) advance(d time.Duration) {
-	t := w.now().Add(d)
-	w.clock.Store(&t)
+	now    time.Time
 }
 
 const perMillion = money.Rate(money.Dollar)
 
 func setup(t *testing.T, balance money.Amount) *world {
 	t.Helper()
-	w := &world{t: t, up: &upstream{}}
-	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	w.clock.Store(&start)
+	w := &world{t: t, up: &upstream{}, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return w.now }
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "test.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ledger, err = ledger.Open(ctx, db.Journal(), ledger.Options{Now: w.now, Fatal: func(err error) { t.Errorf("ledger: %v", err) }})
+	w.ledger, err = ledger.Open(ctx, db.Journal(), ledger.Options{Now: now, Fatal: func(err error) { t.Errorf("ledger: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +115,7 @@ func setup(t *testing.T, balance money.Amount) *world {
 		_ = w.ledger.Close()
 		_ = db.Close()
 	})
-	if w.reg, err = account.Open(ctx, db.Accounts(), []byte("0123456789abcdef0123456789abcdef"), w.now); err != nil {
+	if w.reg, err = account.Open(ctx, db.Accounts(), []byte("0123456789abcdef0123456789abcdef"), now); err != nil {
 		t.Fatal(err)
 	}
 	if w.acc, err = w.reg.CreateAccount(ctx, account.NewAccount{Name: "a"}); err != nil {
@@ -149,9 +139,9 @@ func setup(t *testing.T, balance money.Amount) *world {
 	}
 	view := cat.View("*")
 	m, _ := view.Model("m")
-	target := []*route.Target{{ID: "up/m", Provider: w.up, Model: "m", Health: route.NewHealth(w.now, route.Norms{})}}
+	target := []*route.Target{{ID: "up/m", Provider: w.up, Model: "m", Health: route.NewHealth(now, route.Norms{})}}
 	w.g = New(Options{
-		Accounts: w.reg, Ledger: w.ledger, Limiter: limit.New(w.now), Now: w.now,
+		Accounts: w.reg, Ledger: w.ledger, Limiter: limit.New(now), Now: now,
 		Router: &route.Router{Sleep: func(context.Context, time.Duration) error { return nil }},
 	}, &Plans{
 		Views:   map[string]*catalog.View{"*": view},
@@ -174,7 +164,7 @@ func (w *world) key(k account.NewKey) string {
 func (w *world) enter(key string) (*Caller, error) {
 	return w.g.Enter(context.Background(), Visit{
 		Site: "*", Kind: "inference", Format: account.Format{Prefixes: []string{"sk-"}, Trim: true},
-		Credential: key, ID: obs.NewRequestID(time.Now()), Event: &obs.Event{Start: w.now()},
+		Credential: key, ID: obs.NewRequestID(time.Now()), Event: &obs.Event{Start: w.now},
 	})
 }
 
@@ -444,7 +434,7 @@ func TestDailyLimitsComeBeforeTheBalanceAndEndAtMidnight(t *testing.T) {
 	if e == nil || e.Code != fault.DailyRequestsExceeded || e.RetryAfter != 12*time.Hour {
 		t.Errorf("the second request of the day: %+v, want a wait to midnight", e)
 	}
-	w.advance(12 * time.Hour)
+	w.now = w.now.Add(12 * time.Hour)
 	if err := use(true); err != nil {
 		t.Errorf("the next day: %v", err)
 	}
