@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -135,7 +134,7 @@ func flow(t testing.TB, members string) map[string]any {
 }
 
 // newGood starts an upstream that answers every request well: chat, whole or
-// streamed, and embeddings, in the name of the model that it was asked for.
+// streamed, and embeddings, in the name of the model that was asked for.
 func newGood(t testing.TB) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -144,24 +143,26 @@ func newGood(t testing.TB) *httptest.Server {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		var asked struct{ Model string }
+		var asked struct {
+			Model string `json:"model"`
+		}
 		if err := json.Unmarshal(body, &asked); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		inItsName := strings.NewReplacer(`"acme-m"`, strconv.Quote(asked.Model), `"acme-e"`, strconv.Quote(asked.Model))
+		as := strings.NewReplacer("acme-m", asked.Model, "acme-e", asked.Model)
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/embeddings"):
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = inItsName.WriteString(w, embeddingBody)
+			_, _ = as.WriteString(w, embeddingBody)
 		case bytes.Contains(body, []byte(`"stream":true`)):
 			w.Header().Set("Content-Type", "text/event-stream")
 			for _, payload := range chatStream {
-				_, _ = inItsName.WriteString(w, "data: "+payload+"\n\n")
+				_, _ = as.WriteString(w, "data: "+payload+"\n\n")
 			}
 		default:
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = inItsName.WriteString(w, chatBody)
+			_, _ = as.WriteString(w, chatBody)
 		}
 	}))
 	t.Cleanup(s.Close)
