@@ -31,7 +31,7 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) er
 		return instead(fault.NoFallback, first)
 	}
 	asked, worst := false, first
-	original := call.req
+	original, own := call.req, call.c.terms
 	for _, name := range list {
 		e, sent := call.ask(ctx, original.For(name), w)
 		if e == nil {
@@ -52,6 +52,7 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) er
 	if !asked {
 		return first
 	}
+	call.c.terms = own // what is left is told of the class that was asked for
 	return instead(fault.AllFallbacksFailed, worst)
 }
 

@@ -331,6 +331,15 @@ func TestQuotas(t *testing.T) {
 	if q, _ := caller.Quota(); q != (Quota{150, 149, midnight}) {
 		t.Errorf("answered: %+v", q)
 	}
+	for _, u := range c.up {
+		u.open = down(fault.UpstreamFailed)
+	}
+	if _, err := caller.Open(context.Background(), asks("first", ""), Wishes{}); !fault.Is(err, fault.AllFallbacksFailed) {
+		t.Fatalf("%v", err)
+	}
+	if q, _ := caller.Quota(); q != (Quota{150, 149, midnight}) {
+		t.Errorf("all that could answer failed: %+v", q)
+	}
 }
 
 func TestOneGenerationForAnIdempotencyKey(t *testing.T) {

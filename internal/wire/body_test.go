@@ -215,11 +215,11 @@ func TestCredentialsAreTakenAsTheyWereSent(t *testing.T) {
 		{http.Header{"X-Api-Key": {"x"}, "Authorization": {"Bearer k"}}, "k"},
 		{http.Header{}, ""},
 	} {
-		if got := credential(c.h, both); got != c.want {
+		if got := credential(&http.Request{Header: c.h}, both); got != c.want {
 			t.Errorf("credential(%v) = %q, want %q", c.h, got, c.want)
 		}
 	}
-	if got := credential(http.Header{"X-Api-Key": {"k"}}, both[:1]); got != "" {
+	if got := credential(&http.Request{Header: http.Header{"X-Api-Key": {"k"}}}, both[:1]); got != "" {
 		t.Errorf("a header that the contract does not take gave %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/pontage/pontage/internal/fault"
@@ -15,10 +16,14 @@ import (
 // whoever stands in front of us may have taken the other one: what we take for
 // the next request was then hidden in a body. net/http takes one of them and
 // says nothing, so the connection itself is watched; see RFC 9112 §6.1.
+//
+// It also takes away the space around a header's value, as it must by RFC 9110
+// §5.5. Contracts that take a key as it stands are to know of that space, so the
+// watch keeps it.
 
-// Bounded returns l with connections that notice requests with two bounds, and
-// know the listener that they came by; see [Site]. A server must also have
-// [ConnContext] and [Server.RefuseTwoBounds].
+// Bounded returns l with connections that notice requests with two bounds, know
+// the space around the key of the newest one, and the listener that they came by;
+// see [Site]. A server must also have [ConnContext] and [Server.RefuseTwoBounds].
 func Bounded(l net.Listener, name string) net.Listener { return boundedListener{l, name} }
 
 type boundedListener struct {
@@ -41,12 +46,22 @@ type boundedConn struct {
 	listener string
 	heads    heads
 	doubtful atomic.Bool
+	spaced   atomic.Pointer[string] // as heads.spaced; nil: none
 }
 
 func (c *boundedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && c.heads.feed(p[:n]) {
+	if n == 0 {
+		return n, err
+	}
+	if c.heads.feed(p[:n]) {
 		c.doubtful.Store(true)
+	}
+	switch spaced := c.heads.spaced; {
+	case spaced != "":
+		c.spaced.Store(&spaced)
+	case c.spaced.Load() != nil:
+		c.spaced.Store(nil)
 	}
 	return n, err
 }
@@ -92,17 +107,40 @@ func listener(r *http.Request) string {
 	return ""
 }
 
+// folded is what there is around a key in a header of several lines, of which
+// net/http makes one.
+const folded = "\n"
+
+// asSent returns the value of a header that holds a key, as net/http has it, with
+// the space that stood around it on the line. Of requests that are sent without
+// waiting for the answers before them, only the newest is known so.
+func asSent(r *http.Request, value string) string {
+	if c, ok := r.Context().Value(connKey{}).(*boundedConn); ok {
+		switch s := c.spaced.Load(); {
+		case s == nil:
+		case *s == folded:
+			return value + folded
+		case strings.Trim(*s, " \t") == value:
+			return *s
+		}
+	}
+	return value
+}
+
 // heads follows the requests of one connection, just far enough to see in the
-// head of each how its body is bounded. What is not HTTP/1 it does not follow
-// any further; net/http refuses that, or speaks HTTP/2.
+// head of each how its body is bounded, and whether there is space around a key.
+// What is not HTTP/1 it does not follow any further; net/http refuses that, or
+// speaks HTTP/2.
 type heads struct {
 	at     place
-	line   [64]byte // how the present line begins
-	length int      // of the present line, all of it
-	left   int64    // bytes until the next line
-	sized  bool     // the head has Content-Length
-	coded  bool     // the head has Transfer-Encoding
-	size   int64    // the body's, if it is sized
+	line   [256]byte // how the present line begins
+	length int       // of the present line, all of it
+	left   int64     // bytes until the next line
+	sized  bool      // the head has Content-Length
+	coded  bool      // the head has Transfer-Encoding
+	size   int64     // the body's, if it is sized
+	keyed  bool      // the header before may hold a key
+	spaced string    // value with a key that has space around it, in the newest head, or folded; empty: none
 }
 
 // place is what the next line is.
@@ -148,7 +186,7 @@ func (h *heads) next() (two bool) {
 		if bytes.HasPrefix(line, []byte("PRI ")) {
 			h.at = lost // HTTP/2
 		} else if len(line) > 0 {
-			h.at, h.sized, h.coded, h.size = head, false, false, 0
+			h.at, h.sized, h.coded, h.size, h.keyed, h.spaced = head, false, false, 0, false, ""
 		}
 	case head:
 		if len(line) > 0 {
@@ -181,6 +219,13 @@ func (h *heads) next() (two bool) {
 
 // header takes a header. A length that net/http would refuse ends the watch.
 func (h *heads) header(line []byte) {
+	if line[0] == ' ' || line[0] == '\t' {
+		if h.keyed {
+			h.spaced = folded
+		}
+		return
+	}
+	h.keyed = false
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	switch {
 	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
@@ -192,5 +237,12 @@ func (h *heads) header(line []byte) {
 			return
 		}
 		h.sized, h.size = true, n
+	case bytes.EqualFold(name, []byte("Authorization")), bytes.EqualFold(name, []byte("X-Api-Key")):
+		h.keyed = true
+		// One space in front belongs to the header.
+		value = bytes.TrimPrefix(value, []byte{' '})
+		if len(bytes.Trim(value, " \t")) < len(value) && h.length <= len(h.line) {
+			h.spaced = string(value)
+		}
 	}
 }

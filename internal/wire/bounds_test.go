@@ -55,6 +55,91 @@ func TestTwoBoundsAreSeenHoweverTheBytesArrive(t *testing.T) {
 	}
 }
 
+func TestSpaceAroundAKeyIsSeenHoweverTheBytesArrive(t *testing.T) {
+	t.Parallel()
+	post := func(line string) string {
+		return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n" + line + "\r\n\r\nAuthorization: Bearer  k \r\n\r\n\r\n"
+	}
+	for _, c := range []struct{ text, want string }{
+		{post("Authorization: Bearer k"), ""},
+		{post("Authorization:Bearer k"), ""},
+		{post("authorization: Bearer k\t"), "Bearer k\t"},
+		{post("AUTHORIZATION:Bearer k "), "Bearer k "},
+		{post("Authorization:  Bearer k"), " Bearer k"},
+		{post("Authorization: Bearer  k"), ""}, // which net/http leaves as it is
+		{post("X-Api-Key: \tk"), "\tk"},
+		{post("X-Api-Key: k \t"), "k \t"},
+		{post("X-Api-Key: k \r\nAuthorization: Bearer x"), "k "},
+		{post("X-Other: k "), ""},
+		{post("X-Api-Key: k ") + post("X-Api-Key: k"), ""},
+		{post("X-Api-Key: k") + post("X-Api-Key: k "), "k "},
+		{post("Authorization: Bearer\r\n k"), folded},
+		{post("X-Api-Key: k\r\n\t"), folded},
+		{post("X-Api-Key: k\r\nX-Other: y\r\n z"), ""},
+		{post("Authorization: Bearer " + strings.Repeat("k", 300) + " "), ""}, // no key is that long
+	} {
+		for size := 1; size <= len(c.text); size++ {
+			var h heads
+			for rest := []byte(c.text); len(rest) > 0; {
+				n := min(size, len(rest))
+				h.feed(rest[:n])
+				rest = rest[n:]
+			}
+			if h.spaced != c.want {
+				t.Errorf("%q, in pieces of %d: %q, want %q", c.text, size, h.spaced, c.want)
+				break
+			}
+		}
+	}
+}
+
+func TestAKeyComesWithTheSpaceAroundIt(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{
+		ConnContext: ConnContext,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintf(w, "%q", credential(r, []string{"Authorization", "X-Api-Key"}))
+		}),
+	}
+	go func() { _ = srv.Serve(Bounded(l, "")) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	for _, c := range []struct{ line, want string }{
+		{"Authorization: Bearer k", `"k"`},
+		{"Authorization: Bearer k\t", `"k\t"`},
+		{"Authorization: Bearer  k ", `" k "`},
+		{"Authorization: Bearer k", `"k"`},
+		{"Authorization: k ", `"k "`},
+		{"Authorization: Bearer ", `""`},
+		{"X-Api-Key:  k", `" k"`},
+		{"X-Api-Key: k", `"k"`},
+		{"Authorization: Bearer\r\n k", `"k\n"`},
+		{"X-Api-Key: k", `"k"`},
+	} {
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n"+c.line+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(got) != c.want {
+			t.Errorf("%q: %s, %v, want %s", c.line, got, err, c.want)
+		}
+	}
+}
+
 func TestWatchingHeadsAllocatesNothing(t *testing.T) {
 	text := []byte("POST /v1/chat/completions HTTP/1.1\r\nHost: gateway.example\r\nAuthorization: Bearer sk-pontage-" + strings.Repeat("x", 60) + "\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" + strings.Repeat("x", 1000))
 	var h heads

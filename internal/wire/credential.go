@@ -9,12 +9,13 @@ import (
 // Authorization: Bearer first, then x-api-key, as both families of SDKs do.
 // Whether stray space around it is forgiven is the contract's rule, applied
 // where the key is resolved.
-func credential(h http.Header, accepted []string) string {
+func credential(r *http.Request, accepted []string) string {
 	for _, name := range accepted {
-		v := h.Get(name)
+		v := r.Header.Get(name)
 		if v == "" {
 			continue
 		}
+		v = asSent(r, v)
 		if !strings.EqualFold(name, "Authorization") {
 			return v
 		}
@@ -22,7 +23,7 @@ func credential(h http.Header, accepted []string) string {
 		switch {
 		case found && strings.EqualFold(scheme, "Bearer"):
 			return rest
-		case !found && !strings.EqualFold(scheme, "Bearer"):
+		case strings.Trim(rest, " \t") == "" && !strings.EqualFold(scheme, "Bearer"):
 			return v // a bare key: some clients forget the scheme
 		}
 	}

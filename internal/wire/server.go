@@ -177,7 +177,7 @@ func (x *exchange) serve() error {
 	caller, err := x.s.o.Gateway.Enter(x.r.Context(), Visit{
 		Site:       x.site,
 		Route:      rt,
-		Credential: credential(x.r.Header, x.site.Contract.KeyHeaders()),
+		Credential: credential(x.r, x.site.Contract.KeyHeaders()),
 		ID:         x.id,
 		Event:      x.ev,
 	})

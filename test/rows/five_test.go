@@ -95,6 +95,16 @@ func fiveServices(t testing.TB) map[string]any {
 	}
 	delete(example, "server")
 	delete(example, "store")
+	// A map forgets the order of what stands in it, and that of classes counts.
+	var ordered struct{ Sites []struct{ Classes yaml.Node } }
+	if err := yaml.Load(src, &ordered); err != nil {
+		t.Fatal(err)
+	}
+	for i, site := range example["sites"].([]any) {
+		if classes := &ordered.Sites[i].Classes; classes.Kind != 0 {
+			site.(map[string]any)["classes"] = classes
+		}
+	}
 	return example
 }
 

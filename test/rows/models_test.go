@@ -112,5 +112,5 @@ func ninjaModels(t testing.TB) []model {
 	for _, b := range brokenUpstreams {
 		ms = append(ms, model{name: b.name, answer: b.answer})
 	}
-	return append(ms, interrupted...)
+	return ms
 }

@@ -4,19 +4,32 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-
-	"github.com/pontage/pontage/internal/testkit"
+	"testing"
 )
+
+// ninjaFive are the models that rows of ninjachat break at the gateway with all
+// services.
+func ninjaFive(t testing.TB) []model {
+	ms := []model{
+		{name: "ninja-refusing", url: nobody(t), more: "attempts: 2"},
+		{name: "ninja-bad-500", answer: says(500, "server_error", "internal", "Acme has a defect")},
+	}
+	for _, m := range interrupted {
+		m.name = "ninja-" + m.name
+		ms = append(ms, m)
+	}
+	return ms
+}
 
 // ninjaAnswers are the other rows of ninjachat.
 var ninjaAnswers = map[string]func(*proof){
 	"ninjachat/200-chat": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		a := p.holds(p.paid(c, ninjaPath, `{"model":"gpt-5-mini","messages":[{"role":"user","content":"hi"}]}`))
 		if got := p.text(a, "message", "content"); got != said {
 			p.Errorf("the content is %q", got)
 		}
-		if charge, after := a.header.Get("X-Charge-USD"), a.ledger.After; charge != ninjaPrice || after.ChargedUSD != ninjaPrice || after.BalanceUSD != "7.9965" {
+		if charge, after := a.header.Get("X-Charge-USD"), a.ledger.After; charge != ninjaPrice || after.ChargedUSD != ninjaPrice || after.BalanceUSD != "7.997" {
 			p.Errorf("charged %s: %+v", charge, *after)
 		}
 		got := p.json(a)
@@ -28,7 +41,7 @@ var ninjaAnswers = map[string]func(*proof){
 		}
 	},
 	"ninjachat/200-stream": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		a := p.holds(p.paid(c, ninjaPath, `{"model":"gpt-5-mini","messages":[{"role":"user","content":"hi"}],"stream":true}`))
 		es := events(a.body)
 		if len(es) < 3 || es[len(es)-1].data != "[DONE]" {
@@ -65,15 +78,24 @@ var ninjaAnswers = map[string]func(*proof){
 		}
 	},
 	"ninjachat/500-internal-error": func(p *proof) {
-		g := start(p, "ninjachat", []model{{name: "gpt-5-mini", answer: testkit.JSON(200, chatBody)}})
-		defect(p, g, ninjaPath, chat("gpt-5-mini"))
+		g := p.apart(startFive(p, nil))
+		c := p.at(ninjaHost, "8", nil)
+		for _, more := range [][]string{nil, {streamed}} {
+			g.arm(p, "handler_panic")
+			a := p.refused(c, ninjaPath, chat("gpt-5-mini", more...))
+			if text := string(a.body); strings.Contains(text, "panic") || strings.Contains(text, ".go") {
+				p.Errorf("the answer tells of our inside: %s", text)
+			}
+			p.paid(c, ninjaPath, chat("gpt-5-mini"))
+		}
+		g.settled(p)
 	},
 	"ninjachat/balance-warning":    lowBalance,
 	"ninjachat/no-balance-warning": noWarning,
 	"ninjachat/stream-midway": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		for _, m := range interrupted {
-			ninjaBreaks(p, p.free(c, func() *answer { return p.ask(c, ninjaPath, chat(m.name, streamed)) }), m.name)
+			ninjaBreaks(p, p.free(c, func() *answer { return p.ask(c, ninjaPath, chat("ninja-"+m.name, streamed)) }), m.name)
 		}
 	},
 	"ninjachat/documented-python-client": documentedClient,
@@ -129,32 +151,31 @@ func (p *proof) warns(a *answer, status int, balance string) {
 // lowBalance asks for everything that can be answered to a caller whose balance
 // is low. The first answer is the example's.
 func lowBalance(p *proof) {
-	g := p.world.ninja
-	c := p.caller(g, "3.5069", nil)
+	c := p.at(ninjaHost, "3.5069", nil)
 	a := p.paid(c, ninjaPath, chat("gpt-5-mini"))
-	p.warns(a, 200, "3.50") // 3.5034: cut
+	p.warns(a, 200, "3.50") // 3.5039: cut
 	if d := differs(any(p.json(a)), any(p.row.Body), false); d != "" {
 		p.Errorf("the example differs: %s\n%s", d, a.body)
 	}
 	c.credit(p, "0.8265")
-	p.warns(p.paid(c, ninjaPath, chat("gpt-5-mini")), 200, "4.32") // 4.3264
-	c.credit(p, "0.677099999")
+	p.warns(p.paid(c, ninjaPath, chat("gpt-5-mini")), 200, "4.32") // 4.3274
+	c.credit(p, "0.675599999")
 	p.warns(p.paid(c, ninjaPath, chat("gpt-5-mini")), 200, "4.99") // 4.999999999: cut, not rounded
 
 	// Exactly $5.00 with the charge yet to come, and errors, which cost nothing.
-	c = p.caller(g, "5.0034", limited(map[string]any{"requests": 9, "per": "60s"}))
+	c = p.at(ninjaHost, "5.0029", limited(map[string]any{"requests": 9, "per": "60s"}))
 	p.warns(p.paid(c, ninjaPath, chat("gpt-5-mini")), 200, "4.99") // 4.9999
 	post := func(body string, changes ...change) *answer {
 		return p.free(c, func() *answer { return p.ask(c, ninjaPath, body, changes...) })
 	}
 	p.warns(post("{"), 400, "4.99")
 	p.warns(post(chat("gpt5")), 400, "4.99")
-	p.warns(post(chat("bad-500")), 502, "4.99")
-	p.warns(post(chat("refusing", streamed)), 502, "4.99")
+	p.warns(post(chat("ninja-bad-500")), 502, "4.99")
+	p.warns(post(chat("ninja-refusing", streamed)), 502, "4.99")
 	p.warns(post(chat("gpt-5-mini"), header("Content-Type", "text/plain")), 415, "4.99")
 	p.warns(p.free(c, func() *answer { return p.ask(c, "/api/v1/models", "", method("GET")) }), 200, "4.99")
-	warnsAtTheEnd(p, p.paid(c, ninjaPath, chat("gpt-5-mini", streamed)), "4.99") // 4.9964
-	broken := post(chat("mid-error", streamed))
+	warnsAtTheEnd(p, p.paid(c, ninjaPath, chat("gpt-5-mini", streamed)), "4.99") // 4.9969
+	broken := post(chat("ninja-mid-error", streamed))
 	p.show(broken)
 	es := events(broken.body)
 	if d := differs(decoded(p, es[len(es)-1].data), map[string]any{"balance_warning": warning("4.99")}, false); d != "" {
@@ -162,11 +183,11 @@ func lowBalance(p *proof) {
 	}
 	p.warns(post(chat("gpt-5-mini")), 429, "4.99")
 
-	empty := p.caller(g, "0", nil)
+	empty := p.at(ninjaHost, "0", nil)
 	p.warns(p.ask(empty, ninjaPath, chat("gpt-5-mini")), 402, "0.00")
 
-	own := start(p, "ninjachat", []model{{name: "gpt-5-mini", answer: testkit.JSON(200, chatBody)}})
-	c = p.caller(own, "2.719", nil)
+	own := p.apart(startFive(p, nil))
+	c = p.at(ninjaHost, "2.719", nil)
 	own.arm(p, "handler_panic")
 	p.warns(post(chat("gpt-5-mini")), 500, "2.71")
 	p.note("on a success, a stream, a broken stream, and on 400, 402, 415, 429, 500, 502")
@@ -193,8 +214,7 @@ func warnsAtTheEnd(p *proof, a *answer, balance string) {
 
 // noWarning asks for the same with enough money, to the nano-dollar.
 func noWarning(p *proof) {
-	g := p.world.ninja
-	c := p.caller(g, "5.0035", nil)
+	c := p.at(ninjaHost, "5.003", nil)
 	none := func(a *answer, status int) {
 		p.Helper()
 		p.holds(a)
@@ -212,10 +232,10 @@ func noWarning(p *proof) {
 	}
 	none(post("{"), 400)
 	none(post(chat("gpt5")), 400)
-	none(post(chat("bad-500")), 502)
+	none(post(chat("ninja-bad-500")), 502)
 	c.credit(p, "1234.5")
 	none(p.paid(c, ninjaPath, chat("gpt-5-mini")), 200)
-	for _, m := range []string{"gpt-5-mini", "mid-error"} {
+	for _, m := range []string{"gpt-5-mini", "ninja-mid-error"} {
 		a := p.ask(c, ninjaPath, chat(m, streamed))
 		p.show(a)
 		if a.status != 200 || strings.Contains(string(a.body), "balance_warning") {

@@ -20,14 +20,20 @@ import (
 // seedName is the document in which NinjaChat shows its client.
 const seedName = "000_7b4d850b5c0b28f3.txt"
 
-// seed returns the document, or "" where it is not at hand.
+// seed returns NinjaChat's document, or "" where it is not at hand.
 func seed(p *proof) string {
+	p.Helper()
+	return seedOf(p, seedName)
+}
+
+// seedOf returns a seed document, or "" where it is not at hand.
+func seedOf(p *proof, name string) string {
 	p.Helper()
 	dir := os.Getenv("PONTAGE_SHARED")
 	if dir == "" {
 		dir = filepath.Join(harness.Root(p), "..", "shared")
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "seeds", seedName))
+	b, err := os.ReadFile(filepath.Join(dir, "seeds", name))
 	if err != nil {
 		if os.Getenv("PONTAGE_REQUIRE_SHARED") == "1" {
 			p.Fatalf("PONTAGE_REQUIRE_SHARED=1: %v", err)

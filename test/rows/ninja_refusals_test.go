@@ -5,14 +5,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/pontage/pontage/internal/testkit"
 )
 
 // ninjaRefusals are the rows of ninjachat in which the gateway itself says no.
 var ninjaRefusals = map[string]func(*proof){
 	"ninjachat/400-invalid-json": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		good := chat("gpt-5-mini")
 		for _, body := range []string{
 			good[:40], strings.Replace(good, "}]", "},]", 1), good[:len(good)-1] + ",}", "", "[]", `"hi"`, "null", "7", "hi",
@@ -21,40 +19,40 @@ var ninjaRefusals = map[string]func(*proof){
 		}
 	},
 	"ninjachat/400-validation-both": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.refused(c, ninjaPath, `{"model":"gpt5"}`)
 		p.refused(c, ninjaPath, `{"model":"gpt-17-nano","stream":true}`)
 	},
 	"ninjachat/400-model-typo": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.refused(c, ninjaPath, chat("gpt5"))
 		p.refused(c, ninjaPath, chat("gpt5", streamed))
 		p.refused(c, ninjaPath, chat("GPT-5-mini"))
 	},
 	"ninjachat/400-message-without-role": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.refused(c, ninjaPath, `{"model":"gpt-5-mini","messages":[{"content":"hi"}]}`)
 		a := p.wants(p.ask(c, ninjaPath, `{"model":"gpt-5-mini","messages":[{"role":"user","content":"hi"},{"role":"user","content":"ho"},{"content":"hi"}]}`), http.StatusBadRequest)
 		p.says(string(a.body), `"messages.2.role"`)
 	},
 	"ninjachat/400-message-without-content": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.refused(c, ninjaPath, `{"model":"gpt-5-mini","messages":[{"role":"user"}]}`)
 		a := p.wants(p.ask(c, ninjaPath, `{"model":"gpt-5-mini","messages":[{"role":"user","content":"hi"},{"role":"assistant"}]}`), http.StatusBadRequest)
 		p.says(string(a.body), `"messages.1.content"`)
 	},
 	"ninjachat/401-missing-api-key": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.refused(c, ninjaPath, chat("gpt-5-mini"), noKey)
 	},
 	"ninjachat/401-invalid-api-key": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.refused(c, ninjaPath, chat("gpt-5-mini"), key(wellFormed("nj_sk_0123456789abcdefghijABCDEFGHIJ")))
 		p.refused(c, ninjaPath, chat("gpt-5-mini"), key("nj_sk_YOUR_API_KEY"))
 		p.refused(c, ninjaPath, chat("gpt-5-mini"), key(c.key.Key[:len(c.key.Key)-1]))
 	},
 	"ninjachat/401-wrong-prefix": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		if !strings.HasPrefix(c.key.Key, "nj_sk_") {
 			p.Errorf("a new key starts with %s", c.key.Key[:6])
 		}
@@ -64,7 +62,7 @@ var ninjaRefusals = map[string]func(*proof){
 		p.refused(c, ninjaPath, chat("gpt-5-mini"), key("NJ_SK_"+random))
 	},
 	"ninjachat/401-revoked": func(p *proof) {
-		c := p.caller(p.world.ninja, "8", nil)
+		c := p.at(ninjaHost, "8", nil)
 		p.paid(c, ninjaPath, chat("gpt-5-mini"))
 		c.gw.MustAdmin(p, "DELETE", "/admin/v1/keys/"+c.key.ID, nil, nil)
 		p.refused(c, ninjaPath, chat("gpt-5-mini"))
@@ -72,10 +70,10 @@ var ninjaRefusals = map[string]func(*proof){
 		p.note("the key had been good in the request before")
 	},
 	"ninjachat/402-insufficient-credits": func(p *proof) {
-		c := p.caller(p.world.ninja, "0", nil)
+		c := p.at(ninjaHost, "0", nil)
 		p.refused(c, ninjaPath, chat("gpt-5-mini"))
 		p.refused(c, ninjaPath, chat("gpt-5-mini", streamed))
-		c.credit(p, "0.003499999")
+		c.credit(p, "0.002999999")
 		a := p.refused(c, ninjaPath, chat("gpt-5-mini"))
 		if got := a.header.Get("X-Required-USD"); got != ninjaPrice {
 			p.Errorf("X-Required-USD is %s", got)
@@ -95,7 +93,7 @@ var ninjaRefusals = map[string]func(*proof){
 // held more than it may, and that the time which a refusal names is enough.
 func window(p *proof) {
 	const limit, span = 4, 2 * time.Second
-	c := p.caller(p.world.ninja, "8", limited(map[string]any{"requests": limit, "per": span.String()}))
+	c := p.at(ninjaHost, "8", limited(map[string]any{"requests": limit, "per": span.String()}))
 	body := chat("gpt-5-mini")
 	var good []*answer
 	shown := false
@@ -135,8 +133,8 @@ func window(p *proof) {
 // sixtyAMinute uses up what the site allows every key, at once, and then asks
 // once a second by the gateway's clock.
 func sixtyAMinute(p *proof) {
-	g := start(p, "ninjachat", []model{{name: "gpt-5-mini", answer: testkit.JSON(200, chatBody)}})
-	c := p.caller(g, "8", nil)
+	g := p.apart(startFive(p, nil))
+	c := p.at(ninjaHost, "8", nil)
 	body := chat("gpt-5-mini")
 	for i := range 60 {
 		if a := p.ask(c, ninjaPath, body); a.status != http.StatusOK {
@@ -159,8 +157,8 @@ func sixtyAMinute(p *proof) {
 
 // precedence brings about several refusals at once.
 func precedence(p *proof) {
-	g := p.world.ninja
-	empty := p.caller(g, "0", nil)
+	g := p.world.five
+	empty := p.at(ninjaHost, "0", nil)
 	code := func(a *answer, status int, want string) *answer {
 		p.Helper()
 		p.show(a)
@@ -184,7 +182,7 @@ func precedence(p *proof) {
 	code(post(empty, "{", noKey), 401, "missing_api_key")
 	code(post(empty, strings.Repeat(" ", bodyLimit+1), bad), 401, "invalid_api_key")
 
-	quick := p.another(empty, limited(map[string]any{"requests": 1, "per": "60s"}))
+	quick := p.anotherAt(empty, limited(map[string]any{"requests": 1, "per": "60s"}))
 	code(post(quick, chat("gpt-5-mini")), 402, "insufficient_credits")
 	code(post(quick, "{"), 429, "rate_limit_exceeded")
 	code(post(quick, chat("gpt5")), 429, "rate_limit_exceeded")

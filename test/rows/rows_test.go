@@ -15,7 +15,7 @@ var proofs = merged(openaiRefusals, openaiUpstreams, openaiMessages, ninjaRefusa
 // fiveModels are the models that rows break, of the gateway with all five services.
 func fiveModels(t testing.TB) []model {
 	t.Helper()
-	return slices.Concat(llmtuneModels(t), nanogptModels(t), modelswitchModels(t), samuraiModels(t))
+	return slices.Concat(ninjaFive(t), llmtuneModels(t), nanogptModels(t), modelswitchModels(t), samuraiModels(t))
 }
 
 func merged(parts ...map[string]func(*proof)) map[string]func(*proof) {

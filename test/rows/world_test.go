@@ -123,7 +123,7 @@ var price = map[string]string{
 }
 
 // ninjaPrice is what one request at ninjachat costs, in dollars.
-const ninjaPrice = "0.0035"
+const ninjaPrice = "0.003"
 
 var sites = map[string]string{
 	"openai":    "sites: [{hosts: [\"*\"], contract: openai}]\n",
