@@ -30,7 +30,7 @@ type row struct {
 	Closed     bool              `yaml:"closed"`
 	Stream     string            `yaml:"stream"`
 	Then       string            `yaml:"then"`
-	Charged    *int              `yaml:"charged"`
+	Charged    any               `yaml:"charged"` // 0, or in words
 }
 
 // document is one service's public error reference.
