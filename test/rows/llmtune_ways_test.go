@@ -40,6 +40,9 @@ func breakable(t testing.TB, service string) []model {
 	for _, b := range brokenUpstreams {
 		ms = append(ms, model{name: b.name, answer: b.answer})
 	}
+	ms = append(ms,
+		model{name: "busy-503", answer: says(503, "server_error", "server_is_overloaded", "The engine is overloaded.")},
+		model{name: "busy-529", kind: "anthropic", answer: anthropicSays(529, "overloaded_error", "Overloaded")})
 	for _, status := range brokenStatuses {
 		ms = append(ms, model{name: fmt.Sprint("bad-", status), answer: says(status, "server_error", "internal", "The engine has a defect.")})
 	}
@@ -160,8 +163,10 @@ func failsAtEveryTry(p *proof, host string) {
 	for _, status := range brokenStatuses {
 		p.rejected(c, chatPath, chat(p.its(fmt.Sprint("bad-", status))))
 	}
-	p.rejected(c, chatPath, chat(p.its("slow-headers")))
-	p.rejected(c, chatPath, chat(p.its("slow-headers"), streamed))
+	for _, name := range []string{"slow-headers", "busy-503", "busy-529"} {
+		p.rejected(c, chatPath, chat(p.its(name)))
+		p.rejected(c, chatPath, chat(p.its(name), streamed))
+	}
 	for _, more := range [][]string{nil, {streamed}} {
 		a := p.refused(c, chatPath, chat(p.its("auth-401"), more...)) // sending it again does not help
 		for _, word := range []string{"Incorrect", "billing@", "provided"} {
@@ -172,7 +177,7 @@ func failsAtEveryTry(p *proof, host string) {
 	}
 	p.paid(c, chatPath, chat(p.its("good")))
 	p.wants(p.ask(c, chatPath, chat(p.its("good"))), http.StatusTooManyRequests)
-	p.note("%d ways to fail, and not one of a day's single request was used", len(brokenUpstreams)+len(brokenStatuses)+2)
+	p.note("%d ways to fail, and not one of a day's single request was used", len(brokenUpstreams)+len(brokenStatuses)+6)
 }
 
 // unreachable asks for a model whose upstream refuses connections, and for one
