@@ -24,7 +24,7 @@ const promptBody = `{"prompt":"Is the bridge open?","maxTokens":60}`
 
 // llmtuneModels are the models that rows of llmtune break.
 func llmtuneModels(t testing.TB) []model {
-	return append(breakable(t, "llmtune"),
+	return append(breakable(t, "llmtune", false),
 		model{name: "llmtune-kept", answer: testkit.JSON(200, chatBody)},
 		model{name: "llmtune-kept-stream", answer: testkit.SSE(chatStream...)},
 		model{name: "llmtune-flaky", answer: testkit.JSON(200, chatBody), more: "attempts: 1"},
@@ -290,7 +290,7 @@ func everyKey(p *proof, each func(name string, c caller)) {
 		}
 	}
 	// A key of no site starts as those of the first one do.
-	g := startFive(p, breakable(p, p.service())[:1])
+	g := startFive(p, breakable(p, p.service(), false)[:1])
 	restart(p, g, server, func(config map[string]any) {
 		sites := config["sites"].([]any)
 		first := []any{siteOf(p, config, llmtuneHost), siteOf(p, config, llmtunePages)}

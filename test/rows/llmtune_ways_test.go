@@ -26,8 +26,9 @@ import (
 // that are broken in the same ways, and its rows differ in what is to be seen.
 
 // breakable are the models that rows of one service break; their names begin
-// with it.
-func breakable(t testing.TB, service string) []model {
+// with it. Their providers speak of themselves where speaks is true, for a
+// service that shows it.
+func breakable(t testing.TB, service string, speaks bool) []model {
 	t.Helper()
 	ms := []model{
 		{name: "good", answer: testkit.JSON(200, chatBody), streamed: testkit.SSE(chatStream...)},
@@ -49,8 +50,22 @@ func breakable(t testing.TB, service string) []model {
 	ms = append(append(ms, interrupted...), interruptedMessages...)
 	for i := range ms {
 		ms[i].name = service + "-" + ms[i].name
+		if speaks {
+			ms[i].answer = nameless(ms[i].answer)
+		}
 	}
 	return ms
+}
+
+// nameless is an answer in whose words the provider does not name itself.
+func nameless(a testkit.Answer) testkit.Answer {
+	name := strings.NewReplacer("Acme has", "The engine has", "Acme wishes", "The engine wishes")
+	a.Body = []byte(name.Replace(string(a.Body)))
+	a.Frames = slices.Clone(a.Frames)
+	for i := range a.Frames {
+		a.Frames[i].Data = name.Replace(a.Frames[i].Data)
+	}
+	return a
 }
 
 // brokenStatuses are those beside 500 with which an upstream fails.
@@ -197,7 +212,7 @@ func brokenCircuit(p *proof, host string) {
 	c, up := p.at(host, "3", nil), p.world.five.up[p.its("broken")]
 	const failures = 5 // routing.breaker.failures
 	for range failures {
-		up.Queue(says(500, "server_error", "internal", "Acme has a defect"))
+		up.Queue(says(500, "server_error", "internal", "The engine has a defect"))
 	}
 	for range failures {
 		p.wants(p.free(c, func() *answer { return p.ask(c, chatPath, chat(name)) }), http.StatusBadGateway)
@@ -345,7 +360,7 @@ func (p *proof) until(what string, holds func() bool) {
 
 // panics lets handlers panic; the next request is served as if nothing had been.
 func panics(p *proof, host string) {
-	g := startFive(p, breakable(p, p.service())[:1])
+	g := startFive(p, breakable(p, p.service(), false)[:1])
 	c := p.atGateway(g, host, "3", nil)
 	for _, more := range [][]string{nil, {streamed}, {`"max_tokens":77`}} {
 		g.arm(p, "handler_panic")
@@ -411,7 +426,7 @@ func breaksMidway(p *proof, host, path string, want map[string]any) {
 // tooManyAtOnce uses up limits of keys and of the site, waits as long as it is
 // told by the gateway's clock, and then passes.
 func tooManyAtOnce(p *proof, host string, told func(a *answer, seconds int)) {
-	g := startFive(p, breakable(p, p.service())[:1])
+	g := startFive(p, breakable(p, p.service(), false)[:1])
 	body := chat(p.its("good"))
 	wait := func(a *answer) int {
 		p.Helper()
