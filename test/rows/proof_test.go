@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,13 +165,16 @@ func (p *proof) read(a *answer, resp *http.Response) {
 	if id := a.header.Get("X-Request-ID"); !strings.HasPrefix(id, "req_") || len(id) < 20 {
 		p.Errorf("%s %s: X-Request-ID is %q", a.request.Method, a.request.URL, id)
 	}
-	all := string(a.body) + fmt.Sprint(a.header, a.trailer)
+	all := ownIDs.ReplaceAllString(string(a.body)+fmt.Sprint(a.header, a.trailer), "$1")
 	for _, secret := range tellsTooMuch {
 		if strings.Contains(strings.ToLower(all), secret) {
 			p.Errorf("%s %s: the answer tells of our provider: %q stands in\n%s", a.request.Method, a.request.URL, secret, all)
 		}
 	}
 }
+
+// ownIDs are random, and so now and then hold any word.
+var ownIDs = regexp.MustCompile(`\b(req_|key_|acc_|job_)[0-9a-z]+`)
 
 // show adds an exchange to the report.
 func (p *proof) show(a *answer) {
