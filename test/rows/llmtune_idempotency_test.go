@@ -23,10 +23,12 @@ func idempotent(p *proof) {
 		{name: "llmtune-slow-stream", answer: testkit.SSE(chatStream...), more: "attempts: 1"},
 	})
 	atOnce(p, g)
+	handedOn(p, g)
 	afterATimeout(p, g)
 	afterLeavingAStream(p, g)
 	acrossARestart(p, g)
 	pastTheDeadline(p, g)
+	namedAsOurs(p)
 }
 
 // under sends a request under an idempotency key.
@@ -167,6 +169,59 @@ func atOnce(p *proof, g *gateway) {
 		once(p, c, "at once")
 	}
 	p.note("at once: three more requests waited for the first and got its bytes")
+}
+
+// handedOn lets the first of three requests at once fail, free of charge: the
+// next one runs, and the last one gets its answer.
+func handedOn(p *proof, g *gateway) {
+	const name = "llmtune-slow"
+	up, c := g.up[name], p.atGateway(g, llmtuneHost, "3", nil)
+	gate := make(chan struct{})
+	failure := says(500, "server_error", "internal", "Acme has a defect")
+	failure.Gate = gate
+	up.Queue(failure)
+	n := len(up.Received())
+	first := p.later(context.Background(), c, chatPath, chat(name), under("handed-on"))
+	up.Request(n)
+	var others [2]<-chan *answer
+	for i := range others {
+		others[i] = p.later(context.Background(), c, chatPath, chat(name), under("handed-on"))
+	}
+	p.inFlight(g, 3)
+	close(gate)
+	if one := <-first; one == nil || one.status != http.StatusBadGateway {
+		p.Errorf("the first request was to fail: %+v", one)
+	}
+	a, b := <-others[0], <-others[1]
+	if a == nil || b == nil {
+		p.Fatalf("a request that waited was not answered")
+	}
+	if a.header.Get("Idempotency-Replayed") == "true" {
+		a, b = b, a
+	}
+	p.show(p.wants(a, http.StatusOK))
+	replayed(p, a, b)
+	if got := len(up.Received()) - n; got != 2 {
+		p.Errorf("the upstream was asked %d times, and not twice", got)
+	}
+	once(p, c, "after a failure at once")
+	p.note("where the first one fails free of charge, the next one that waits runs")
+}
+
+// namedAsOurs reads what the error reference says of a key's other request.
+func namedAsOurs(p *proof) {
+	c := p.at(llmtuneHost, "0", nil)
+	page, err := p.try(context.Background(), c, "/docs/errors", "", method("GET"), noKey, header("Accept", "text/markdown"))
+	if err != nil {
+		p.Fatalf("%v", err)
+	}
+	for _, l := range strings.Split(string(page.body), "\n") {
+		if strings.Contains(l, "422") && strings.Contains(l, "idempotency_mismatch") && strings.Contains(l, "Our extension") {
+			p.note("422 is named as our extension in the error reference")
+			return
+		}
+	}
+	p.Errorf("the error reference does not name 422 as our extension: %d\n%s", page.status, page.body)
 }
 
 // slowly sends a request whose upstream answers only when it is released, and
