@@ -46,10 +46,6 @@ type Journal interface {
 	ReadUsage(ctx context.Context, f UsageFilter) ([]UsageRow, error)
 	// ReadEntry returns nil if there is no such entry.
 	ReadEntry(ctx context.Context, seq int64) (*Entry, error)
-	// ListEntries returns at most limit entries that move one balance of an
-	// account, newest first, all of them below the entry before. It may stop
-	// early; more tells where to go on, and is zero at the end.
-	ListEntries(ctx context.Context, account int64, test bool, before int64, limit int) (page []*Entry, more int64, err error)
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)

@@ -46,9 +46,8 @@ type Ledger interface {
 
 	// Transactions returns the entries that move one balance of an account,
 	// newest first: at most limit of them, after the offset newest ones. Absorbed
-	// costs move no balance and are not among them. whole tells that there are no
-	// more for this page.
-	Transactions(ctx context.Context, account int64, test bool, limit, offset int) (page []ledger.Entry, whole bool, err error)
+	// costs move no balance and are not among them.
+	Transactions(ctx context.Context, account int64, test bool, limit, offset int) ([]ledger.Entry, error)
 }
 
 // Deps are what a desk works with. All of them are required.

@@ -37,7 +37,7 @@ func (d *Desk) usage(ctx context.Context, r *Request) (contract.Data, error) {
 		return contract.Data{}, err
 	}
 	if !whole && offset > 0 {
-		return contract.Data{}, tooFarBack()
+		return contract.Data{}, fault.New(fault.InvalidParameter, "Goes further back than is listed here.").At("offset")
 	}
 	rows := make([]contract.Values, 0, len(page))
 	for _, receipt := range page {
@@ -47,11 +47,6 @@ func (d *Desk) usage(ctx context.Context, r *Request) (contract.Data, error) {
 		Values: contract.Values{"limit": contract.Number(int64(limit)), "offset": contract.Number(int64(offset))},
 		Lists:  map[string][]contract.Values{"usage": rows},
 	}, nil
-}
-
-// tooFarBack is the fault of a page that nobody looks for.
-func tooFarBack() *fault.Error {
-	return fault.New(fault.InvalidParameter, "Goes further back than is listed here.").At("offset")
 }
 
 // charged returns at most limit charged receipts of the balance, after the
