@@ -61,7 +61,7 @@ test: needs build ## install what the tests need, and run all of them
 	$(MAKE) --no-print-directory outside rows kills compat
 
 .PHONY: needs
-needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs
+needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs, requests for Python
 	@test/needs.sh
 
 .PHONY: outside

@@ -5,17 +5,25 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pontage/pontage/internal/contract"
 )
 
 func newCheckCommand(sys *system) *cobra.Command {
-	var path string
+	var path, contractPath string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Check a configuration file, and report every error with its line",
+		Short: "Check a configuration file or a contract, and report every error with its line",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := loadConfig(path)
+			var err error
+			if contractPath != "" {
+				path = contractPath
+				_, err = contract.LoadFile(path)
+			} else {
+				_, err = loadConfig(path)
+			}
 			var problems []string
 			for _, e := range flatten(err) {
 				problems = append(problems, e.Error())
@@ -38,6 +46,7 @@ func newCheckCommand(sys *system) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&path, "config", "pontage.yaml", "configuration `file`")
+	c.Flags().StringVar(&contractPath, "contract", "", "contract `file` to check instead, by itself")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -154,8 +154,8 @@ func (r *Registry) lookUp(h Hash, e *entry) {
 
 // Resolve says who stands behind a credential, as it came in a header of a
 // request to a place where keys of sites are good. It returns a *fault.Error: KeyMissing if there is none;
-// KeyInvalid, without a word more, if it is malformed, unknown, revoked,
-// expired, for another site, or longer than [MaxCredential]; KeyInactive if the
+// KeyInvalid, without a word more, if it is malformed, unknown, revoked, for
+// another site, or longer than [MaxCredential]; KeyExpired; KeyInactive if the
 // key is switched off or its account suspended.
 //
 // It takes no lock. Only the hash of a well-formed key is ever looked up.
@@ -172,9 +172,10 @@ func (r *Registry) Resolve(credential string, f Format, sites ...string) (Princi
 	p := e.principal.Load()
 	switch k := p.Key; {
 	case k.Revoked(),
-		k.Site != "" && !among(sites, k.Site),
-		!k.ExpiresAt.IsZero() && k.Expired(r.now()):
+		k.Site != "" && !among(sites, k.Site):
 		return Principal{}, fault.New(fault.KeyInvalid, "")
+	case !k.ExpiresAt.IsZero() && k.Expired(r.now()):
+		return Principal{}, fault.New(fault.KeyExpired, "")
 	case p.Account.Status != StatusActive:
 		return Principal{}, fault.New(fault.KeyInactive, "The account of this API key is suspended.")
 	case !k.Active:

@@ -26,6 +26,7 @@ import (
 	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/gate"
+	"github.com/pontage/pontage/internal/job"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/obs"
@@ -73,6 +74,8 @@ type App struct {
 	pipes    transports
 
 	gate   *gate.Gate
+	tasks  *tasks
+	jobs   *job.Runner
 	wire   *wire.Server
 	api    *http.Server
 	admin  *http.Server
@@ -134,6 +137,10 @@ func (a *App) make(ctx context.Context) (err error) {
 		Now:      a.clock.now,
 		Base:     a.base,
 	}, s.plans)
+	a.current.Store(s)
+	if err := a.startJobs(ctx); err != nil {
+		return err
+	}
 	a.wire = wire.NewServer(wire.Options{
 		Gateway:     edge{a.gate},
 		Dialects:    dialects(),
@@ -145,7 +152,6 @@ func (a *App) make(ctx context.Context) (err error) {
 		BodyTimeout: o.Config.Server.BodyTimeout,
 		Failpoints:  a.points,
 	}, s.sites)
-	a.current.Store(s)
 	a.obs.SetModels(a.known)
 	a.metrics()
 	return a.open(o.Config)
@@ -426,6 +432,7 @@ func (a *App) Serve(ctx context.Context) error {
 	for _, l := range a.more {
 		_ = l.Close()
 	}
+	go a.jobs.Stop(grace)
 	a.idle(grace)
 	if errors.Is(a.api.Shutdown(grace), context.DeadlineExceeded) {
 		a.cancel(wire.ErrGoingDown)

@@ -16,7 +16,7 @@ import (
 // desks answer the surfaces that ask nothing of a model.
 func (a *App) desks() map[string]wire.Desk {
 	own := ownDesk{a: a, desk: selfservice.New(selfservice.Deps{Accounts: a.accounts, Ledger: books{a.ledger}, Now: a.clock.now})}
-	out := map[string]wire.Desk{"memory": unbuilt{}}
+	out := map[string]wire.Desk{"memory": unbuilt{}, surfaceJobs: jobDesk{a}}
 	for _, surface := range []string{
 		selfservice.SurfaceBalance, selfservice.SurfaceKeys, selfservice.SurfaceUsage, selfservice.SurfaceUsageSummary, selfservice.SurfaceTransactions,
 	} {
@@ -49,7 +49,7 @@ type books struct{ *ledger.Engine }
 
 // Transactions implements selfservice.Ledger.
 func (b books) Transactions(ctx context.Context, account int64, test bool, limit, offset int) ([]ledger.Entry, error) {
-	return nil, nil
+	return b.Engine.Transactions(ctx, ledger.TransactionFilter{Account: account, Test: test, Limit: limit, Offset: offset})
 }
 
 // unbuilt answers a surface that is part of a contract and not built: what is

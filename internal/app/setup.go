@@ -86,7 +86,7 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 	for i, sc := range c.Sites {
 		con, err := loadContract(c, sc.Contract)
 		if err != nil {
-			errs = append(errs, c.Problem(fmt.Sprintf("sites[%d].contract", i), err.Error()))
+			errs = append(errs, badContract(c, i, err)...)
 			continue
 		}
 		keys := con.KeyFormat()
@@ -195,12 +195,27 @@ func Check(c *config.Config) error {
 	if _, err := catalog.Build(in); err != nil {
 		errs = append(errs, placed(c, err))
 	}
+	seen := map[string]bool{}
 	for i, s := range c.Sites {
+		if seen[s.Contract] {
+			continue
+		}
+		seen[s.Contract] = true
 		if _, err := loadContract(c, s.Contract); err != nil {
-			errs = append(errs, c.Problem(fmt.Sprintf("sites[%d].contract", i), err.Error()))
+			errs = append(errs, badContract(c, i, err)...)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// badContract tells what is wrong with the contract of a site: in its own file,
+// each mistake with its line; otherwise at the site.
+func badContract(c *config.Config, site int, err error) []error {
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{c.Problem(fmt.Sprintf("sites[%d].contract", site), err.Error())}
+	}
+	return list.Unwrap()
 }
 
 // keyPrefix says how new keys of a site start; see dash.Deps.

@@ -59,12 +59,12 @@ type Limits struct {
 // Facts is what a rendering needs to know beside the failure.
 type Facts struct {
 	RequestID  string
-	Balance    money.Amount // the posted balance, after the answer's own charge
-	HasBalance bool         // whose balance is known: not a stranger's
-	WarnBelow  money.Amount // instead of the contract's own bound for the warning; 0: the contract's
-	Charge     money.Amount // what the request was charged; normally nothing of a failure
-	Took       time.Duration
-	Usage      *llm.Usage // nil: unknown, or there is none
+	Balance    money.Amount  // the posted balance, after the answer's own charge
+	HasBalance bool          // whose balance is known: not a stranger's
+	WarnBelow  money.Amount  // instead of the contract's own bound for the warning; 0: the contract's
+	Charge     money.Amount  // what the request was charged; normally nothing of a failure
+	Took       time.Duration // from the request's arrival to the end of its answer; 0: unknown
+	Usage      *llm.Usage    // nil: unknown, or there is none
 	Limits     Limits
 }
 
@@ -278,6 +278,11 @@ func (c *Contract) row(face int, code fault.Code) *row {
 // Status returns the HTTP status of a fault in an envelope.
 func (c *Contract) Status(envelope string, code fault.Code) int {
 	return c.row(c.face(envelope), code).status
+}
+
+// Code returns the code of a fault in an envelope; empty: it has none there.
+func (c *Contract) Code(envelope string, code fault.Code) string {
+	return c.row(c.face(envelope), code).code
 }
 
 // Surfaces lists every surface that a route may name. Not every one of them is

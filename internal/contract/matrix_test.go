@@ -36,20 +36,3 @@ func TestFailureMatrix(t *testing.T) {
 		})
 	}
 }
-
-func TestEveryRowSaysWhatItIs(t *testing.T) {
-	t.Parallel()
-	for _, c := range everything(t) {
-		for _, env := range c.Envelopes() {
-			for _, entry := range fault.All() {
-				r := c.Render(env, Sample(entry.Code), Facts{RequestID: "req_1"})
-				if r.Status < 400 || r.Status > 599 || r.Status != c.Status(env, entry.Code) {
-					t.Errorf("%s %s %s: status %d, Status() %d", c.Name(), env, entry.Name, r.Status, c.Status(env, entry.Code))
-				}
-				if bytes.Contains(r.Body, []byte(`"error":null`)) || bytes.Contains(r.Body, []byte(`"error":""`)) || bytes.Contains(r.Body, []byte(`"message":""`)) || bytes.Contains(r.Body, []byte("None")) {
-					t.Errorf("%s %s %s: body %s says nothing", c.Name(), env, entry.Name, r.Body)
-				}
-			}
-		}
-	}
-}

@@ -164,6 +164,9 @@ func (p *parser) keys(n *yaml.Node) {
 				k.Headers = append(k.Headers, http.CanonicalHeaderKey(h))
 			}
 		}
+		if len(k.Headers) == 0 {
+			p.fail(v, "keys.headers: names no header")
+		}
 	}
 }
 

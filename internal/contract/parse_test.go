@@ -122,6 +122,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"fallback without root":       {"{/: flat}", "{/v1: flat}", `5: fallback: names no envelope for /`},
 		"unknown whitespace rule":     {"whitespace: trim", "whitespace: loose", `keys.whitespace: unknown "loose"`},
 		"unknown key header":          {"[authorization]", "[cookie]", `keys.headers: unknown "cookie"`},
+		"no key header":               {"[authorization]", "[]", `2: keys.headers: names no header`},
 		"no prefix":                   {"[k_]", "[]", `names no prefix`},
 		"prefix of two kinds":         {"[k_]}", "[k_], billing: [k_]}", `"k_" belongs to two kinds`},
 		"precedence of a stranger":    {"defaults:", "precedence: [internal]\ndefaults:", `precedence: internal is neither of a limit`},
@@ -133,6 +134,54 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"our credential's words":      {"  internal: {", "  upstream_auth: {words: '{upstream}'}\n  internal: {", `the provider's words about our own credential`},
 		"number unknown to JSON":      {"$message", "0x10", `is not a number in JSON`},
 		"a time":                      {"$message", "2026-01-01", `quote it`},
+		"answer of a strange surface": {"chat, envelope: flat}", "chat, envelope: flat, answer: {a: 1}}", `4: route POST /v1/chat: the answers of surface chat cannot be shaped`},
+		"answer that is missing":      {"surface: chat, ", "surface: jobs, ", `4: route POST /v1/chat: answer is missing`},
+		"answer of another surface":   {"surface: chat, ", "surface: jobs, answer: {a: $balance_usd}, ", `4: route POST /v1/chat: answer.a: placeholder "balance_usd" has no meaning in an answer of jobs`},
+		"answer of no surface":        {"surface: chat, ", "surface: jobs, answer: {a: $nonsense}, ", `4: route POST /v1/chat: answer.a: unknown placeholder "nonsense"`},
+		"answer with a fault's words": {"surface: chat, ", "surface: jobs, answer: {a: $code}, ", `placeholder "code" has no meaning in an answer of jobs`},
+		"answer of an outer value":    {"surface: chat, ", "surface: jobs, answer: {each: $results, as: $job}, ", `placeholder "job" has no meaning in an item of results of jobs`},
+		"money without its aspect":    {"surface: chat, ", "surface: jobs, answer: {a: $charge}, ", `unknown placeholder "charge"`},
+		"cents of no money":           {"surface: chat, ", "surface: jobs, answer: {a: $total_cents}, ", `unknown placeholder "total_cents"`},
+		"list without each":           {"surface: chat, ", "surface: jobs, answer: {a: $results}, ", `answer.a: $results is a list: write {each: $results, as: …}`},
+		"list in a text":              {"surface: chat, ", "surface: jobs, answer: {a: '{results}'}, ", `"results" cannot stand in a text`},
+		"each of another surface":     {"surface: chat, ", "surface: jobs, answer: {each: $keys, as: $id}, ", `each: must be $results`},
+		"each in an item":             {"surface: chat, ", "surface: jobs, answer: {each: $results, as: {each: $results, as: 1}}, ", `there is nothing to repeat in an item of results of jobs`},
+		"each where there is no list": {"defaults:", "extras: {y: {members: {z: {each: $details, as: 1}}}}\ndefaults:", `there is nothing to repeat in an extra`},
+		"detailed of no models":       {"surface: chat, ", "surface: chat, detailed: {a: 1}, ", `4: route POST /v1/chat: detailed is only for surface openai.models`},
+		"only of no models":           {"surface: chat, ", "surface: chat, only: chat, ", `only is only for surface openai.models`},
+		"only of a strange kind":      {"surface: chat, ", "surface: openai.models, only: images, ", `only: unknown "images"`},
+		"status without answer":       {"surface: chat, ", "surface: chat, status: 201, ", `4: route POST /v1/chat: status without answer`},
+		"status of no success":        {"surface: chat, ", "surface: jobs, answer: {a: 1}, status: 302, ", `status: "302" is not a status from 200 to 299 that has a body`},
+		"status without a body":       {"surface: chat, ", "surface: jobs, answer: {a: 1}, status: 204, ", `"204" is not a status`},
+		"strange role":                {"surface: chat, ", "surface: chat, role: admin, ", `4: route POST /v1/chat: role: unknown "admin"`},
+		"wildcard twice":              {"POST /v1/chat:", "POST /v1/{a}/x/{a}:", `not a pattern`},
+		"wildcard within a word":      {"POST /v1/chat:", "POST /v1/x{a}/y:", `not a pattern`},
+		"decimals of no money":        {"code: oops", "words: '{retry_after:2}'", `{retry_after:2}: only an exact amount of money, as text, can have its decimals cut`},
+		"decimals of a number":        {"code: oops", "words: '{required_number:2}'", `only an exact amount of money`},
+		"decimals twice":              {"code: oops", "words: '{balance:3}'", `only an exact amount of money`},
+		"ten decimals":                {"code: oops", "words: '{required_usd:10}'", `an amount of money has 0 to 9 decimals`},
+		"decimals that are none":      {"code: oops", "words: '{required_usd:x}'", `a brace that is no {placeholder}`},
+		"wait without a unit":         {"defaults:", "idempotency: {wait: 30}\ndefaults:", `10: idempotency.wait: "30" is not a time from 0s to 10m0s`},
+		"wait below nothing":          {"defaults:", "idempotency: {wait: -1s}\ndefaults:", `is not a time`},
+		"wait without end":            {"defaults:", "idempotency: {wait: 11m}\ndefaults:", `is not a time`},
+		"wait that is missing":        {"defaults:", "idempotency: {}\ndefaults:", `idempotency: wait is missing`},
+		"control too deep":            {"defaults:", "controls: {a.b.c: {means: nothing}}\ndefaults:", `10: control a.b.c: is not a member, a member.within it, or header.NAME`},
+		"control without a name":      {"defaults:", "controls: {a.: {means: nothing}}\ndefaults:", `is not a member`},
+		"control of no header":        {"defaults:", "controls: {'header.a b': {means: nothing}}\ndefaults:", `"a b" is not the name of a header`},
+		"control twice":               {"defaults:", "controls: {header.a: {means: nothing}, header.A: {means: nothing}}\ndefaults:", `"A" is not the name of a header, or stands here twice`},
+		"control without meaning":     {"defaults:", "controls: {a: {value: true}}\ndefaults:", `control a: means is missing`},
+		"control of strange meaning":  {"defaults:", "controls: {a: {means: magic}}\ndefaults:", `control a.means: unknown "magic"`},
+		"control without value":       {"defaults:", "controls: {a: {means: sticky}}\ndefaults:", `control a: value is missing`},
+		"control of no boolean":       {"defaults:", "controls: {a: {means: sticky, value: 'on'}}\ndefaults:", `control a.value: must be true or false`},
+		"nothing with a value":        {"defaults:", "controls: {a: {means: nothing, value: true}}\ndefaults:", `nothing has no value`},
+		"refuse without a fault":      {"defaults:", "controls: {a: {means: refuse}}\ndefaults:", `refuse needs a fault`},
+		"refuse with no fault":        {"defaults:", "controls: {a: {means: refuse, fault: magic}}\ndefaults:", `control a.fault: unknown fault "magic"`},
+		"sticky with a fault":         {"defaults:", "controls: {a: {means: sticky, value: true, fault: internal}}\ndefaults:", `only refuse has a fault`},
+		"extra of a strange surface":  {"defaults:", "extras: {x: {on: [answer], surfaces: [chap], members: {y: 1}}}\ndefaults:", `extra x.surfaces: unknown "chap"`},
+		"extra of no route":           {"defaults:", "extras: {x: {on: [answer], surfaces: [jobs], members: {y: 1}}}\ndefaults:", `extra x.surfaces: no route has the surface "jobs"`},
+		"extra of surfaces on errors": {"defaults:", "extras: {x: {surfaces: [chat], members: {y: 1}}}\ndefaults:", `an extra of single surfaces cannot be on error`},
+		"extra of surfaces in a head": {"defaults:", "extras: {x: {on: [answer], surfaces: [chat], headers: {y: '1'}}}\ndefaults:", `headers cannot be bound to surfaces`},
+		"extra that an answer has":    {"fallback:", "  GET /b: {surface: account.balance, envelope: flat, answer: {y: 1}}\nextras: {x: {members: {'y?': 1}}}\nfallback:", `extra x: member "y" stands in the answer of route GET /b already`},
 		"alias":                       {"retryable: [429, 503]", "retryable: &a [429]\nprecedence: *a", `aliases are not allowed`},
 		"broken YAML":                 {"[429, 503]", "[429, 503", `did not find expected`},
 		"two documents":               {"\nfaults:", "\n---\nfaults:", `single document`},
@@ -287,6 +336,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		c.quick(PageOptions{}.withDefaults(c)) // must not panic
+		for _, r := range c.Routes() {
+			if body := c.Answer(r, true, sampleData(r.Surface, strings.ToUpper), Facts{}); body != nil && !validJSON(body) {
+				t.Fatalf("%s %s: %s", r.Method, r.Path, body)
+			}
 		}
 		for _, env := range c.Envelopes() {
 			for _, entry := range fault.All() {

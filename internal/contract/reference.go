@@ -111,6 +111,8 @@ func Sample(code fault.Code) *fault.Error {
 		e.With("allow", "POST").With("method", "GET")
 	case fault.ModelNotFound, fault.ModelNotAllowed, fault.PlanRequired, fault.ModelUnavailable:
 		e.At("model").With("model", "gpt-5-mini").With("class", "closed").With("plan", "free")
+	case fault.JobNotFound:
+		e.With("job", "job_01JEXAMPLE")
 	case fault.KeyWrongKind:
 		e.With("kind", "billing")
 	case fault.ContextLengthExceeded:

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -226,10 +227,29 @@ func anyError(t *rapid.T) (*fault.Error, Facts) {
 	}
 	f := Facts{
 		RequestID: str.Draw(t, "request id"), HasBalance: rapid.Bool().Draw(t, "has balance"),
+		Charge: money.Amount(rapid.Int64().Draw(t, "charge")), Took: time.Duration(rapid.Int64().Draw(t, "took")),
+		Usage:   rapid.SampledFrom([]*llm.Usage{nil, {}, {Input: math.MaxInt64, Output: 7}}).Draw(t, "usage"),
 		Balance: money.Amount(rapid.Int64().Draw(t, "balance")), WarnBelow: money.Amount(rapid.Int64().Draw(t, "warn below")),
 		Limits: Limits{Known: rapid.Bool().Draw(t, "limits"), Limit: rapid.Int64().Draw(t, "limit"), Remaining: rapid.Int64().Draw(t, "remaining")},
 	}
 	return e, f
+}
+
+// anyData draws values of whatever kind under the names of a surface.
+func anyData(t *rapid.T, surface string) Data {
+	values := func(terms []answerTerm) Values {
+		out := Values{}
+		for _, term := range terms {
+			n := rapid.Int64().Draw(t, term.name)
+			out[term.name] = rapid.SampledFrom([]Value{{}, Text("\xff{id}\x00\u2028"), Text(""), Number(n), USD(money.Amount(n)), Flag(n > 0), Time(time.Unix(n%1e11, n%1e9))}).Draw(t, "value")
+		}
+		return out
+	}
+	d := Data{Values: values(answers[surface].terms), Lists: map[string][]Values{}}
+	for _, l := range answers[surface].lists {
+		d.Lists[l.name] = []Values{values(l.terms), nil}[:rapid.IntRange(0, 2).Draw(t, l.name)]
+	}
+	return d
 }
 
 func TestRenderingsAreAlwaysJSON(t *testing.T) {
@@ -260,6 +280,11 @@ func TestRenderingsAreAlwaysJSON(t *testing.T) {
 		for _, edit := range c.Extras("", env, f) {
 			if !validJSON(edit.Value) {
 				t.Fatalf("extra %q is not JSON", edit.Value)
+			}
+		}
+		for _, route := range c.Routes() {
+			if body := c.Answer(route, true, anyData(t, route.Surface), f); body != nil && !validJSON(body) {
+				t.Fatalf("answer of %s %s: %q is not JSON", route.Method, route.Path, body)
 			}
 		}
 	})

@@ -103,7 +103,7 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	if err := supported(req, c.targets(m)); err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
-	q, err := m.Quote(req, token.Upper(req.Size), func() int64 { return countInput(req) })
+	q, err := m.Quote(req, upper(req), func() int64 { return countInput(req) })
 	if err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
@@ -126,6 +126,9 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	}
 	return r, q, nil
 }
+
+// upper is an estimate of the prompt's tokens that is not below their number.
+func upper(req *llm.Request) int64 { return token.Upper(req.Size) }
 
 // holds takes note of what is held for the call.
 func (call *Call) holds(h *ledger.Hold, q catalog.Quote) {
@@ -291,8 +294,8 @@ func (c *Caller) shortage(s ledger.ShortBucket) *fault.Error {
 		e = fault.New(fault.PlanQuotaExceeded, "").With("class", s.Class)
 		e.LimitSource = "plan_day"
 	}
-	if !e.HasMoney {
-		e.With("limit", strconv.FormatInt(s.Limit, 10)).With("used", strconv.FormatInt(s.Used, 10))
+	if !e.HasMoney { // a request in flight is one of the day, as its caller counts
+		e.With("limit", strconv.FormatInt(s.Limit, 10)).With("used", strconv.FormatInt(s.Used+s.Held, 10))
 	}
 	// What only others hold may come back any moment; what is used comes back
 	// with the next day.

@@ -166,7 +166,7 @@ func (call *Call) Finish(keep Keeper) (Bill, error) {
 	case call.blocked():
 		call.block(usage, "complete")
 	default:
-		return call.settle(usage, OutcomeOK, false, keep)
+		return call.settle(usage, ending{outcome: OutcomeOK, keep: keep})
 	}
 	free := Bill{Balance: call.c.Balance(), Usage: usage}
 	if keep != nil {
@@ -222,35 +222,35 @@ func (call *Call) Left() {
 		usage.Output = max(usage.Output, call.estimateOutput())
 		usage.Estimated = true
 	}
-	_, _ = call.settle(usage, outcome, true, nil) // nobody is left to be told; the ledger's own log has it
+	_, _ = call.settle(usage, ending{outcome: outcome, left: true}) // nobody is left to be told; the ledger's own log has it
+}
+
+// ending is how a call ends that is charged for.
+type ending struct {
+	outcome string
+	left    bool   // the caller has left
+	keep    Keeper // for an idempotency key; nil: nothing is kept
+	result  []byte // of a task
 }
 
 // settle prices usage at the prices of admission and makes the charge durable.
-func (call *Call) settle(usage llm.Usage, outcome string, left bool, keep Keeper) (Bill, error) {
+func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 	cost, lines, err := call.price(usage)
 	if err != nil {
 		call.Fail(fault.Wrap(fault.Internal, err), 0)
 		return Bill{}, fault.Wrap(fault.Internal, err)
 	}
-	if left {
+	if how.left {
 		cost = min(cost, call.hold.Amount())
 	}
-	call.note(usage, outcome)
-	r := call.receipt(usage)
-	r.Outcome, r.Status = outcome, 200
-	for _, l := range lines {
-		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Amount: l.Amount})
-	}
-	if left {
-		r.Delivery = "partial"
-	}
-	settlement := ledger.Settlement{Actual: cost, Receipt: r}
+	call.note(usage, how.outcome)
+	settlement := ledger.Settlement{Actual: cost, Receipt: call.charged(usage, how, lines), Result: how.result}
 	var unkept error
-	if keep != nil {
+	if how.keep != nil {
 		settlement.Claim = call.c.claim
 		settlement.Render = func(s ledger.Settled) (*ledger.Stored, error) {
 			var kept *ledger.Stored
-			if kept, unkept = keep(Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}); unkept != nil {
+			if kept, unkept = how.keep(Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}); unkept != nil {
 				return nil, unkept
 			}
 			return call.c.keep(kept), nil
@@ -264,7 +264,7 @@ func (call *Call) settle(usage llm.Usage, outcome string, left bool, keep Keeper
 	case unkept != nil:
 		call.note(llm.Usage{}, OutcomeAborted)
 		return Bill{}, unkept
-	case err != nil && left:
+	case err != nil && (how.left || call.hold.Durable()):
 		return Bill{}, fault.Wrap(fault.LedgerUnavailable, err) // the charge stands once it is durable
 	case err != nil:
 		// The caller is told of a failure, so a charge that still becomes
@@ -275,6 +275,19 @@ func (call *Call) settle(usage llm.Usage, outcome string, left bool, keep Keeper
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
 	return Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}, nil
+}
+
+// charged is the receipt of an answer that is charged for.
+func (call *Call) charged(usage llm.Usage, how ending, lines []catalog.Line) *ledger.Receipt {
+	r := call.receipt(usage)
+	r.Outcome, r.Status = how.outcome, 200
+	for _, l := range lines {
+		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Amount: l.Amount})
+	}
+	if how.left {
+		r.Delivery = ledger.DeliveryPartial
+	}
+	return r
 }
 
 // price is what usage costs: nothing, where a plan pays for it.

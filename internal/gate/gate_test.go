@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,15 +87,22 @@ type world struct {
 	ledger *ledger.Engine
 	reg    *account.Registry
 	acc    *account.Account
-	now    time.Time
+	ahead  atomic.Int64 // nanoseconds, of noon
 }
+
+// now is the world's clock, which the ledger's own goroutines read as well.
+func (w *world) now() time.Time {
+	return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC).Add(time.Duration(w.ahead.Load()))
+}
+
+func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 const perMillion = money.Rate(money.Dollar)
 
 func setup(t *testing.T, balance money.Amount) *world {
 	t.Helper()
-	w := &world{t: t, up: &upstream{}, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
-	now := func() time.Time { return w.now }
+	w := &world{t: t, up: &upstream{}}
+	now := w.now
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "test.db"))
 	if err != nil {
@@ -164,7 +172,7 @@ func (w *world) key(k account.NewKey) string {
 func (w *world) enter(key string) (*Caller, error) {
 	return w.g.Enter(context.Background(), Visit{
 		Site: "*", Kind: "inference", Format: account.Format{Prefixes: []string{"sk-"}, Trim: true},
-		Credential: key, ID: obs.NewRequestID(time.Now()), Event: &obs.Event{Start: w.now},
+		Credential: key, ID: obs.NewRequestID(time.Now()), Event: &obs.Event{Start: w.now()},
 	})
 }
 
@@ -434,10 +442,40 @@ func TestDailyLimitsComeBeforeTheBalanceAndEndAtMidnight(t *testing.T) {
 	if e == nil || e.Code != fault.DailyRequestsExceeded || e.RetryAfter != 12*time.Hour {
 		t.Errorf("the second request of the day: %+v, want a wait to midnight", e)
 	}
-	w.now = w.now.Add(12 * time.Hour)
+	w.advance(12 * time.Hour)
 	if err := use(true); err != nil {
 		t.Errorf("the next day: %v", err)
 	}
+}
+
+func TestADailyLimitCountsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 1, Output: 1}}}
+	key := w.key(account.NewKey{Limits: account.Limits{RequestsPerDay: 3}})
+	open := func() (*Call, error) {
+		caller, err := w.enter(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(caller.Leave)
+		return caller.Open(context.Background(), request(), Wishes{})
+	}
+	calls := make([]*Call, 3)
+	for i := range calls {
+		var err error
+		if calls[i], err = open(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	consume(calls[0], false)
+	_, err := open()
+	e := fault.From(err)
+	if e == nil || e.Code != fault.DailyRequestsExceeded || e.Args["used"] != "3" || e.Args["limit"] != "3" || e.RetryAfter != time.Second {
+		t.Errorf("one answered and two in flight of three: %+v", e)
+	}
+	calls[1].Close()
+	calls[2].Close()
 }
 
 func TestWithoutALimitOfItsOwnTheOutputIsCappedAtWhatCanBePaid(t *testing.T) {

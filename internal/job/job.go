@@ -11,10 +11,12 @@ package job
 import (
 	"context"
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pontage/pontage/internal/account"
 )
@@ -101,11 +103,11 @@ type Store interface {
 type Gate interface {
 	// Open lists the requests whose holds are open.
 	Open() map[[16]byte]bool
-	// Run answers a request and returns when its hold has ended: charged, or
-	// given back because it failed. When ctx is cancelled because of ErrStopping
-	// the hold stays open, for the next process; for any other reason it is
-	// given back as cancelled.
-	Run(ctx context.Context, t Task)
+	// Run answers a request, and returns nil when its hold has ended: charged, or
+	// given back because it failed or because ctx was cancelled. Where ctx is
+	// cancelled because of ErrStopping it returns that, and the hold stays open
+	// for the next process; so it does after any other error.
+	Run(ctx context.Context, t Task) error
 	// GiveBack ends the hold of a request that waits and is not to run.
 	GiveBack(ctx context.Context, t Task) error
 }
@@ -115,3 +117,44 @@ var ErrStopping = errors.New("the process ends")
 
 // errCancelled is that of a caller who cancels his job.
 var errCancelled = errors.New("the job was cancelled")
+
+// Result is what became of a request, as it is kept with its hold.
+type Result struct {
+	Text    string `json:"text,omitempty"`
+	Input   int64  `json:"input,omitempty"`  // tokens
+	Output  int64  `json:"output,omitempty"` // tokens
+	Fault   string `json:"fault,omitempty"`  // name of the fault; empty: it was answered
+	Message string `json:"message,omitempty"`
+}
+
+// Cancelled is the Result's Fault of a request that was not to be answered any
+// more. It is no fault of the registry: nothing failed.
+const Cancelled = "cancelled"
+
+// maxText bounds the text that is kept of one answer, in bytes.
+const maxText = 512 << 10
+
+// Encode packs the result. A text that is too long is cut at a character.
+func (r Result) Encode() []byte {
+	if len(r.Text) > maxText {
+		n := maxText
+		for n > 0 && !utf8.RuneStart(r.Text[n]) {
+			n--
+		}
+		r.Text = r.Text[:n]
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil // cannot be: texts and numbers always can
+	}
+	return b
+}
+
+// DecodeResult unpacks what Encode packed. What it did not is nothing.
+func DecodeResult(b []byte) Result {
+	var r Result
+	if json.Unmarshal(b, &r) != nil {
+		return Result{}
+	}
+	return r
+}

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -56,24 +57,14 @@ func (r *Runner) Start(ctx context.Context) error {
 	}
 	held := r.gate.Open()
 	for _, j := range jobs {
-		var tasks []Task
-		for i := range j.Items {
-			if held[j.Items[i].Request] {
-				tasks = append(tasks, Task{j, &j.Items[i]})
-			}
+		if err := r.takeUp(ctx, j, held); err != nil {
+			return fmt.Errorf("jobs: %w", err)
 		}
-		if len(tasks) == 0 {
-			// Nothing was held for it yet, so it was never acknowledged; or all of
-			// it has ended, and only that was not noted. Both are over.
-			if err := r.store.End(ctx, j.ID, r.now()); err != nil {
-				return fmt.Errorf("jobs: %w", err)
-			}
-			continue
+	}
+	for id := range held { // of no job that is open
+		if err := r.gate.GiveBack(ctx, Task{&Job{}, &Item{Request: id}}); err != nil {
+			return fmt.Errorf("jobs: give back: %w", err)
 		}
-		r.mu.Lock()
-		r.gone[j.ID] = !j.Cancelled.IsZero()
-		r.enqueue(tasks)
-		r.mu.Unlock()
 	}
 	for range workers {
 		r.done.Go(r.work)
@@ -81,14 +72,37 @@ func (r *Runner) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the work: what runs is broken off and stays held, for the next
-// process. It returns when nothing works any more.
-func (r *Runner) Stop() {
-	r.cancel(ErrStopping)
+// takeUp queues what is left of a job, and takes it out of held.
+func (r *Runner) takeUp(ctx context.Context, j *Job, held map[[16]byte]bool) error {
+	var tasks []Task
+	for i := range j.Items {
+		if id := j.Items[i].Request; held[id] {
+			tasks = append(tasks, Task{j, &j.Items[i]})
+			delete(held, id)
+		}
+	}
+	if len(tasks) == 0 {
+		// Nothing was held for it yet, so it was never acknowledged; or all of it
+		// has ended, and only that was not noted. Both are over.
+		return r.store.End(ctx, j.ID, r.now())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone[j.ID] = !j.Cancelled.IsZero()
+	r.enqueue(tasks)
+	return nil
+}
+
+// Stop ends the work: nothing new is begun, and what runs may go on until ctx
+// ends. Then it is broken off and stays held, for the next process. Stop returns
+// when nothing works any more. It may be called any number of times.
+func (r *Runner) Stop(ctx context.Context) {
 	r.mu.Lock()
 	r.stopped = true
 	r.ready.Broadcast()
 	r.mu.Unlock()
+	breakOff := context.AfterFunc(ctx, func() { r.cancel(ErrStopping) })
+	defer breakOff()
 	r.done.Wait()
 }
 
@@ -234,11 +248,13 @@ func (r *Runner) work() {
 			r.giveBack(r.ctx, t)
 			continue
 		}
-		r.gate.Run(ctx, t)
-		if context.Cause(ctx) == ErrStopping { //nolint:errorlint // it is ours, unwrapped
-			return // the task is taken up again by the next process
+		switch err := r.gate.Run(ctx, t); {
+		case err == nil:
+			r.ended(r.ctx, t)
+		case !errors.Is(err, ErrStopping):
+			// Its hold is still open: the next process takes it up.
+			r.fail(fmt.Errorf("job %s: %w", t.Job.ID, err))
 		}
-		r.ended(r.ctx, t)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,11 +50,20 @@ func BenchmarkHoldAndVoid(b *testing.B) {
 // Every settle is followed by the note that the answer was delivered.
 func BenchmarkSettle(b *testing.B) {
 	for _, workers := range []int{1, 64, 512} {
-		b.Run(fmt.Sprintf("goroutines=%d", workers), func(b *testing.B) { benchmarkSettle(b, workers) })
+		b.Run(fmt.Sprintf("goroutines=%d", workers), func(b *testing.B) { benchmarkSettle(b, workers, nil) })
 	}
 }
 
-func benchmarkSettle(b *testing.B, workers int) {
+// BenchmarkSettleWithKey does the same for requests with an idempotency key, and
+// answers of two kilobytes.
+func BenchmarkSettleWithKey(b *testing.B) {
+	body := []byte(strings.Repeat("A body of some words, which are much alike. ", 48))
+	for _, workers := range []int{1, 64, 512} {
+		b.Run(fmt.Sprintf("goroutines=%d", workers), func(b *testing.B) { benchmarkSettle(b, workers, body) })
+	}
+}
+
+func benchmarkSettle(b *testing.B, workers int, body []byte) {
 	const accounts = 10_000
 	h := setup(b)
 	for a := range int64(accounts) {
@@ -78,7 +88,17 @@ func benchmarkSettle(b *testing.B, workers int) {
 					b.Error(err)
 					return
 				}
-				s, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent / 2, Receipt: receipt(h.clock.now())})
+				settlement := ledger.Settlement{Actual: money.Cent / 2, Receipt: receipt(h.clock.now())}
+				if body != nil {
+					id := hold.Request()
+					c, _, err := h.Claim(background, ledger.IdemKey{Account: account, Key: string(id[:])}, one, 0)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					settlement.Claim, settlement.Render = c, render(&ledger.Stored{Status: 200, Body: body, Kept: true})
+				}
+				s, err := hold.Settle(background, settlement)
 				if err != nil || s.Charge != money.Cent/2 {
 					b.Error(s, err)
 					return
@@ -96,7 +116,7 @@ func benchmarkSettle(b *testing.B, workers int) {
 	if st.DroppedMarks > 0 {
 		b.Logf("%d deliveries dropped", st.DroppedMarks)
 	}
-	if workers == 512 && b.N >= 20_000 && rate < 10_000 {
+	if workers == 512 && body == nil && b.N >= 20_000 && rate < 10_000 {
 		b.Error(errors.New("below 10,000 settles a second"))
 	}
 	h.verify()

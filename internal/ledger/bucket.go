@@ -211,12 +211,8 @@ func (a *account) take(r *Reservation, day Day, c *stake) *Short {
 		}
 	}
 	if !mutated(HoldUnchecked) {
-		if s := shortage(r, need, p, key, plans); s != nil {
-			for i := range s.Buckets {
-				if s.Buckets[i].Bucket != BucketBalance {
-					s.Buckets[i].ResetsAt = (day + 1).Start()
-				}
-			}
+		if s := shortage(r, need, 1, nil, p, key, plans); s != nil {
+			s.of(day)
 			return s
 		}
 	}
@@ -230,8 +226,32 @@ func (a *account) take(r *Reservation, day Day, c *stake) *Short {
 	return nil
 }
 
-// shortage returns every bucket that has less than is needed, or nil.
-func shortage(r *Reservation, need money.Amount, p *purse, key *use, plans []*use) *Short {
+// of says that the buckets are of that day.
+func (s *Short) of(day Day) {
+	for i := range s.Buckets {
+		if s.Buckets[i].Bucket != BucketBalance {
+			s.Buckets[i].ResetsAt = (day + 1).Start()
+		}
+	}
+}
+
+// short returns every bucket that has less than d needs, or nil.
+func (a *account) short(d *demand, day Day) *Short {
+	plans := make([]*use, len(d.Quotas))
+	for i, q := range d.Quotas {
+		plans[i] = a.use(CounterID{Day: day, Scope: planScope(d.Test), ID: a.id, Class: q.Class})
+	}
+	key := a.use(CounterID{Day: day, Scope: ScopeKey, ID: d.Key})
+	s := shortage(&d.Reservation, d.Amount, d.requests, d.counts, a.purse(d.Test), key, plans)
+	if s != nil {
+		s.of(day)
+	}
+	return s
+}
+
+// shortage returns every bucket that has less than is needed, or nil. counts are
+// the requests of each quota; nil: one of each.
+func shortage(r *Reservation, need money.Amount, requests int64, counts []int64, p *purse, key *use, plans []*use) *Short {
 	var s *Short
 	add := func(b ShortBucket) {
 		if b.Need <= b.Free() {
@@ -251,11 +271,15 @@ func shortage(r *Reservation, need money.Amount, p *purse, key *use, plans []*us
 		}
 	}
 	if r.KeyRequestsPerDay > 0 {
-		add(ShortBucket{Bucket: BucketKeyRequests, Limit: r.KeyRequestsPerDay, Used: key.requests, Held: key.requestsHeld, Need: 1})
+		add(ShortBucket{Bucket: BucketKeyRequests, Limit: r.KeyRequestsPerDay, Used: key.requests, Held: key.requestsHeld, Need: requests})
 	}
 	for i, u := range plans {
 		if q := r.Quotas[i]; q.PerDay >= 0 {
-			add(ShortBucket{Bucket: BucketPlan, Class: q.Class, Limit: q.PerDay, Used: u.requests, Held: u.requestsHeld, Need: 1})
+			n := int64(1)
+			if counts != nil {
+				n = counts[i]
+			}
+			add(ShortBucket{Bucket: BucketPlan, Class: q.Class, Limit: q.PerDay, Used: u.requests, Held: u.requestsHeld, Need: n})
 		}
 	}
 	return s
@@ -285,6 +309,14 @@ func (c *stake) charge(actual money.Amount) money.Amount {
 	c.purse.held += more
 	c.key.spentHeld += more
 	return c.amount
+}
+
+// shrink returns what a charge that will not be has added.
+func (c *stake) shrink(amount money.Amount) {
+	more := c.amount - amount
+	c.amount = amount
+	c.purse.held -= more
+	c.key.spentHeld -= more
 }
 
 // giveBack returns everything the stake holds.

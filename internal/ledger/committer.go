@@ -158,10 +158,12 @@ func (e *Engine) release(w *work) error {
 func (e *Engine) living(ops []*op) []*op {
 	kept := ops[:0]
 	for _, o := range ops {
-		if o.hold != nil && o.progress.Load() == opRevoked {
-			o.hold.giveBack()
-			if c := o.kept(); c != nil {
-				e.claims.free(c)
+		if o.progress.Load() == opRevoked {
+			if o.hold != nil {
+				o.hold.giveBack()
+			}
+			if o.extra != nil {
+				e.drop(o)
 			}
 			e.queue.waiting.Add(-1)
 			o.err = fmt.Errorf("%w: revoked", ErrUnavailable)
@@ -182,6 +184,9 @@ func (e *Engine) number(b *Batch, ops []*op) {
 			b.add(o, seq+1)
 		}
 		if o.bare {
+			if o.receipt != nil {
+				b.Receipts = append(b.Receipts, o.receipt)
+			}
 			continue
 		}
 		seq++
@@ -210,6 +215,10 @@ func (b *Batch) add(o *op, seq int64) {
 	if c := o.extra.forget; c != nil && !mutated(AnswerStands) {
 		b.Forgotten = append(b.Forgotten, c.row)
 	}
+	for _, h := range o.extra.opens {
+		b.Opened = append(b.Opened, h.row(o.entry.Time))
+	}
+	b.Ended = append(b.Ended, o.extra.ends...)
 }
 
 // write makes the batch durable. While the disk is full it tries the same batch
@@ -332,9 +341,22 @@ func (e *Engine) post(o *op, now int64) {
 	}
 }
 
-// postExtra ends the claims of an op. Who asks for their keys next asks the
-// journal, where the answer is, or is not, by now.
+// postExtra ends the claims and holds of an op. Who asks for the key next asks
+// the journal, where the answer is, or is not, by now.
 func (e *Engine) postExtra(o *op) {
+	if len(o.extra.opens) > 0 && !o.progress.CompareAndSwap(opWaiting, opApplied) {
+		e.undoOnTheWay(o)
+	}
+	for _, h := range o.extra.opens {
+		e.durables.add(h)
+	}
+	for i := range o.extra.ends {
+		e.durables.remove(o.extra.ends[i].ID)
+	}
+	for _, h := range o.extra.releases {
+		h.release()
+		e.stats.voided.Add(1)
+	}
 	if c := o.extra.forget; c != nil {
 		e.claims.free(c)
 	}
@@ -369,7 +391,9 @@ func (e *Engine) postEntry(o *op, now int64) {
 		e.expiry.add(expiry{at: o.entry.ExpiresAt, account: a, test: o.entry.Test})
 	}
 	if o.hold != nil {
-		e.open.Add(-1)
+		if o.hold.durable == nil {
+			e.open.Add(-1)
+		}
 		e.stats.settled.Add(1)
 		if !o.progress.CompareAndSwap(opWaiting, opApplied) {
 			e.takeBackOnTheWay(o)

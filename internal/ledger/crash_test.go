@@ -76,16 +76,77 @@ func crashWork(dir string) error {
 			_ = arm()
 		}
 	}
-	failed := make(chan error, crashInFlight)
+	failed := make(chan error, crashInFlight+1)
+	left := e.OpenHolds()
+	go func() {
+		if err := crashJobs(left, ack); err != nil {
+			failed <- err
+		}
+	}()
 	for w := range crashInFlight {
 		go func() { failed <- crashWorker(e, w, ack) }()
 	}
 	return <-failed
 }
 
+// crashJobs ends the durable holds that earlier processes have left.
+func crashJobs(left []*ledger.Hold, ack func(string, ...any)) error {
+	for i, hold := range left {
+		if i%4 == 0 {
+			if err := hold.VoidDurably(background, nil, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		s, err := hold.Settle(background, ledger.Settlement{Actual: hold.Amount(), Result: []byte("late")})
+		if err != nil {
+			return err
+		}
+		ack("charge %s %d", hexID(hold.Request()), s.Charge)
+	}
+	return nil
+}
+
+func hexID(id [16]byte) string { return hex.EncodeToString(id[:]) }
+
+// crashRequest returns an id that no process has used before.
+func crashRequest(rnd *rand.Rand) (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:], uint64(time.Now().UnixNano()))
+	binary.BigEndian.PutUint64(id[8:], rnd.Uint64())
+	return id
+}
+
+// crashJob takes two durable holds, charges one of them, and leaves or voids the
+// other one.
+func crashJob(e *ledger.Engine, rnd *rand.Rand, r ledger.Reservation, ack func(string, ...any)) error {
+	rs := []ledger.Reservation{r, r}
+	rs[1].Request = crashRequest(rnd)
+	holds, err := e.HoldDurably(background, rs, ledger.DurableOptions{Group: r.Request})
+	var short *ledger.Short
+	if errors.As(err, &short) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, h := range holds {
+		ack("held %s %d", hexID(h.Request()), h.Amount())
+	}
+	s, err := holds[0].Settle(background, ledger.Settlement{Actual: r.Amount / 2, Result: []byte("done")})
+	if err != nil {
+		return err
+	}
+	ack("charge %s %d", hexID(r.Request), s.Charge)
+	if rnd.IntN(2) == 0 {
+		return holds[1].VoidDurably(background, nil, nil)
+	}
+	return nil
+}
+
 func crashWorker(e *ledger.Engine, w int, ack func(string, ...any)) error {
 	rnd := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(w)))
 	account := int64(1 + w%crashAccounts)
+	keys := 0
 	for {
 		if rnd.IntN(50) == 0 || e.Balance(account).Posted == 0 {
 			c, err := e.Credit(background, ledger.Credit{Account: account, Kind: ledger.KindTopup, Amount: money.Dollar})
@@ -98,11 +159,35 @@ func crashWorker(e *ledger.Engine, w int, ack func(string, ...any)) error {
 		if account == crashLimited {
 			r.KeyUSDPerDay = crashKeyLimit
 		}
-		binary.BigEndian.PutUint64(r.Request[:], uint64(time.Now().UnixNano()))
-		binary.BigEndian.PutUint64(r.Request[8:], rnd.Uint64())
+		r.Request = crashRequest(rnd)
+		if rnd.IntN(16) == 0 {
+			if err := crashJob(e, rnd, r, ack); err != nil && !errors.Is(err, ledger.ErrUnavailable) {
+				return err
+			}
+			continue
+		}
+		var settlement ledger.Settlement
+		key := fmt.Sprintf("w%d-%d", w, keys) // the processes before used the same ones
+		if rnd.IntN(3) == 0 {
+			c, st, err := e.Claim(background, ledger.IdemKey{Account: account, Key: key}, [32]byte{}, 0)
+			if errors.Is(err, ledger.ErrUnavailable) {
+				<-time.After(time.Millisecond)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if st != nil {
+				ack("answer %s %s", key, hexID(st.Request))
+				keys++
+				continue
+			}
+			settlement.Claim, settlement.Receipt = c, &ledger.Receipt{Model: key}
+		}
 		hold, err := e.Hold(r)
 		var short *ledger.Short
 		if errors.As(err, &short) || errors.Is(err, ledger.ErrUnavailable) {
+			settlement.Claim.Release()
 			<-time.After(time.Millisecond)
 			continue
 		}
@@ -111,13 +196,19 @@ func crashWorker(e *ledger.Engine, w int, ack func(string, ...any)) error {
 		}
 		if rnd.IntN(8) == 0 {
 			hold.Void(nil)
+			settlement.Claim.Release()
 			continue
 		}
-		s, err := hold.Settle(background, ledger.Settlement{Actual: money.Amount(rnd.Int64N(int64(r.Amount) * 3 / 2))})
+		settlement.Actual = money.Amount(rnd.Int64N(int64(r.Amount) * 3 / 2))
+		s, err := hold.Settle(background, settlement)
 		if err != nil {
 			return err
 		}
-		ack("charge %s %d", hex.EncodeToString(r.Request[:]), s.Charge)
+		ack("charge %s %d", hexID(r.Request), s.Charge)
+		if settlement.Claim != nil {
+			ack("answer %s %s", key, hexID(r.Request))
+			keys++
+		}
 		e.Delivered(r.Request)
 	}
 }
@@ -126,6 +217,9 @@ func crashWorker(e *ledger.Engine, w int, ack func(string, ...any)) error {
 type acknowledged struct {
 	charges map[[16]byte]money.Amount
 	credits map[int64]money.Amount
+	answers map[string]string // key to request
+	held    map[string]bool   // durably; requests
+	replays int
 	kills   int
 }
 
@@ -135,6 +229,19 @@ func (a *acknowledged) read(t *testing.T, r io.Reader) {
 		f := strings.Fields(lines.Text())
 		if len(f) != 3 {
 			continue // cut off by the kill
+		}
+		switch f[0] {
+		case "answer":
+			if before, known := a.answers[f[1]]; known && before != f[2] {
+				t.Errorf("key %s stood for request %s, and then for %s", f[1], before, f[2])
+			} else if known {
+				a.replays++
+			}
+			a.answers[f[1]] = f[2]
+			continue
+		case "held":
+			a.held[f[1]] = true
+			continue
 		}
 		n, err := strconv.ParseInt(f[2], 10, 64)
 		if err != nil {
@@ -200,6 +307,7 @@ func (a *acknowledged) check(t *testing.T, dir, point string) {
 	defer h.close()
 	h.verify()
 	sqlFold(t, h)
+	a.checkJobs(t, h, point)
 	if !h.Idle() {
 		t.Errorf("%s: something is held after recovery", point)
 	}
@@ -211,6 +319,7 @@ func (a *acknowledged) check(t *testing.T, dir, point string) {
 	found := map[[16]byte]money.Amount{}
 	credit, spent := map[int64]money.Amount{}, map[int64]money.Amount{}
 	days := map[ledger.Day]map[int64]money.Amount{}
+	keyed := map[string]string{}
 	err = snap.Entries(background, 0, func(e *ledger.Entry) error {
 		switch e.Kind {
 		case ledger.KindUsage:
@@ -218,6 +327,12 @@ func (a *acknowledged) check(t *testing.T, dir, point string) {
 				t.Errorf("%s: request %x is charged twice", point, e.Request)
 			}
 			found[e.Request] = e.Amount
+			if e.Model != "" {
+				if _, twice := keyed[e.Model]; twice {
+					t.Errorf("%s: key %s was charged twice", point, e.Model)
+				}
+				keyed[e.Model] = hexID(e.Request)
+			}
 			spent[e.Account] += e.Amount
 			if days[e.Day] == nil {
 				days[e.Day] = map[int64]money.Amount{}
@@ -233,6 +348,11 @@ func (a *acknowledged) check(t *testing.T, dir, point string) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for key, request := range a.answers {
+		if keyed[key] != request {
+			t.Errorf("%s: key %s stands for request %s, but was charged for %q", point, key, request, keyed[key])
+		}
 	}
 	lost := 0
 	for id, amount := range a.charges {
@@ -253,10 +373,42 @@ func (a *acknowledged) check(t *testing.T, dir, point string) {
 			t.Errorf("%s: the limited key spent %s on %s", point, keys[crashLimited], day)
 		}
 	}
-	if extra := len(found) - len(a.charges); extra > a.kills*crashInFlight {
+	if extra := len(found) - len(a.charges); extra > a.kills*(crashInFlight+1) {
 		t.Errorf("%s: %d charges were durable and not acknowledged after %d kills", point, extra, a.kills)
 	}
 	t.Logf("%s: %d charges acknowledged, %d durable", point, len(a.charges), len(found))
+}
+
+// checkJobs looks for every durable hold that was acknowledged, and voids those
+// that are open.
+func (a *acknowledged) checkJobs(t *testing.T, h *house, point string) {
+	t.Helper()
+	rows, err := h.db.Read().QueryContext(background, "SELECT lower(hex(id)) FROM holds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	stored := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		stored[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for id := range a.held {
+		if !stored[id] {
+			t.Errorf("%s: the durable hold %s is lost", point, id)
+		}
+	}
+	for _, hold := range h.OpenHolds() {
+		if err := hold.VoidDurably(background, nil, nil); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A process is killed at every point of a commit, a fold and a recovery, and at
@@ -268,7 +420,7 @@ func TestAKillLosesNothing(t *testing.T) {
 		t.Skip("starts processes")
 	}
 	dir := t.TempDir()
-	a := &acknowledged{charges: map[[16]byte]money.Amount{}, credits: map[int64]money.Amount{}}
+	a := &acknowledged{charges: map[[16]byte]money.Amount{}, credits: map[int64]money.Amount{}, answers: map[string]string{}, held: map[string]bool{}}
 	for _, c := range []struct {
 		point string
 		after int // acknowledgements; milliseconds if there is no point
@@ -292,5 +444,8 @@ func TestAKillLosesNothing(t *testing.T) {
 	a.check(t, dir, "at last")
 	if len(a.charges) < 300 {
 		t.Errorf("only %d charges: the processes did next to nothing", len(a.charges))
+	}
+	if len(a.answers) < 100 || a.replays < 20 || len(a.held) < 30 {
+		t.Errorf("only %d answers, %d of them replayed, and %d durable holds", len(a.answers), a.replays, len(a.held))
 	}
 }

@@ -9,6 +9,9 @@
 // only then turns the hold into a charge. Balances, counters and usage reports
 // are folds of the entries and can be recomputed ([Verify]).
 //
+// [Engine.Claim] keeps the answer of a charge by the caller's idempotency key,
+// and [Engine.HoldDurably] takes holds that survive the process, for jobs.
+//
 // Money is int64 nano-dollars throughout ([money.Amount]). The package does no
 // SQL: a [Journal] stores what it decides. See docs/ledger.md for the invariants.
 package ledger

@@ -24,7 +24,7 @@ const (
 	maxQueue  = 4096        // settles waiting before new holds are refused
 	maxStall  = time.Second // age of the oldest of them before new holds are refused
 	maxBatch  = 2048        // operations in one transaction
-	opBytes   = 16 << 10    // bytes of an answer that count as an operation of its own
+	opBytes   = 16 << 10    // bytes of an answer, or a result, that count as an operation of their own
 	maxLazy   = 16384       // lazy receipts, and deliveries, waiting; more are dropped
 	lazyDelay = 100 * time.Millisecond
 	fullLimit = 10 * time.Second // how long the disk may be full before the process gives up
@@ -53,7 +53,7 @@ type Engine struct {
 	shards [numShards]shard
 	keys   sync.Map     // int64 key → *account
 	day    atomic.Int32 // newest day seen; never moves back
-	open   atomic.Int64 // holds that have not ended
+	open   atomic.Int64 // holds that have not ended, besides the durable ones
 
 	queue queue
 	stats stats
@@ -67,6 +67,8 @@ type Engine struct {
 	keeper // state of the committer's goroutine
 	turns  turns
 	claims claims
+
+	durables durables
 
 	verifying chan struct{} // has room for the one verification at a time
 }
@@ -90,7 +92,7 @@ type Stats struct {
 	DroppedMarks    int64        // deliveries that did
 	Batches         int64        // transactions
 	Waiting         int64        // operations in the queue now
-	OpenHolds       int64        // now
+	OpenHolds       int64        // now, durable ones included
 	LastSeq         int64        // newest durable entry
 }
 
@@ -114,6 +116,7 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	e.queue.kick = make(chan struct{}, 1)
 	e.turns.ops = map[turnKey]*op{}
 	e.claims.slots = map[IdemKey]*slot{}
+	e.durables.open = map[[16]byte]*Hold{}
 	e.day.Store(int32(DayOf(o.Now())))
 	if err := e.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover ledger: %w", err)
@@ -142,7 +145,7 @@ func (e *Engine) Stats() Stats {
 		DroppedMarks:    e.stats.droppedMarks.Load(),
 		Batches:         e.stats.batches.Load(),
 		Waiting:         e.queue.waiting.Load(),
-		OpenHolds:       e.open.Load(),
+		OpenHolds:       e.open.Load() + int64(e.durables.count()),
 		LastSeq:         e.stats.lastSeq.Load(),
 	}
 }
@@ -269,7 +272,7 @@ func (e *Engine) dayUse(account int64, id CounterID) DayUse {
 
 // Idle reports that nothing is held anywhere. It looks at every account.
 func (e *Engine) Idle() bool {
-	if e.open.Load() != 0 {
+	if e.open.Load() != 0 || e.durables.count() != 0 {
 		return false
 	}
 	for i := range e.shards {

@@ -1,14 +1,15 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/pontage/pontage/internal/money"
 )
 
-// Hold is money and counts set aside for one request. It lives in memory only:
-// if the process dies, it was never there. It ends exactly once, by Settle, Void
+// Hold is money and counts set aside for one request. It lives in memory only,
+// unless it is of [Engine.HoldDurably]: if the process dies, it was never there. It ends exactly once, by Settle, Void
 // or Abort, whichever comes first; `defer h.Abort()` right after [Engine.Hold]
 // makes sure of it on every path, panics included.
 type Hold struct {
@@ -25,6 +26,7 @@ type Hold struct {
 	test    bool
 	request [16]byte
 	classes []string
+	durable *durable // nil: it ends with the process
 }
 
 // States of a hold.
@@ -57,16 +59,25 @@ func (h *Hold) take(r *Reservation) error {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.a = h.s.account(r.Account)
-	h.a.enter(h.day)
-	if h.a.days[CounterID{Day: h.day, Scope: ScopeKey, ID: r.Key}] == nil {
-		if other, known := h.e.keys.LoadOrStore(r.Key, h.a); known && other != h.a {
-			return fmt.Errorf("reservation: key: %d belongs to another account", r.Key)
-		}
+	if err := h.e.admit(h.a, r.Key, h.day); err != nil {
+		return err
 	}
 	if s := h.a.take(r, h.day, &h.stake); s != nil {
 		return s
 	}
 	h.remember(r)
+	return nil
+}
+
+// admit moves the account to the day, and refuses a key of another account. The
+// caller holds the shard's lock.
+func (e *Engine) admit(a *account, key int64, day Day) error {
+	a.enter(day)
+	if a.days[CounterID{Day: day, Scope: ScopeKey, ID: key}] == nil {
+		if other, known := e.keys.LoadOrStore(key, a); known && other != a {
+			return fmt.Errorf("reservation: key: %d belongs to another account", key)
+		}
+	}
 	return nil
 }
 
@@ -101,8 +112,11 @@ func (h *Hold) Request() [16]byte { return h.request }
 // else can take what h gives back before r has. If r does not fit, h stays as it
 // is and the error is a *[Short]. r must be of the same account, key, balance
 // and request; the day stays that of h. Exchange is not safe for use together
-// with other methods of h at the same time.
+// with other methods of h at the same time. A durable hold cannot be exchanged.
 func (h *Hold) Exchange(r Reservation) (*Hold, error) {
+	if h.durable != nil {
+		return nil, errors.New("exchange hold: it is durable")
+	}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -157,6 +171,19 @@ func (h *Hold) releaseLocked() {
 	}
 }
 
+// fail ends the hold without a charge, since it could not be settled. A durable
+// hold is open again, with what it held before.
+func (h *Hold) fail() {
+	if h.durable == nil {
+		h.giveBack()
+		return
+	}
+	h.s.mu.Lock()
+	h.stake.shrink(h.amount)
+	h.s.mu.Unlock()
+	h.state.Store(holdOpen)
+}
+
 // giveBack ends the hold without a charge.
 func (h *Hold) giveBack() {
 	if !mutated(VoidKeeps) {
@@ -168,9 +195,10 @@ func (h *Hold) giveBack() {
 
 // Void ends the hold without a charge and gives everything back at once. The
 // receipt, if there is one, is recorded lazily. On a hold that has ended it does
-// nothing at all.
+// nothing at all, and neither on a durable one: what is open on disk must not be
+// free in memory, and it is up to whoever runs the job (VoidDurably).
 func (h *Hold) Void(r *Receipt) {
-	if !h.state.CompareAndSwap(holdOpen, holdVoid) {
+	if h.durable != nil || !h.state.CompareAndSwap(holdOpen, holdVoid) {
 		return
 	}
 	h.giveBack()
@@ -182,5 +210,5 @@ func (h *Hold) Void(r *Receipt) {
 }
 
 // Abort gives everything back if the hold has not ended, and does nothing
-// otherwise. It is for defer.
+// otherwise, nor to a durable hold. It is for defer.
 func (h *Hold) Abort() { h.Void(nil) }

@@ -149,21 +149,24 @@ func (c *Claim) Release() {
 	}
 }
 
-// use takes the claim for an answer of the account's balance.
-func (c *Claim) use(e *Engine, account int64, test bool) error {
+// use takes the claim for an answer of the account's balance. It returns the
+// claim as the table has it, so that a Settlement and with it a receipt can stay
+// on its caller's stack.
+func (c *Claim) use(e *Engine, account int64, test bool) (*Claim, error) {
 	t := &e.claims
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	s := t.slots[c.key]
 	switch {
 	case t.err != nil:
-		return t.err
+		return nil, t.err
 	case c.e != e || c.key.Account != account || c.key.Test != test:
-		return errors.New("the claim is of another account or balance")
-	case c.state != claimOpen:
-		return errors.New("the claim has ended")
+		return nil, errors.New("the claim is of another account or balance")
+	case c.state != claimOpen || s == nil || s.claim != c:
+		return nil, errors.New("the claim has ended")
 	}
 	c.state = claimUsed
-	return nil
+	return s.claim, nil
 }
 
 // claims holds every key that is being looked up or is in flight. A key leaves

@@ -40,18 +40,24 @@ type Journal interface {
 	ReadReceipt(ctx context.Context, id [16]byte) (*ReceiptRow, error)
 	// ListReceipts returns at most limit rows that match, newest id first, all
 	// of them below the id before (zero: no bound). It may stop early; more
-	// tells where to go on, and is zero at the end.
+	// tells where to go on, and is zero at the end, and if it stopped early with
+	// an offset.
 	ListReceipts(ctx context.Context, f Filter, before [16]byte, limit int) (rows []*ReceiptRow, more [16]byte, err error)
 	// ReadUsage returns what was folded, grouped and ordered as f says.
 	ReadUsage(ctx context.Context, f UsageFilter) ([]UsageRow, error)
 	// ReadEntry returns nil if there is no such entry.
 	ReadEntry(ctx context.Context, seq int64) (*Entry, error)
+	// ListEntries returns the entries with an effect on the filter's balance,
+	// newest first. It may stop early.
+	ListEntries(ctx context.Context, f TransactionFilter) ([]Entry, error)
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
 	// ReadIdem returns the answer that a key stands for, or nil. It may have
 	// expired.
 	ReadIdem(ctx context.Context, k IdemKey) (*IdemRow, error)
+	// ReadHolds returns the durable holds of a group in the order of their making.
+	ReadHolds(ctx context.Context, group [16]byte) ([]HoldRow, error)
 }
 
 // Tx is one transaction of the writer. It ends with Commit or Rollback.
@@ -79,6 +85,8 @@ type Batch struct {
 	Delivered []Delivered
 	Forgotten []*IdemRow // answers to delete, by key and request; before Answers
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
+	Opened    []*HoldRow
+	Ended     []HoldEnd // a hold that is not open is an error
 
 	purge time.Time // answers that had expired by then are to be purged; zero: none
 }
@@ -176,9 +184,13 @@ type Reader interface {
 	// Entries yields the entries after seq in order. The entry is the yield
 	// function's to keep.
 	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
+	// OpenHolds yields the durable holds that are open in the order of their
+	// making.
+	OpenHolds(ctx context.Context, yield func(HoldRow) error) error
 	// Expiry returns when the first stored answer expires; zero: there is none.
 	Expiry(ctx context.Context) (time.Time, error)
-	// Mismatches describes at most limit receipts that contradict their entries.
+	// Mismatches describes at most limit receipts, answers and durable holds that
+	// contradict their entries.
 	Mismatches(ctx context.Context, limit int) ([]string, error)
 }
 

@@ -25,6 +25,7 @@ type model struct {
 	paid  []*payment
 	refs  map[string]ledger.Entry
 	keys  map[ledger.IdemKey]modelAnswer
+	jobs  [][]*modelHold
 }
 
 // modelAnswer is what an idempotency key stands for.
@@ -66,6 +67,10 @@ type modelHold struct {
 	p      *pocketState
 	key    *dayState
 	plan   *dayState // may be nil
+
+	durable bool
+	state   ledger.DurableState
+	charge  money.Amount
 }
 
 type payment struct {
@@ -260,6 +265,7 @@ func (m *model) Settle(t *rapid.T) {
 	}
 	h.move(-h.amount, -1)
 	h.p.posted -= charge
+	h.state, h.charge = ledger.DurablePosted, charge
 	h.p.spend(charge)
 	h.key.spent += charge
 	h.key.requests++
@@ -269,60 +275,23 @@ func (m *model) Settle(t *rapid.T) {
 	if s.Balance != h.p.posted {
 		t.Fatalf("Settle(%d) = %+v, want balance %d", actual, s, h.p.posted)
 	}
-	m.paid = append(m.paid, &payment{h.r.Request, charge, h.p, h.hold})
-}
-
-// claim returns a claim on the key for the request, or nil if the key must stand
-// for an answer.
-func (m *model) claim(k ledger.IdemKey, request [16]byte) *ledger.Claim {
-	now := m.h.clock.now()
-	want, known := m.keys[k]
-	known = known && want.at.Add(ledger.IdemTTL).After(now)
-	c, st, err := m.h.Claim(background, k, [32]byte{1}, 0)
-	if err != nil || (st != nil) != known || (known && st.Request != want.request) {
-		m.t.Fatalf("Claim(%+v) = %+v, %v; want %t, %x", k, st, err, known, want.request)
+	p := &payment{h.r.Request, charge, h.p, h.hold}
+	if h.durable {
+		p.hold = nil // it cannot be revoked
 	}
-	if _, _, err := m.h.Claim(background, k, [32]byte{2}, 0); !errors.Is(err, ledger.ErrIdemMismatch) {
-		m.t.Fatalf("Claim(%+v) for another request = %v", k, err)
-	}
-	if known {
-		return nil
-	}
-	if rapid.IntRange(0, 3).Draw(m.t, "give up") == 0 {
-		c.Release()
-		return nil
-	}
-	m.keys[k] = modelAnswer{request, now}
-	return c
-}
-
-// Revoke takes back a charge, also one that was refunded in part, with the
-// answer of its key.
-func (m *model) Revoke(t *rapid.T) {
-	m.t = t
-	if len(m.paid) == 0 {
-		t.Skip("nothing was paid")
-	}
-	p := m.paid[rapid.IntRange(0, len(m.paid)-1).Draw(t, "payment")]
-	if p.hold == nil {
-		t.Skip("of a process that is gone")
-	}
-	if err := p.hold.Revoke(background); err != nil {
-		t.Fatal(err)
-	}
-	for k, a := range m.keys {
-		if a.request == p.request {
-			delete(m.keys, k)
-		}
-	}
-	p.p.posted += p.left
-	p.left, p.hold = 0, nil
+	m.paid = append(m.paid, p)
 }
 
 func (m *model) Void(t *rapid.T) {
 	m.t = t
 	h := m.pick()
-	h.hold.Void(nil)
+	h.hold.Void(nil) // which a durable hold does not mind
+	if h.durable {
+		if err := h.hold.VoidDurably(background, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		h.state = ledger.DurableVoided
+	}
 	h.move(-h.amount, -1)
 	if _, err := h.hold.Settle(background, ledger.Settlement{}); !errors.Is(err, ledger.ErrEnded) {
 		t.Fatalf("Settle after Void = %v", err)
@@ -334,6 +303,13 @@ func (m *model) Exchange(t *rapid.T) {
 	old := m.pick()
 	r := m.drawReservation()
 	r.Account, r.Key, r.Test, r.Request = old.r.Account, old.r.Key, old.r.Test, old.r.Request
+	if old.durable {
+		if _, err := old.hold.Exchange(r); err == nil {
+			t.Fatal("Exchange of a durable hold")
+		}
+		m.holds = append(m.holds, old)
+		return
+	}
 	next := &modelHold{r: r, p: old.p, key: old.key}
 	if len(r.Quotas) > 0 {
 		if next.plan = old.plan; next.plan == nil {
@@ -431,8 +407,9 @@ func (m *model) Advance(t *rapid.T) {
 }
 
 // Reopen closes the house in order; Crash leaves it as it is, and goes on with
-// what the disk would hold. Both lose the holds.
+// what the disk would hold. Both lose the holds that are not durable.
 func (m *model) Reopen(t *rapid.T) {
+	m.t = t
 	if rapid.IntRange(0, 3).Draw(t, "rarely") > 0 {
 		t.Skip("too dear to do it often")
 	}
@@ -441,6 +418,7 @@ func (m *model) Reopen(t *rapid.T) {
 }
 
 func (m *model) Crash(t *rapid.T) {
+	m.t = t
 	if rapid.IntRange(0, 3).Draw(t, "rarely") > 0 {
 		t.Skip("too dear to do it often")
 	}
@@ -451,19 +429,10 @@ func (m *model) Crash(t *rapid.T) {
 	m.forget()
 }
 
-func (m *model) forget() {
-	for _, h := range m.holds {
-		h.move(-h.amount, -1)
-	}
-	m.holds = nil
-	for _, p := range m.paid {
-		p.hold = nil
-	}
-}
-
 // Check runs after every step. Verification passes the committer, which takes
 // back what has expired on the way.
 func (m *model) Check(t *rapid.T) {
+	m.t = t
 	m.h.verify()
 	for k, p := range m.purse {
 		p.expire(m.h.clock.now())
@@ -483,6 +452,7 @@ func (m *model) Check(t *rapid.T) {
 			t.Fatalf("key %d: %+v, want %+v", key, got, want)
 		}
 	}
+	m.checkJobs()
 	if m.h.Idle() != (len(m.holds) == 0) {
 		t.Fatalf("Idle = %t with %d holds", m.h.Idle(), len(m.holds))
 	}
@@ -511,7 +481,7 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 			}
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
-			"hold": m.Hold, "hold again": m.Hold, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange,
+			"hold": m.Hold, "hold again": m.Hold, "hold durably": m.HoldDurably, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange,
 			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
 		})
 	})

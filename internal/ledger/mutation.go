@@ -20,6 +20,7 @@ const (
 	AdmissionDayMoves Mutation = "admission_day_moves" // a charge counts on the day it settles
 	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
+	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
 )
 
 // Mutations returns every mutation.
@@ -27,6 +28,6 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
-		AnswerIgnored, AnswerStands,
+		AnswerIgnored, AnswerStands, HoldsForgotten,
 	}
 }

@@ -14,7 +14,9 @@ type Filter struct {
 	Account, Key int64
 	Model        string
 	Outcome      string
+	Charged      bool      // only requests that were charged, be it 0
 	From, To     time.Time // started at From or later, and before To
+	Offset       int       // so many that match are left out, without a cursor; at most 10,000
 	Limit        int       // of a page; 0: 100; at most 1000
 	Cursor       string    // next of the page before
 }
@@ -38,10 +40,20 @@ type UsageFilter struct {
 	Limit        int       // at most so many rows, the first of them; 0: all there are
 }
 
+// TransactionFilter chooses entries of one balance.
+type TransactionFilter struct {
+	Account int64
+	Test    bool // the test balance instead
+	Limit   int  // 0: 100; at most 200
+	Offset  int  // so many of the newest are left out; at most 10,000
+}
+
 // Bounds of pages.
 const (
-	defaultPage = 100
-	maxPage     = 1000
+	defaultPage     = 100
+	maxPage         = 1000
+	maxTransactions = 200
+	maxOffset       = 10_000
 )
 
 // Receipt returns the receipt of a request, or nil if there is none.
@@ -71,13 +83,19 @@ func (e *Engine) catchUp(ctx context.Context) error {
 // Receipts returns a page of receipts, newest first, and the cursor of the next
 // page, which is empty at the end. A page may be short, or even empty, while
 // there is a next one: looking through very many receipts is done in portions.
+// With an offset only the first portion is looked through: 200,000 receipts.
 func (e *Engine) Receipts(ctx context.Context, f Filter) (page []*Receipt, next string, err error) {
 	limit := f.Limit
-	switch {
-	case limit == 0:
+	if limit == 0 {
 		limit = defaultPage
+	}
+	switch {
 	case limit < 0 || limit > maxPage:
 		return nil, "", fmt.Errorf("receipts: limit: %d is not between 1 and %d", limit, maxPage)
+	case f.Offset < 0 || f.Offset > maxOffset:
+		return nil, "", fmt.Errorf("receipts: offset: %d is not between 0 and %d", f.Offset, maxOffset)
+	case f.Offset > 0 && f.Cursor != "":
+		return nil, "", errors.New("receipts: offset: not together with a cursor")
 	}
 	var before [16]byte
 	if f.Cursor != "" {
@@ -116,6 +134,24 @@ func (e *Engine) Usage(ctx context.Context, f UsageFilter) ([]UsageRow, error) {
 		return nil, context.Cause(ctx)
 	}
 	return e.journal.ReadUsage(ctx, f)
+}
+
+// Transactions returns the entries that moved a balance, newest first, up to the
+// newest durable one. It looks through the newest 200,000 entries of the ledger,
+// and returns what it has found there.
+func (e *Engine) Transactions(ctx context.Context, f TransactionFilter) ([]Entry, error) {
+	if f.Limit == 0 {
+		f.Limit = defaultPage
+	}
+	switch {
+	case f.Account == 0:
+		return nil, errors.New("transactions: account: missing")
+	case f.Limit < 0 || f.Limit > maxTransactions:
+		return nil, fmt.Errorf("transactions: limit: %d is not between 1 and %d", f.Limit, maxTransactions)
+	case f.Offset < 0 || f.Offset > maxOffset:
+		return nil, fmt.Errorf("transactions: offset: %d is not between 0 and %d", f.Offset, maxOffset)
+	}
+	return e.journal.ListEntries(ctx, f)
 }
 
 // Entry returns an entry of the journal, or nil if there is none.

@@ -1,10 +1,12 @@
 package ledger_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/ledger"
@@ -133,13 +135,14 @@ func TestReceiptsAreListedNewestFirstInPages(t *testing.T) {
 		"outcome": {ledger.Filter{Outcome: "refused", Account: 1}, 25},
 		"from":    {ledger.Filter{From: start.Add(100 * time.Second)}, 150},
 		"to":      {ledger.Filter{To: start.Add(100 * time.Second)}, 100},
+		"charged": {ledger.Filter{Charged: true}, 0},
 		"nothing": {ledger.Filter{Account: 9}, 0},
 	} {
 		if ids, _ := list(c.f); len(ids) != c.want {
 			t.Errorf("%s: %d receipts, want %d", name, len(ids), c.want)
 		}
 	}
-	for _, bad := range []ledger.Filter{{Limit: -1}, {Limit: 1001}, {Cursor: "x"}, {Cursor: "zz345678901234567890123456789012"}, {Cursor: "00000000000000000000000000000000ff"}} {
+	for _, bad := range []ledger.Filter{{Limit: -1}, {Limit: 1001}, {Cursor: "x"}, {Cursor: "zz345678901234567890123456789012"}, {Cursor: "00000000000000000000000000000000ff"}, {Offset: -1}, {Offset: 10_001}, {Offset: 1, Cursor: strings.Repeat("0", 32)}} {
 		if _, _, err := h.Receipts(background, bad); err == nil {
 			t.Errorf("Receipts(%+v): want an error", bad)
 		}
@@ -231,4 +234,115 @@ func TestTheLazyQueueIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the disk has room", func() bool { return h.Ready() == nil })
+}
+
+// A page of what an account was charged for: newest first, by limit and offset.
+func TestChargedRequestsArePaged(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	var want [][16]byte
+	for i := range 20 {
+		r := reserve(money.Cent)
+		switch i % 4 {
+		case 0:
+			h.hold(r).Void(&ledger.Receipt{Started: h.clock.now()})
+			continue
+		case 1:
+			h.charge(r, 0) // a charge all the same
+		default:
+			h.charge(r, money.Cent)
+		}
+		want = append([][16]byte{r.Request}, want...)
+	}
+	page := func(limit, offset int) (ids [][16]byte, next string) {
+		t.Helper()
+		rows, next, err := h.Receipts(background, ledger.Filter{Account: 1, Charged: true, Limit: limit, Offset: offset})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			ids = append(ids, r.ID)
+		}
+		return ids, next
+	}
+	for offset := range len(want) + 2 {
+		ids, next := page(4, offset)
+		from, to := min(offset, len(want)), min(offset+4, len(want))
+		if diff := cmp.Diff(want[from:to], ids, cmpopts.EquateEmpty()); diff != "" || (next == "") != (to == len(want)) {
+			t.Errorf("offset %d, next %q (-want +got):\n%s", offset, next, diff)
+		}
+	}
+}
+
+func TestTransactionsAreWhatMovedABalance(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	var want []ledger.Entry
+	note := func(e *ledger.Entry) { want = append([]ledger.Entry{*e}, want...) }
+	credit := func(c ledger.Credit) {
+		t.Helper()
+		e, err := h.Credit(background, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Account == 1 && !c.Test {
+			note(&e)
+		}
+	}
+	credit(ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: 100, Reference: "a", Note: "b"})
+	credit(ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: 50, Test: true})
+	credit(ledger.Credit{Account: 2, Kind: ledger.KindTopup, Amount: 50})
+	credit(ledger.Credit{Account: 1, Kind: ledger.KindAdjust, Amount: -10})
+	credit(ledger.Credit{Account: 1, Kind: ledger.KindGrant, Amount: 5, ExpiresAt: h.clock.now().Add(time.Hour)})
+	h.charge(reserve(10), 0) // which moves nothing
+	r := reserve(10)
+	s := h.charge(r, 200) // of which 105 are absorbed
+	usage, err := h.Entry(background, s.Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note(usage)
+	refund, err := h.Refund(background, r.Request, 30, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	note(&refund)
+	h.clock.advance(2 * time.Hour)
+	list := func(f ledger.TransactionFilter) []ledger.Entry {
+		t.Helper()
+		got, err := h.Transactions(background, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateApproxTime(0)}
+	for offset := range len(want) + 2 {
+		from, to := min(offset, len(want)), min(offset+2, len(want))
+		if diff := cmp.Diff(want[from:to], list(ledger.TransactionFilter{Account: 1, Limit: 2, Offset: offset}), opts); diff != "" {
+			t.Errorf("offset %d (-want +got):\n%s", offset, diff)
+		}
+	}
+	if got := list(ledger.TransactionFilter{Account: 1}); len(got) != len(want) {
+		t.Errorf("%d entries, want %d", len(got), len(want))
+	}
+	if got := list(ledger.TransactionFilter{Account: 1, Test: true}); len(got) != 1 || got[0].Amount != 50 {
+		t.Errorf("test balance: %+v", got)
+	}
+	if got := list(ledger.TransactionFilter{Account: 9}); len(got) != 0 {
+		t.Errorf("unknown account: %+v", got)
+	}
+	sum := money.Amount(0)
+	for _, e := range list(ledger.TransactionFilter{Account: 1, Limit: 200}) {
+		sum += e.Effect()
+	}
+	if b := h.Balance(1); b.Posted != sum {
+		t.Errorf("Balance = %+v, the transactions give %d", b, sum)
+	}
+	for _, f := range []ledger.TransactionFilter{{}, {Account: 1, Limit: -1}, {Account: 1, Limit: 201}, {Account: 1, Offset: -1}, {Account: 1, Offset: 10_001}} {
+		if _, err := h.Transactions(background, f); err == nil {
+			t.Errorf("Transactions(%+v): want an error", f)
+		}
+	}
 }

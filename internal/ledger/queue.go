@@ -40,6 +40,10 @@ type op struct {
 type extra struct {
 	keep   *Claim // its answer becomes durable with the op
 	forget *Claim // its answer is deleted with the op
+
+	opens    []*Hold   // become durable with the op
+	ends     []HoldEnd // durable holds that end with it
+	releases []*Hold   // give everything back once it is durable
 }
 
 // kept returns the claim whose answer becomes durable with the op, or nil.
@@ -50,12 +54,19 @@ func (o *op) kept() *Claim {
 	return o.extra.keep
 }
 
-// weight says how much of a batch's room the op takes.
+// weight says how much of a batch's room the op takes: rows, and bytes.
 func (o *op) weight() int {
-	if c := o.kept(); c != nil {
-		return 1 + len(c.row.Doc)/opBytes
+	if o.extra == nil {
+		return 1
 	}
-	return 1
+	n := 1 + len(o.extra.opens) + len(o.extra.ends)
+	if c := o.extra.keep; c != nil {
+		n += len(c.row.Doc) / opBytes
+	}
+	for i := range o.extra.ends {
+		n += len(o.extra.ends[i].Result) / opBytes
+	}
+	return n
 }
 
 // wait waits for the op, or for ctx.

@@ -238,6 +238,8 @@ func (empty) Counters(context.Context, ledger.Day, func(ledger.CounterRow) error
 
 func (empty) Entries(context.Context, int64, func(*ledger.Entry) error) error { return nil }
 
+func (empty) OpenHolds(context.Context, func(ledger.HoldRow) error) error { return nil }
+
 func (empty) Expiry(context.Context) (time.Time, error) { return time.Time{}, nil }
 
 func (empty) Close() error { return nil }

@@ -61,7 +61,19 @@ func (e *Engine) load(ctx context.Context, r Reader, mark Mark) error {
 	if next != mark.LastSeq {
 		return fmt.Errorf("journal: last entry is %d, but %d was recorded", next, mark.LastSeq)
 	}
-	counters, err := e.loadCounters(ctx, r, since)
+	var open []HoldRow
+	needed := map[CounterID]bool{}
+	err = r.OpenHolds(ctx, func(h HoldRow) error {
+		open = append(open, h)
+		for _, id := range h.counters() {
+			needed[id] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	counters, err := e.loadCounters(ctx, r, since, needed)
 	if err != nil {
 		return err
 	}
@@ -71,6 +83,11 @@ func (e *Engine) load(ctx context.Context, r Reader, mark Mark) error {
 	}
 	for _, x := range tail {
 		e.replay(x, counters, usage)
+	}
+	if !mutated(HoldsForgotten) {
+		for i := range open {
+			e.restore(&open[i])
+		}
 	}
 	return nil
 }
@@ -98,11 +115,18 @@ func (e *Engine) loadBalances(ctx context.Context, r Reader) error {
 	})
 }
 
-// loadCounters reads the counters since that day, and returns up to which entry
-// each is folded.
-func (e *Engine) loadCounters(ctx context.Context, r Reader, since Day) (map[CounterID]int64, error) {
+// loadCounters reads the counters since that day, and older ones that are needed,
+// and returns up to which entry each is folded.
+func (e *Engine) loadCounters(ctx context.Context, r Reader, since Day, needed map[CounterID]bool) (map[CounterID]int64, error) {
 	folded := map[CounterID]int64{}
-	err := r.Counters(ctx, since, func(row CounterRow) error {
+	from := since
+	for id := range needed {
+		from = min(from, id.Day)
+	}
+	err := r.Counters(ctx, from, func(row CounterRow) error {
+		if row.Day < since && !needed[row.CounterID] {
+			return nil
+		}
 		folded[row.CounterID] = row.Folded
 		a := e.shard(row.Account).account(row.Account)
 		u := a.use(row.CounterID)

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/pontage/pontage/internal/money"
@@ -11,6 +13,7 @@ import (
 type Settlement struct {
 	Actual  money.Amount // what it cost, ≥ 0
 	Receipt *Receipt     // may be nil
+	Result  []byte       // of a durable hold: kept with it; at most MaxResult bytes
 
 	// Claim is the request's idempotency key, or nil. What Render returns becomes
 	// its answer in the transaction of the charge.
@@ -35,6 +38,9 @@ type Settled struct {
 // disk. It fills in the receipt's identity, hold, charge and absorbed amount
 // before it waits, and keeps no reference to it.
 //
+// A durable hold that could not be settled, because Render failed or the ledger is
+// closed, is still open.
+//
 // A claim ends with what becomes of the charge. Only if the hold has ended before,
 // or s makes no sense, it stays the caller's, who releases it.
 //
@@ -46,6 +52,9 @@ type Settled struct {
 func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if s.Actual < 0 {
 		return Settled{}, fmt.Errorf("settle: actual: %s is negative", s.Actual)
+	}
+	if len(s.Result) > MaxResult || (s.Result != nil && h.durable == nil) {
+		return Settled{}, fmt.Errorf("settle: result: longer than %d bytes, or of a hold that is not durable", MaxResult)
 	}
 	row := h.receipt(s.Receipt).row()
 	if !h.state.CompareAndSwap(holdOpen, holdSettling) {
@@ -69,8 +78,12 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if mutated(AdmissionDayMoves) {
 		o.entry.Day = h.e.today()
 	}
+	o.absorbed = nil
 	if absorbed > 0 {
 		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model}
+	}
+	if h.durable != nil {
+		o.extra = &extra{ends: []HoldEnd{{ID: h.request, State: DurablePosted, Charge: charge, Result: bytes.Clone(s.Result), At: o.entry.Time}}}
 	}
 	if s.Claim != nil || s.Render != nil {
 		if err := h.render(&s, Settled{Charge: charge, Absorbed: absorbed, Balance: balance}); err != nil {
@@ -81,7 +94,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 		h.release()
 	}
 	if err := h.e.enqueue(o); err != nil {
-		h.giveBack()
+		h.fail()
 		if s.Claim != nil {
 			h.e.claims.free(s.Claim)
 		}
@@ -100,12 +113,13 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 }
 
 // render makes the answer, and with a claim what the claim stands for once the
-// op is durable. If it fails or panics the hold ends without a charge.
+// op is durable. If it fails or panics the hold ends without a charge, or is open
+// again if it is durable.
 func (h *Hold) render(s *Settlement, so Settled) (err error) {
 	rendered := false
 	defer func() {
 		if !rendered {
-			h.giveBack()
+			h.fail()
 			s.Claim.Release()
 		}
 	}()
@@ -116,10 +130,14 @@ func (h *Hold) render(s *Settlement, so Settled) (err error) {
 		}
 	}
 	if s.Claim != nil {
-		if err := s.Claim.keep(h.e, h.a.id, h.test, answer, h.request, h.op.entry.Time); err != nil {
+		kept, err := s.Claim.keep(h.e, h.a.id, h.test, answer, h.request, h.op.entry.Time)
+		if err != nil {
 			return err
 		}
-		h.op.extra = &extra{keep: s.Claim}
+		if h.op.extra == nil {
+			h.op.extra = new(extra)
+		}
+		h.op.extra.keep = kept
 	}
 	rendered = true
 	return nil
@@ -131,8 +149,12 @@ func (h *Hold) render(s *Settlement, so Settled) (err error) {
 // refunds it and waits for that. The answer of the settle's claim goes with the
 // charge: the key stands for nothing afterwards. Revoke does nothing for a hold
 // that was not settled, or was revoked before; after an error that came before
-// the refund was queued it can be called again.
+// the refund was queued it can be called again. The charge of a durable hold
+// cannot be revoked, but refunded.
 func (h *Hold) Revoke(ctx context.Context) error {
+	if h.durable != nil {
+		return errors.New("revoke: the hold is durable")
+	}
 	if h.state.Load() != holdSettling || h.op.progress.CompareAndSwap(opWaiting, opRevoked) {
 		return nil
 	}

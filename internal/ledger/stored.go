@@ -16,7 +16,7 @@ type Stored struct {
 	Header      [][2]string // few: Content-Type and the like
 	Body        []byte
 	Kept        bool      // false: only the fact is stored, since the answer is too large or must not be kept
-	Request     [16]byte  // the request that was charged; filled in by the ledger
+	Request     [16]byte  // the request that was charged, or the job that holds; filled in by the ledger
 	At          time.Time // when it was; filled in by the ledger
 }
 
@@ -43,7 +43,7 @@ type IdemRow struct {
 
 // keep takes the claim for the answer st, of which nil is only the fact. The
 // answer's body is not copied.
-func (c *Claim) keep(e *Engine, account int64, test bool, st *Stored, request [16]byte, at time.Time) error {
+func (c *Claim) keep(e *Engine, account int64, test bool, st *Stored, request [16]byte, at time.Time) (*Claim, error) {
 	if st == nil {
 		st = new(Stored)
 	}
@@ -59,11 +59,11 @@ func (c *Claim) keep(e *Engine, account int64, test bool, st *Stored, request [1
 	if kept.Kept {
 		row.Doc = kept.doc()
 	}
-	if err := c.use(e, account, test); err != nil {
-		return err
+	used, err := c.use(e, account, test)
+	if err == nil {
+		used.stored, used.row = &kept, row
 	}
-	c.stored, c.row = &kept, row
-	return nil
+	return used, err
 }
 
 func (st *Stored) tooLarge() bool {

@@ -97,6 +97,7 @@ type sums struct {
 	balances map[balanceID]*balanceSum
 	counters map[CounterID]*counterSum
 	usage    map[UsageID]*usageSum
+	holds    map[[16]byte]money.Amount // not sums: the open durable ones
 }
 
 type balanceID struct {
@@ -133,10 +134,11 @@ type stored struct {
 	grants   map[int64][]GrantRow
 	counters map[CounterID]CounterRow
 	usage    map[UsageID]UsageRow
+	holds    map[[16]byte]money.Amount // open durable ones
 }
 
 func read(ctx context.Context, r Reader) (stored, error) {
-	s := stored{balances: map[int64]BalanceRow{}, grants: map[int64][]GrantRow{}, counters: map[CounterID]CounterRow{}, usage: map[UsageID]UsageRow{}}
+	s := stored{balances: map[int64]BalanceRow{}, grants: map[int64][]GrantRow{}, counters: map[CounterID]CounterRow{}, usage: map[UsageID]UsageRow{}, holds: map[[16]byte]money.Amount{}}
 	var err error
 	if s.mark, err = r.Mark(ctx); err != nil {
 		return s, err
@@ -147,6 +149,7 @@ func read(ctx context.Context, r Reader) (stored, error) {
 		r.Grants(ctx, func(g GrantRow) error { s.grants[g.Account] = append(s.grants[g.Account], g); return nil }),
 		r.Counters(ctx, ever, func(c CounterRow) error { s.counters[c.CounterID] = c; return nil }),
 		r.Usage(ctx, ever, func(u UsageRow) error { s.usage[u.UsageID] = u; return nil }),
+		r.OpenHolds(ctx, func(h HoldRow) error { s.holds[h.ID] = h.Amount; return nil }),
 	)
 }
 
@@ -155,7 +158,7 @@ func verify(ctx context.Context, r Reader) (rep Report, all *sums, err error) {
 	if err != nil {
 		return rep, nil, err
 	}
-	all = &sums{balances: map[balanceID]*balanceSum{}, counters: map[CounterID]*counterSum{}, usage: map[UsageID]*usageSum{}}
+	all = &sums{holds: s.holds, balances: map[balanceID]*balanceSum{}, counters: map[CounterID]*counterSum{}, usage: map[UsageID]*usageSum{}}
 	accounts := map[int64]bool{}
 	last := int64(0)
 	err = r.Entries(ctx, 0, func(e *Entry) error {
@@ -386,6 +389,7 @@ type memory struct {
 	day      Day
 	accounts []remembered
 	counters []CounterRow
+	holds    map[[16]byte]money.Amount
 }
 
 // remembered is what was posted of one account, live and test.
@@ -404,6 +408,7 @@ func (e *Engine) remember() memory {
 	for i := range e.shards {
 		e.shards[i].remember(&m)
 	}
+	m.holds = e.durables.amounts()
 	return m
 }
 
@@ -447,6 +452,15 @@ func (m *memory) compare(s *sums, rep *Report) {
 		if !known[id.account] {
 			rep.differ("account %d is not in memory", id.account)
 		}
+	}
+	for id, amount := range s.holds {
+		if has, known := m.holds[id]; !known || has != amount {
+			rep.differ("hold %x is open with %s, memory has %s", id, amount, has)
+		}
+		delete(m.holds, id)
+	}
+	for id := range m.holds {
+		rep.differ("hold %x is open in memory only", id)
 	}
 	counters := make(map[CounterID]CounterRow, len(m.counters))
 	for _, c := range m.counters {

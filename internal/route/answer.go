@@ -41,13 +41,14 @@ func (a *Answer) Dropped(req *llm.Request) []string {
 	return nil
 }
 
-// peek reads on until an event has content, keeping what it reads.
-func (a *Answer) peek() error {
+// peek reads on until an event has content, keeping what it reads. none tells
+// that the caller asked for no token at all, so that none need come.
+func (a *Answer) peek(none bool) error {
 	size := 0
 	for {
 		ev, err := a.stream.Next()
 		if err == io.EOF {
-			if !a.finishedWithout() {
+			if !a.finishedWithout(none) {
 				return empty()
 			}
 			a.end = io.EOF
@@ -78,16 +79,25 @@ func sizeOf(ev llm.Event) int {
 }
 
 // finishedWithout reports whether an answer without content ended in a way that
-// is an answer all the same: the length was reached (while thinking), a filter
-// stopped it, or it began with what it was told to stop at.
-func (a *Answer) finishedWithout() bool {
+// is an answer all the same: the length was reached while thinking, a filter
+// stopped it, or it began with what it was told to stop at. Where the provider
+// says that it made no token, it did not answer, but for a filter, and for who
+// asked for none.
+func (a *Answer) finishedWithout(none bool) bool {
+	finished, cut, silent := false, false, false
 	for _, ev := range a.held {
 		switch ev.Finish {
-		case llm.FinishLength, llm.FinishContextWindow, llm.FinishContentFilter, llm.FinishPause, llm.FinishStopSequence:
+		case llm.FinishContentFilter:
 			return true
+		case llm.FinishLength, llm.FinishContextWindow, llm.FinishPause, llm.FinishStopSequence:
+			cut = true
+		}
+		finished = finished || ev.Finish != ""
+		if finished && ev.Usage != nil {
+			silent = ev.Usage.Output == 0
 		}
 	}
-	return false
+	return cut && (none || !silent)
 }
 
 func empty() *provider.Failure {

@@ -234,7 +234,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	})
 	a := &Answer{stream: s, target: t}
 	if err == nil {
-		err = a.peek()
+		err = a.peek(req.HasMaxOutput && req.MaxOutput == 0)
 	}
 	defect = false
 	rec.Took = time.Since(start)

@@ -169,6 +169,10 @@ func TestAFailureBeforeContentIsTriedElsewhere(t *testing.T) {
 		{"cut before content", step{events: []llm.Event{{Raw: []byte("role")}}, end: &provider.Failure{Fault: fault.New(fault.StreamInterrupted, "")}}, "role hi end done", "a:upstream_failed b:ok", 0},
 		{"a stop sequence at once", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishStopSequence}}}, "role end", "a:ok", 0},
 		{"length without content", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}}}, "role end", "a:ok", 0},
+		{"length while thinking", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}, {Raw: []byte("usage"), Usage: &llm.Usage{Input: 11, Output: 7, Reasoning: 7}}}}, "role end usage", "a:ok", 0},
+		{"length without a token", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}, {Usage: &llm.Usage{Input: 11}}}}, "role hi end done", "a:empty_response b:ok", 0},
+		{"a stop sequence without a token", step{events: []llm.Event{{Raw: []byte("end"), Finish: llm.FinishStopSequence, Usage: &llm.Usage{Input: 11}}}}, "role hi end done", "a:empty_response b:ok", 0},
+		{"a filter without a token", step{events: []llm.Event{{Raw: []byte("end"), Finish: llm.FinishContentFilter, Usage: &llm.Usage{Input: 11}}}}, "end", "a:ok", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -189,6 +193,19 @@ func TestAFailureBeforeContentIsTriedElsewhere(t *testing.T) {
 				t.Errorf("slept %v before another target", b.slept)
 			}
 		})
+	}
+}
+
+func TestWhoAsksForNoTokenGetsNone(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, _ := b.target("a", step{events: []llm.Event{{Raw: []byte("filled"), Finish: llm.FinishLength, Usage: &llm.Usage{Input: 11, CacheWrite: 11}}}})
+	a, err := b.router.Open(context.Background(), &llm.Request{HasMaxOutput: true}, Plan{Targets: []*Target{ta}}, &b.log)
+	if err != nil {
+		t.Fatalf("an answer of no tokens to who asked for none, to fill the cache of the prompt: %v", err)
+	}
+	if ev, err := a.Next(); err != nil || string(ev.Raw) != "filled" {
+		t.Errorf("the answer: %q, %v", ev.Raw, err)
 	}
 }
 

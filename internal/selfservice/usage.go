@@ -52,7 +52,7 @@ func (d *Desk) usage(ctx context.Context, r *Request) (contract.Data, error) {
 // charged returns at most limit charged receipts of the balance, after the
 // offset newest ones. whole tells that there are no more for this page.
 func (d *Desk) charged(ctx context.Context, r *Request, offset, limit int) (found []*ledger.Receipt, whole bool, err error) {
-	f := ledger.Filter{Account: r.account()}
+	f := ledger.Filter{Account: r.account(), Charged: true}
 	left := offset + limit
 	for range portions {
 		f.Limit = min(portion, max(100, left))
@@ -61,7 +61,7 @@ func (d *Desk) charged(ctx context.Context, r *Request, offset, limit int) (foun
 			return nil, false, err
 		}
 		for _, receipt := range page {
-			if receipt.Charge <= 0 || receipt.Test != r.test() {
+			if receipt.Test != r.test() {
 				continue
 			}
 			if left <= limit {

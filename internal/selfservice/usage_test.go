@@ -2,6 +2,7 @@ package selfservice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -130,21 +131,21 @@ func (w *world) refusal(r Request) (fields []string) {
 	return fields
 }
 
-// endless is a ledger whose receipts never end, of which some are charged.
+// endless is a ledger whose charged receipts never end, of which some are of the
+// live balance.
 type endless struct {
 	Ledger
-	charged int // of a page
-	asked   int
+	live  int // of a page
+	asked int
 }
 
 func (l *endless) Receipts(_ context.Context, f ledger.Filter) (page []*ledger.Receipt, next string, err error) {
 	l.asked++
+	if !f.Charged {
+		return nil, "", errors.New("receipts of requests that were not charged are asked for")
+	}
 	for i := range f.Limit {
-		r := &ledger.Receipt{Account: f.Account}
-		if i < l.charged {
-			r.Charge = 1
-		}
-		page = append(page, r)
+		page = append(page, &ledger.Receipt{Account: f.Account, Test: i >= l.live})
 	}
 	return page, "on", nil
 }
@@ -153,7 +154,7 @@ func TestUsageLooksBackSoFar(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, c := range []struct {
-		charged       int // of a page
+		live          int // of a page
 		limit, offset string
 		rows, asked   int
 	}{
@@ -165,7 +166,7 @@ func TestUsageLooksBackSoFar(t *testing.T) {
 		{400, "50", "10000", 50, 26},                                           // 10050 of 400 a page
 		{portion, "50", "10000", 50, (maxOffset + 50 + portion - 1) / portion}, //
 	} {
-		l := &endless{charged: c.charged}
+		l := &endless{live: c.live}
 		d := New(Deps{Ledger: l, Now: w.time})
 		r := w.as(w.key, SurfaceUsage, "GET")
 		r.Query = pairs("limit", c.limit, "offset", c.offset)

@@ -38,7 +38,7 @@ func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
 		if v == "" {
 			continue
 		}
-		if on := truthy(v); !c.HasValue && on || c.HasValue && on == c.Value {
+		if on, known := yesNo(v); c.HasValue && known && on == c.Value || !c.HasValue && (on || !known) {
 			if err := heed(c, c.Header, w); err != nil {
 				return body, err
 			}
@@ -94,6 +94,9 @@ func member(c *contract.Control, v jsonx.Value, w *Wishes) error {
 		}
 	}
 	if !c.HasValue {
+		if nothing(v) {
+			return nil
+		}
 		return heed(c, path, w)
 	}
 	on, ok := v.Bool()
@@ -120,13 +123,28 @@ func heed(c *contract.Control, place string, w *Wishes) error {
 	return nil
 }
 
-// truthy reports whether a header says yes.
-func truthy(v string) bool {
+// yesNo reads a header that says yes or no. Anything else is not known.
+func yesNo(v string) (yes, known bool) {
 	switch strings.ToLower(strings.TrimSpace(v)) {
+	case "true", "1", "yes", "on":
+		return true, true
 	case "false", "0", "no", "off", "":
-		return false
+		return false, true
 	}
-	return true
+	return false, false
+}
+
+// nothing reports whether a member asks for nothing: it says no, or is empty.
+func nothing(v jsonx.Value) bool {
+	switch v.Kind() {
+	case jsonx.Object, jsonx.Array:
+		return v.Len() == 0
+	case jsonx.String:
+		yes, known := yesNo(v.Text())
+		return known && !yes
+	}
+	yes, known := yesNo(string(v.Raw()))
+	return known && !yes
 }
 
 // retrying reports whether an official SDK says that it is already trying again.

@@ -21,6 +21,7 @@ type Desk interface {
 // Question is one request to a desk.
 type Question struct {
 	Surface, Method string
+	Envelope        string // of the route
 	ID              string // what the wildcard of the path stands for
 	Site            *Site
 	Caller          Caller
@@ -36,7 +37,7 @@ func (x *exchange) ask(d Desk) error {
 	if x.wanted != nil {
 		return contract.Sample(x.wanted.code)
 	}
-	q := Question{Surface: x.route.Surface, Method: x.route.Method, ID: x.rest, Site: x.site, Caller: x.caller, Query: x.r.URL.Query()}
+	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: x.r.URL.Query()}
 	switch x.route.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
 		if err := x.read(); err != nil {

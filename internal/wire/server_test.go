@@ -29,12 +29,13 @@ import (
 
 // fake is a gateway and its only caller. What is nil does nothing.
 type fake struct {
-	enter func(Visit) error
-	open  func(context.Context) (*fakeCall, error)
-	test  bool // a test key
-	quota contract.Limits
-	claim func(key string, digest [32]byte, wait time.Duration) (*Kept, error)
-	wish  Wishes // of the last request
+	enter  func(Visit) error
+	open   func(context.Context) (*fakeCall, error)
+	test   bool // a test key
+	quota  contract.Limits
+	claim  func(key string, digest [32]byte, wait time.Duration) (*Kept, error)
+	wish   Wishes // of the last request
+	opened func(*llm.Request)
 
 	mu      sync.Mutex
 	refused []string
@@ -55,6 +56,9 @@ func (f *fake) Open(ctx context.Context, r *llm.Request, w Wishes) (Call, error)
 	f.mu.Lock()
 	f.wish = w
 	f.mu.Unlock()
+	if f.opened != nil {
+		f.opened(r)
+	}
 	c, err := f.open(ctx)
 	if err != nil {
 		return nil, err

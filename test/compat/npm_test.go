@@ -20,14 +20,14 @@ const oldestNode = 18
 
 // leastNPM is how many tests of each file must have run at the least: a run that
 // runs nothing has proved nothing.
-var leastNPM = map[string]int{"openai.test.mjs": 45, "anthropic.test.mjs": 45}
+var leastNPM = map[string]int{"openai.test.mjs": 45, "anthropic.test.mjs": 45, "five.test.mjs": 700}
 
 // The official SDKs for Node do against the same gateways what those for Go do.
 func TestNPM(t *testing.T) {
 	t.Parallel()
 	node, npm := needNode(t)
 	dir := install(t, npm)
-	n, f := near.get(t), far.get(t)
+	n, f, fleets := near.get(t), far.get(t), writeFleets(t)
 	args := []string{"--test", "--test-reporter=./reporter.mjs"}
 	for name := range leastNPM {
 		args = append(args, name)
@@ -36,7 +36,7 @@ func TestNPM(t *testing.T) {
 	cmd.Dir = dir
 	cmd.Env = append(plainEnv(),
 		"NEAR_URL="+n.base, "NEAR_KEY="+n.key, "NEAR_TEST_KEY="+n.testKey, "NEAR_ADMIN_URL="+n.admin, "NEAR_ADMIN_TOKEN="+n.token,
-		"FAR_URL="+f.base, "FAR_KEY="+f.key)
+		"FAR_URL="+f.base, "FAR_KEY="+f.key, "FLEETS="+fleets)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -47,6 +47,25 @@ func TestNPM(t *testing.T) {
 	if h := upstream.noted(t, "npm").Header; h.Get("Anthropic-Version") != "2026-10-21" || h.Get("X-Api-Key") != farKey || h.Get("Authorization") != "" {
 		t.Errorf("the SDK's version or key did not reach the provider as they must: %v", h)
 	}
+}
+
+// writeFleets writes what Node must know of the services, and returns the file.
+func writeFleets(t *testing.T) string {
+	t.Helper()
+	out := map[string]any{}
+	for name, f := range map[string]*fleet{"five": five, "broken": broken} {
+		services := f.get(t)
+		out[name] = map[string]any{"services": services, "admin": f.g.admin, "token": f.g.token}
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "fleets.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // report makes a subtest of every line of the reporter, and returns how many

@@ -15,16 +15,19 @@ import (
 )
 
 // upstream plays the providers of the far gateway.
-var upstream = &loopback{seen: map[string]noted{}}
+var upstream = &loopback{seen: map[string]noted{}, expected: map[string]chan struct{}{}, ended: make(chan struct{})}
 
 // loopback is an HTTP server that speaks as OpenAI does under /openai and as
 // Anthropic does under /anthropic. What it answers is said by a mark in the
 // prompt, see play: it is then read from testdata, or is a recording.
 type loopback struct {
-	once sync.Once
-	srv  *httptest.Server
-	mu   sync.Mutex
-	seen map[string]noted
+	once  sync.Once
+	srv   *httptest.Server
+	ended chan struct{} // closed: what hangs is let go
+
+	mu       sync.Mutex
+	seen     map[string]noted
+	expected map[string]chan struct{} // closed when the request of that name has come
 }
 
 // noted is a request as the upstream received it.
@@ -37,7 +40,7 @@ type noted struct {
 // play is the mark in a prompt that makes the upstream answer with the files
 // testdata/FAMILY/NAME.json or .sse. Names that begin with "status-" have that
 // status; those that begin with "cut" break off where the file ends; "recorded-"
-// goes before the id of a recording.
+// goes before the id of a recording; and "hang" is no file: nothing ever comes.
 func play(name string) string { return "[play:" + name + "]" }
 
 // note is the mark that makes the upstream keep the request under a name.
@@ -66,6 +69,18 @@ func (l *loopback) noted(t *testing.T, name string) noted {
 	return n
 }
 
+// expect returns a channel that is closed when the request comes that is marked
+// with a name.
+func (l *loopback) expect(name string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expected[name] = make(chan struct{})
+	return l.expected[name]
+}
+
+// release lets go of all requests that hang. It is called once.
+func (l *loopback) release() { close(l.ended) }
+
 func (l *loopback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -74,11 +89,22 @@ func (l *loopback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m := noteMark.FindSubmatch(body); m != nil {
 		l.mu.Lock()
 		l.seen[string(m[1])] = noted{r.URL.RequestURI(), r.Header.Clone(), body}
+		if c := l.expected[string(m[1])]; c != nil {
+			close(c)
+			delete(l.expected, string(m[1]))
+		}
 		l.mu.Unlock()
 	}
 	m := playMark.FindSubmatch(body)
 	if m == nil {
 		http.Error(w, "the prompt has no mark", http.StatusNotImplemented)
+		return
+	}
+	if string(m[1]) == "hang" {
+		select {
+		case <-r.Context().Done():
+		case <-l.ended:
+		}
 		return
 	}
 	var q struct{ Stream bool }

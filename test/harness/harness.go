@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // AdminToken is the admin token of every gateway that a test starts.
@@ -462,4 +464,21 @@ func (g *Gateway) Receipt(t testing.TB, id string, until func(Receipt) bool) Rec
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// Example reads a configuration of examples/, without its server and its store,
+// which are the harness's to write.
+func Example(t testing.TB, name string) map[string]any {
+	t.Helper()
+	src, err := os.ReadFile(filepath.Join(Root(t), "examples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example map[string]any
+	if err := yaml.Load(src, &example); err != nil {
+		t.Fatal(err)
+	}
+	delete(example, "server")
+	delete(example, "store")
+	return example
 }

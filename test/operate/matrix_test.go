@@ -22,8 +22,7 @@ type face struct {
 	contract string
 	envelope string
 	surface  string
-	site     string // that keys are made for; empty: all
-	host     string
+	site     string // the host, and what keys are made for; empty: any
 	path     string
 	body     string // more members of the request
 }
@@ -32,7 +31,13 @@ var faces = []face{
 	{file: "openai.chat", contract: "openai", envelope: "openai", surface: "openai.chat", path: "/v1/chat/completions"},
 	{file: "anthropic.messages", contract: "openai", envelope: "anthropic", surface: "anthropic.messages", path: "/v1/messages", body: `"max_tokens":200`},
 	{file: "chat", contract: "openai", envelope: "flat", surface: "chat", path: "/v1/chat"},
-	{file: "ninjachat.chat", contract: "ninjachat", envelope: "flat", surface: "chat", site: ninjaHost, host: ninjaHost, path: "/api/v1/chat"},
+	{file: "ninjachat.chat", contract: "ninjachat", envelope: "flat", surface: "chat", site: ninjaHost, path: "/api/v1/chat"},
+	{file: "llmtune.chat", contract: "llmtune", envelope: "flat", surface: "openai.chat", site: "llmtune.localhost", path: "/v1/chat/completions"},
+	{file: "nanogpt.chat", contract: "nanogpt", envelope: "openai", surface: "openai.chat", site: "nano.localhost", path: "/api/v1/chat/completions"},
+	{file: "nanogpt.messages", contract: "nanogpt", envelope: "anthropic", surface: "anthropic.messages", site: "nano.localhost", path: "/api/v1/messages", body: `"max_tokens":200`},
+	{file: "modelswitch.chat", contract: "modelswitch", envelope: "object", surface: "openai.chat", site: "modelswitch.localhost", path: "/v1/chat/completions"},
+	{file: "samurai.chat", contract: "samurai", envelope: "object", surface: "openai.chat", site: "samurai.localhost", path: "/v1/chat/completions"},
+	{file: "samurai.messages", contract: "samurai", envelope: "anthropic", surface: "anthropic.messages", site: "samurai.localhost", path: "/api/v1/messages", body: `"max_tokens":200`},
 }
 
 // events is how many events with content go out before a fault in a stream.
@@ -43,7 +48,7 @@ const events = 2
 // what is written down. None of it costs anything.
 func TestEveryFaultOnEverySurface(t *testing.T) {
 	t.Parallel()
-	g := harness.Start(t, harness.Options{Config: twoSites})
+	g := harness.Start(t, harness.Options{Config: fiveServices(t)})
 	t.Run("faces", func(t *testing.T) {
 		for _, f := range faces {
 			t.Run(f.file, func(t *testing.T) {
@@ -121,7 +126,7 @@ func (m *matrixOf) ask(t testing.TB, simulate string, stream bool) *reply {
 	if simulate != "" {
 		header["X-Pontage-Simulate"] = simulate
 	}
-	return ask(t, m.c.g, call{host: m.host, path: m.path, key: m.c.key, body: chat("gpt-5-mini", more), header: header})
+	return ask(t, m.c.g, call{host: m.site, path: m.path, key: m.c.key, body: chat("gpt-5-mini", more), header: header})
 }
 
 // good asks for an answer without a fault, and keeps how it begins.
@@ -145,6 +150,9 @@ func (m *matrixOf) good(t testing.TB) {
 
 // content finds an event that says something, in each of the grammars.
 var content = regexp.MustCompile(`"(content|text)":"[^"]`)
+
+// finished finds an event that says that an answer is complete.
+var finished = regexp.MustCompile(`"finish_reason":"[^e]|message_stop`)
 
 // prove brings a fault about in every way there is, and writes down what is seen.
 func (m *matrixOf) prove(t *testing.T, out *bytes.Buffer, code fault.Code) {
@@ -246,7 +254,7 @@ func (m *matrixOf) ending(t *testing.T, r *reply, code fault.Code) string {
 	if got := r.trailer.Get("X-Charge-USD"); got != "0.00" {
 		t.Errorf("%s;after=%d: trailer X-Charge-USD is %q", code, events, got)
 	}
-	if content.MatchString(end) || !strings.HasSuffix(end, "\n\n") || strings.Contains(end, "finish_reason") || strings.Contains(end, "message_stop") {
+	if content.MatchString(end) || !strings.HasSuffix(end, "\n\n") || finished.MatchString(end) {
 		t.Errorf("%s;after=%d looks as if it went on, or came to a good end:\n%s", code, events, end)
 	}
 	return "stream:\n" + strings.TrimSuffix(end, "\n")
@@ -265,51 +273,82 @@ func (m *matrixOf) free(t *testing.T, r *reply, code fault.Code, delivery string
 }
 
 // TestLiveKeysGetNoFaults: a live key that asks for a fault is refused, and is
-// not charged, on every route.
+// not charged, on every route of every service; a test key has it.
 func TestLiveKeysGetNoFaults(t *testing.T) {
 	t.Parallel()
-	g := harness.Start(t, harness.Options{Config: twoSites})
-	for _, site := range []struct{ contract, host string }{{"openai", openaiHost}, {"ninjachat", ninjaHost}} {
+	g := harness.Start(t, harness.Options{Config: fiveServices(t)})
+	for _, site := range []struct{ contract, role, host string }{
+		{"openai", "api", ""},
+		{"ninjachat", "api", ninjaHost},
+		{"llmtune", "api", "llmtune.localhost"},
+		{"llmtune", "dashboard", "app.llmtune.localhost"},
+		{"nanogpt", "api", "nano.localhost"},
+		{"modelswitch", "api", "modelswitch.localhost"},
+		{"samurai", "api", "samurai.localhost"},
+	} {
 		rows, err := contract.Load(site.contract)
 		if err != nil {
 			t.Fatal(err)
 		}
-		of := map[string]any{"site": strings.TrimPrefix(site.host, openaiHost), "limits": map[string]any{"rps": 100_000}}
-		live := newCustomer(t, g, "10", of)
-		test := newCustomer(t, g, "10", and(of, map[string]any{"test": true}))
-		before := account(t, live)
+		live, test := map[string]customer{}, map[string]customer{}
+		of := map[string]any{"site": site.host, "limits": map[string]any{"rps": 100_000}}
 		for _, route := range rows.Routes() {
-			path, _, _ := strings.Cut(route.Path, "{")
-			if path != route.Path {
-				path += "gpt-5-mini"
+			if route.Role != site.role || route.Kind == "none" {
+				continue // there is nobody there whose key could be a test key
 			}
-			c := call{
-				method: route.Method, host: site.host, path: path, key: live.key,
-				header: map[string]string{"X-Pontage-Simulate": "rate_limited"},
+			kind := route.Kind
+			if kind == "any" {
+				kind = "inference"
 			}
-			if c.method == http.MethodPost {
-				c.body = chat("gpt-5-mini", `"max_tokens":10`)
+			if live[kind].key == "" {
+				live[kind] = newCustomer(t, g, "10", and(of, map[string]any{"kind": kind}))
+				test[kind] = newCustomer(t, g, "10", and(of, map[string]any{"kind": kind, "test": true}))
 			}
-			if route.Surface == "openai.embeddings" {
-				c.body = `{"model":"text-embedding-3-small","input":"x"}`
+			before := account(t, live[kind])
+			onlyTestKeys(t, live[kind], test[kind], call{
+				method: route.Method, host: site.host, path: wildcard.ReplaceAllString(route.Path, "gpt-5-mini"),
+				body: wellFormed(route),
+			}, rows.Status(route.Envelope, fault.InvalidParameter), rows.Status(route.Envelope, fault.UpstreamOverloaded))
+			if after := account(t, live[kind]); after != before {
+				t.Errorf("%s %s: %+v became %+v", route.Method, route.Path, before, after)
 			}
-			if r := ask(t, g, c); r.status != 400 {
-				t.Errorf("%s %s %s with a live key: %d %s", site.contract, c.method, c.path, r.status, r.body)
-			}
-			for _, wrong := range []string{"made_up", "rate_limited;after=", "rate_limited;after=-1", "rate_limited;before=1", "rate_limited;after=10001", "none"} {
-				c.key, c.header = test.key, map[string]string{"X-Pontage-Simulate": wrong}
-				if r := ask(t, g, c); r.status != 400 {
-					t.Errorf("%s %s %s, simulating %q: %d %s", site.contract, c.method, c.path, wrong, r.status, r.body)
-				}
-			}
-			c.header["X-Pontage-Simulate"] = "upstream_overloaded"
-			if r := ask(t, g, c); r.status != rows.Status(route.Envelope, fault.UpstreamOverloaded) {
-				t.Errorf("%s %s %s with a test key: %d %s", site.contract, c.method, c.path, r.status, r.body)
-			}
-		}
-		if after := account(t, live); after != before {
-			t.Errorf("%+v became %+v", before, after)
 		}
 	}
 	settled(t, g)
+}
+
+// wildcard is what stands for something in a path.
+var wildcard = regexp.MustCompile(`\{\w+(\.\.\.)?\}`)
+
+// wellFormed is a body that a route takes.
+func wellFormed(route contract.Route) string {
+	switch {
+	case route.Method != http.MethodPost:
+		return ""
+	case route.Surface == "openai.embeddings":
+		return `{"model":"text-embedding-3-small","input":"x"}`
+	case route.Surface == "prompt":
+		return `{"prompt":"Say something about tolls.","max_tokens":10}`
+	}
+	return chat("gpt-5-mini", `"max_tokens":10`)
+}
+
+// onlyTestKeys asks for faults, by name and by names that are none.
+func onlyTestKeys(t *testing.T, live, test customer, c call, refused, failed int) {
+	t.Helper()
+	c.key, c.header = live.key, map[string]string{"X-Pontage-Simulate": "rate_limited"}
+	if r := ask(t, live.g, c); r.status != refused {
+		t.Errorf("%s %s%s with a live key: %d %s", c.method, c.host, c.path, r.status, r.body)
+	}
+	c.key = test.key
+	for _, wrong := range []string{"made_up", "rate_limited;after=", "rate_limited;after=-1", "rate_limited;before=1", "rate_limited;after=10001", "none"} {
+		c.header = map[string]string{"X-Pontage-Simulate": wrong}
+		if r := ask(t, test.g, c); r.status != refused {
+			t.Errorf("%s %s%s, simulating %q: %d %s", c.method, c.host, c.path, wrong, r.status, r.body)
+		}
+	}
+	c.header = map[string]string{"X-Pontage-Simulate": "upstream_overloaded"}
+	if r := ask(t, test.g, c); r.status != failed {
+		t.Errorf("%s %s%s with a test key: %d %s", c.method, c.host, c.path, r.status, r.body)
+	}
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
+	"go.yaml.in/yaml/v4"
+
 	"github.com/pontage/pontage/test/harness"
 )
 
@@ -40,6 +42,16 @@ sites:
   - {hosts: ["*"], contract: openai}
   - {hosts: ["ninja.localhost"], contract: ninjachat, models: {gpt-5-mini: {price: {request: 0.003}}}, limits: {requests: 60, per: 60s}, balance_warning_below: 5.00}
 `
+
+// fiveServices is the configuration of examples/five-services.yaml.
+func fiveServices(t testing.TB) string {
+	t.Helper()
+	config, err := yaml.Dump(harness.Example(t, "five-services.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(config)
+}
 
 // call is one request to a gateway.
 type call struct {

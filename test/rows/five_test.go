@@ -2,6 +2,7 @@ package rows
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -123,7 +124,7 @@ func flow(t testing.TB, members string) map[string]any {
 }
 
 // newGood starts an upstream that answers every request well: chat, whole or
-// streamed, and embeddings.
+// streamed, and embeddings, in the name of the model that was asked for.
 func newGood(t testing.TB) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -132,18 +133,26 @@ func newGood(t testing.TB) *httptest.Server {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		var asked struct {
+			Model string `json:"model"`
+		}
+		if err := json.Unmarshal(body, &asked); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		as := strings.NewReplacer("acme-m", asked.Model, "acme-e", asked.Model)
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/embeddings"):
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, embeddingBody)
+			_, _ = as.WriteString(w, embeddingBody)
 		case bytes.Contains(body, []byte(`"stream":true`)):
 			w.Header().Set("Content-Type", "text/event-stream")
 			for _, payload := range chatStream {
-				_, _ = io.WriteString(w, "data: "+payload+"\n\n")
+				_, _ = as.WriteString(w, "data: "+payload+"\n\n")
 			}
 		default:
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, chatBody)
+			_, _ = as.WriteString(w, chatBody)
 		}
 	}))
 	t.Cleanup(s.Close)
@@ -189,12 +198,5 @@ func (p *proof) anotherAt(c caller, more map[string]any) caller {
 // billing is a key of kind billing.
 func billing() map[string]any { return map[string]any{"kind": "billing"} }
 
-// late lists the rows whose feature is not built yet, with what they wait for.
-var later = map[string]string{}
-
-// defers adds rows that wait for one feature.
-func defers(reason string, ids ...string) {
-	for _, id := range ids {
-		later[id] = reason
-	}
-}
+// later lists the rows whose feature is not built yet, with what they wait for.
+var later = nanogptLater

@@ -25,15 +25,19 @@ func (p *proof) late(c caller, path, how, part string, drip time.Duration) {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		p.Fatalf("%v", err)
 	}
+	host := c.host
+	if host == "" {
+		host = conn.RemoteAddr().String()
+	}
 	a := &answer{sent: time.Now(), request: shownRequest{
 		Method: "POST", URL: c.gw.URL + path,
 		Headers: p.world.report.headers(http.Header{
-			"Authorization": {"Bearer " + c.key.Key}, "Content-Type": {"application/json"}, "Content-Length": {fmt.Sprint(length)},
+			"Authorization": {"Bearer " + c.key.Key}, "Content-Type": {"application/json"}, "Content-Length": {fmt.Sprint(length)}, "Host": {host},
 		}),
 		Body: part,
 	}}
 	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		path, conn.RemoteAddr(), c.key.Key, length)
+		path, host, c.key.Key, length)
 	if err != nil {
 		p.Fatalf("%v", err)
 	}

@@ -99,6 +99,9 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if err := t.answers(b.Forgotten, b.Answers); err != nil {
 		return fmt.Errorf("answers: %w", err)
 	}
+	if err := t.holds(b.Opened, b.Ended); err != nil {
+		return fmt.Errorf("holds: %w", err)
+	}
 	return nil
 }
 

@@ -78,8 +78,8 @@ func (l *ledgerJournal) ListReceipts(ctx context.Context, f ledger.Filter, befor
 		floor = []byte{}
 	}
 	args = append([]any{from, floor}, args...)
-	q := "SELECT " + receiptColumns + " FROM receipts WHERE id < ? AND id >= ?" + where + " ORDER BY id DESC LIMIT ?"
-	result, err := l.db.read.QueryContext(ctx, q, append(args, limit+1)...)
+	q := "SELECT " + receiptColumns + " FROM receipts WHERE id < ? AND id >= ?" + where + " ORDER BY id DESC LIMIT ? OFFSET ?"
+	result, err := l.db.read.QueryContext(ctx, q, append(args, limit+1, f.Offset)...)
 	if err != nil {
 		return nil, more, fmt.Errorf("list receipts: %w", err)
 	}
@@ -94,7 +94,7 @@ func (l *ledgerJournal) ListReceipts(ctx context.Context, f ledger.Filter, befor
 		}
 		rows = append(rows, r)
 	}
-	if last != nil {
+	if last != nil && f.Offset == 0 {
 		copy(more[:], last)
 	}
 	return rows, more, result.Err()
@@ -116,6 +116,9 @@ func receiptFilter(f ledger.Filter) (where string, args []any) {
 	}
 	if f.Outcome != "" {
 		add("outcome = ?", f.Outcome)
+	}
+	if f.Charged {
+		where += " AND seq <> 0"
 	}
 	if !f.From.IsZero() {
 		add("started >= ?", f.From.UnixNano())
@@ -222,6 +225,26 @@ func (l *ledgerJournal) ReadEntry(ctx context.Context, seq int64) (*ledger.Entry
 		return nil, fmt.Errorf("read entry: %w", err)
 	}
 	return e, nil
+}
+
+// ListEntries implements ledger.Journal. Entries have no second index, so it
+// looks through a portion of the newest.
+func (l *ledgerJournal) ListEntries(ctx context.Context, f ledger.TransactionFilter) (list []ledger.Entry, err error) {
+	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > (SELECT last_seq FROM ledger_mark WHERE id = 1) - ?" +
+		" AND account_id = ? AND test = ? AND amount > 0 AND kind <> 7 ORDER BY seq DESC LIMIT ? OFFSET ?"
+	rows, err := l.db.read.QueryContext(ctx, q, l.db.scanned, f.Account, bit(f.Test), f.Limit, f.Offset)
+	if err != nil {
+		return nil, fmt.Errorf("list entries: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		e, err := scanEntry(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list entries: %w", err)
+		}
+		list = append(list, *e)
+	}
+	return list, rows.Err()
 }
 
 // ReadReference implements ledger.Journal.
@@ -353,103 +376,4 @@ func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.
 		}
 		return yield(e)
 	})
-}
-
-// Mismatches implements ledger.Reader.
-func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) {
-	var found []string
-	checks := []struct{ says, query string }{
-		{
-			"receipt %s does not agree with its entry",
-			"SELECT lower(hex(r.id)) FROM receipts r LEFT JOIN entries e ON e.seq = r.seq" +
-				" WHERE r.seq <> 0 AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> r.id OR e.amount <> r.charge OR e.account_id <> r.account_id OR e.test <> r.test) LIMIT ?",
-		},
-		{
-			"receipt %s has a charge but no entry",
-			"SELECT lower(hex(id)) FROM receipts WHERE seq = 0 AND (charge <> 0 OR refunded <> 0) LIMIT ?",
-		},
-		{
-			"the refunds of request %s do not agree with its receipt, or exceed the charge",
-			"SELECT lower(hex(e.req)) FROM (SELECT req, sum(amount) AS refunded FROM entries WHERE kind = 4 GROUP BY req) e LEFT JOIN receipts r ON r.id = e.req" +
-				" WHERE r.id IS NULL OR r.refunded <> e.refunded OR r.refunded > r.charge LIMIT ?",
-		},
-		{
-			"receipt %s has a refund without an entry",
-			"SELECT lower(hex(id)) FROM receipts WHERE refunded <> 0 AND id NOT IN (SELECT req FROM entries WHERE kind = 4) LIMIT ?",
-		},
-		{
-			"refund %s went to another account or balance than the charge came from",
-			"SELECT e.seq FROM entries e JOIN receipts r ON r.id = e.req WHERE e.kind = 4 AND (e.account_id <> r.account_id OR e.test <> r.test) LIMIT ?",
-		},
-		{
-			// Every charged receipt has an entry of its own, by the first check: only
-			// where there are more entries than those is it worth a look at each.
-			"the charge of entry %s has no receipt, or its request was charged before",
-			"SELECT e.seq FROM entries e LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16))" +
-				" WHERE (SELECT count(*) FROM entries WHERE kind = 1) <> (SELECT count(*) FROM receipts WHERE seq <> 0)" +
-				" AND e.kind = 1 AND (r.id IS NULL OR r.seq <> e.seq) LIMIT ?",
-		},
-		{
-			"what was absorbed of request %s does not agree with its receipt",
-			"SELECT lower(hex(e.req)) FROM (SELECT req, sum(amount) AS absorbed FROM entries WHERE kind = 7 GROUP BY req) e" +
-				" LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16)) WHERE r.id IS NULL OR r.absorbed <> e.absorbed LIMIT ?",
-		},
-		{
-			"the answer stored for request %s does not agree with its charge",
-			"SELECT lower(hex(i.req)) FROM idem i LEFT JOIN entries e ON e.seq = i.seq" +
-				" WHERE i.seq <> 0 AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> i.req OR e.account_id <> i.account_id OR e.test <> i.test) LIMIT ?",
-		},
-		{
-			"receipt %s has an absorbed amount without an entry",
-			"SELECT lower(hex(id)) FROM receipts WHERE absorbed <> 0 AND id NOT IN (SELECT coalesce(req, zeroblob(16)) FROM entries WHERE kind = 7) LIMIT ?",
-		},
-		{
-			"reference of entry %s does not agree with it",
-			"SELECT c.seq FROM credit_refs c LEFT JOIN entries e ON e.seq = c.seq WHERE e.seq IS NULL OR e.account_id <> c.account_id LIMIT ?",
-		},
-	}
-	for _, c := range checks {
-		err := s.rows(ctx, c.query, []any{limit}, func(rows *sql.Rows) error {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			found = append(found, fmt.Sprintf(c.says, id))
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("compare receipts with entries: %w", err)
-		}
-	}
-	lost, err := s.lostReferences(ctx, limit)
-	return append(found, lost...), err
-}
-
-// lostReferences finds the credits whose reference is not kept: the same credit
-// again would be a second one.
-func (s *snapshot) lostReferences(ctx context.Context, limit int) (found []string, err error) {
-	const q = "SELECT e.seq, e.detail, c.account_id = e.account_id AND c.reference IS NOT NULL, c.reference" +
-		" FROM entries e LEFT JOIN credit_refs c ON c.seq = e.seq WHERE e.kind IN (2, 3, 5, 9)"
-	err = s.rows(ctx, q, nil, func(rows *sql.Rows) error {
-		var e ledger.Entry
-		var detail sql.RawBytes
-		var kept sql.NullBool
-		var reference sql.NullString
-		if err := rows.Scan(&e.Seq, &detail, &kept, &reference); err != nil {
-			return err
-		}
-		if err := e.SetDetail(detail); err != nil {
-			return err
-		}
-		if e.Reference != reference.String || (e.Reference != "" && !kept.Bool) {
-			if len(found) < limit {
-				found = append(found, fmt.Sprintf("the reference of entry %d is not kept", e.Seq))
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("compare references with entries: %w", err)
-	}
-	return found, nil
 }

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -11,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/pontage/pontage/internal/ledger"
 )
@@ -405,51 +402,6 @@ func TestTheLogIsMovedIntoTheDatabase(t *testing.T) {
 	}
 	if info, err = os.Stat(db.Path() + "-wal"); err != nil || info.Size() > size {
 		t.Errorf("the log grew from %d to %d bytes although it starts again every time, %v", size, info.Size(), err)
-	}
-}
-
-func TestAListingLooksThroughReceiptsInPortions(t *testing.T) {
-	t.Parallel()
-	db := openTemp(t)
-	db.scanned = 10
-	j := db.Journal()
-	m, err := j.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &ledger.Batch{Epoch: m.Epoch}
-	for i := range 95 {
-		r := &ledger.ReceiptRow{ID: [16]byte{0, byte(i + 1)}, Account: 1, Doc: (&ledger.Receipt{}).Doc()}
-		if i == 3 || i == 50 {
-			r.Account = 2
-		}
-		b.Receipts = append(b.Receipts, r)
-	}
-	tx, err := j.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(tx.Insert(b), tx.Commit()); err != nil {
-		t.Fatal(err)
-	}
-	var found []byte
-	var before [16]byte
-	portions := 0
-	for {
-		rows, more, err := j.ListReceipts(context.Background(), ledger.Filter{Account: 2}, before, 5)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range rows {
-			found = append(found, r.ID[1])
-		}
-		if portions++; more == [16]byte{} || portions > 20 {
-			break
-		}
-		before = more
-	}
-	if diff := cmp.Diff([]byte{51, 4}, found); diff != "" || portions != 10 {
-		t.Errorf("found in %d portions (-want +got):\n%s", portions, diff)
 	}
 }
 

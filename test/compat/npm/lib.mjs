@@ -1,6 +1,7 @@
 // What the tests of both SDKs share: the gateways, their admin API, and a fetch
 // that watches an SDK's own retries.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 
 const env = (name) => {
   assert.ok(process.env[name], `${name} is not set: these tests are started by go test in test/compat`);
@@ -11,11 +12,17 @@ const env = (name) => {
 export const near = { base: env('NEAR_URL'), key: env('NEAR_KEY'), testKey: env('NEAR_TEST_KEY'), admin: env('NEAR_ADMIN_URL'), token: env('NEAR_ADMIN_TOKEN') };
 export const far = { base: env('FAR_URL'), key: env('FAR_KEY') };
 
-// ask calls the admin API of near.
-export async function ask(method, path, body) {
-  const resp = await fetch(near.admin + path, {
+// five has the services of the example, each with its URL, its keys and what the
+// error reference promises; broken has them, too, and nobody else asks it.
+const fleets = JSON.parse(readFileSync(env('FLEETS'), 'utf8'));
+export const five = fleets.five;
+export const broken = { ...fleets.broken, arm: (point, times) => ask('POST', '/admin/v1/test/fault', { point, times }, fleets.broken) };
+
+// ask calls the admin API of a gateway.
+export async function ask(method, path, body, gateway = near) {
+  const resp = await fetch(gateway.admin + path, {
     method,
-    headers: { authorization: `Bearer ${near.token}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${gateway.token}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
   const text = await resp.text();
