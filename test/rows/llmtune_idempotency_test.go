@@ -22,7 +22,7 @@ func idempotent(p *proof) {
 		{name: "llmtune-slow", answer: testkit.JSON(200, chatBody), more: "attempts: 1"},
 		{name: "llmtune-slow-stream", answer: testkit.SSE(chatStream...), more: "attempts: 1"},
 	})
-	atOnce(p, g)
+	atTheSameTime(p, g)
 	handedOn(p, g)
 	afterATimeout(p, g)
 	afterLeavingAStream(p, g)
@@ -138,9 +138,9 @@ func (p *proof) inFlight(g *gateway, n int) {
 	})
 }
 
-// atOnce sends the same request while the first one is being answered: whole,
+// atTheSameTime sends the same request while the first one is being answered: whole,
 // and as a stream.
-func atOnce(p *proof, g *gateway) {
+func atTheSameTime(p *proof, g *gateway) {
 	for name, body := range map[string]string{"llmtune-slow": chat("llmtune-slow"), "llmtune-slow-stream": chat("llmtune-slow-stream", streamed)} {
 		c := p.atGateway(g, llmtuneHost, "3", nil)
 		first, release := slowly(p, c, name, body, "at-once")

@@ -8,9 +8,6 @@ import (
 	"github.com/pontage/pontage/internal/testkit"
 )
 
-// jobsAreServed switches on what needs the surface jobs.
-const jobsAreServed = false
-
 // threePrompts is a batch for a model.
 func threePrompts(model string) string {
 	return fmt.Sprintf(`{"modelId":%q,"requests":[{"id":"north","prompt":"Is the north bridge open?"},{"prompt":"And the south one?"},{"id":"west","prompt":"West?","maxTokens":40}]}`, model)
@@ -128,13 +125,21 @@ func cancelled(p *proof) {
 		p.Errorf("nothing is held for a batch that runs: %+v", *l)
 	}
 	p.wants(p.ask(c, batchPath+"/"+b.ID, "", method("DELETE")), http.StatusOK)
+	p.until("the end of what was running", func() bool { return p.ended(c, b.ID, "cancelled").CompletedAt != nil })
 	done := p.ended(c, b.ID, "cancelled")
 	for _, r := range done.Results {
 		if r.Status != "cancelled" || r.Text != "" {
 			p.Errorf("a result of a cancelled batch: %+v", r)
 		}
 	}
+	if done.Summary.Completed != 0 || done.Summary.Failed != 3 || usdOf(p, done.CostUSD.String()) != 0 {
+		p.Errorf("a cancelled batch: %+v", done)
+	}
 	p.until("the holds' end", func() bool { return isZero(c.ledger(p).HeldUSD) })
+	again := p.batch(p.wants(p.ask(c, "/v1/jobs/"+b.ID, "", method("DELETE")), http.StatusOK))
+	if again.Status != "cancelled" {
+		p.Errorf("cancelled a second time: %+v", again)
+	}
 	if l := c.ledger(p); l.BalanceUSD != "3.00" || l.Charges != 0 {
 		p.Errorf("a cancelled batch was charged: %+v", *l)
 	}

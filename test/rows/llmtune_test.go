@@ -50,9 +50,7 @@ var llmtuneRows = map[string]func(*proof){
 			p.rejected(c, chatPath, body)
 			p.rejected(c, promptPath("llmtune-good"), body)
 		}
-		if jobsAreServed {
-			p.rejected(c, batchPath, good[:40])
-		}
+		p.rejected(c, batchPath, good[:40])
 		p.rejected(c, agentPath, good[:40])
 	},
 	"llmtune/400-missing-field": func(p *proof) {
@@ -65,6 +63,9 @@ var llmtuneRows = map[string]func(*proof){
 			{agentPath, `{"model":"llmtune-good"}`, "messages"},
 			{promptPath("llmtune-good"), `{"maxTokens":7}`, "prompt"},
 			{"/v1/embeddings", `{"model":"text-embedding-3-small"}`, "input"},
+			{batchPath, `{"requests":[{"prompt":"hi"}]}`, "modelId"},
+			{batchPath, `{"modelId":"llmtune-good"}`, "requests"},
+			{batchPath, `{"modelId":"llmtune-good","requests":[{"id":"a"}]}`, "requests.0.prompt"},
 		} {
 			a := p.rejected(c, k.path, k.body)
 			if got, want := p.text(a, "message"), "The field '"+k.field+"' is required."; got != want {
@@ -123,6 +124,7 @@ var llmtuneRows = map[string]func(*proof){
 			p.rejected(c, chatPath, chat(name, streamed))
 			p.rejected(c, agentPath, chat(name))
 			p.says(p.text(p.rejected(c, promptPath(name), promptBody), "message"), name)
+			p.rejected(c, batchPath, threePrompts(name))
 			p.rejected(c, "/v1/models/"+name, "", method("GET"))
 		}
 		p.rejected(c, "/v1/embeddings", `{"model":"embedding-17","input":"bridge"}`)
@@ -131,20 +133,13 @@ var llmtuneRows = map[string]func(*proof){
 		c := p.at(llmtuneHost, "3", nil)
 		for _, id := range []string{"job_00000000000000000000000000", "job_7", "9f8c1c3e-0000-4000-8000-000000000000"} {
 			for _, path := range []string{batchPath + "/", "/v1/batch/", "/v1/jobs/"} {
-				a := p.rejected(c, path+id, "", method("GET"))
-				if jobsAreServed {
-					noSuchJob(p, a, id)
-				}
+				noSuchJob(p, p.rejected(c, path+id, "", method("GET")), id)
 			}
-			if jobsAreServed {
-				noSuchJob(p, p.rejected(c, "/v1/jobs/"+id, "", method("DELETE")), id)
-				noSuchJob(p, p.rejected(c, batchPath+"/"+id, "", method("DELETE")), id)
-			}
+			noSuchJob(p, p.rejected(c, "/v1/jobs/"+id, "", method("DELETE")), id)
+			noSuchJob(p, p.rejected(c, batchPath+"/"+id, "", method("DELETE")), id)
 		}
-		if jobsAreServed {
-			anothersJob(p)
-			batchRuns(p)
-		}
+		anothersJob(p)
+		batchRuns(p)
 	},
 	"llmtune/404-resource": func(p *proof) {
 		c := p.at(llmtuneHost, "3", nil)
@@ -214,7 +209,7 @@ func noMoney(p *proof) {
 	broke := p.at(llmtuneHost, "0", nil)
 	for path, body := range map[string]string{
 		chatPath: chat("llmtune-good"), agentPath: chat("llmtune-good"), promptPath("llmtune-good"): promptBody,
-		"/v1/embeddings": `{"model":"text-embedding-3-small","input":"bridge"}`,
+		"/v1/embeddings": `{"model":"text-embedding-3-small","input":"bridge"}`, batchPath: threePrompts("llmtune-good"),
 	} {
 		only(p.rejected(broke, path, body))
 	}
