@@ -112,7 +112,59 @@ func batchRuns(p *proof) {
 	if after := c.ledger(p); *after != *l {
 		p.Errorf("it was charged again: %+v became %+v", *l, *after)
 	}
+	batchFails(p)
 	cancelled(p)
+	batchOutlives(p)
+}
+
+// batchFails leaves prompts for an upstream that fails: every one of them tells
+// so, and nothing is charged.
+func batchFails(p *proof) {
+	c := p.at(llmtuneHost, "3", nil)
+	_, b := p.submitted(c, "llmtune-bad-501")
+	var done batch
+	p.until("the batch's end", func() bool {
+		done = p.batch(p.got(c, "/v1/jobs/"+b.ID))
+		return done.CompletedAt != nil
+	})
+	if done.Status != "failed" || done.Summary.Failed != 3 || done.Summary.Completed != 0 {
+		p.Errorf("a batch that fails: %+v", done)
+	}
+	for _, r := range done.Results {
+		if r.Status != "failed" || r.Error != "upstream_error" || r.Message == "" || r.Text != "" {
+			p.Errorf("a result that failed: %+v", r)
+		}
+	}
+	if l := c.ledger(p); l.BalanceUSD != "3.00" || l.Charges != 0 || !isZero(l.HeldUSD) {
+		p.Errorf("a batch that failed was charged: %+v", *l)
+	}
+}
+
+// batchOutlives kills the gateway while a batch runs: the next process answers
+// it, and nothing is charged twice.
+func batchOutlives(p *proof) {
+	const name = "llmtune-stuck"
+	g := startFive(p, []model{{name: name, answer: testkit.JSON(200, chatBody), more: "attempts: 1"}})
+	c := p.atGateway(g, llmtuneHost, "3", nil)
+	g.up[name].Queue(testkit.JSON(200, chatBody), testkit.Answer{HangHeaders: true}, testkit.Answer{HangHeaders: true})
+	_, b := p.submitted(c, name)
+	g.up[name].Request(2)
+	p.until("the first answer", func() bool { return c.ledger(p).Charges == 1 })
+	g.Kill()
+	g.Run(p)
+	done := p.ended(c, b.ID, "completed")
+	if done.Summary.Completed != 3 || usdOf(p, done.CostUSD.String()) != 3*usdOf(p, fairCharge) {
+		p.Errorf("a batch across a restart: %+v", done)
+	}
+	p.until("the holds' end", func() bool { return isZero(c.ledger(p).HeldUSD) })
+	if l := c.ledger(p); l.Charges != 3 || usdOf(p, l.ChargedUSD) != 3*usdOf(p, fairCharge) {
+		p.Errorf("a batch across a restart: %+v", *l)
+	}
+	if got := asked(g, name); got != 5 {
+		p.Errorf("the upstream was asked %d times: one prompt was answered before, and two again", got)
+	}
+	g.settled(p)
+	p.note("a batch goes on after kill -9")
 }
 
 // cancelled takes a batch back whose prompts wait for an upstream.
