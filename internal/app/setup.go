@@ -111,20 +111,23 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 		out = append(out, site)
 	}
 	for _, s := range out {
-		if s.Dashboard {
-			s.KeySites = sameContract(out, s.Contract.Name())
-		}
+		s.KeySites = known(out, s)
 	}
 	return out, errors.Join(errs...)
 }
 
-// sameContract names the sites that present a contract.
-func sameContract(sites []*wire.Site, contract string) []string {
+// known names the sites whose keys are known at a site, if it is not the only
+// one: account pages know those of every site with the same contract, and other
+// sites know theirs, so that they can be told from keys of nobody.
+func known(sites []*wire.Site, at *wire.Site) []string {
 	var out []string
 	for _, s := range sites {
-		if s.Contract.Name() == contract {
+		if s == at || (s.Contract.Name() == at.Contract.Name() && (s.Dashboard || at.Dashboard)) {
 			out = append(out, s.Name)
 		}
+	}
+	if len(out) == 1 {
+		return nil
 	}
 	return out
 }

@@ -137,7 +137,7 @@ type Site struct {
 	Listen              string           `yaml:"listen" shown:"server.listen" doc:"an address of its own"`
 	URL                 string           `yaml:"url" shown:"by hosts and listen" doc:"where callers reach it, for the error reference"`
 	Contract            string           `yaml:"contract" default:"openai" doc:"name of a contract, or the path of a contract file, relative to this one"`
-	Role                string           `yaml:"role" default:"api" doc:"api; or dashboard: the host of the account pages, which serves what the contract keeps for them and refuses everything else. Keys of every site with the same contract are known there"`
+	Role                string           `yaml:"role" default:"api" doc:"api; or dashboard: the host of the account pages, which serves what the contract keeps for them and refuses everything else. Keys of every site with the same contract are known there; its own are refused elsewhere, with 403"`
 	Models              map[string]Model `yaml:"models" doc:"what differs here from the models above"`
 	Plans               SitePlans        `yaml:"plans" doc:"names of the plans that are sold here; or plans, in place of those above with the same name"`
 	DefaultPlan         string           `yaml:"default_plan" shown:"none" doc:"plan of accounts that have none of those sold here; none: they pay for everything from their balance"`

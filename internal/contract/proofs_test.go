@@ -52,7 +52,7 @@ var modelswitchProofs = map[string]proof{
 	"modelswitch/403-proxy-key-on-api": {envelope: "object", e: code(fault.KeyWrongKind).With("kind", "billing")},
 	"modelswitch/404-resource":         {envelope: "object", e: code(fault.NotFound)},
 	"modelswitch/502-provider": {
-		envelope: "object", e: &fault.Error{Code: fault.UpstreamFailed, Upstream: "The engine is on fire"},
+		envelope: "object", e: &fault.Error{Code: fault.UpstreamFailed, Said: "The engine is on fire"},
 		body: `{error: {message: "The provider answered: The engine is on fire", type: <text>, code: <text>}}`,
 	},
 	"modelswitch/hold": {elsewhy: "several requests"},

@@ -118,9 +118,9 @@ func Sample(code fault.Code) *fault.Error {
 	case fault.ContextLengthExceeded:
 		e.At("messages").With("tokens", "150000").With("input", "146000").With("max_output", "4000").With("context", "128000")
 	case fault.UpstreamFailed, fault.AllFallbacksFailed:
-		e.UpstreamStatus, e.Upstream = 500, "The engine is on fire"
+		e.UpstreamStatus, e.Said = 500, "The engine is on fire"
 	case fault.UpstreamAuth:
-		e.UpstreamStatus, e.Upstream = 401, "Incorrect API key provided."
+		e.UpstreamStatus, e.Said = 401, "Incorrect API key provided."
 	case fault.ContentPolicy:
 		e.With("moderation", `{"model":"omni-moderation-latest","results":[]}`)
 	case fault.PaymentRequired:

@@ -211,7 +211,7 @@ func anyError(t *rapid.T) (*fault.Error, Facts) {
 		Code:       fault.Code(rapid.Uint8().Draw(t, "code")),
 		Message:    str.Draw(t, "message"),
 		Param:      str.Draw(t, "param"),
-		Upstream:   str.Draw(t, "upstream"),
+		Said:       str.Draw(t, "upstream"),
 		RetryAfter: time.Duration(rapid.Int64().Draw(t, "retry after")),
 		HasMoney:   rapid.Bool().Draw(t, "has money"),
 		Required:   money.Amount(rapid.Int64().Draw(t, "required")),

@@ -96,7 +96,7 @@ var openaiProofs = map[string]proof{
 	"openai/429-upstream":           {envelope: "openai", e: code(fault.UpstreamRateLimited)},
 	"openai/500":                    {envelope: "openai", e: code(fault.Internal)},
 	"openai/502-upstream":           {envelope: "openai", e: code(fault.UpstreamFailed)},
-	"openai/502-credential":         {envelope: "openai", e: &fault.Error{Code: fault.UpstreamAuth, Message: "org-acme: bad key sk-123", Upstream: "bad key sk-123"}},
+	"openai/502-credential":         {envelope: "openai", e: &fault.Error{Code: fault.UpstreamAuth, Message: "org-acme: bad key sk-123", Said: "bad key sk-123"}},
 	"openai/503-quota":              {envelope: "openai", e: &fault.Error{Code: fault.UpstreamQuota, RetryAfter: time.Hour}},
 	"openai/503-overloaded":         {envelope: "openai", e: code(fault.UpstreamOverloaded)},
 	"openai/503-no-target":          {envelope: "openai", e: code(fault.NoTarget)},

@@ -90,7 +90,7 @@ func (s *scope) value(f field) value {
 		if secretive(s.e.Code) {
 			return value{}
 		}
-		return text(clip(s.e.Upstream))
+		return text(clip(s.e.Said))
 	case kParam:
 		if s.e.Param == "" {
 			return text(s.row.param)

@@ -118,7 +118,7 @@ var vocabulary = []term{
 	{"message", inBody, field{kind: kMessage}, "the message"},
 	{"specific", inWords, field{kind: kSpecific}, "the failure's own message, if it has one"},
 	{"public", inWords, field{kind: kPublic}, "the registry's sentence for the fault"},
-	{"upstream", everywhere, field{kind: kUpstream}, "the provider's own words, redacted; never of a fault of our credential"},
+	{"upstream", everywhere, field{kind: kUpstream}, "the provider's own sentence, without secrets and addresses; never of a fault of our credential"},
 	{"param", everywhere, field{kind: kParam}, "the field at fault, with dots; null if unknown"},
 	{"request_id", everywhere | inExtra, field{kind: kRequestID}, "the request's id"},
 	{"retry_after", everywhere, field{kind: kRetryAfter}, "whole seconds to wait, the same as the header"},

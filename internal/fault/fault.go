@@ -22,7 +22,8 @@ type Detail struct {
 }
 
 // Error is one failure on its way to a caller. Everything in it but Cause,
-// Upstream and UpstreamStatus is public. The zero value is not a fault.
+// Upstream and UpstreamStatus is public, and Said where a contract says so. The
+// zero value is not a fault.
 //
 // An Error is shared by nobody: whoever makes it may fill it in, and it is not
 // changed after it was returned.
@@ -46,7 +47,8 @@ type Error struct {
 	LimitSource string // which limit refused: balance, key_day_usd, key_day_requests, plan_day, throughput, concurrency, provider
 
 	UpstreamStatus int    // the provider's HTTP status; 0: none
-	Upstream       string // the provider's own words, redacted and cut; for the log, and only where a contract says so
+	Upstream       string // all of the provider's own words, redacted and cut; for the log only
+	Said           string // its sentence for people, without secrets and addresses, on one line
 	Cause          error  // for the log only
 }
 

@@ -62,7 +62,7 @@ func (call *Call) deserted(ctx context.Context) bool { return ctx.Err() != nil &
 // instead is the fault of that code, because of e.
 func instead(code fault.Code, e *fault.Error) *fault.Error {
 	out := fault.Wrap(code, e)
-	out.RetryAfter, out.UpstreamStatus, out.Upstream = e.RetryAfter, e.UpstreamStatus, e.Upstream
+	out.RetryAfter, out.UpstreamStatus, out.Upstream, out.Said = e.RetryAfter, e.UpstreamStatus, e.Upstream, e.Said
 	return out
 }
 

@@ -96,7 +96,8 @@ var verdicts = [kindCount]verdict{
 // It looks at machine codes first, then at types, then at the status, and at
 // words only where the status leaves it open, since providers echo prompts. The
 // failure's words are redacted and cut; its public message is set only where it
-// is about the caller's own request. Sent is true if the provider may have
+// is about the caller's own request, and what the provider said of itself stands
+// apart. Sent is true if the provider may have
 // worked for its money.
 func Classify(family string, status int, header http.Header, body []byte) *Failure {
 	if !strings.Contains(known, " "+family+" ") {
@@ -113,7 +114,7 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 	f := &Failure{
 		Fault: &fault.Error{
 			Code: v.code, UpstreamStatus: status,
-			Upstream: clip(Redact(string(head(body)))),
+			Upstream: clip(Redact(string(head(body)))), Said: sentence(w.message),
 		},
 		Retry: v.retry, Failover: v.failover, Quarantine: v.quarantine, Breaker: v.breaker,
 		Sent: v.worked || inBand,

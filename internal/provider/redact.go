@@ -36,7 +36,16 @@ var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 func Redact(s string) string { return secrets.ReplaceAllString(s, "[redacted]") }
 
 // places are addresses of machines.
-var places = regexp.MustCompile(`(?i)\b(?:https?|wss?)://\S+|\b(?:[a-z0-9-]+\.)+(?:com|ai|io|net|org|dev|cloud|azure|sh|internal|local)\b(?::\d+)?(?:/\S*)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b`)
+var places = regexp.MustCompile(`(?i)` + strings.Join([]string{
+	`\b[a-z][a-z0-9+.-]*://\S+`,
+	`\b(?:[a-z0-9-]+\.)+(?:com|ai|io|net|org|dev|app|co|cloud|azure|run|sh|us|eu|uk|de|fr|nl|ru|cn|jp|in|internal|intranet|local|localdomain|lan|corp|svc|example|test)\b(?::\d+)?(?:/\S*)?`,
+	`\blocalhost(?::\d+)?(?:/\S*)?`,
+	`\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\S*)?`,
+	`\[[0-9a-f:]*:[0-9a-f:.]*\](?::\d+)?(?:/\S*)?`,
+}, "|"))
+
+// opaque are words that are long enough for a credential of no known shape.
+var opaque = regexp.MustCompile(`[A-Za-z0-9+/_=]{28,}`)
 
 // private are words that speak of our own dealings with the provider.
 var private = []string{"account", "billing", "quota", "credit", "plan", "subscription", "organization", "organisation", "project", "api key", "upgrade", "contact", "support@", "deployment", "region", "endpoint", "provider"}
@@ -45,18 +54,56 @@ var private = []string{"account", "billing", "quota", "credit", "plan", "subscri
 // which its sender may see it: without secrets and addresses, on one line, cut.
 // It returns nothing if the sentence speaks of our own dealings.
 func publicWords(s string) string {
-	s = places.ReplaceAllString(Redact(clip(s)), "[…]")
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	s = sentence(s)
 	low := strings.ToLower(s)
 	for _, w := range private {
 		if strings.Contains(low, w) {
 			return ""
 		}
 	}
+	return s
+}
+
+// sentence returns what a provider says for people, whatever it is about,
+// without secrets and addresses, on one line, cut.
+func sentence(s string) string {
+	s = opaque.ReplaceAllStringFunc(places.ReplaceAllString(Redact(clip(s)), "[…]"), func(word string) string {
+		if strings.ContainsAny(word, "0123456789") {
+			return "[redacted]"
+		}
+		return word
+	})
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if utf8.RuneCountInString(s) > maxPublic {
 		s = string([]rune(s)[:maxPublic-1]) + "…"
 	}
 	return s
+}
+
+// shortestKey is the length of the shortest credential, or part of one, that can
+// be told from a word.
+const shortestKey = 6
+
+// Hide takes a credential out of the failure's words, whatever it looks like:
+// providers echo it. Call it before anybody else has the failure.
+func (f *Failure) Hide(key Secret) {
+	k := key.Reveal()
+	if len(k) < shortestKey {
+		return
+	}
+	for _, words := range []*string{&f.Fault.Message, &f.Fault.Said, &f.Fault.Upstream} {
+		s, mark := strings.CutSuffix(strings.ReplaceAll(*words, k, key.String()), "…")
+		for n := len(k) - 1; n >= shortestKey; n-- { // where the words were cut, so was the key
+			if rest, cut := strings.CutSuffix(s, k[:n]); cut {
+				s = rest + key.String()
+				break
+			}
+		}
+		if mark {
+			s += "…"
+		}
+		*words = s
+	}
 }
 
 // clip cuts s to what the log keeps, and makes it valid UTF-8.

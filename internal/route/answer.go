@@ -139,7 +139,7 @@ func (a *Answer) Next() (llm.Event, error) {
 		a.conclude(nil)
 		return llm.Event{}, io.EOF
 	}
-	f := asFailure(err)
+	f := asFailure(err, a.target.Key)
 	a.conclude(f)
 	e := *f.Fault
 	if e.Code != fault.StreamInterrupted {

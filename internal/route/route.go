@@ -248,7 +248,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	if s != nil {
 		_ = s.Close()
 	}
-	failure := beforeContent(asFailure(err))
+	failure := beforeContent(asFailure(err, t.Key))
 	if failure.Fault.Code == fault.ModelNotFound {
 		// The provider means its own name of the model, which is not the caller's.
 		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
@@ -284,10 +284,12 @@ func judge(f *provider.Failure) verdict {
 	return v
 }
 
-// asFailure makes a Failure of whatever a provider returned.
-func asFailure(err error) *provider.Failure {
+// asFailure makes a Failure of whatever a provider returned that was asked with
+// the key.
+func asFailure(err error, key provider.Secret) *provider.Failure {
 	var f *provider.Failure
 	if errors.As(err, &f) {
+		f.Hide(key)
 		return f
 	}
 	return &provider.Failure{Fault: fault.Wrap(fault.UpstreamFailed, err), Failover: true, Breaker: true, Sent: true}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
@@ -77,9 +78,18 @@ func (x *exchange) show(status int, body []byte) {
 }
 
 // elsewhere is the fault of a route that the contract keeps for sites of the
-// other role.
+// other role, and of a key of the account pages at another site.
 func (x *exchange) elsewhere() error {
-	if x.route.Kind == "none" || (x.route.Role == "dashboard") == x.site.Dashboard {
+	if x.route.Kind == "none" {
+		return nil
+	}
+	if (x.route.Role == "dashboard") == x.site.Dashboard {
+		if x.site.Dashboard || len(x.site.KeySites) == 0 {
+			return nil
+		}
+		if of := x.caller.Who().Key.Site; of != "" && !strings.EqualFold(of, x.site.Name) {
+			return fault.New(fault.EndpointNotAllowed, "This key belongs to the host of the account pages.")
+		}
 		return nil
 	}
 	if x.site.Dashboard {

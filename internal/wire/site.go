@@ -17,7 +17,7 @@ type Site struct {
 	Listener   string // where it is served; empty: where everything is
 	Hosts      []string
 	Dashboard  bool     // serves what the contract keeps for account pages, and refuses the rest
-	KeySites   []string // names of the sites whose keys are known here; empty: its own
+	KeySites   []string // names of the sites whose keys are known here; empty: only its own
 	Contract   *contract.Contract
 	Format     account.Format
 	Limits     limit.Rule
