@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,7 +31,7 @@ const (
 func startFive(t testing.TB, models []model) *gateway {
 	t.Helper()
 	g := &gateway{up: map[string]*testkit.Upstream{}}
-	example := fiveServices(t)
+	example := harness.Example(t, "five-services.yaml")
 	providers, entries := example["providers"].(map[string]any), example["models"].(map[string]any)
 	g.good = newGood(t)
 	providers["upstream"] = map[string]any{"kind": "openai", "base_url": g.good.URL + "/v1", "api_key": "sk-upstream-five", "catalog": "none"}
@@ -80,32 +78,6 @@ func startFive(t testing.TB, models []model) *gateway {
 	}
 	g.Gateway = harness.Start(t, harness.Options{Server: server, Config: string(config)})
 	return g
-}
-
-// fiveServices reads the example, without what the harness writes.
-func fiveServices(t testing.TB) map[string]any {
-	t.Helper()
-	src, err := os.ReadFile(filepath.Join(harness.Root(t), "examples", "five-services.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var example map[string]any
-	if err := yaml.Load(src, &example); err != nil {
-		t.Fatal(err)
-	}
-	delete(example, "server")
-	delete(example, "store")
-	// A map forgets the order of what stands in it, and that of classes counts.
-	var ordered struct{ Sites []struct{ Classes yaml.Node } }
-	if err := yaml.Load(src, &ordered); err != nil {
-		t.Fatal(err)
-	}
-	for i, site := range example["sites"].([]any) {
-		if classes := &ordered.Sites[i].Classes; classes.Kind != 0 {
-			site.(map[string]any)["classes"] = classes
-		}
-	}
-	return example
 }
 
 // siteOf finds the site of a host.

@@ -10,8 +10,8 @@ import (
 	"github.com/pontage/pontage/internal/testkit"
 )
 
-// keysPath is where NinjaChat lists and makes keys.
-const keysPath = "/api/api-keys"
+// ninjaKeysPath is where NinjaChat lists and makes keys.
+const ninjaKeysPath = "/api/api-keys"
 
 // apartFromRows is a proof that is no row: what it shows goes nowhere.
 func apartFromRows(t *testing.T, g *gateway) *proof {
@@ -93,7 +93,7 @@ func ninjaReceipt(p *proof) {
 // makes asks for a key, and returns it.
 func (p *proof) makes(c caller, name string) caller {
 	p.Helper()
-	a := p.wants(p.free(c, func() *answer { return p.ask(c, keysPath, fmt.Sprintf(`{"name":%q}`, name)) }), http.StatusOK)
+	a := p.wants(p.free(c, func() *answer { return p.ask(c, ninjaKeysPath, fmt.Sprintf(`{"name":%q}`, name)) }), http.StatusOK)
 	want := map[string]any{"key": "<text>", "id": "<id>", "prefix": "<text>", "name": name, "message": "<text>"}
 	if d := differs(any(p.json(a)), any(want), false); d != "" {
 		p.Errorf("the answer differs: %s\n%s", d, a.body)
@@ -116,7 +116,7 @@ func ninjaKeys(p *proof) {
 	p.paid(made, ninjaPath, chat("gpt-4o"))
 	unused := p.makes(made, "spare")
 
-	a := p.wants(p.free(c, func() *answer { return p.ask(unused, keysPath, "", method("GET")) }), http.StatusOK)
+	a := p.wants(p.free(c, func() *answer { return p.ask(unused, ninjaKeysPath, "", method("GET")) }), http.StatusOK)
 	row := func(c caller, name string, last any, requests int) map[string]any {
 		return map[string]any{
 			"id": c.key.ID, "name": name, "keyPrefix": "<text>", "createdAt": "<iso>", "lastUsedAt": last, "revokedAt": nil, "usageCount": requests,
@@ -146,15 +146,15 @@ func ninjaKeys(p *proof) {
 	// Who revoked a key sees it no more, and it opens nothing.
 	c.gw.MustAdmin(p, "DELETE", "/admin/v1/keys/"+made.key.ID, nil, nil)
 	p.wants(p.ask(made, ninjaPath, chat("gpt-5-mini")), http.StatusUnauthorized)
-	p.wants(p.ask(made, keysPath, "", method("GET")), http.StatusUnauthorized)
-	p.wants(p.ask(made, keysPath, `{"name":"another"}`), http.StatusUnauthorized)
-	if list := string(p.ask(c, keysPath, "", method("GET")).body); strings.Contains(list, made.key.ID) || !strings.Contains(list, `"activeKeys":2`) {
+	p.wants(p.ask(made, ninjaKeysPath, "", method("GET")), http.StatusUnauthorized)
+	p.wants(p.ask(made, ninjaKeysPath, `{"name":"another"}`), http.StatusUnauthorized)
+	if list := string(p.ask(c, ninjaKeysPath, "", method("GET")).body); strings.Contains(list, made.key.ID) || !strings.Contains(list, `"activeKeys":2`) {
 		p.Errorf("a revoked key is listed, or counted: %s", list)
 	}
 	// A stranger gets neither, and keys of other sites are strangers.
 	for _, how := range []change{noKey, key("nj_sk_YOUR_API_KEY"), key(p.at(samuraiHost, "20", nil).key.Key)} {
-		p.wants(p.ask(c, keysPath, "", method("GET"), how), http.StatusUnauthorized)
-		p.wants(p.ask(c, keysPath, `{"name":"mine"}`, how), http.StatusUnauthorized)
+		p.wants(p.ask(c, ninjaKeysPath, "", method("GET"), how), http.StatusUnauthorized)
+		p.wants(p.ask(c, ninjaKeysPath, `{"name":"mine"}`, how), http.StatusUnauthorized)
 	}
 }
 
@@ -166,7 +166,7 @@ func ninjaFiveKeys(p *proof) {
 		made = append(made, p.makes(c, fmt.Sprintf("key %d", i+2)))
 	}
 	sixth := func() *answer {
-		return p.free(c, func() *answer { return p.ask(made[3], keysPath, `{"name":"the sixth"}`) })
+		return p.free(c, func() *answer { return p.ask(made[3], ninjaKeysPath, `{"name":"the sixth"}`) })
 	}
 	for range 2 {
 		a := p.wants(sixth(), http.StatusBadRequest)
@@ -180,7 +180,7 @@ func ninjaFiveKeys(p *proof) {
 	results := make(chan int)
 	for range 8 {
 		go func() {
-			a, err := p.try(p.Context(), c, keysPath, `{"name":"at once"}`)
+			a, err := p.try(p.Context(), c, ninjaKeysPath, `{"name":"at once"}`)
 			if err != nil {
 				p.Errorf("%v", err)
 				results <- 0
@@ -202,7 +202,7 @@ func ninjaFiveKeys(p *proof) {
 func ninjaTenDollars(p *proof) {
 	c := p.at(ninjaHost, "9.999999999", nil)
 	for range 2 {
-		a := p.free(c, func() *answer { return p.ask(c, keysPath, `{"name":"too early"}`) })
+		a := p.free(c, func() *answer { return p.ask(c, ninjaKeysPath, `{"name":"too early"}`) })
 		p.wants(a, http.StatusPaymentRequired)
 		p.refusal(a)
 		if p.text(a, "error") != "insufficient_credits" || a.header.Get("X-Required-USD") != "10.00" {
@@ -212,8 +212,8 @@ func ninjaTenDollars(p *proof) {
 	c.credit(p, "0.000000001")
 	made := p.makes(c, "just enough")
 	p.paid(made, ninjaPath, chat("gpt-5-mini"))
-	p.wants(p.ask(made, keysPath, `{"name":"9.997 is left"}`), http.StatusPaymentRequired)
-	p.wants(p.ask(made, keysPath, "", method("GET")), http.StatusOK) // looking takes no money
+	p.wants(p.ask(made, ninjaKeysPath, `{"name":"9.997 is left"}`), http.StatusPaymentRequired)
+	p.wants(p.ask(made, ninjaKeysPath, "", method("GET")), http.StatusOK) // looking takes no money
 }
 
 // ninjaNames asks for keys of names that can be, and that cannot.
@@ -222,17 +222,17 @@ func ninjaNames(p *proof) {
 	for _, body := range []string{
 		`{"name":""}`, `{"name":"` + strings.Repeat("n", 65) + `"}`, `{"name":"a\nb"}`, `{"name":7}`, `{}`,
 	} {
-		a := p.wants(p.free(c, func() *answer { return p.ask(c, keysPath, body) }), http.StatusBadRequest)
+		a := p.wants(p.free(c, func() *answer { return p.ask(c, ninjaKeysPath, body) }), http.StatusBadRequest)
 		want := map[string]any{"error": "validation_error", "message": "Invalid parameters", "details": []any{map[string]any{"field": "name", "message": "<text>"}}}
 		if d := differs(any(p.json(a)), any(want), false); d != "" {
 			p.Errorf("%s: %s\n%s", body, d, a.body)
 		}
 	}
-	p.wants(p.ask(c, keysPath, `{"name"`), http.StatusBadRequest)
+	p.wants(p.ask(c, ninjaKeysPath, `{"name"`), http.StatusBadRequest)
 	for _, name := range []string{"n", strings.Repeat("n", 64), "A-b_c 9"} {
 		p.makes(c, name)
 	}
 	quick := p.anotherAt(c, limited(map[string]any{"requests": 1, "per": "60s"}))
-	p.wants(p.ask(quick, keysPath, "", method("GET")), http.StatusOK)
-	p.wants(p.ask(quick, keysPath, "", method("GET")), http.StatusTooManyRequests)
+	p.wants(p.ask(quick, ninjaKeysPath, "", method("GET")), http.StatusOK)
+	p.wants(p.ask(quick, ninjaKeysPath, "", method("GET")), http.StatusTooManyRequests)
 }

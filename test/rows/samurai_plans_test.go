@@ -27,7 +27,7 @@ var samuraiPlans = map[string]func(*proof){
 		g.settled(p)
 	},
 	"samurai/403-plan":      notInPlan,
-	"samurai/429-daily":     spent,
+	"samurai/429-daily":     planSpent,
 	"samurai/429-words":     words,
 	"samurai/429-per-class": perClass,
 	"samurai/429-resets":    resets,
@@ -128,9 +128,9 @@ func notInPlan(p *proof) {
 	g.settled(p)
 }
 
-// spent asks for more than the plan has left, a thousand requests at once and
+// planSpent asks for more than the plan has left, a thousand requests at once and
 // then one by one.
-func spent(p *proof) {
+func planSpent(p *proof) {
 	g := startSamurai(p, asItIs)
 	p.apart(g.gateway)
 	c := p.at(samuraiHost, "0", nil)

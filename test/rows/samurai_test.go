@@ -89,7 +89,7 @@ func startSamurai(t testing.TB, change func(example, site map[string]any)) *samu
 		g.good.Config.Handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	example := fiveServices(t)
+	example := harness.Example(t, "five-services.yaml")
 	example["providers"].(map[string]any)["upstream"] = map[string]any{"kind": "openai", "base_url": front.URL + "/v1", "api_key": "sk-upstream", "catalog": "none"}
 	example["routing"] = map[string]any{"backoff": map[string]any{"base": "10ms"}}
 	change(example, siteOf(t, example, samuraiHost))
