@@ -290,26 +290,9 @@ func eventually(t testing.TB, what string, cond func() bool) {
 // that the books add up.
 func settled(t testing.TB, g *harness.Gateway) {
 	t.Helper()
-	var page struct {
-		Data []struct {
-			ID       string
-			Held     string `json:"held_usd"`
-			TestHeld string `json:"test_held_usd"`
-		}
-	}
-	eventually(t, "nothing is held", func() bool {
-		g.MustAdmin(t, "GET", "/admin/v1/accounts?limit=200", nil, &page)
-		for _, a := range page.Data {
-			if a.Held != "0.00" || a.TestHeld != "0.00" {
-				return false
-			}
-		}
-		return true
-	})
-	if len(page.Data) == 0 {
+	if g.Settled(t) == 0 {
 		t.Error("there are no accounts")
 	}
-	g.Verify(t)
 }
 
 // waits reads Retry-After, and checks it against retry-after-ms.
