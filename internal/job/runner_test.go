@@ -13,6 +13,7 @@ import (
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/ledger"
 )
 
 // now has ended already: who stops with it waits for nothing.
@@ -322,6 +323,12 @@ func TestResults(t *testing.T) {
 	long := DecodeResult(Result{Text: strings.Repeat("é", maxText)}.Encode()).Text
 	if len(long) > maxText || len(long) < maxText-2 || !utf8.ValidString(long) {
 		t.Errorf("%d bytes are kept", len(long))
+	}
+	for _, text := range []string{"<", "\n", "\x01", "\xff", "\u2028"} {
+		packed := Result{Text: strings.Repeat(text, maxText), Input: 3}.Encode()
+		if got := DecodeResult(packed); len(packed) > ledger.MaxResult || len(packed) < ledger.MaxResult/2 || len(got.Text) < maxText/6 || got.Input != 3 {
+			t.Errorf("%q: %d bytes are packed to %d", text, len(got.Text), len(packed))
+		}
 	}
 	if DecodeResult(nil) != (Result{}) || DecodeResult([]byte("{")) != (Result{}) {
 		t.Error("nothing is something")
