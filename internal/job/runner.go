@@ -27,11 +27,11 @@ type Runner struct {
 	ready   *sync.Cond // signalled when queue grows, or the runner stops
 	queue   []Task     // guarded by mu, as all below
 	stopped bool
-	open    map[account.ID]int // tasks that wait or run
+	open    map[account.ID]int // tasks that wait or run, those of drafts included
 	total   int
 	left    map[ID]int                           // of each job: tasks that have not ended
 	running map[[16]byte]context.CancelCauseFunc // by request
-	gone    map[ID]bool                          // cancelled: what waits is given back
+	gone    map[ID]bool                          // cancelled: what waits is given back, and what is yet to be submitted
 }
 
 // NewRunner returns a runner that does nothing yet. fail is told of errors that
@@ -88,7 +88,10 @@ func (r *Runner) takeUp(ctx context.Context, j *Job, held map[[16]byte]bool) err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.gone[j.ID] = !j.Cancelled.IsZero()
+	r.reserve(j, len(tasks))
+	if !j.Cancelled.IsZero() {
+		r.gone[j.ID] = true
+	}
 	r.enqueue(tasks)
 	return nil
 }
@@ -106,26 +109,31 @@ func (r *Runner) Stop(ctx context.Context) {
 	r.done.Wait()
 }
 
-// Draft stores a job that nothing is held for yet. Its error may be a
-// *fault.Error: ConcurrencyLimited if the account has too much open already,
-// Overloaded if everybody together has. Submit or Discard follows.
+// Draft stores a job that nothing is held for yet, and keeps its room in the
+// queue. Its error may be a *fault.Error: ConcurrencyLimited if the account has
+// too much open already, Overloaded if everybody together has. Submit or Discard
+// follows, unless there is an error.
 func (r *Runner) Draft(ctx context.Context, j *Job) error {
-	if err := r.room(j.Account, len(j.Items)); err != nil {
+	if err := r.room(j); err != nil {
 		return err
 	}
-	if err := r.store.Purge(ctx, r.now().Add(-Retention), 100); err != nil {
-		return fmt.Errorf("job: %w", err)
+	err := r.store.Purge(ctx, r.now().Add(-Retention), 100)
+	if err == nil {
+		err = r.store.Put(ctx, j)
 	}
-	if err := r.store.Put(ctx, j); err != nil {
+	if err != nil {
+		r.leave(j, len(j.Items))
 		return fmt.Errorf("job: %w", err)
 	}
 	return nil
 }
 
-func (r *Runner) room(a account.ID, n int) error {
+// room keeps room for a job, if there is any.
+func (r *Runner) room(j *Job) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var e *fault.Error
+	a, n := j.Account, len(j.Items)
 	switch {
 	case r.stopped:
 		e = fault.New(fault.Draining, "")
@@ -134,13 +142,38 @@ func (r *Runner) room(a account.ID, n int) error {
 	case r.total+n > MaxQueued:
 		e = fault.New(fault.Overloaded, "")
 	default:
+		r.reserve(j, n)
 		return nil
 	}
 	e.RetryAfter = 30 * time.Second
 	return e
 }
 
-// Submit starts a job whose requests are all held. It cannot fail.
+// reserve counts n requests of a job as open. The caller holds mu.
+func (r *Runner) reserve(j *Job, n int) {
+	r.left[j.ID] = n
+	r.open[j.Account] += n
+	r.total += n
+}
+
+// leave counts n requests of a job as ended, and reports whether they were the
+// last.
+func (r *Runner) leave(j *Job, n int) (last bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total -= n
+	if r.open[j.Account] -= n; r.open[j.Account] == 0 {
+		delete(r.open, j.Account)
+	}
+	if r.left[j.ID] -= n; r.left[j.ID] > 0 {
+		return false
+	}
+	delete(r.left, j.ID)
+	delete(r.gone, j.ID)
+	return true
+}
+
+// Submit starts a drafted job whose requests are all held. It cannot fail.
 func (r *Runner) Submit(j *Job) {
 	tasks := make([]Task, len(j.Items))
 	for i := range j.Items {
@@ -151,15 +184,15 @@ func (r *Runner) Submit(j *Job) {
 	r.enqueue(tasks)
 }
 
-// Discard forgets a job that could not be held.
-func (r *Runner) Discard(ctx context.Context, j *Job) error { return r.store.Delete(ctx, j.ID) }
+// Discard forgets a drafted job that could not be held, perhaps because its
+// caller has left.
+func (r *Runner) Discard(ctx context.Context, j *Job) error {
+	r.leave(j, len(j.Items))
+	return r.store.Delete(context.WithoutCancel(ctx), j.ID)
+}
 
 // enqueue adds the tasks of one job. The caller holds mu.
 func (r *Runner) enqueue(tasks []Task) {
-	j := tasks[0].Job
-	r.left[j.ID] = len(tasks)
-	r.open[j.Account] += len(tasks)
-	r.total += len(tasks)
 	r.queue = append(r.queue, tasks...)
 	r.ready.Broadcast()
 }
@@ -296,18 +329,8 @@ func (r *Runner) ended(ctx context.Context, t Task) {
 		cancel(nil)
 		delete(r.running, t.Item.Request)
 	}
-	r.total--
-	if r.open[t.Job.Account]--; r.open[t.Job.Account] == 0 {
-		delete(r.open, t.Job.Account)
-	}
-	r.left[t.Job.ID]--
-	last := r.left[t.Job.ID] == 0
-	if last {
-		delete(r.left, t.Job.ID)
-		delete(r.gone, t.Job.ID)
-	}
 	r.mu.Unlock()
-	if !last {
+	if !r.leave(t.Job, 1) {
 		return
 	}
 	if err := r.store.End(context.WithoutCancel(ctx), t.Job.ID, r.now()); err != nil {

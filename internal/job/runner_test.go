@@ -74,7 +74,10 @@ func (s *shelf) End(_ context.Context, id ID, at time.Time) error {
 	return s.edit(id, func(j *Job) { j.Ended = at })
 }
 
-func (s *shelf) Delete(_ context.Context, id ID) error {
+func (s *shelf) Delete(ctx context.Context, id ID) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.jobs, id)

@@ -1,0 +1,60 @@
+package job
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pontage/pontage/internal/fault"
+)
+
+// Many who come at once find no more room than one after another.
+func TestADraftTakesItsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(0)
+		r := start(t, s, b)
+		drafts := make([]*Job, MaxOpen/MaxItems+1)
+		for i := range drafts {
+			drafts[i] = batch(byte(i+1), 7, 1, MaxItems)
+			err := r.Draft(context.Background(), drafts[i])
+			if full := i == len(drafts)-1; fault.Is(err, fault.ConcurrencyLimited) != full {
+				t.Fatalf("draft %d: %v", i, err)
+			}
+		}
+		for _, j := range drafts[:len(drafts)-1] {
+			if err := r.Discard(now, j); err != nil { // whose callers have left
+				t.Fatal(err)
+			}
+		}
+		if r.total != 0 || len(r.open)+len(r.left)+len(r.gone) != 0 || len(s.jobs) != 0 {
+			t.Errorf("what was discarded keeps its room: %d of %v, %d stored", r.total, r.open, len(s.jobs))
+		}
+		r.Stop(now)
+	})
+}
+
+// Whoever waits for the idempotency key of a job knows its id as soon as it is
+// held, and may cancel it before it is submitted.
+func TestAJobThatIsCancelledBeforeItsSubmissionDoesNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(2)
+		r := start(t, s, b)
+		j := batch(1, 7, 1, 2)
+		if err := r.Draft(context.Background(), j); err != nil {
+			t.Fatal(err)
+		}
+		b.hold(j)
+		if err := r.Cancel(context.Background(), 7, j.ID.String()); err != nil {
+			t.Fatal(err)
+		}
+		for _, let := range b.let {
+			close(let)
+		}
+		r.Submit(j)
+		synctest.Wait()
+		if len(b.ran) != 0 || len(b.given) != 2 || s.jobs[j.ID].Ended.IsZero() {
+			t.Errorf("a cancelled job ran %v, given back %v", b.ran, b.given)
+		}
+		r.Stop(now)
+	})
+}
