@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
 )
 
@@ -54,6 +55,23 @@ func TestAJobThatIsCancelledBeforeItsSubmissionDoesNotRun(t *testing.T) {
 		synctest.Wait()
 		if len(b.ran) != 0 || len(b.given) != 2 || s.jobs[j.ID].Ended.IsZero() {
 			t.Errorf("a cancelled job ran %v, given back %v", b.ran, b.given)
+		}
+		r.Stop(now)
+	})
+}
+
+// An account with a long queue keeps nobody waiting behind all of it.
+func TestAccountsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(40)
+		r := start(t, s, b)
+		submit(t, r, b, batch(1, 7, 1, 30))
+		submit(t, r, b, batch(2, 8, 31, 31))
+		synctest.Wait()
+		close(b.let[[16]byte{1}])
+		synctest.Wait()
+		if _, running, _ := r.Get(context.Background(), account.ID(8), ID{2}.String()); !running[[16]byte{31}] {
+			t.Error("the other account waits for all that came before")
 		}
 		r.Stop(now)
 	})

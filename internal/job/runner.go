@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type Runner struct {
 	total   int
 	left    map[ID]int                           // of each job: tasks that have not ended
 	running map[[16]byte]context.CancelCauseFunc // by request
+	busy    map[account.ID]int                   // tasks that run
 	gone    map[ID]bool                          // cancelled: what waits is given back, and what is yet to be submitted
 }
 
@@ -43,6 +45,7 @@ func NewRunner(s Store, g Gate, now func() time.Time, fail func(error)) *Runner 
 	r := &Runner{
 		store: s, gate: g, now: now, fail: fail,
 		open: map[account.ID]int{}, left: map[ID]int{}, running: map[[16]byte]context.CancelCauseFunc{}, gone: map[ID]bool{},
+		busy: map[account.ID]int{},
 	}
 	r.ready = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
@@ -281,7 +284,9 @@ func (r *Runner) work() {
 			r.giveBack(r.ctx, t)
 			continue
 		}
-		switch err := r.gate.Run(ctx, t); {
+		err := r.gate.Run(ctx, t)
+		r.rest(t)
+		switch {
 		case err == nil:
 			r.ended(r.ctx, t)
 		case !errors.Is(err, ErrStopping):
@@ -302,14 +307,40 @@ func (r *Runner) next() (t Task, ctx context.Context, ok bool) {
 	if r.stopped {
 		return Task{}, nil, false
 	}
-	t = r.queue[0]
-	r.queue[0] = Task{}
-	r.queue = r.queue[1:]
+	i := r.turn()
+	t = r.queue[i]
+	r.queue = slices.Delete(r.queue, i, i+1)
 	if r.gone[t.Job.ID] {
 		return t, nil, true
 	}
 	ctx, r.running[t.Item.Request] = context.WithCancelCause(r.ctx)
+	r.busy[t.Job.Account]++
 	return t, ctx, true
+}
+
+// rest notes that a task of the account does not run any more.
+func (r *Runner) rest(t Task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[t.Job.Account]--; r.busy[t.Job.Account] == 0 {
+		delete(r.busy, t.Job.Account)
+	}
+}
+
+// turn returns whose turn it is in the queue: the first task of the account of
+// which the fewest run. The caller holds mu.
+func (r *Runner) turn() int {
+	best := 0
+	for i := range r.queue {
+		n := r.busy[r.queue[i].Job.Account]
+		if n == 0 {
+			return i
+		}
+		if n < r.busy[r.queue[best].Job.Account] {
+			best = i
+		}
+	}
+	return best
 }
 
 // giveBack ends a task that is not to run. If that fails its hold stays open,

@@ -225,6 +225,7 @@ func TestCancelGivesBackWhatWaitsAndBreaksOffWhatRuns(t *testing.T) {
 		r := start(t, s, b)
 		j, other := batch(1, 7, 1, 10), batch(2, 8, 11, 12)
 		submit(t, r, b, j)
+		synctest.Wait()
 		submit(t, r, b, other)
 		synctest.Wait()
 		if err := r.Cancel(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
