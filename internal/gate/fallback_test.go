@@ -49,7 +49,7 @@ func chained(t *testing.T, balance money.Amount, in catalog.Input, o catalog.Ove
 	}
 	view := cat.View("*")
 	p := &Plans{Views: map[string]*catalog.View{"*": view}, Targets: map[*catalog.Model][]*route.Target{}, Tests: map[*catalog.Model][]*route.Target{}, Attempts: 1}
-	now := func() time.Time { return w.now }
+	now := w.now
 	for _, m := range view.Models() {
 		p.Targets[m] = []*route.Target{
 			{ID: m.ID + "/1", Provider: c.up[m.ID], Model: "their-" + m.ID, Health: route.NewHealth(now, route.Norms{})},
@@ -276,7 +276,7 @@ func TestPlans(t *testing.T) {
 	want("now the class is spent", asks("first", ""), fault.PlanQuotaExceeded)
 	want("a class with 0 is not in the plan", asks("third", ""), fault.PlanRequired)
 	want("nor is it by what the request says", asks("first", `,"quality":"hd"`), fault.PlanRequired)
-	c.now = c.now.Add(12 * time.Hour)
+	c.later.Add(int64(12 * time.Hour))
 	want("another day", asks("second", ""), fault.None)
 	plan("pro")
 	want("a class that the plan lacks", asks("second", ""), fault.PlanRequired)
