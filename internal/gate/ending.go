@@ -106,7 +106,11 @@ func (call *Call) Dropped() []string { return call.c.v.Event.Dropped }
 
 // Drains reports whether the answer is read to its end although the caller has
 // left: his key wants that, or he can come back for it with his idempotency key.
+// A task has nobody who could leave: it is ended by whoever runs it.
 func (call *Call) Drains() bool {
+	if call.hold != nil && call.hold.Durable() {
+		return false
+	}
 	return call.c.who.Key.OnDisconnect == account.DisconnectDrain || call.c.claim != nil
 }
 

@@ -28,3 +28,23 @@ func TestALongAnswerInABatchIsKeptAndCharged(t *testing.T) {
 	c.holds(t, money.Dollar-promptCost, 0)
 	g.Verify(t)
 }
+
+// Cancelling breaks off what runs, although the key has answers read to their
+// end when a connection breaks.
+func TestACancelledBatchOfAKeyThatDrainsIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	u := testkit.NewUpstream(t)
+	hanging := testkit.JSON(200, whole)
+	hanging.Gate = make(chan struct{})
+	u.Always(hanging)
+	g := batches(t, u)
+	c := newCustomer(t, g, "1", map[string]any{"on_disconnect": "drain"})
+	b := c.batch(t, nil, "one").job(t)
+	u.Request(0)
+	ask(t, g, call{method: "DELETE", path: "/v1/jobs/" + b.BatchID, key: c.key}).is(t, 200)
+	if b = c.until(t, b.BatchID, over); b.Results[0].Status != "cancelled" {
+		t.Errorf("%+v", b)
+	}
+	c.holds(t, money.Dollar, 0)
+	g.Verify(t)
+}
