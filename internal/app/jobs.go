@@ -186,7 +186,7 @@ func (d jobDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, er
 	case http.MethodPost:
 		return d.submit(ctx, q)
 	case http.MethodDelete:
-		if err := d.a.jobs.Cancel(ctx, q.Caller.Who().Account.ID, q.ID); err != nil {
+		if err := d.a.jobs.Cancel(ctx, q.Caller.Who().Account.ID, q.Caller.Test(), q.ID); err != nil {
 			return contract.Data{}, err
 		}
 	}
@@ -236,7 +236,7 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 
 // show tells how a job stands.
 func (d jobDesk) show(ctx context.Context, q wire.Question) (contract.Data, error) {
-	j, running, err := d.a.jobs.Get(ctx, q.Caller.Who().Account.ID, q.ID)
+	j, running, err := d.a.jobs.Get(ctx, q.Caller.Who().Account.ID, q.Caller.Test(), q.ID)
 	if err != nil {
 		return contract.Data{}, err
 	}

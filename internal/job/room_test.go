@@ -5,7 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
 )
 
@@ -45,7 +44,7 @@ func TestAJobThatIsCancelledBeforeItsSubmissionDoesNotRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.hold(j)
-		if err := r.Cancel(context.Background(), 7, j.ID.String()); err != nil {
+		if err := r.Cancel(context.Background(), 7, false, j.ID.String()); err != nil {
 			t.Fatal(err)
 		}
 		for _, let := range b.let {
@@ -70,7 +69,7 @@ func TestAccountsTakeTurns(t *testing.T) {
 		synctest.Wait()
 		close(b.let[[16]byte{1}])
 		synctest.Wait()
-		if _, running, _ := r.Get(context.Background(), account.ID(8), ID{2}.String()); !running[[16]byte{31}] {
+		if _, running, _ := r.Get(context.Background(), 8, false, ID{2}.String()); !running[[16]byte{31}] {
 			t.Error("the other account waits for all that came before")
 		}
 		r.Stop(now)

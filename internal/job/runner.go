@@ -200,9 +200,9 @@ func (r *Runner) enqueue(tasks []Task) {
 	r.ready.Broadcast()
 }
 
-// Get returns an account's job, and which of its requests run at the moment; a
-// JobNotFound fault if the account has no such job.
-func (r *Runner) Get(ctx context.Context, a account.ID, id string) (j *Job, running map[[16]byte]bool, err error) {
+// Get returns an account's job, of its live or its test keys, and which of its
+// requests run at the moment; a JobNotFound fault if the account has no such job.
+func (r *Runner) Get(ctx context.Context, a account.ID, test bool, id string) (j *Job, running map[[16]byte]bool, err error) {
 	parsed, err := ParseID(id)
 	if err != nil {
 		return nil, nil, notFound(id)
@@ -210,7 +210,7 @@ func (r *Runner) Get(ctx context.Context, a account.ID, id string) (j *Job, runn
 	if j, err = r.store.Get(ctx, parsed); err != nil {
 		return nil, nil, fmt.Errorf("job: %w", err)
 	}
-	if j == nil || j.Account != a {
+	if j == nil || j.Account != a || j.Test != test {
 		return nil, nil, notFound(id)
 	}
 	running = map[[16]byte]bool{}
@@ -229,8 +229,8 @@ func notFound(id string) *fault.Error {
 // Cancel ends an account's job early: what waits is given back before it
 // returns, and what runs is broken off. Cancelling a job that has ended changes
 // nothing. It is a JobNotFound fault if the account has no such job.
-func (r *Runner) Cancel(ctx context.Context, a account.ID, id string) error {
-	j, _, err := r.Get(ctx, a, id)
+func (r *Runner) Cancel(ctx context.Context, a account.ID, test bool, id string) error {
+	j, _, err := r.Get(ctx, a, test, id)
 	if err != nil {
 		return err
 	}

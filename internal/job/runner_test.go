@@ -194,7 +194,7 @@ func TestAJobRunsToItsEnd(t *testing.T) {
 		j := batch(1, 7, 1, 20)
 		submit(t, r, b, j)
 		synctest.Wait()
-		_, running, err := r.Get(context.Background(), 7, j.ID.String())
+		_, running, err := r.Get(context.Background(), 7, false, j.ID.String())
 		n := 0
 		for _, yes := range running {
 			if yes {
@@ -204,14 +204,17 @@ func TestAJobRunsToItsEnd(t *testing.T) {
 		if err != nil || n != workers {
 			t.Errorf("%d run at once, %v", n, err)
 		}
-		if _, _, err := r.Get(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+		if _, _, err := r.Get(context.Background(), 8, false, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
 			t.Errorf("another account's: %v", err)
+		}
+		if _, _, err := r.Get(context.Background(), 7, true, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+			t.Errorf("to a test key: %v", err)
 		}
 		for _, let := range b.let {
 			close(let)
 		}
 		synctest.Wait()
-		got, _, _ := r.Get(context.Background(), 7, j.ID.String())
+		got, _, _ := r.Get(context.Background(), 7, false, j.ID.String())
 		if len(b.ran) != 20 || got.Ended.IsZero() || r.total != 0 || len(r.open)+len(r.left)+len(r.running) != 0 {
 			t.Errorf("%d ran, ended %v, left %+v", len(b.ran), got.Ended, r.left)
 		}
@@ -228,11 +231,11 @@ func TestCancelGivesBackWhatWaitsAndBreaksOffWhatRuns(t *testing.T) {
 		synctest.Wait()
 		submit(t, r, b, other)
 		synctest.Wait()
-		if err := r.Cancel(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+		if err := r.Cancel(context.Background(), 8, false, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
 			t.Errorf("another account cancels: %v", err)
 		}
 		for range 2 {
-			if err := r.Cancel(context.Background(), 7, j.ID.String()); err != nil {
+			if err := r.Cancel(context.Background(), 7, false, j.ID.String()); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -240,7 +243,7 @@ func TestCancelGivesBackWhatWaitsAndBreaksOffWhatRuns(t *testing.T) {
 		if len(b.given) != 2 || len(b.broken) != workers || len(b.held) != 2 {
 			t.Errorf("given back %v, broken off %v, held %v", b.given, b.broken, b.held)
 		}
-		got, _, _ := r.Get(context.Background(), 7, j.ID.String())
+		got, _, _ := r.Get(context.Background(), 7, false, j.ID.String())
 		if got.Cancelled.IsZero() || got.Ended.IsZero() {
 			t.Errorf("%+v", got)
 		}

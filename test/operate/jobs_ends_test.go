@@ -48,3 +48,30 @@ func TestACancelledBatchOfAKeyThatDrainsIsBrokenOff(t *testing.T) {
 	c.holds(t, money.Dollar, 0)
 	g.Verify(t)
 }
+
+// A test key has nothing to do with what was paid for, and a live key nothing
+// with tests.
+func TestTestKeysAndLiveKeysDoNotSeeEachOthersJobs(t *testing.T) {
+	t.Parallel()
+	u := testkit.NewUpstream(t)
+	hanging := testkit.JSON(200, whole)
+	hanging.Gate = make(chan struct{})
+	u.Always(hanging)
+	g := batches(t, u)
+	c := newCustomer(t, g, "1", nil)
+	test := c
+	k := g.NewKey(t, c.account, map[string]any{"test": true})
+	test.id, test.key = k.ID, k.Key
+	b := c.batch(t, nil, "one").job(t)
+	u.Request(0)
+	for _, method := range []string{"GET", "DELETE"} {
+		ask(t, g, call{method: method, path: "/v1/jobs/" + b.BatchID, key: test.key}).is(t, 404)
+	}
+	if b = c.until(t, b.BatchID, func(batchState) bool { return true }); b.Status == "cancelled" {
+		t.Errorf("a test key has cancelled a job that is paid for: %+v", b)
+	}
+	g.MustAdmin(t, "POST", "/admin/v1/accounts/"+c.account+"/credits", map[string]any{"amount_usd": "1", "kind": "topup", "test": true}, nil)
+	other := test.batch(t, nil, "two").job(t)
+	ask(t, g, call{method: "GET", path: "/v1/jobs/" + other.BatchID, key: c.key}).is(t, 404)
+	test.until(t, other.BatchID, over)
+}
