@@ -365,13 +365,15 @@ func (call *Call) Close() {
 	}
 }
 
-// end releases what the call held of the outside world.
+// end releases what the call held of the outside world, and the claim if it was
+// not charged: who is told so may ask again at once.
 func (call *Call) end() {
 	call.ended = true
 	call.cancel()
 	if call.hold != nil {
 		call.hold.Abort() // does nothing unless a defect has kept it from its end
 	}
+	call.c.claim.Release()
 	if call.answer != nil {
 		_ = call.answer.Close()
 		if as := call.c.v.Event.Attempts; len(as) > 0 {
