@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/testkit"
@@ -74,4 +75,35 @@ func TestTestKeysAndLiveKeysDoNotSeeEachOthersJobs(t *testing.T) {
 	other := test.batch(t, nil, "two").job(t)
 	ask(t, g, call{method: "GET", path: "/v1/jobs/" + other.BatchID, key: c.key}).is(t, 404)
 	test.until(t, other.BatchID, over)
+}
+
+// What runs when the process is stopped may go on as long as it drains, so that
+// the provider is not asked, and paid, for it again.
+func TestAStopLetsWhatRunsComeToItsEnd(t *testing.T) {
+	t.Parallel()
+	u := testkit.NewUpstream(t)
+	held := make(chan struct{})
+	slow := testkit.JSON(200, whole)
+	slow.Gate = held
+	u.Always(slow)
+	g := batchesThat(t, u, "drain: 20s")
+	c := newCustomer(t, g, "1", nil)
+	b := c.batch(t, nil, "one").job(t)
+	u.Request(0)
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.Stop() }()
+	select {
+	case <-stopped:
+		t.Error("it did not wait")
+	case <-time.After(300 * time.Millisecond):
+		close(held)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	}
+	g.Run(t)
+	if b = c.until(t, b.BatchID, func(batchState) bool { return true }); b.Summary.Completed != 1 || len(u.Received()) != 1 {
+		t.Errorf("%+v; the provider was asked %d times", b, len(u.Received()))
+	}
+	c.holds(t, money.Dollar-promptCost, 0)
 }
