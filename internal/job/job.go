@@ -26,6 +26,7 @@ const (
 	MaxItems  = 100                // requests of one job
 	MaxOpen   = 1_000              // requests of one account that wait or run
 	MaxQueued = 20_000             // of all accounts
+	MaxBytes  = 256 << 20          // of all of them together: they are in memory
 	Retention = 7 * 24 * time.Hour // how long a job can be asked for after it has ended
 	workers   = 8                  // requests that are answered at once
 )

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
 )
 
@@ -71,6 +72,36 @@ func TestAccountsTakeTurns(t *testing.T) {
 		synctest.Wait()
 		if _, running, _ := r.Get(context.Background(), 8, false, ID{2}.String()); !running[[16]byte{31}] {
 			t.Error("the other account waits for all that came before")
+		}
+		r.Stop(now)
+	})
+}
+
+// Requests are kept in memory until their turn: they are bounded in bytes, too.
+func TestTheQueueIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(8)
+		r := start(t, s, b)
+		large := func(n byte) *Job {
+			j := batch(n, account.ID(n), int(n), int(n))
+			j.Items[0].Body = make([]byte, MaxBytes/4)
+			return j
+		}
+		for n := range byte(4) {
+			submit(t, r, b, large(n+1))
+		}
+		if err := r.Draft(context.Background(), large(5)); !fault.Is(err, fault.Overloaded) {
+			t.Errorf("%v", err)
+		}
+		close(b.let[[16]byte{1}])
+		synctest.Wait()
+		submit(t, r, b, large(5))
+		for n := range byte(4) {
+			close(b.let[[16]byte{n + 2}])
+		}
+		synctest.Wait()
+		if r.bytes != 0 {
+			t.Errorf("%d bytes are left", r.bytes)
 		}
 		r.Stop(now)
 	})

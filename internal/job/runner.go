@@ -30,6 +30,7 @@ type Runner struct {
 	stopped bool
 	open    map[account.ID]int // tasks that wait or run, those of drafts included
 	total   int
+	bytes   int                                  // of the requests
 	left    map[ID]int                           // of each job: tasks that have not ended
 	running map[[16]byte]context.CancelCauseFunc // by request
 	busy    map[account.ID]int                   // tasks that run
@@ -91,7 +92,9 @@ func (r *Runner) takeUp(ctx context.Context, j *Job, held map[[16]byte]bool) err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reserve(j, len(tasks))
+	for _, t := range tasks {
+		r.reserve(j, []Item{*t.Item})
+	}
 	if !j.Cancelled.IsZero() {
 		r.gone[j.ID] = true
 	}
@@ -125,7 +128,7 @@ func (r *Runner) Draft(ctx context.Context, j *Job) error {
 		err = r.store.Put(ctx, j)
 	}
 	if err != nil {
-		r.leave(j, len(j.Items))
+		r.leave(j, j.Items)
 		return fmt.Errorf("job: %w", err)
 	}
 	return nil
@@ -142,29 +145,40 @@ func (r *Runner) room(j *Job) error {
 		e = fault.New(fault.Draining, "")
 	case r.open[a]+n > MaxOpen:
 		e = fault.New(fault.ConcurrencyLimited, "At most %d requests of an account may wait in jobs.", MaxOpen)
-	case r.total+n > MaxQueued:
+	case r.total+n > MaxQueued || r.bytes+weight(j.Items) > MaxBytes:
 		e = fault.New(fault.Overloaded, "")
 	default:
-		r.reserve(j, n)
+		r.reserve(j, j.Items)
 		return nil
 	}
 	e.RetryAfter = 30 * time.Second
 	return e
 }
 
-// reserve counts n requests of a job as open. The caller holds mu.
-func (r *Runner) reserve(j *Job, n int) {
-	r.left[j.ID] = n
-	r.open[j.Account] += n
-	r.total += n
+// weight is how many bytes requests have.
+func weight(items []Item) (n int) {
+	for i := range items {
+		n += len(items[i].Body)
+	}
+	return n
 }
 
-// leave counts n requests of a job as ended, and reports whether they were the
+// reserve counts requests of a job as open. The caller holds mu.
+func (r *Runner) reserve(j *Job, items []Item) {
+	r.left[j.ID] += len(items)
+	r.open[j.Account] += len(items)
+	r.total += len(items)
+	r.bytes += weight(items)
+}
+
+// leave counts requests of a job as ended, and reports whether they were the
 // last.
-func (r *Runner) leave(j *Job, n int) (last bool) {
+func (r *Runner) leave(j *Job, items []Item) (last bool) {
+	n := len(items)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.total -= n
+	r.bytes -= weight(items)
 	if r.open[j.Account] -= n; r.open[j.Account] == 0 {
 		delete(r.open, j.Account)
 	}
@@ -190,7 +204,7 @@ func (r *Runner) Submit(j *Job) {
 // Discard forgets a drafted job that could not be held, perhaps because its
 // caller has left.
 func (r *Runner) Discard(ctx context.Context, j *Job) error {
-	r.leave(j, len(j.Items))
+	r.leave(j, j.Items)
 	return r.store.Delete(context.WithoutCancel(ctx), j.ID)
 }
 
@@ -361,7 +375,7 @@ func (r *Runner) ended(ctx context.Context, t Task) {
 		delete(r.running, t.Item.Request)
 	}
 	r.mu.Unlock()
-	if !r.leave(t.Job, 1) {
+	if !r.leave(t.Job, []Item{*t.Item}) {
 		return
 	}
 	if err := r.store.End(context.WithoutCancel(ctx), t.Job.ID, r.now()); err != nil {
