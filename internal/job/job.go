@@ -29,6 +29,7 @@ const (
 	MaxBytes  = 256 << 20          // of all of them together: they are in memory
 	Retention = 7 * 24 * time.Hour // how long a job can be asked for after it has ended
 	workers   = 8                  // requests that are answered at once
+	purged    = 2                  // old jobs that are deleted for each new one: the database can do nothing else meanwhile
 )
 
 // ID identifies a job. It is made like a request's id; see obs.RequestID.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
@@ -102,6 +103,29 @@ func TestTheQueueIsBoundedInBytes(t *testing.T) {
 		synctest.Wait()
 		if r.bytes != 0 {
 			t.Errorf("%d bytes are left", r.bytes)
+		}
+		r.Stop(now)
+	})
+}
+
+// Old jobs go a few at a time: they may be large, and while they are deleted no
+// charge of anybody can be recorded.
+func TestOldJobsAreForgottenLittleByLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(0)
+		r := start(t, s, b)
+		for n := range byte(10) {
+			old := batch(n+100, 7, 1, 1)
+			old.Ended = time.Now().Add(-Retention - time.Hour)
+			_ = s.Put(context.Background(), old)
+		}
+		for n := range byte(5) {
+			if err := r.Draft(context.Background(), batch(n+1, 7, 1, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if old := len(s.jobs) - int(n) - 1; old != 8-2*int(n) {
+				t.Errorf("after %d drafts %d old jobs are left", n+1, old)
+			}
 		}
 		r.Stop(now)
 	})

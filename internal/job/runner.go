@@ -123,7 +123,7 @@ func (r *Runner) Draft(ctx context.Context, j *Job) error {
 	if err := r.room(j); err != nil {
 		return err
 	}
-	err := r.store.Purge(ctx, r.now().Add(-Retention), 100)
+	err := r.store.Purge(ctx, r.now().Add(-Retention), purged)
 	if err == nil {
 		err = r.store.Put(ctx, j)
 	}

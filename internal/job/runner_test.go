@@ -84,12 +84,13 @@ func (s *shelf) Delete(ctx context.Context, id ID) error {
 	return nil
 }
 
-func (s *shelf) Purge(_ context.Context, before time.Time, _ int) error {
+func (s *shelf) Purge(_ context.Context, before time.Time, limit int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, j := range s.jobs {
-		if !j.Ended.IsZero() && j.Ended.Before(before) {
+		if limit > 0 && !j.Ended.IsZero() && j.Ended.Before(before) {
 			delete(s.jobs, id)
+			limit--
 		}
 	}
 	return nil
