@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -409,6 +410,11 @@ func TestAKeyInFlightIsInProgress(t *testing.T) {
 	defer second.Leave()
 	if _, err := second.Claim(ctx, "k", [32]byte{}, 0); !fault.Is(err, fault.IdempotencyInProgress) || fault.From(err).RetryAfter == 0 {
 		t.Errorf("%v", err)
+	}
+	leaving, leave := context.WithCancel(ctx)
+	leave()
+	if _, err := second.Claim(leaving, "k", [32]byte{}, time.Minute); fault.Is(err, fault.Internal) || !errors.Is(err, context.Canceled) {
+		t.Errorf("who leaves while he waits is our mistake: %v", err)
 	}
 	first.Leave()
 	if stored, err := second.Claim(ctx, "k", [32]byte{}, 0); stored != nil || err != nil {
