@@ -432,8 +432,10 @@ func (a *App) Serve(ctx context.Context) error {
 	for _, l := range a.more {
 		_ = l.Close()
 	}
-	go a.jobs.Stop(grace)
+	jobs := make(chan struct{})
+	go func() { a.jobs.Stop(grace); close(jobs) }()
 	a.idle(grace)
+	<-jobs
 	if errors.Is(a.api.Shutdown(grace), context.DeadlineExceeded) {
 		a.cancel(wire.ErrGoingDown)
 		last, stop := context.WithTimeout(context.Background(), 5*time.Second)

@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -80,7 +82,7 @@ func (t *tasks) Run(ctx context.Context, task job.Task) error {
 		Method: http.MethodPost, Route: surfaceJobs, Surface: surfaceJobs, Model: task.Job.Model,
 	}
 	start := time.Now()
-	err := t.answer(ctx, task, h, ev)
+	err := t.guarded(ctx, task, h, ev)
 	if errors.Is(err, job.ErrStopping) {
 		return err
 	}
@@ -90,6 +92,18 @@ func (t *tasks) Run(ctx context.Context, task job.Task) error {
 		t.forget(task.Item.Request)
 	}
 	return err
+}
+
+// guarded is answer, but for a panic, which is the task's failure: the process
+// would meet it again each time it takes the task up.
+func (t *tasks) guarded(ctx context.Context, task job.Task, h *ledger.Hold, ev *obs.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			ev.Panic, ev.Outcome = fmt.Sprintf("%v\n%s", p, debug.Stack()), gate.OutcomeAborted
+			err = t.refuse(h, nil, ev, fault.Wrap(fault.Internal, fmt.Errorf("panic: %v", p)))
+		}
+	}()
+	return t.answer(ctx, task, h, ev)
 }
 
 // answer brings a task to its end.
@@ -172,7 +186,7 @@ func (d jobDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, er
 	case http.MethodPost:
 		return d.submit(ctx, q)
 	case http.MethodDelete:
-		if err := d.a.jobs.Cancel(ctx, q.Caller.Who().Account.ID, q.ID); err != nil {
+		if err := d.a.jobs.Cancel(ctx, q.Caller.Who().Account.ID, q.Caller.Test(), q.ID); err != nil {
 			return contract.Data{}, err
 		}
 	}
@@ -222,7 +236,7 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 
 // show tells how a job stands.
 func (d jobDesk) show(ctx context.Context, q wire.Question) (contract.Data, error) {
-	j, running, err := d.a.jobs.Get(ctx, q.Caller.Who().Account.ID, q.ID)
+	j, running, err := d.a.jobs.Get(ctx, q.Caller.Who().Account.ID, q.Caller.Test(), q.ID)
 	if err != nil {
 		return contract.Data{}, err
 	}

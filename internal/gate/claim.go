@@ -32,6 +32,8 @@ func (c *Caller) Claim(ctx context.Context, key string, digest [32]byte, wait ti
 		return nil, e
 	case errors.Is(err, ledger.ErrUnavailable):
 		return nil, fault.Wrap(fault.LedgerUnavailable, err)
+	case ctx.Err() != nil: // nobody is there to be told
+		return nil, fault.Wrap(fault.IdempotencyInProgress, err)
 	}
 	return nil, fault.From(err)
 }

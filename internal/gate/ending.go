@@ -106,7 +106,11 @@ func (call *Call) Dropped() []string { return call.c.v.Event.Dropped }
 
 // Drains reports whether the answer is read to its end although the caller has
 // left: his key wants that, or he can come back for it with his idempotency key.
+// A task has nobody who could leave: it is ended by whoever runs it.
 func (call *Call) Drains() bool {
+	if call.hold != nil && call.hold.Durable() {
+		return false
+	}
 	return call.c.who.Key.OnDisconnect == account.DisconnectDrain || call.c.claim != nil
 }
 
@@ -361,13 +365,15 @@ func (call *Call) Close() {
 	}
 }
 
-// end releases what the call held of the outside world.
+// end releases what the call held of the outside world, and the claim if it was
+// not charged: who is told so may ask again at once.
 func (call *Call) end() {
 	call.ended = true
 	call.cancel()
 	if call.hold != nil {
 		call.hold.Abort() // does nothing unless a defect has kept it from its end
 	}
+	call.c.claim.Release()
 	if call.answer != nil {
 		_ = call.answer.Close()
 		if as := call.c.v.Event.Attempts; len(as) > 0 {

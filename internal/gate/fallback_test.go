@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -419,8 +420,50 @@ func TestAKeyInFlightIsInProgress(t *testing.T) {
 	if _, err := second.Claim(ctx, "k", [32]byte{}, 0); !fault.Is(err, fault.IdempotencyInProgress) || fault.From(err).RetryAfter == 0 {
 		t.Errorf("%v", err)
 	}
+	leaving, leave := context.WithCancel(ctx)
+	leave()
+	if _, err := second.Claim(leaving, "k", [32]byte{}, time.Minute); fault.Is(err, fault.Internal) || !errors.Is(err, context.Canceled) {
+		t.Errorf("who leaves while he waits is our mistake: %v", err)
+	}
 	first.Leave()
 	if stored, err := second.Claim(ctx, "k", [32]byte{}, 0); stored != nil || err != nil {
 		t.Errorf("the key was given up: %v, %v", stored, err)
 	}
+}
+
+// Who was told how a request ended may ask again at once.
+func TestAKeyIsGivenUpBeforeItsCallerIsTold(t *testing.T) {
+	t.Parallel()
+	c := chained(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
+	key := c.key(account.NewKey{})
+	ctx := context.Background()
+	c.up["extra"].open = nil
+	claims := func() *Caller {
+		t.Helper()
+		caller, err := c.enter(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(caller.Leave)
+		if _, err := caller.Claim(ctx, "k", [32]byte{}, 0); err != nil {
+			t.Error(err)
+		}
+		return caller
+	}
+	opens := func() *Call {
+		t.Helper()
+		call, err := claims().Open(ctx, asks("extra", ""), Wishes{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return call
+	}
+	claims().Refused(fault.New(fault.BalanceInsufficient, ""), 402)
+	opens().Fail(fault.New(fault.StreamInterrupted, ""), 0)
+	blocked := opens()
+	blocked.finish = llm.FinishContentFilter
+	if _, err := blocked.Finish(nil); err != nil {
+		t.Error(err)
+	}
+	claims()
 }

@@ -187,9 +187,7 @@ func tooOften(x *limit.Exceeded) *fault.Error {
 // Leave gives back the slot that Enter took, and a claim that no charged answer
 // has taken. It may be called once.
 func (c *Caller) Leave() {
-	if c.claim != nil {
-		c.claim.Release()
-	}
+	c.claim.Release()
 	c.release()
 }
 
@@ -227,8 +225,10 @@ func (c *Caller) Knows(model string) bool {
 	return ok
 }
 
-// Refused records that the request ended with e, before or within Open.
+// Refused records that the request ended with e, before or within Open, and
+// gives back the claim.
 func (c *Caller) Refused(e *fault.Error, status int) {
+	c.claim.Release()
 	c.record(e.Code.String(), outcomeOf(e), status)
 }
 

@@ -26,8 +26,10 @@ const (
 	MaxItems  = 100                // requests of one job
 	MaxOpen   = 1_000              // requests of one account that wait or run
 	MaxQueued = 20_000             // of all accounts
+	MaxBytes  = 256 << 20          // of all of them together: they are in memory
 	Retention = 7 * 24 * time.Hour // how long a job can be asked for after it has ended
 	workers   = 8                  // requests that are answered at once
+	purged    = 2                  // old jobs that are deleted for each new one: the database can do nothing else meanwhile
 )
 
 // ID identifies a job. It is made like a request's id; see obs.RequestID.
@@ -131,23 +133,37 @@ type Result struct {
 // more. It is no fault of the registry: nothing failed.
 const Cancelled = "cancelled"
 
-// maxText bounds the text that is kept of one answer, in bytes.
-const maxText = 512 << 10
+// Bounds of what is kept of one answer, in bytes.
+const (
+	maxText   = 512 << 10
+	maxResult = 1 << 20 // packed: more than that no ledger keeps with a hold
+)
 
-// Encode packs the result. A text that is too long is cut at a character.
+// Encode packs the result. A text that is too long is cut at a character; so is
+// one that would be once its quotes and the like are escaped.
 func (r Result) Encode() []byte {
-	if len(r.Text) > maxText {
-		n := maxText
-		for n > 0 && !utf8.RuneStart(r.Text[n]) {
-			n--
+	r.Text = cut(r.Text, maxText)
+	for {
+		b, err := json.Marshal(r)
+		if err != nil {
+			return nil // cannot be: texts and numbers always can
 		}
-		r.Text = r.Text[:n]
+		if len(b) <= maxResult || r.Text == "" {
+			return b
+		}
+		r.Text = cut(r.Text, len(r.Text)*3/4)
 	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil // cannot be: texts and numbers always can
+}
+
+// cut returns at most the first n bytes of s, up to the end of a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return b
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // DecodeResult unpacks what Encode packed. What it did not is nothing.

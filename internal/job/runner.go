@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,11 +28,13 @@ type Runner struct {
 	ready   *sync.Cond // signalled when queue grows, or the runner stops
 	queue   []Task     // guarded by mu, as all below
 	stopped bool
-	open    map[account.ID]int // tasks that wait or run
+	open    map[account.ID]int // tasks that wait or run, those of drafts included
 	total   int
+	bytes   int                                  // of the requests
 	left    map[ID]int                           // of each job: tasks that have not ended
 	running map[[16]byte]context.CancelCauseFunc // by request
-	gone    map[ID]bool                          // cancelled: what waits is given back
+	busy    map[account.ID]int                   // tasks that run
+	gone    map[ID]bool                          // cancelled: what waits is given back, and what is yet to be submitted
 }
 
 // NewRunner returns a runner that does nothing yet. fail is told of errors that
@@ -43,6 +46,7 @@ func NewRunner(s Store, g Gate, now func() time.Time, fail func(error)) *Runner 
 	r := &Runner{
 		store: s, gate: g, now: now, fail: fail,
 		open: map[account.ID]int{}, left: map[ID]int{}, running: map[[16]byte]context.CancelCauseFunc{}, gone: map[ID]bool{},
+		busy: map[account.ID]int{},
 	}
 	r.ready = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
@@ -88,7 +92,12 @@ func (r *Runner) takeUp(ctx context.Context, j *Job, held map[[16]byte]bool) err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.gone[j.ID] = !j.Cancelled.IsZero()
+	for _, t := range tasks {
+		r.reserve(j, []Item{*t.Item})
+	}
+	if !j.Cancelled.IsZero() {
+		r.gone[j.ID] = true
+	}
 	r.enqueue(tasks)
 	return nil
 }
@@ -106,41 +115,82 @@ func (r *Runner) Stop(ctx context.Context) {
 	r.done.Wait()
 }
 
-// Draft stores a job that nothing is held for yet. Its error may be a
-// *fault.Error: ConcurrencyLimited if the account has too much open already,
-// Overloaded if everybody together has. Submit or Discard follows.
+// Draft stores a job that nothing is held for yet, and keeps its room in the
+// queue. Its error may be a *fault.Error: ConcurrencyLimited if the account has
+// too much open already, Overloaded if everybody together has. Submit or Discard
+// follows, unless there is an error.
 func (r *Runner) Draft(ctx context.Context, j *Job) error {
-	if err := r.room(j.Account, len(j.Items)); err != nil {
+	if err := r.room(j); err != nil {
 		return err
 	}
-	if err := r.store.Purge(ctx, r.now().Add(-Retention), 100); err != nil {
-		return fmt.Errorf("job: %w", err)
+	err := r.store.Purge(ctx, r.now().Add(-Retention), purged)
+	if err == nil {
+		err = r.store.Put(ctx, j)
 	}
-	if err := r.store.Put(ctx, j); err != nil {
+	if err != nil {
+		r.leave(j, j.Items)
 		return fmt.Errorf("job: %w", err)
 	}
 	return nil
 }
 
-func (r *Runner) room(a account.ID, n int) error {
+// room keeps room for a job, if there is any.
+func (r *Runner) room(j *Job) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var e *fault.Error
+	a, n := j.Account, len(j.Items)
 	switch {
 	case r.stopped:
 		e = fault.New(fault.Draining, "")
 	case r.open[a]+n > MaxOpen:
 		e = fault.New(fault.ConcurrencyLimited, "At most %d requests of an account may wait in jobs.", MaxOpen)
-	case r.total+n > MaxQueued:
+	case r.total+n > MaxQueued || r.bytes+weight(j.Items) > MaxBytes:
 		e = fault.New(fault.Overloaded, "")
 	default:
+		r.reserve(j, j.Items)
 		return nil
 	}
 	e.RetryAfter = 30 * time.Second
 	return e
 }
 
-// Submit starts a job whose requests are all held. It cannot fail.
+// weight is how many bytes requests have.
+func weight(items []Item) (n int) {
+	for i := range items {
+		n += len(items[i].Body)
+	}
+	return n
+}
+
+// reserve counts requests of a job as open. The caller holds mu.
+func (r *Runner) reserve(j *Job, items []Item) {
+	r.left[j.ID] += len(items)
+	r.open[j.Account] += len(items)
+	r.total += len(items)
+	r.bytes += weight(items)
+}
+
+// leave counts requests of a job as ended, and reports whether they were the
+// last.
+func (r *Runner) leave(j *Job, items []Item) (last bool) {
+	n := len(items)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total -= n
+	r.bytes -= weight(items)
+	if r.open[j.Account] -= n; r.open[j.Account] == 0 {
+		delete(r.open, j.Account)
+	}
+	if r.left[j.ID] -= n; r.left[j.ID] > 0 {
+		return false
+	}
+	delete(r.left, j.ID)
+	delete(r.gone, j.ID)
+	return true
+}
+
+// Submit starts a drafted job whose requests are all held. It cannot fail.
 func (r *Runner) Submit(j *Job) {
 	tasks := make([]Task, len(j.Items))
 	for i := range j.Items {
@@ -151,22 +201,22 @@ func (r *Runner) Submit(j *Job) {
 	r.enqueue(tasks)
 }
 
-// Discard forgets a job that could not be held.
-func (r *Runner) Discard(ctx context.Context, j *Job) error { return r.store.Delete(ctx, j.ID) }
+// Discard forgets a drafted job that could not be held, perhaps because its
+// caller has left.
+func (r *Runner) Discard(ctx context.Context, j *Job) error {
+	r.leave(j, j.Items)
+	return r.store.Delete(context.WithoutCancel(ctx), j.ID)
+}
 
 // enqueue adds the tasks of one job. The caller holds mu.
 func (r *Runner) enqueue(tasks []Task) {
-	j := tasks[0].Job
-	r.left[j.ID] = len(tasks)
-	r.open[j.Account] += len(tasks)
-	r.total += len(tasks)
 	r.queue = append(r.queue, tasks...)
 	r.ready.Broadcast()
 }
 
-// Get returns an account's job, and which of its requests run at the moment; a
-// JobNotFound fault if the account has no such job.
-func (r *Runner) Get(ctx context.Context, a account.ID, id string) (j *Job, running map[[16]byte]bool, err error) {
+// Get returns an account's job, of its live or its test keys, and which of its
+// requests run at the moment; a JobNotFound fault if the account has no such job.
+func (r *Runner) Get(ctx context.Context, a account.ID, test bool, id string) (j *Job, running map[[16]byte]bool, err error) {
 	parsed, err := ParseID(id)
 	if err != nil {
 		return nil, nil, notFound(id)
@@ -174,7 +224,7 @@ func (r *Runner) Get(ctx context.Context, a account.ID, id string) (j *Job, runn
 	if j, err = r.store.Get(ctx, parsed); err != nil {
 		return nil, nil, fmt.Errorf("job: %w", err)
 	}
-	if j == nil || j.Account != a {
+	if j == nil || j.Account != a || j.Test != test {
 		return nil, nil, notFound(id)
 	}
 	running = map[[16]byte]bool{}
@@ -193,8 +243,8 @@ func notFound(id string) *fault.Error {
 // Cancel ends an account's job early: what waits is given back before it
 // returns, and what runs is broken off. Cancelling a job that has ended changes
 // nothing. It is a JobNotFound fault if the account has no such job.
-func (r *Runner) Cancel(ctx context.Context, a account.ID, id string) error {
-	j, _, err := r.Get(ctx, a, id)
+func (r *Runner) Cancel(ctx context.Context, a account.ID, test bool, id string) error {
+	j, _, err := r.Get(ctx, a, test, id)
 	if err != nil {
 		return err
 	}
@@ -248,7 +298,9 @@ func (r *Runner) work() {
 			r.giveBack(r.ctx, t)
 			continue
 		}
-		switch err := r.gate.Run(ctx, t); {
+		err := r.gate.Run(ctx, t)
+		r.rest(t)
+		switch {
 		case err == nil:
 			r.ended(r.ctx, t)
 		case !errors.Is(err, ErrStopping):
@@ -269,14 +321,40 @@ func (r *Runner) next() (t Task, ctx context.Context, ok bool) {
 	if r.stopped {
 		return Task{}, nil, false
 	}
-	t = r.queue[0]
-	r.queue[0] = Task{}
-	r.queue = r.queue[1:]
+	i := r.turn()
+	t = r.queue[i]
+	r.queue = slices.Delete(r.queue, i, i+1)
 	if r.gone[t.Job.ID] {
 		return t, nil, true
 	}
 	ctx, r.running[t.Item.Request] = context.WithCancelCause(r.ctx)
+	r.busy[t.Job.Account]++
 	return t, ctx, true
+}
+
+// rest notes that a task of the account does not run any more.
+func (r *Runner) rest(t Task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[t.Job.Account]--; r.busy[t.Job.Account] == 0 {
+		delete(r.busy, t.Job.Account)
+	}
+}
+
+// turn returns whose turn it is in the queue: the first task of the account of
+// which the fewest run. The caller holds mu.
+func (r *Runner) turn() int {
+	best := 0
+	for i := range r.queue {
+		n := r.busy[r.queue[i].Job.Account]
+		if n == 0 {
+			return i
+		}
+		if n < r.busy[r.queue[best].Job.Account] {
+			best = i
+		}
+	}
+	return best
 }
 
 // giveBack ends a task that is not to run. If that fails its hold stays open,
@@ -296,18 +374,8 @@ func (r *Runner) ended(ctx context.Context, t Task) {
 		cancel(nil)
 		delete(r.running, t.Item.Request)
 	}
-	r.total--
-	if r.open[t.Job.Account]--; r.open[t.Job.Account] == 0 {
-		delete(r.open, t.Job.Account)
-	}
-	r.left[t.Job.ID]--
-	last := r.left[t.Job.ID] == 0
-	if last {
-		delete(r.left, t.Job.ID)
-		delete(r.gone, t.Job.ID)
-	}
 	r.mu.Unlock()
-	if !last {
+	if !r.leave(t.Job, []Item{*t.Item}) {
 		return
 	}
 	if err := r.store.End(context.WithoutCancel(ctx), t.Job.ID, r.now()); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/ledger"
 )
 
 // now has ended already: who stops with it waits for nothing.
@@ -73,19 +74,23 @@ func (s *shelf) End(_ context.Context, id ID, at time.Time) error {
 	return s.edit(id, func(j *Job) { j.Ended = at })
 }
 
-func (s *shelf) Delete(_ context.Context, id ID) error {
+func (s *shelf) Delete(ctx context.Context, id ID) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.jobs, id)
 	return nil
 }
 
-func (s *shelf) Purge(_ context.Context, before time.Time, _ int) error {
+func (s *shelf) Purge(_ context.Context, before time.Time, limit int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, j := range s.jobs {
-		if !j.Ended.IsZero() && j.Ended.Before(before) {
+		if limit > 0 && !j.Ended.IsZero() && j.Ended.Before(before) {
 			delete(s.jobs, id)
+			limit--
 		}
 	}
 	return nil
@@ -190,7 +195,7 @@ func TestAJobRunsToItsEnd(t *testing.T) {
 		j := batch(1, 7, 1, 20)
 		submit(t, r, b, j)
 		synctest.Wait()
-		_, running, err := r.Get(context.Background(), 7, j.ID.String())
+		_, running, err := r.Get(context.Background(), 7, false, j.ID.String())
 		n := 0
 		for _, yes := range running {
 			if yes {
@@ -200,14 +205,17 @@ func TestAJobRunsToItsEnd(t *testing.T) {
 		if err != nil || n != workers {
 			t.Errorf("%d run at once, %v", n, err)
 		}
-		if _, _, err := r.Get(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+		if _, _, err := r.Get(context.Background(), 8, false, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
 			t.Errorf("another account's: %v", err)
+		}
+		if _, _, err := r.Get(context.Background(), 7, true, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+			t.Errorf("to a test key: %v", err)
 		}
 		for _, let := range b.let {
 			close(let)
 		}
 		synctest.Wait()
-		got, _, _ := r.Get(context.Background(), 7, j.ID.String())
+		got, _, _ := r.Get(context.Background(), 7, false, j.ID.String())
 		if len(b.ran) != 20 || got.Ended.IsZero() || r.total != 0 || len(r.open)+len(r.left)+len(r.running) != 0 {
 			t.Errorf("%d ran, ended %v, left %+v", len(b.ran), got.Ended, r.left)
 		}
@@ -221,13 +229,14 @@ func TestCancelGivesBackWhatWaitsAndBreaksOffWhatRuns(t *testing.T) {
 		r := start(t, s, b)
 		j, other := batch(1, 7, 1, 10), batch(2, 8, 11, 12)
 		submit(t, r, b, j)
+		synctest.Wait()
 		submit(t, r, b, other)
 		synctest.Wait()
-		if err := r.Cancel(context.Background(), 8, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
+		if err := r.Cancel(context.Background(), 8, false, j.ID.String()); !fault.Is(err, fault.JobNotFound) {
 			t.Errorf("another account cancels: %v", err)
 		}
 		for range 2 {
-			if err := r.Cancel(context.Background(), 7, j.ID.String()); err != nil {
+			if err := r.Cancel(context.Background(), 7, false, j.ID.String()); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -235,7 +244,7 @@ func TestCancelGivesBackWhatWaitsAndBreaksOffWhatRuns(t *testing.T) {
 		if len(b.given) != 2 || len(b.broken) != workers || len(b.held) != 2 {
 			t.Errorf("given back %v, broken off %v, held %v", b.given, b.broken, b.held)
 		}
-		got, _, _ := r.Get(context.Background(), 7, j.ID.String())
+		got, _, _ := r.Get(context.Background(), 7, false, j.ID.String())
 		if got.Cancelled.IsZero() || got.Ended.IsZero() {
 			t.Errorf("%+v", got)
 		}
@@ -322,6 +331,12 @@ func TestResults(t *testing.T) {
 	long := DecodeResult(Result{Text: strings.Repeat("é", maxText)}.Encode()).Text
 	if len(long) > maxText || len(long) < maxText-2 || !utf8.ValidString(long) {
 		t.Errorf("%d bytes are kept", len(long))
+	}
+	for _, text := range []string{"<", "\n", "\x01", "\xff", "\u2028"} {
+		packed := Result{Text: strings.Repeat(text, maxText), Input: 3}.Encode()
+		if got := DecodeResult(packed); len(packed) > ledger.MaxResult || len(packed) < ledger.MaxResult/2 || len(got.Text) < maxText/6 || got.Input != 3 {
+			t.Errorf("%q: %d bytes are packed to %d", text, len(got.Text), len(packed))
+		}
 	}
 	if DecodeResult(nil) != (Result{}) || DecodeResult([]byte("{")) != (Result{}) {
 		t.Error("nothing is something")

@@ -16,7 +16,13 @@ import (
 // costs one and two dollars per million tokens.
 func batches(t *testing.T, u *testkit.Upstream) *harness.Gateway {
 	t.Helper()
-	return harness.Start(t, harness.Options{Server: "drain: 1s", Config: fmt.Sprintf(`
+	return batchesThat(t, u, "drain: 1s")
+}
+
+// batchesThat is batches with settings of the server's own.
+func batchesThat(t *testing.T, u *testkit.Upstream, server string) *harness.Gateway {
+	t.Helper()
+	return harness.Start(t, harness.Options{Server: server, Config: fmt.Sprintf(`
 providers: {up: {kind: openai, base_url: %q, api_key: sk-upstream-4711}}
 models: {m: {targets: [{provider: up, model: upstream-m}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}}
 sites: [{hosts: ["*"], contract: llmtune}]

@@ -186,14 +186,19 @@ func (db *DB) Path() string { return db.path }
 func (db *DB) Read() *sql.DB { return db.read }
 
 // Update runs do in one transaction that is on disk when Update returns nil, and
-// undone if do fails. It does not compete with the journal.
+// undone if do fails. It does not compete with the journal. A transaction that
+// has begun goes on when ctx ends: database/sql would roll it back by itself, and
+// might still be at it when the next one begins on the same connection.
 func (db *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.admin == nil {
 		return errors.New("the database is closed, or open for reading only")
 	}
-	tx, err := db.admin.BeginTx(ctx, nil)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx, err := db.admin.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
