@@ -230,6 +230,8 @@ func TestWhatSpeaksToTheGatewayGoesNoFurther(t *testing.T) {
 		{`{"search":{}}`, nil, `{}`, Wishes{}, ""},
 		{`{"search":0}`, nil, `{}`, Wishes{}, ""},
 		{`{"search":{"enabled":true}}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
+		{`{"a":1,"c\u0061che":{"sticky":true}}`, nil, `{"a":1}`, Wishes{Sticky: true}, ""},
+		{`{"\u0073earch":"deep"}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
 		{`{"search":"deep"}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
 		{`{}`, []string{"Memory", "30"}, "", Wishes{}, `{"error":"unsupported_parameter","field":"Memory"}`},
 		{`{}`, []string{"Fallback", "perhaps"}, `{}`, Wishes{}, ""},
