@@ -193,6 +193,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"extra that an answer has":    {"fallback:", "  GET /b: {surface: account.balance, envelope: flat, answer: {y: 1}}\nextras: {x: {members: {'y?': 1}}}\nfallback:", `extra x: member "y" stands in the answer of route GET /b already`},
 		"alias":                       {"retryable: [429, 503]", "retryable: &a [429]\nprecedence: *a", `aliases are not allowed`},
 		"broken YAML":                 {"[429, 503]", "[429, 503", `did not find expected`},
+		"bytes that are no text":      {"oops", "o\xffps", `23: invalid`},
+		"a control character":         {"oops", "o\x00ps", `23: control characters`},
 		"two documents":               {"\nfaults:", "\n---\nfaults:", `single document`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,6 +218,23 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 				t.Errorf("%v holds no Problem of the file", err)
 			}
 		})
+	}
+}
+
+// What follows from a mistake is not told beside it.
+func TestOneMistakeIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for old, new := range map[string]string{
+		"money: {status: 402}":              "money: {status: 402.0}",
+		"{error: $code, message: $message}": "{error: $type}\n    types: {400: a, 401: a, 402: a, 403: a, 404: a, 409: a, 5xx: b}",
+	} {
+		_, err := Parse("c.yaml", []byte(strings.Replace(small, old, new, 1)))
+		if err == nil {
+			t.Fatalf("%s: no error", new)
+		}
+		if lines := strings.Split(err.Error(), "\n"); len(lines) > 1 {
+			t.Errorf("%s:\n%v", new, err)
+		}
 	}
 }
 
