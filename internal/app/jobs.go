@@ -172,6 +172,9 @@ func (d jobDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, er
 	case http.MethodPost:
 		return d.submit(ctx, q)
 	case http.MethodDelete:
+		if _, _, err := d.named(ctx, q); err != nil {
+			return contract.Data{}, err
+		}
 		if err := d.a.jobs.Cancel(ctx, q.Caller.Who().Account.ID, q.ID); err != nil {
 			return contract.Data{}, err
 		}
@@ -220,9 +223,20 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 	return data, nil
 }
 
+// named returns the job that the path names, and what of it is running. Of the
+// account's jobs a test key knows those of test keys, and a live key the others.
+func (d jobDesk) named(ctx context.Context, q wire.Question) (*job.Job, map[[16]byte]bool, error) {
+	who := q.Caller.Who()
+	j, running, err := d.a.jobs.Get(ctx, who.Account.ID, q.ID)
+	if err == nil && j.Test != who.Key.Test {
+		err = fault.New(fault.JobNotFound, "").With("job", q.ID)
+	}
+	return j, running, err
+}
+
 // show tells how a job stands.
 func (d jobDesk) show(ctx context.Context, q wire.Question) (contract.Data, error) {
-	j, running, err := d.a.jobs.Get(ctx, q.Caller.Who().Account.ID, q.ID)
+	j, running, err := d.named(ctx, q)
 	if err != nil {
 		return contract.Data{}, err
 	}
