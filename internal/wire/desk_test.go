@@ -148,6 +148,9 @@ func TestDesks(t *testing.T) {
 		{"GET", "pages.test", "/balance", "", 403, `{"error":"endpoint_not_allowed"}`, ""},
 		{"POST", "pages.test", "/chat", "{}", 403, `{"error":"endpoint_not_allowed"}`, ""},
 		{"GET", "pages.test", "/models", "", 200, `{"n":0,"ids":[]}`, ""},
+		{"GET", "pages.test", "/pages?limit=%zz", "", 400, `{"error":"invalid_request"}`, ""},
+		{"GET", "pages.test", "/pages?limit=1;offset=2", "", 400, `{"error":"invalid_request"}`, ""},
+		{"GET", "pages.test", "/models?limit=%zz", "", 400, `{"error":"invalid_request"}`, ""},
 		{"GET", "pages.test", "/nothing", "", 400, `{"error":"not_found"}`, ""},
 	} {
 		d.seen = nil
