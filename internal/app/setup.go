@@ -161,7 +161,16 @@ func loadContract(c *config.Config, name string) (*contract.Contract, error) {
 	if slices.Contains(contract.Embedded(), name) {
 		return contract.Load(name)
 	}
-	return contract.LoadFile(c.File(name))
+	con, err := contract.LoadFile(c.File(name))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range con.Routes() {
+		if !built(r.Surface) {
+			return nil, fmt.Errorf("%s: route %s %s: this gateway does not serve surface %s", name, r.Method, r.Path, r.Surface)
+		}
+	}
+	return con, nil
 }
 
 // placed gives the problems of a catalogue the lines of the configuration.

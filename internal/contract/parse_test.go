@@ -160,7 +160,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"path that is escaped":        {"POST /v1/chat:", "POST /v1/ch%61t:", `neither {$} nor %, ? or #`},
 		"path with a query":           {"POST /v1/chat:", "POST /v1/chat?x=1:", `neither {$} nor %, ? or #`},
 		"path of the reference":       {"POST /v1/chat:", "POST /docs/errors:", `4: routes: "POST /docs/errors": the error reference stands there`},
-		"chat for everybody":          {"envelope: flat}", "envelope: flat, kind: none}", `4: route POST /v1/chat: kind none, which asks for no key, is only for surface openai.models`},
+		"chat for everybody":          {"envelope: flat}", "envelope: flat, kind: none}", `4: route POST /v1/chat: kind none, which asks for no key, is only for lists of models`},
 		"account for everybody":       {"POST /v1/chat: {surface: chat, ", "GET /u: {surface: account.usage, answer: {a: $limit}, kind: none, ", `4: route GET /u: kind none`},
 		"chat by another method":      {"POST /v1/chat:", "GET /v1/chat:", `4: route GET /v1/chat: surface chat answers POST here`},
 		"list by another method":      {"surface: chat, ", "surface: openai.models, ", `4: route POST /v1/chat: surface openai.models answers GET here`},

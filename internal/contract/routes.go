@@ -89,8 +89,8 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	if r.Surface == "" {
 		return
 	}
-	if r.Kind == "none" && r.Surface != "openai.models" {
-		p.fail(f["kind"], "%s: kind none, which asks for no key, is only for surface openai.models", what)
+	if r.Kind == "none" && !strings.HasSuffix(r.Surface, ".models") {
+		p.fail(f["kind"], "%s: kind none, which asks for no key, is only for lists of models", what)
 	}
 	if list := methodsOf(r.Surface, r.Path); !slices.Contains(list, r.Method) {
 		p.fail(at.key, "%s: surface %s answers %s here", what, r.Surface, strings.Join(list, ", "))
