@@ -172,9 +172,11 @@ func TestSchemasAreCheckedLeniently(t *testing.T) {
 		{`{}`, ""},
 		{`{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`, ""},
 		{`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","definitions":{"x":{}},"properties":{"a":{"$ref":"#/definitions/x"}}}`, ""},
-		{`{"type":"integer","minimum":0,"exclusiveMinimum":true}`, ""},                         // draft 4
-		{`{"type":"array","items":[{"type":"string"}]}`, ""},                                   // draft 7
-		{`{"type":"string","pattern":"^(?!x)\\p{L}+$"}`, ""},                                   // not Go's dialect
+		{`{"type":"integer","minimum":0,"exclusiveMinimum":true}`, ""}, // draft 4
+		{`{"type":"array","items":[{"type":"string"}]}`, ""},           // draft 7
+		{`{"type":"string","pattern":"^(?!x)\\p{L}+$"}`, ""},           // not Go's dialect
+		{`{"$ref":"https://example.com/other.json#/$defs/x"}`, ""},
+		{`{"$ref":"other.json#x"}`, ""},
 		{`{"$ref":"https://example.com/other.json"}`, ""},                                      // never fetched
 		{`{"type":["string","null"],"enum":["a",null],"strict":true,"x-made-up":{"a":1}}`, ""}, // unknown keywords
 		{`{"type":"strin"}`, "s.type"},
