@@ -132,7 +132,10 @@ func sameContract(sites []*wire.Site, contract string) []string {
 // document writes the error reference of each site.
 func document(c *config.Config, sites []*wire.Site, views map[string]*catalog.View) {
 	for i, s := range sites {
-		o := contract.PageOptions{Site: s.Name, BaseURL: baseURL(c, c.Sites[i])}
+		o := contract.PageOptions{BaseURL: baseURL(c, c.Sites[i])}
+		if s.Name != "*" { // no name to a reader
+			o.Site = s.Name
+		}
 		if list := views[s.Name].Models(); len(list) > 0 {
 			o.Model = list[0].ID
 		}

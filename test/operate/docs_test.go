@@ -204,6 +204,10 @@ func TestTheErrorReferenceIsServed(t *testing.T) {
 			t.Errorf("%s tells of the other contract", host)
 		}
 	}
+	any := harness.Start(t, harness.Options{Config: oneSite}) // at every host
+	if page := ask(t, any, call{method: "GET", path: "/docs/errors"}).is(t, 200); !strings.Contains(string(page.body), "\n## openai\n") {
+		t.Errorf("a site of every host is not called by its contract:\n%.600s", page.body)
+	}
 	off := harness.Start(t, harness.Options{Config: oneSite, Server: "docs: false"})
 	ask(t, off, call{method: "GET", path: "/docs/errors"}).is(t, 404)
 }
