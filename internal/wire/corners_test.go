@@ -270,3 +270,17 @@ func TestARefusalAtTheDoorSaysWhichRequestItIs(t *testing.T) {
 		t.Errorf("%d %v, recorded %+v", w.Code, w.Header(), e)
 	}
 }
+
+func TestWhatWasLeftOutFitsIntoAHead(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 100_000 {
+		many = append(many, fmt.Sprintf("messages.%d.name", i))
+	}
+	if got := dropped(many); len(got) > maxDropped+50 || !strings.HasPrefix(got, "messages.0.name, messages.1.name, ") || !strings.HasSuffix(got, " more") {
+		t.Errorf("%d bytes: %s", len(got), got)
+	}
+	if got := dropped(many[:2]); got != "messages.0.name, messages.1.name" {
+		t.Error(got)
+	}
+}
