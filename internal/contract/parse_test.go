@@ -117,6 +117,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"extra with a fault's words":  {"defaults:", "extras: {x: {members: {y: $code}}}\ndefaults:", `placeholder "code" has no meaning in an extra`},
 		"extra with odd money":        {"defaults:", "extras: {x: {below: 1e3, members: {y: 1}}}\ndefaults:", `"1e3" is not a positive number of dollars`},
 		"header of ours":              {"code: oops", "headers: {retry-after: '1'}", `retry-after is written by the gateway`},
+		"trailer of ours":             {"code: oops", "headers: {Trailer: x}", `Trailer is written by the gateway`},
+		"id of the caller's":          {"code: oops", "headers: {X-Client-Request-ID: x}", `X-Client-Request-ID is written by the gateway`},
 		"header that is none":         {"code: oops", "headers: {'a b': '1'}", `"a b" is not the name of a header`},
 		"header twice":                {"code: oops", "headers: {x-a: '1', X-A: '2'}", `X-A stands here twice`},
 		"fallback without root":       {"{/: flat}", "{/v1: flat}", `5: fallback: names no envelope for /`},
