@@ -101,7 +101,7 @@ func (r *reader) words(n *yaml.Node, in names, what string) words {
 func (r *reader) tree(n *yaml.Node, in names, what string) *node {
 	switch n.Kind {
 	case yaml.MappingNode:
-		if len(n.Content) > 0 && n.Content[0].Value == "each" {
+		if repeats(n) {
 			return r.each(n, in, what)
 		}
 		return &node{shape: shapeObject, members: r.members(n, in, what)}
@@ -152,6 +152,12 @@ func (r *reader) scalar(n *yaml.Node, in names, what string) *node {
 		return &node{lit: appendString(nil, w[0].lit)}
 	}
 	return &node{shape: shapeWords, words: w}
+}
+
+// repeats reports whether a mapping is {each: …, as: …}, in whatever order.
+func repeats(n *yaml.Node) bool {
+	c := n.Content
+	return len(c) > 0 && c[0].Value == "each" || len(c) == 4 && c[0].Value == "as" && c[2].Value == "each"
 }
 
 // each compiles {each: $list, as: …}.
