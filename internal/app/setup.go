@@ -136,8 +136,9 @@ func document(c *config.Config, sites []*wire.Site, views map[string]*catalog.Vi
 		if s.Name != "*" { // no name to a reader
 			o.Site = s.Name
 		}
-		if list := views[s.Name].Models(); len(list) > 0 {
-			o.Model = list[0].ID
+		list := views[s.Name].Models()
+		if first := slices.IndexFunc(list, func(m *catalog.Model) bool { return m.Kind == catalog.Chat }); first >= 0 {
+			o.Model = list[first].ID // the example is a chat
 		}
 		s.Docs = &wire.Docs{Markdown: s.Contract.Page(o), HTML: s.Contract.HTML(o)}
 	}

@@ -177,6 +177,21 @@ func checkCommand(t *testing.T, page, line string, help map[string]string) {
 	}
 }
 
+// The command that a page shows for a first try works at its site.
+func TestTheExampleOfTheErrorReferenceIsAModelThatChats(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: `
+providers: {sim: {kind: sim}}
+models:
+  a-embed: {kind: embedding, targets: [{provider: sim}], price: {input: 1.00}}
+  m: {targets: [{provider: sim}], price: {input: 1.00, output: 2.00}}
+`})
+	page := ask(t, g, call{method: "GET", path: "/docs/errors"}).is(t, 200)
+	if !strings.Contains(string(page.body), `{"model":"m","messages":`) {
+		t.Errorf("the example asks another model than m:\n%.1200s", page.body)
+	}
+}
+
 // TestTheErrorReferenceIsServed at every site, to anybody: every fault with the
 // status that the site's contract gives it, and nothing of another contract.
 func TestTheErrorReferenceIsServed(t *testing.T) {
