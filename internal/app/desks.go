@@ -41,24 +41,13 @@ type ownDesk struct {
 func (d ownDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, error) {
 	r := selfservice.Request{
 		Surface: q.Surface, Method: q.Method, ID: q.ID, Query: q.Query, Body: q.Body,
-		Who: q.Caller.Who(), Site: d.a.keySite(q.Site), Rate: q.Caller.Rate(),
+		Who: q.Caller.Who(), Site: apiSite(d.a.current.Load().list, q.Site).Name, Rate: q.Caller.Rate(),
 		MaxKeys: q.Site.MaxKeys, MinCredit: q.Site.KeyBalance,
 	}
 	if prefixes := q.Site.Contract.KeyFormat().Inference; len(prefixes) > 0 {
 		r.Prefix = prefixes[0]
 	}
 	return d.desk.Answer(ctx, r)
-}
-
-// keySite names the site whose keys a site shows and makes: where it serves the
-// account pages, that is the first of the contract's that serves the API.
-func (a *App) keySite(s *wire.Site) string {
-	for _, other := range a.current.Load().list {
-		if s.Dashboard && !other.Dashboard && other.Contract.Name() == s.Contract.Name() {
-			return other.Name
-		}
-	}
-	return s.Name
 }
 
 // books is the ledger as selfservice asks it.

@@ -118,6 +118,17 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 	return out, errors.Join(errs...)
 }
 
+// apiSite returns the site itself, or where it serves the account pages the
+// first of its contract that serves the API, if there is one.
+func apiSite(sites []*wire.Site, s *wire.Site) *wire.Site {
+	for _, other := range sites {
+		if s.Dashboard && !other.Dashboard && other.Contract.Name() == s.Contract.Name() {
+			return other
+		}
+	}
+	return s
+}
+
 // sameContract names the sites that present a contract.
 func sameContract(sites []*wire.Site, contract string) []string {
 	var out []string
@@ -131,12 +142,13 @@ func sameContract(sites []*wire.Site, contract string) []string {
 
 // document writes the error reference of each site.
 func document(c *config.Config, sites []*wire.Site, views map[string]*catalog.View) {
-	for i, s := range sites {
-		o := contract.PageOptions{BaseURL: baseURL(c, c.Sites[i])}
+	for _, s := range sites {
+		api := apiSite(sites, s)
+		o := contract.PageOptions{BaseURL: baseURL(c, c.Sites[slices.Index(sites, api)])}
 		if s.Name != "*" { // no name to a reader
 			o.Site = s.Name
 		}
-		list := views[s.Name].Models()
+		list := views[api.Name].Models()
 		if first := slices.IndexFunc(list, func(m *catalog.Model) bool { return m.Kind == catalog.Chat }); first >= 0 {
 			o.Model = list[first].ID // the example is a chat
 		}

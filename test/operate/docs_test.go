@@ -185,7 +185,12 @@ providers: {sim: {kind: sim}}
 models:
   a-embed: {kind: embedding, targets: [{provider: sim}], price: {input: 1.00}}
   m: {targets: [{provider: sim}], price: {input: 1.00, output: 2.00}}
+sites: [{hosts: ["*"], contract: openai}, {hosts: [app.localhost], contract: llmtune, role: dashboard}, {hosts: [api.localhost], contract: llmtune}]
 `})
+	pages := ask(t, g, call{method: "GET", host: "app.localhost", path: "/docs/errors"}).is(t, 200)
+	if !strings.Contains(string(pages.body), "'http://api.localhost") || strings.Contains(string(pages.body), "'http://app.localhost") {
+		t.Errorf("the example asks the host of the account pages:\n%.1200s", pages.body)
+	}
 	page := ask(t, g, call{method: "GET", path: "/docs/errors"}).is(t, 200)
 	if !strings.Contains(string(page.body), `{"model":"m","messages":`) {
 		t.Errorf("the example asks another model than m:\n%.1200s", page.body)
