@@ -27,6 +27,7 @@ func TestChecksAcceptAndRefuse(t *testing.T) {
 	number := func(p *Problems, v jsonx.Value) bool { _, ok := p.Number(v, 0, 2); return ok }
 	integer := func(p *Problems, v jsonx.Value) bool { _, ok := p.Integer(v, 1, 128); return ok }
 	open := func(p *Problems, v jsonx.Value) bool { _, ok := p.Integer(v, 1, 1<<62); return ok }
+	budget := func(p *Problems, v jsonx.Value) bool { _, ok := p.Number(v, -0.5, 1e21); return ok }
 	boolean := func(p *Problems, v jsonx.Value) bool { _, ok := p.Bool(v); return ok }
 	text := func(p *Problems, v jsonx.Value) bool { return p.Text(v, 3) }
 	name := func(p *Problems, v jsonx.Value) bool { return p.Name(v, 4) }
@@ -45,6 +46,7 @@ func TestChecksAcceptAndRefuse(t *testing.T) {
 	}{
 		{"number", number, `0`, fault.None, "", ""},
 		{"number", number, `2.0`, fault.None, "", ""},
+		{"number", budget, `-1`, invalid, "Must be between -0.5 and 1000000000000000000000", "v"},
 		{"number", number, `2.01`, invalid, "Must be between 0 and 2", "v"},
 		{"number", number, `-1e-9`, invalid, "Must be between 0 and 2", "v"},
 		{"number", number, `1e999`, invalid, "Must be between 0 and 2", "v"},
