@@ -276,14 +276,16 @@ func (a *App) open(c *config.Config) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	a.api = &http.Server{
-		Handler:           a.handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    64 << 10,
-		Protocols:         &protocols,
-		BaseContext:       func(net.Listener) context.Context { return a.base },
-		ConnContext:       wire.ConnContext,
-		ErrorLog:          slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),
+		Handler: a.handler(),
+		// OPTIONS * is refused like any other path that there is not.
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            10 * time.Second,
+		IdleTimeout:                  120 * time.Second,
+		MaxHeaderBytes:               64 << 10,
+		Protocols:                    &protocols,
+		BaseContext:                  func(net.Listener) context.Context { return a.base },
+		ConnContext:                  wire.ConnContext,
+		ErrorLog:                     slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),
 	}
 	a.admin = &http.Server{
 		Handler:           a.adminHandler(c),

@@ -107,6 +107,18 @@ func TestCheckFindsWhatServeCannotWorkWith(t *testing.T) {
 	if err := Check(parse(t, dir, small)); err != nil {
 		t.Errorf("a good one: %v", err)
 	}
+	src, err := os.ReadFile("../../contracts/openai.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	painted := strings.Replace(string(src), "routes:\n", "routes:\n  POST /v1/images: {surface: openai.images, envelope: openai}\n", 1)
+	if err := os.WriteFile(filepath.Join(dir, "painted.yaml"), []byte(painted), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := "pontage.yaml:5: sites[0].contract: painted.yaml: route POST /v1/images: this gateway does not serve surface openai.images"
+	if err := Check(parse(t, dir, strings.Replace(small, "contract: openai", "contract: painted.yaml", 1))); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a surface that nobody serves: %v", err)
+	}
 }
 
 func TestABadReloadScriptsNothing(t *testing.T) {

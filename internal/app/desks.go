@@ -13,13 +13,19 @@ import (
 	"github.com/pontage/pontage/internal/wire"
 )
 
+// surfaceMemory is answered, if only by a refusal.
+const surfaceMemory = "memory"
+
+// ownSurfaces are those of a caller's own account.
+var ownSurfaces = []string{
+	selfservice.SurfaceBalance, selfservice.SurfaceKeys, selfservice.SurfaceUsage, selfservice.SurfaceUsageSummary, selfservice.SurfaceTransactions,
+}
+
 // desks answer the surfaces that ask nothing of a model.
 func (a *App) desks() map[string]wire.Desk {
 	own := ownDesk{a: a, desk: selfservice.New(selfservice.Deps{Accounts: a.accounts, Ledger: books{a.ledger}, Now: a.clock.now})}
-	out := map[string]wire.Desk{"memory": unbuilt{}, surfaceJobs: jobDesk{a}}
-	for _, surface := range []string{
-		selfservice.SurfaceBalance, selfservice.SurfaceKeys, selfservice.SurfaceUsage, selfservice.SurfaceUsageSummary, selfservice.SurfaceTransactions,
-	} {
+	out := map[string]wire.Desk{surfaceMemory: unbuilt{}, surfaceJobs: jobDesk{a}}
+	for _, surface := range ownSurfaces {
 		out[surface] = own
 	}
 	return out
@@ -35,7 +41,7 @@ type ownDesk struct {
 func (d ownDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, error) {
 	r := selfservice.Request{
 		Surface: q.Surface, Method: q.Method, ID: q.ID, Query: q.Query, Body: q.Body,
-		Who: q.Caller.Who(), Site: q.Site.Name, Rate: q.Caller.Rate(),
+		Who: q.Caller.Who(), Site: apiSite(d.a.current.Load().list, q.Site).Name, Rate: q.Caller.Rate(),
 		MaxKeys: q.Site.MaxKeys, MinCredit: q.Site.KeyBalance,
 	}
 	if prefixes := q.Site.Contract.KeyFormat().Inference; len(prefixes) > 0 {

@@ -1,8 +1,11 @@
 package app
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -98,6 +101,24 @@ func TestADrainWaitsForAnswersOfBothVersionsOfHTTP(t *testing.T) {
 	}
 	if err := <-r.done; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOptionsOfTheServerAreAnsweredByTheContract(t *testing.T) {
+	t.Parallel()
+	r := serving(t, small)
+	conn, err := net.Dial("tcp", r.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != 404 || resp.Header.Get("X-Request-Id") == "" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
 	}
 }
 

@@ -116,6 +116,17 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 	return out, errors.Join(errs...)
 }
 
+// apiSite returns the site itself, or where it serves the account pages the
+// first of its contract that serves the API, if there is one.
+func apiSite(sites []*wire.Site, s *wire.Site) *wire.Site {
+	for _, other := range sites {
+		if s.Dashboard && !other.Dashboard && other.Contract.Name() == s.Contract.Name() {
+			return other
+		}
+	}
+	return s
+}
+
 // known names the sites whose keys are known at a site, if it is not the only
 // one: account pages know those of every site with the same contract, and other
 // sites know theirs, so that they can be told from keys of nobody.
@@ -134,10 +145,15 @@ func known(sites []*wire.Site, at *wire.Site) []string {
 
 // document writes the error reference of each site.
 func document(c *config.Config, sites []*wire.Site, views map[string]*catalog.View) {
-	for i, s := range sites {
-		o := contract.PageOptions{Site: s.Name, BaseURL: baseURL(c, c.Sites[i])}
-		if list := views[s.Name].Models(); len(list) > 0 {
-			o.Model = list[0].ID
+	for _, s := range sites {
+		api := apiSite(sites, s)
+		o := contract.PageOptions{BaseURL: baseURL(c, c.Sites[slices.Index(sites, api)])}
+		if s.Name != "*" { // no name to a reader
+			o.Site = s.Name
+		}
+		list := views[api.Name].Models()
+		if first := slices.IndexFunc(list, func(m *catalog.Model) bool { return m.Kind == catalog.Chat }); first >= 0 {
+			o.Model = list[first].ID // the example is a chat
 		}
 		s.Docs = &wire.Docs{Markdown: s.Contract.Page(o), HTML: s.Contract.HTML(o)}
 	}
@@ -164,7 +180,16 @@ func loadContract(c *config.Config, name string) (*contract.Contract, error) {
 	if slices.Contains(contract.Embedded(), name) {
 		return contract.Load(name)
 	}
-	return contract.LoadFile(c.File(name))
+	con, err := contract.LoadFile(c.File(name))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range con.Routes() {
+		if !built(r.Surface) {
+			return nil, fmt.Errorf("%s: route %s %s: this gateway does not serve surface %s", name, r.Method, r.Path, r.Surface)
+		}
+	}
+	return con, nil
 }
 
 // placed gives the problems of a catalogue the lines of the configuration.

@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 	"net/http/pprof"
+	"slices"
 
 	"github.com/pontage/pontage/internal/wire"
 	"github.com/pontage/pontage/internal/wire/anthropic"
@@ -29,6 +30,12 @@ func listers() map[string]wire.ModelLister {
 		"openai.models":    openai.Models{},
 		"anthropic.models": anthropic.Models{},
 	}
+}
+
+// built reports whether a surface is one that this build answers.
+func built(surface string) bool {
+	return dialects()[surface] != nil || listers()[surface] != nil || slices.Contains(ownSurfaces, surface) ||
+		surface == surfaceJobs || surface == surfaceMemory
 }
 
 // profiles serves the process's profiles, for who measures it.

@@ -49,6 +49,7 @@ func TestAnswersHaveTheShapeOfTheirTemplate(t *testing.T) {
 		`"{balance_usd} {balance_usd:0} {balance_usd:2} {balance_usd:8} {balance_usd:9}"`: `"4.259999999 4 4.25 4.25999999 4.259999999"`,
 		`"{total_charge_usd:2} {total_charge_cents}"`:                                     `"-0.01 -1"`,
 		"{each: $keys, as: $id}":                            `["a","b",null]`,
+		"{as: $id, each: $keys}":                            `["a","b",null]`,
 		"{each: $keys, as: {i: $id, c?: $charge_number}}":   `[{"i":"a","c":0.000000001},{"i":"b"},{"i":null}]`,
 		"{each: $keys, as: '{id}={charge_usd:3}'}":          `["a=0.000","b=","="]`,
 		"{k: {each: $keys, as: $kind}, m: $message}":        `{"k":["proxy","billing",null],"m":"a \"b\"\n"}`,

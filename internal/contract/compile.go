@@ -101,7 +101,7 @@ func (r *reader) words(n *yaml.Node, in names, what string) words {
 func (r *reader) tree(n *yaml.Node, in names, what string) *node {
 	switch n.Kind {
 	case yaml.MappingNode:
-		if len(n.Content) > 0 && n.Content[0].Value == "each" {
+		if repeats(n) {
 			return r.each(n, in, what)
 		}
 		return &node{shape: shapeObject, members: r.members(n, in, what)}
@@ -154,6 +154,12 @@ func (r *reader) scalar(n *yaml.Node, in names, what string) *node {
 	return &node{shape: shapeWords, words: w}
 }
 
+// repeats reports whether a mapping is {each: …, as: …}, in whatever order.
+func repeats(n *yaml.Node) bool {
+	c := n.Content
+	return len(c) > 0 && c[0].Value == "each" || len(c) == 4 && c[0].Value == "as" && c[2].Value == "each"
+}
+
 // each compiles {each: $list, as: …}.
 func (r *reader) each(n *yaml.Node, in names, what string) *node {
 	empty := &node{lit: []byte("[]"), void: true}
@@ -200,6 +206,7 @@ func (r *reader) members(n *yaml.Node, in names, what string) []member {
 var ours = []string{
 	"Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Date", "Set-Cookie",
 	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Required-Usd", "X-Available-Usd", "X-Charge-Usd", "Allow", "X-Request-Id",
+	"X-Client-Request-Id", "Idempotency-Replayed", "X-Dropped-Params", "X-Output-Capped-By", "Trailer", "Upgrade",
 }
 
 func (r *reader) headers(n *yaml.Node, in names, what string) []header {

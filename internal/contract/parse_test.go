@@ -96,7 +96,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"unknown envelope":            {"chat, envelope: flat", "chat, envelope: round", `4: route POST /v1/chat: unknown envelope "round"`},
 		"unknown kind":                {"envelope: flat}", "envelope: flat, kind: odd}", `4: route POST /v1/chat: kind: unknown "odd"`},
 		"no method":                   {"POST /v1/chat:", "/v1/chat:", `4: routes: "/v1/chat" is not a method`},
-		"no pattern":                  {"POST /v1/chat:", "POST /v1/{a}/{a}:", `4: routes: "POST /v1/{a}/{a}": not a pattern`},
+		"no pattern":                  {"POST /v1/chat:", "POST /v1/{}:", `4: routes: "POST /v1/{}": not a pattern`},
 		"route twice":                 {"fallback:", "  POST /v1/chat: {surface: chat, envelope: flat}\nfallback:", `5: routes: "POST /v1/chat" stands here twice, first in line 4`},
 		"routes in each other's way":  {"fallback:", "  POST /v1/{a}: {surface: chat, envelope: flat}\n  POST /{b}/chat: {surface: chat, envelope: flat}\nfallback:", `6: routes: "POST /{b}/chat": not a pattern, or in the way of another one`},
 		"fault twice":                 {"  internal: {", "  internal: {status: 501}\n  internal: {", `24: faults: "internal" stands here twice, first in line 23`},
@@ -117,6 +117,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"extra with a fault's words":  {"defaults:", "extras: {x: {members: {y: $code}}}\ndefaults:", `placeholder "code" has no meaning in an extra`},
 		"extra with odd money":        {"defaults:", "extras: {x: {below: 1e3, members: {y: 1}}}\ndefaults:", `"1e3" is not a positive number of dollars`},
 		"header of ours":              {"code: oops", "headers: {retry-after: '1'}", `retry-after is written by the gateway`},
+		"trailer of ours":             {"code: oops", "headers: {Trailer: x}", `Trailer is written by the gateway`},
+		"id of the caller's":          {"code: oops", "headers: {X-Client-Request-ID: x}", `X-Client-Request-ID is written by the gateway`},
 		"header that is none":         {"code: oops", "headers: {'a b': '1'}", `"a b" is not the name of a header`},
 		"header twice":                {"code: oops", "headers: {x-a: '1', X-A: '2'}", `X-A stands here twice`},
 		"fallback without root":       {"{/: flat}", "{/v1: flat}", `5: fallback: names no envelope for /`},
@@ -154,8 +156,17 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"status of no success":        {"surface: chat, ", "surface: jobs, answer: {a: 1}, status: 302, ", `status: "302" is not a status from 200 to 299 that has a body`},
 		"status without a body":       {"surface: chat, ", "surface: jobs, answer: {a: 1}, status: 204, ", `"204" is not a status`},
 		"strange role":                {"surface: chat, ", "surface: chat, role: admin, ", `4: route POST /v1/chat: role: unknown "admin"`},
-		"wildcard twice":              {"POST /v1/chat:", "POST /v1/{a}/x/{a}:", `not a pattern`},
 		"wildcard within a word":      {"POST /v1/chat:", "POST /v1/x{a}/y:", `not a pattern`},
+		"two wildcards":               {"POST /v1/chat:", "POST /v1/{a}/x/{b}:", `4: routes: "POST /v1/{a}/x/{b}": a path has at most one wildcard`},
+		"end of the path":             {"POST /v1/chat:", "POST /v1/{$}:", `4: routes: "POST /v1/{$}": a path has at most one wildcard, and neither {$}`},
+		"path that is escaped":        {"POST /v1/chat:", "POST /v1/ch%61t:", `neither {$} nor %, ? or #`},
+		"path with a query":           {"POST /v1/chat:", "POST /v1/chat?x=1:", `neither {$} nor %, ? or #`},
+		"path of the reference":       {"POST /v1/chat:", "POST /docs/errors:", `4: routes: "POST /docs/errors": the error reference stands there`},
+		"chat for everybody":          {"envelope: flat}", "envelope: flat, kind: none}", `4: route POST /v1/chat: kind none, which asks for no key, is only for lists of models`},
+		"account for everybody":       {"POST /v1/chat: {surface: chat, ", "GET /u: {surface: account.usage, answer: {a: $limit}, kind: none, ", `4: route GET /u: kind none`},
+		"chat by another method":      {"POST /v1/chat:", "GET /v1/chat:", `4: route GET /v1/chat: surface chat answers POST here`},
+		"list by another method":      {"surface: chat, ", "surface: openai.models, ", `4: route POST /v1/chat: surface openai.models answers GET here`},
+		"key by another method":       {"POST /v1/chat: {surface: chat, ", "PATCH /k/{id}: {surface: account.keys, answer: {a: $id}, ", `4: route PATCH /k/{id}: surface account.keys answers PUT, DELETE here`},
 		"decimals of no money":        {"code: oops", "words: '{retry_after:2}'", `{retry_after:2}: only an exact amount of money, as text, can have its decimals cut`},
 		"decimals of a number":        {"code: oops", "words: '{required_number:2}'", `only an exact amount of money`},
 		"decimals twice":              {"code: oops", "words: '{balance:3}'", `only an exact amount of money`},
@@ -184,6 +195,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"extra that an answer has":    {"fallback:", "  GET /b: {surface: account.balance, envelope: flat, answer: {y: 1}}\nextras: {x: {members: {'y?': 1}}}\nfallback:", `extra x: member "y" stands in the answer of route GET /b already`},
 		"alias":                       {"retryable: [429, 503]", "retryable: &a [429]\nprecedence: *a", `aliases are not allowed`},
 		"broken YAML":                 {"[429, 503]", "[429, 503", `did not find expected`},
+		"bytes that are no text":      {"oops", "o\xffps", `23: invalid`},
+		"a control character":         {"oops", "o\x00ps", `23: control characters`},
 		"two documents":               {"\nfaults:", "\n---\nfaults:", `single document`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,6 +220,23 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 				t.Errorf("%v holds no Problem of the file", err)
 			}
 		})
+	}
+}
+
+// What follows from a mistake is not told beside it.
+func TestOneMistakeIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for old, new := range map[string]string{
+		"money: {status: 402}":              "money: {status: 402.0}",
+		"{error: $code, message: $message}": "{error: $type}\n    types: {400: a, 401: a, 402: a, 403: a, 404: a, 409: a, 5xx: b}",
+	} {
+		_, err := Parse("c.yaml", []byte(strings.Replace(small, old, new, 1)))
+		if err == nil {
+			t.Fatalf("%s: no error", new)
+		}
+		if lines := strings.Split(err.Error(), "\n"); len(lines) > 1 {
+			t.Errorf("%s:\n%v", new, err)
+		}
 	}
 }
 

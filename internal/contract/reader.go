@@ -1,12 +1,14 @@
 package contract
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -74,7 +76,7 @@ func (r *reader) document(src []byte) *yaml.Node {
 	}
 	root := &yaml.Node{}
 	if err := yaml.Load(src, root, yaml.WithUniqueKeys(false)); err != nil {
-		r.problems = append(r.problems, r.syntax(err))
+		r.problems = append(r.problems, r.syntax(src, err))
 		return nil
 	}
 	n := root
@@ -88,7 +90,7 @@ func (r *reader) document(src []byte) *yaml.Node {
 }
 
 // syntax makes a problem of what the YAML library says.
-func (r *reader) syntax(err error) *Problem {
+func (r *reader) syntax(src []byte, err error) *Problem {
 	p := &Problem{File: r.file, Reason: err.Error()}
 	var several *yaml.LoadErrors
 	if errors.As(err, &several) && len(several.Errors) > 0 {
@@ -98,7 +100,21 @@ func (r *reader) syntax(err error) *Problem {
 	if errors.As(err, &one) {
 		p.Line, p.Reason = one.Mark.Line, strings.TrimPrefix(one.Message, "yaml: ")
 	}
+	if p.Line == 0 {
+		p.Line = oddLine(src)
+	}
 	return p
+}
+
+// oddLine returns the first line with something that is no text, for which the
+// YAML library gives no place; 0: there is none.
+func oddLine(src []byte) int {
+	for i, line := range bytes.Split(src, []byte("\n")) {
+		if !utf8.Valid(line) || bytes.ContainsFunc(line, func(c rune) bool { return c < ' ' && c != '\t' && c != '\r' }) {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // plain checks that a tree has no aliases and does not nest too deep.

@@ -166,6 +166,8 @@ func TestQuickDebugIsACommandOfTheSite(t *testing.T) {
 		path := "POST /v1/m/x"
 		if strings.HasPrefix(surface, "prompt") {
 			path = "POST /v1/m/{model}/x"
+		} else if want == "" {
+			path = "GET /v1/m/x"
 		}
 		c, err := Parse("c.yaml", []byte(strings.NewReplacer("POST /v1/chat", path, "chat, envelope: flat", surface, "[authorization]", "[x-api-key]").Replace(small)))
 		if err != nil {

@@ -9,7 +9,33 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// docsPath is where every site has its error reference.
+const docsPath = "/docs/errors"
+
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
+
+// answered lists the methods that a surface answers, where that is not POST. Those
+// of one key of the account are others than those of the list, see [methodsOf].
+var answered = map[string][]string{
+	"openai.models": {"GET"}, "anthropic.models": {"GET"},
+	"account.balance": {"GET", "POST"}, "account.keys": {"GET", "POST"},
+	"account.usage": {"GET"}, "account.usage_summary": {"GET"}, "account.transactions": {"GET"},
+	"jobs": {"POST"}, "x402.endpoints": methods, "x402.status": methods, "x402.complete": methods,
+}
+
+// methodsOf lists the methods that a surface answers at a path.
+func methodsOf(surface, path string) []string {
+	switch one := strings.Contains(path, "{"); {
+	case one && surface == "account.keys":
+		return []string{"PUT", "DELETE"}
+	case one && surface == "jobs":
+		return []string{"GET", "DELETE"}
+	}
+	if list := answered[surface]; list != nil {
+		return list
+	}
+	return []string{"POST"}
+}
 
 var routeFields = []string{"surface", "envelope", "kind", "role", "answer", "detailed", "only", "status"}
 
@@ -20,6 +46,13 @@ func (p *parser) routes(n *yaml.Node) {
 		if !ok || !slices.Contains(methods, method) || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t") {
 			p.fail(at.key, "routes: %q is not a method (%s), a space and a path", at.name, strings.Join(methods, ", "))
 			continue
+		}
+		if strings.Count(path, "{") > 1 || strings.ContainsAny(path, "%?#") || strings.HasSuffix(path, "{$}") {
+			p.fail(at.key, "routes: %q: a path has at most one wildcard, and neither {$} nor %%, ? or #", at.name)
+			continue
+		}
+		if path == docsPath {
+			p.fail(at.key, "routes: %q: the error reference stands there", at.name)
 		}
 		if err := register(mux, at.name); err != nil {
 			p.fail(at.key, "routes: %q: %v", at.name, err)
@@ -44,8 +77,23 @@ func (p *parser) routes(n *yaml.Node) {
 		if v := f["role"]; v != nil {
 			r.Role = p.choice(v, what+": role", "api", "dashboard")
 		}
+		p.asked(&r, f, at, what)
 		p.answer(&r, at.value, f, what)
 		p.c.routes = append(p.c.routes, r)
+	}
+}
+
+// asked checks that a route is one that its surface can answer, and that somebody
+// is known to ask where something belongs to somebody.
+func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) {
+	if r.Surface == "" {
+		return
+	}
+	if r.Kind == "none" && !strings.HasSuffix(r.Surface, ".models") {
+		p.fail(f["kind"], "%s: kind none, which asks for no key, is only for lists of models", what)
+	}
+	if list := methodsOf(r.Surface, r.Path); !slices.Contains(list, r.Method) {
+		p.fail(at.key, "%s: surface %s answers %s here", what, r.Surface, strings.Join(list, ", "))
 	}
 }
 

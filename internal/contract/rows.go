@@ -13,7 +13,7 @@ import (
 // single ones.
 type decl struct {
 	key      *yaml.Node
-	status   int // 0: not said
+	status   int // 0: not said; below: badly
 	typ      *string
 	code     *string
 	param    *string
@@ -74,7 +74,9 @@ func (p *parser) decl(key, n *yaml.Node, what string, outer bool) *decl {
 	f := p.fields(n, what, known...)
 	d := &decl{key: key}
 	if v := f["status"]; v != nil {
-		d.status = p.status(v, what+".status")
+		if d.status = p.status(v, what+".status"); d.status == 0 {
+			d.status = -1 // told
+		}
 	}
 	if v := f["type"]; v != nil {
 		d.typ = p.nullable(v, what+".type")
@@ -212,16 +214,17 @@ func (p *parser) row(face int, e fault.Entry) row {
 		}
 	}
 	out.statusText, out.code, out.param = strconv.Itoa(out.status), deref(code), deref(param)
-	if len(layers) == 0 || !p.c.isFace(face) {
+	if len(layers) == 0 || out.status < 0 || !p.c.isFace(face) {
 		return out
 	}
 	if out.status == 0 {
 		p.fail(layers[0].key, "fault %s in envelope %s: no status, neither of its own nor of class %s", e.Name, p.c.envelopes[face].name, e.Class)
 		return out
 	}
+	told := len(p.problems)
 	out.typ = p.typeIn(face, out.envelope, layers, typ, out.status)
 	out.frameTyp = p.typeIn(face, p.c.envelopes[face], layers, typ, out.status)
-	if out.typ == "" && wantsType(out.envelope.members) {
+	if out.typ == "" && wantsType(out.envelope.members) && len(p.problems) == told {
 		p.fail(layers[0].key, "fault %s in envelope %s: no type", e.Name, out.envelope.name)
 	}
 	return out

@@ -228,11 +228,14 @@ func (p *Problems) Number(v jsonx.Value, low, high float64) (f float64, ok bool)
 	}
 	f, ok = v.Float()
 	if !ok || f < low || f > high {
-		p.Invalid(v, fmt.Sprintf("Must be between %v and %v", low, high))
+		p.Invalid(v, "Must be between "+decimal(low)+" and "+decimal(high))
 		return 0, false
 	}
 	return f, true
 }
+
+// decimal writes a number as people do, without an exponent.
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // Integer checks that v is a whole number from low to high, and returns it.
 func (p *Problems) Integer(v jsonx.Value, low, high int64) (n int64, ok bool) {

@@ -27,6 +27,7 @@ func TestChecksAcceptAndRefuse(t *testing.T) {
 	number := func(p *Problems, v jsonx.Value) bool { _, ok := p.Number(v, 0, 2); return ok }
 	integer := func(p *Problems, v jsonx.Value) bool { _, ok := p.Integer(v, 1, 128); return ok }
 	open := func(p *Problems, v jsonx.Value) bool { _, ok := p.Integer(v, 1, 1<<62); return ok }
+	budget := func(p *Problems, v jsonx.Value) bool { _, ok := p.Number(v, -0.5, 1e21); return ok }
 	boolean := func(p *Problems, v jsonx.Value) bool { _, ok := p.Bool(v); return ok }
 	text := func(p *Problems, v jsonx.Value) bool { return p.Text(v, 3) }
 	name := func(p *Problems, v jsonx.Value) bool { return p.Name(v, 4) }
@@ -45,6 +46,7 @@ func TestChecksAcceptAndRefuse(t *testing.T) {
 	}{
 		{"number", number, `0`, fault.None, "", ""},
 		{"number", number, `2.0`, fault.None, "", ""},
+		{"number", budget, `-1`, invalid, "Must be between -0.5 and 1000000000000000000000", "v"},
 		{"number", number, `2.01`, invalid, "Must be between 0 and 2", "v"},
 		{"number", number, `-1e-9`, invalid, "Must be between 0 and 2", "v"},
 		{"number", number, `1e999`, invalid, "Must be between 0 and 2", "v"},
@@ -172,9 +174,11 @@ func TestSchemasAreCheckedLeniently(t *testing.T) {
 		{`{}`, ""},
 		{`{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`, ""},
 		{`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","definitions":{"x":{}},"properties":{"a":{"$ref":"#/definitions/x"}}}`, ""},
-		{`{"type":"integer","minimum":0,"exclusiveMinimum":true}`, ""},                         // draft 4
-		{`{"type":"array","items":[{"type":"string"}]}`, ""},                                   // draft 7
-		{`{"type":"string","pattern":"^(?!x)\\p{L}+$"}`, ""},                                   // not Go's dialect
+		{`{"type":"integer","minimum":0,"exclusiveMinimum":true}`, ""}, // draft 4
+		{`{"type":"array","items":[{"type":"string"}]}`, ""},           // draft 7
+		{`{"type":"string","pattern":"^(?!x)\\p{L}+$"}`, ""},           // not Go's dialect
+		{`{"$ref":"https://example.com/other.json#/$defs/x"}`, ""},
+		{`{"$ref":"other.json#x"}`, ""},
 		{`{"$ref":"https://example.com/other.json"}`, ""},                                      // never fetched
 		{`{"type":["string","null"],"enum":["a",null],"strict":true,"x-made-up":{"a":1}}`, ""}, // unknown keywords
 		{`{"type":"strin"}`, "s.type"},

@@ -138,7 +138,18 @@ func compile(draft *jsonschema.Draft, doc any) error {
 		return err
 	}
 	_, err := c.Compile(here)
+	if outside(err) {
+		return nil
+	}
 	return err
+}
+
+// outside reports whether all that is wrong is that a part of another document
+// was not found there.
+func outside(err error) bool {
+	var part *jsonschema.JSONPointerNotFoundError
+	var anchor *jsonschema.AnchorNotFoundError
+	return errors.As(err, &part) && !strings.HasPrefix(part.URL, here+"#") || errors.As(err, &anchor) && anchor.URL != here
 }
 
 // explain finds the deepest part that is wrong.

@@ -108,7 +108,8 @@ func (d *Desk) Answer(ctx context.Context, r Request) (contract.Data, error) {
 }
 
 func (d *Desk) answer(ctx context.Context, r *Request) (contract.Data, error) {
-	if r.Who.Account == nil || r.Who.Key == nil {
+	// Whoever asks without a key has an empty account, which to the ledger is all of them.
+	if r.Who.Account == nil || r.Who.Key == nil || r.Who.Account.ID == 0 {
 		return contract.Data{}, fault.New(fault.KeyMissing, "")
 	}
 	switch r.Surface {

@@ -76,6 +76,10 @@ func TestWhatIsNotAQuestion(t *testing.T) {
 	}
 	w.fails(Request{Surface: SurfaceBalance, Method: "GET"}, "key_missing")
 	w.fails(Request{Surface: SurfaceBalance, Method: "GET", Who: account.Principal{Account: w.ada}}, "key_missing")
+	nobody := account.Principal{Account: &account.Account{}, Key: &account.Key{}} // as at a route that asks for no key
+	for _, surface := range []string{SurfaceBalance, SurfaceKeys, SurfaceUsage, SurfaceUsageSummary, SurfaceTransactions} {
+		w.fails(Request{Surface: surface, Method: "GET", Who: nobody}, "key_missing")
+	}
 }
 
 func TestAFailingLedgerIsOurFault(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,12 +31,31 @@ func (x *exchange) answer(d Dialect) error {
 		h.Set("X-Output-Capped-By", t.CappedBy)
 	}
 	if len(t.Dropped) > 0 {
-		h.Set("X-Dropped-Params", strings.Join(t.Dropped, ", "))
+		h.Set("X-Dropped-Params", dropped(t.Dropped))
 	}
 	if req.Stream {
 		return x.stream(enc)
 	}
 	return x.whole(enc)
+}
+
+// maxDropped bounds how many bytes of a header tell what was left out: there can
+// be something in every message, and clients take heads of some 16 KiB.
+const maxDropped = 1024
+
+// dropped lists paths, and counts those for which there is no room.
+func dropped(paths []string) string {
+	var b strings.Builder
+	for i, p := range paths {
+		if b.Len()+len(p) > maxDropped {
+			return b.String() + " and " + strconv.Itoa(len(paths)-i) + " more"
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p)
+	}
+	return b.String()
 }
 
 // whole writes an answer that is not streamed: nothing leaves before the charge

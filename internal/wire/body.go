@@ -25,7 +25,7 @@ func checkMedia(h http.Header) *fault.Error {
 		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return fault.New(fault.UnsupportedMediaType, "Content-Type must be application/json.").At("Content-Type")
 		}
-		if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
+		if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") && !strings.EqualFold(cs, "utf8") {
 			return fault.New(fault.UnsupportedMediaType, "The charset must be utf-8.").At("Content-Type")
 		}
 	}

@@ -90,6 +90,7 @@ func TestBodiesAreReadWithinTheirBounds(t *testing.T) {
 		{"json with a charset", http.Header{"Content-Type": {"application/json; charset=UTF-8"}}, strings.NewReader("{}"), "{}", 0},
 		{"a json flavour", http.Header{"Content-Type": {"application/vnd.api+json"}}, strings.NewReader("{}"), "{}", 0},
 		{"text", http.Header{"Content-Type": {"text/plain"}}, strings.NewReader("{}"), "", fault.UnsupportedMediaType},
+		{"json with a charset by its other name", http.Header{"Content-Type": {"application/json; charset=utf8"}}, strings.NewReader("{}"), "{}", 0},
 		{"latin", http.Header{"Content-Type": {"application/json; charset=latin1"}}, strings.NewReader("{}"), "", fault.UnsupportedMediaType},
 		{"no media type at all", http.Header{"Content-Type": {";;"}}, strings.NewReader("{}"), "", fault.UnsupportedMediaType},
 	} {

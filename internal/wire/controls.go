@@ -73,9 +73,11 @@ func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
 }
 
 // mentioned reports whether a body may have one of the members; most have not.
+// Where anything is escaped, their names may be, too.
 func mentioned(list []contract.Control, body []byte) bool {
+	escaped := len(list) > 0 && bytes.Contains(body, []byte(`\u`))
 	for i := range list {
-		if m := list[i].Member; len(m) > 0 && bytes.Contains(body, []byte(`"`+m[0]+`"`)) {
+		if m := list[i].Member; len(m) > 0 && (escaped || bytes.Contains(body, []byte(`"`+m[0]+`"`))) {
 			return true
 		}
 	}

@@ -9,12 +9,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/obs"
 )
 
 // dial opens a connection that ends with the test.
@@ -243,5 +247,40 @@ func TestALargeAnswerToASlowReaderGetsThrough(t *testing.T) {
 	}
 	if ev := <-h.events; ev.Delivery != "complete" {
 		t.Errorf("delivery %q", ev.Delivery)
+	}
+}
+
+// Who is refused before anybody looks further can name his request to us all
+// the same.
+func TestARefusalAtTheDoorSaysWhichRequestItIs(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Load("openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan *obs.Event, 1)
+	s := NewServer(Options{Done: func(e *obs.Event) { events <- e }}, NewSites([]*Site{{Name: "*", Hosts: []string{"*"}, Contract: c}}))
+	door := s.Refusing(s, func() *fault.Error { return fault.New(fault.Draining, "") })
+	r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+	r.Header.Set("X-Client-Request-Id", "mine-1")
+	w := httptest.NewRecorder()
+	door.ServeHTTP(w, r)
+	e := <-events
+	if w.Code != 503 || w.Header().Get("X-Client-Request-Id") != "mine-1" || w.Header().Get("X-Request-Id") != e.ID || e.ClientRequestID != "mine-1" {
+		t.Errorf("%d %v, recorded %+v", w.Code, w.Header(), e)
+	}
+}
+
+func TestWhatWasLeftOutFitsIntoAHead(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 100_000 {
+		many = append(many, fmt.Sprintf("messages.%d.name", i))
+	}
+	if got := dropped(many); len(got) > maxDropped+50 || !strings.HasPrefix(got, "messages.0.name, messages.1.name, ") || !strings.HasSuffix(got, " more") {
+		t.Errorf("%d bytes: %s", len(got), got)
+	}
+	if got := dropped(many[:2]); got != "messages.0.name, messages.1.name" {
+		t.Error(got)
 	}
 }

@@ -37,7 +37,11 @@ func (x *exchange) ask(d Desk) error {
 	if x.wanted != nil {
 		return contract.Sample(x.wanted.code)
 	}
-	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: x.r.URL.Query()}
+	query, err := x.query()
+	if err != nil {
+		return err
+	}
+	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: query}
 	switch x.route.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
 		if err := x.read(); err != nil {
@@ -62,6 +66,16 @@ func (x *exchange) ask(d Desk) error {
 	}
 	x.show(x.route.Status, x.shown(data))
 	return nil
+}
+
+// query reads the query. What cannot be read is not passed over: the answer would
+// be one to another question.
+func (x *exchange) query() (url.Values, error) {
+	query, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return nil, fault.New(fault.InvalidRequest, "The query of the address is not valid.")
+	}
+	return query, nil
 }
 
 // shown is an answer as the contract shows it.

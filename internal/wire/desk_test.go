@@ -148,6 +148,9 @@ func TestDesks(t *testing.T) {
 		{"GET", "pages.test", "/balance", "", 403, `{"error":"endpoint_not_allowed"}`, ""},
 		{"POST", "pages.test", "/chat", "{}", 403, `{"error":"endpoint_not_allowed"}`, ""},
 		{"GET", "pages.test", "/models", "", 200, `{"n":0,"ids":[]}`, ""},
+		{"GET", "pages.test", "/pages?limit=%zz", "", 400, `{"error":"invalid_request"}`, ""},
+		{"GET", "pages.test", "/pages?limit=1;offset=2", "", 400, `{"error":"invalid_request"}`, ""},
+		{"GET", "pages.test", "/models?limit=%zz", "", 400, `{"error":"invalid_request"}`, ""},
 		{"GET", "pages.test", "/nothing", "", 400, `{"error":"not_found"}`, ""},
 	} {
 		d.seen = nil
@@ -230,6 +233,8 @@ func TestWhatSpeaksToTheGatewayGoesNoFurther(t *testing.T) {
 		{`{"search":{}}`, nil, `{}`, Wishes{}, ""},
 		{`{"search":0}`, nil, `{}`, Wishes{}, ""},
 		{`{"search":{"enabled":true}}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
+		{`{"a":1,"c\u0061che":{"sticky":true}}`, nil, `{"a":1}`, Wishes{Sticky: true}, ""},
+		{`{"\u0073earch":"deep"}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
 		{`{"search":"deep"}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
 		{`{}`, []string{"Memory", "30"}, "", Wishes{}, `{"error":"unsupported_parameter","field":"Memory"}`},
 		{`{}`, []string{"Fallback", "perhaps"}, `{}`, Wishes{}, ""},

@@ -39,11 +39,11 @@ func (x *exchange) claim(body []byte) (done bool, err error) {
 	return true, x.replay(kept)
 }
 
-// digest is what two requests with one key must have in common: site, method,
-// path and body. Another site may answer in another shape, at another price.
+// digest is what two requests with one key must have in common: the contract,
+// since two services answer the same request otherwise, method, path and body.
 func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	h := sha256.New()
-	h.Write([]byte(x.site.Name + " " + x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
+	h.Write([]byte(x.site.Contract.Name() + " " + x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
 	h.Write(body)
 	return [sha256.Size]byte(h.Sum(nil))
 }

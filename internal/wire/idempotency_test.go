@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
 )
 
@@ -138,7 +140,7 @@ func TestReplays(t *testing.T) {
 	}
 }
 
-// The digest is of method, path and body; headers and the gateway's own members
+// The digest is of contract, method, path and body; headers and the gateway's own members
 // of the body are another matter: the body counts as it was sent.
 func TestTheDigestOfARequest(t *testing.T) {
 	t.Parallel()
@@ -165,6 +167,23 @@ func TestTheDigestOfARequest(t *testing.T) {
 	}
 	if len(seen) != 4 {
 		t.Errorf("%d digests of four requests", len(seen))
+	}
+}
+
+// An account can have keys of several services, whose answers are not alike.
+func TestOneRequestToTwoServicesIsTwo(t *testing.T) {
+	t.Parallel()
+	seen := map[[32]byte]bool{}
+	for _, name := range []string{"llmtune", "modelswitch", "modelswitch"} {
+		c, err := contract.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := exchange{site: &Site{Contract: c}, r: httptest.NewRequest("POST", "/v1/chat/completions", nil)}
+		seen[x.digest([]byte(`{}`))] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("%d digests of two services", len(seen))
 	}
 }
 

@@ -33,8 +33,12 @@ func (x *exchange) models() error {
 	if x.wanted != nil {
 		return contract.Sample(x.wanted.code)
 	}
+	query, err := x.query()
+	if err != nil {
+		return err
+	}
 	list := x.offered()
-	detailed := x.r.URL.Query().Get("detailed") == "true"
+	detailed := query.Get("detailed") == "true"
 	var body []byte
 	pager, pages := lister.(ModelPager)
 	switch {
@@ -49,8 +53,7 @@ func (x *exchange) models() error {
 		x.show(http.StatusOK, x.shown(modelsData(list)))
 		return nil
 	case pages:
-		var err error
-		if body, err = pager.Page(nil, list, x.r.URL.Query()); err != nil {
+		if body, err = pager.Page(nil, list, query); err != nil {
 			return err
 		}
 	default:

@@ -102,12 +102,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr},
 	}
 	start := time.Now()
-	h := w.Header()
-	h["X-Request-Id"] = []string{x.ev.ID}
-	if c := r.Header.Get("X-Client-Request-Id"); printable(c) {
-		h["X-Client-Request-Id"] = []string{c}
-		x.ev.ClientRequestID = c
-	}
+	x.identify()
 	defer x.abandon() // should what follows panic itself
 	defer func() {
 		p := recover()
@@ -132,6 +127,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if err := x.serve(); err != nil {
 		x.fail(x.named(x.told(err)))
+	}
+}
+
+// identify gives the answer the request's id, and the one that the caller chose.
+func (x *exchange) identify() {
+	h := x.w.Header()
+	h["X-Request-Id"] = []string{x.ev.ID}
+	if c := x.r.Header.Get("X-Client-Request-Id"); printable(c) {
+		h["X-Client-Request-Id"] = []string{c}
+		x.ev.ClientRequestID = c
 	}
 }
 
@@ -450,7 +455,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *fault.Error) 
 	now := s.o.Now()
 	id := obs.NewRequestID(now)
 	x := &exchange{s: s, r: r.WithContext(context.WithoutCancel(r.Context())), id: id, w: newWriter(w, r, s.o.WriteStall), ev: &obs.Event{ID: id.String(), Start: now, Method: r.Method, Remote: r.RemoteAddr}}
-	w.Header()["X-Request-Id"] = []string{x.ev.ID}
+	x.identify()
 	w.Header().Set("Connection", "close")
 	x.site = s.sites.Load().find(r)
 	if x.site != nil {

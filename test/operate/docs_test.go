@@ -177,6 +177,26 @@ func checkCommand(t *testing.T, page, line string, help map[string]string) {
 	}
 }
 
+// The command that a page shows for a first try works at its site.
+func TestTheExampleOfTheErrorReferenceIsAModelThatChats(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: `
+providers: {sim: {kind: sim}}
+models:
+  a-embed: {kind: embedding, targets: [{provider: sim}], price: {input: 1.00}}
+  m: {targets: [{provider: sim}], price: {input: 1.00, output: 2.00}}
+sites: [{hosts: ["*"], contract: openai}, {hosts: [app.localhost], contract: llmtune, role: dashboard}, {hosts: [api.localhost], contract: llmtune}]
+`})
+	pages := ask(t, g, call{method: "GET", host: "app.localhost", path: "/docs/errors"}).is(t, 200)
+	if !strings.Contains(string(pages.body), "'http://api.localhost") || strings.Contains(string(pages.body), "'http://app.localhost") {
+		t.Errorf("the example asks the host of the account pages:\n%.1200s", pages.body)
+	}
+	page := ask(t, g, call{method: "GET", path: "/docs/errors"}).is(t, 200)
+	if !strings.Contains(string(page.body), `{"model":"m","messages":`) {
+		t.Errorf("the example asks another model than m:\n%.1200s", page.body)
+	}
+}
+
 // TestTheErrorReferenceIsServed at every site, to anybody: every fault with the
 // status that the site's contract gives it, and nothing of another contract.
 func TestTheErrorReferenceIsServed(t *testing.T) {
@@ -203,6 +223,10 @@ func TestTheErrorReferenceIsServed(t *testing.T) {
 		if strings.Contains(string(r.body), other) {
 			t.Errorf("%s tells of the other contract", host)
 		}
+	}
+	any := harness.Start(t, harness.Options{Config: oneSite}) // at every host
+	if page := ask(t, any, call{method: "GET", path: "/docs/errors"}).is(t, 200); !strings.Contains(string(page.body), "\n## openai\n") {
+		t.Errorf("a site of every host is not called by its contract:\n%.600s", page.body)
 	}
 	off := harness.Start(t, harness.Options{Config: oneSite, Server: "docs: false"})
 	ask(t, off, call{method: "GET", path: "/docs/errors"}).is(t, 404)

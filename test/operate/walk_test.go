@@ -108,6 +108,38 @@ sites: [{hosts: ["*"], contract: openai}, {hosts: [birch.localhost], contract: b
 	}
 }
 
+// Keys that are made and shown on the host of the account pages are keys of the
+// API, which stands on another host.
+func TestKeysOfTheAccountPagesWorkAtTheAPI(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pages := strings.Replace(birch(t), "  GET /account:\n", `  GET /keys: {surface: account.keys, envelope: object, kind: billing, role: dashboard, answer: {keys: {each: $keys, as: $id}}}
+  POST /keys: {surface: account.keys, envelope: object, kind: billing, role: dashboard, answer: {id: $id, key: $key}}
+  GET /sums: {surface: account.usage_summary, envelope: object, kind: billing, role: dashboard, answer: {n: $requests}}
+  GET /account:
+`, 1)
+	if err := os.WriteFile(filepath.Join(dir, "birch.yaml"), []byte(pages), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := harness.Start(t, harness.Options{Dir: dir, Config: `
+providers: {sim: {kind: sim}}
+models: {m: {targets: [{provider: sim}], context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}}
+sites: [{hosts: [app.localhost], contract: birch.yaml, role: dashboard}, {hosts: [api.localhost], contract: birch.yaml}]
+`})
+	c := newCustomer(t, g, "1", map[string]any{"site": "api.localhost"})
+	billing := g.NewKey(t, c.account, map[string]any{"site": "app.localhost", "kind": "billing"})
+	made := ask(t, g, call{host: "app.localhost", path: "/keys", key: billing.Key, body: `{"name":"mine"}`}).is(t, 200)
+	ask(t, g, call{host: "api.localhost", path: "/v1/chat/completions", key: made.at(t, "key"), body: chat("m", `"max_tokens":5`)}).is(t, 200)
+	list := ask(t, g, call{method: "GET", host: "app.localhost", path: "/keys", key: billing.Key}).is(t, 200)
+	if list.at(t, "keys.0") != c.id || list.at(t, "keys.1") != made.at(t, "id") {
+		t.Errorf("the keys of the API are %s", list.body)
+	}
+	sums := ask(t, g, call{method: "GET", host: "app.localhost", path: "/sums?api_key_id=" + list.at(t, "keys.1"), key: billing.Key}).is(t, 200)
+	if sums.at(t, "n") != "1" {
+		t.Errorf("the use of one key is %s", sums.body)
+	}
+}
+
 // Every mistake in a contract's file is told at once, each in that file with
 // its line and reason.
 func TestEveryMistakeInAContractIsTold(t *testing.T) {

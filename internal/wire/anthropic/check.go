@@ -59,8 +59,7 @@ func (c *checker) member(name []byte, v jsonx.Value) {
 			c.r.MaxOutput, c.r.HasMaxOutput = n, true
 		}
 	case "stream":
-		c.r.Stream, _ = c.p.Bool(v)
-		c.r.IncludeUsage = c.r.Stream // the dialect always has it
+		c.stream(v)
 	case "temperature":
 		if f, ok := c.p.Number(v, 0, 1); ok && f != 1 {
 			c.r.Needs.Add(llm.NeedTemperature, "temperature")
@@ -97,6 +96,17 @@ func (c *checker) member(name []byte, v jsonx.Value) {
 	case "service_tier":
 		c.p.String(v)
 	}
+}
+
+// stream checks stream. A count has nothing to stream: who asks for that would
+// have what the provider says of it taken for a failure.
+func (c *checker) stream(v jsonx.Value) {
+	on, _ := c.p.Bool(v)
+	if on && c.r.Task != llm.TaskChat {
+		c.p.Invalid(v, "Must be false: a count is not streamed")
+		return
+	}
+	c.r.Stream, c.r.IncludeUsage = on, on // the dialect always has it
 }
 
 func (c *checker) thinking(v jsonx.Value) {

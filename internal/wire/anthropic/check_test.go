@@ -179,6 +179,10 @@ func TestRequiredMembers(t *testing.T) {
 	if diff := cmp.Diff([]string{"model " + req, "messages " + req}, details(t, NewCountTokens(), `{}`)); diff != "" {
 		t.Errorf("count_tokens (-want +got):\n%s", diff)
 	}
+	streamed := `{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`
+	if diff := cmp.Diff([]string{"stream " + inv + "Must be false: a count is not streamed"}, details(t, NewCountTokens(), streamed)); diff != "" {
+		t.Errorf("count_tokens as a stream (-want +got):\n%s", diff)
+	}
 	for body, want := range map[string]string{`{"max_tokens":-1}`: "max_tokens " + inv + "Must be at least 0", `{"max_tokens":"5"}`: "max_tokens " + wro + "Must be a whole number"} {
 		got := details(t, NewMessages(), strings.Replace(body, "{", `{"model":"m","messages":[{"role":"user","content":"x"}],`, 1))
 		if diff := cmp.Diff([]string{want}, got); diff != "" {
