@@ -164,6 +164,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"path of the reference":       {"POST /v1/chat:", "POST /docs/errors:", `4: routes: "POST /docs/errors": the error reference stands there`},
 		"chat for everybody":          {"envelope: flat}", "envelope: flat, kind: none}", `4: route POST /v1/chat: kind none, which asks for no key, is only for lists of models`},
 		"account for everybody":       {"POST /v1/chat: {surface: chat, ", "GET /u: {surface: account.usage, answer: {a: $limit}, kind: none, ", `4: route GET /u: kind none`},
+		"prompt without its model":    {"surface: chat, ", "surface: prompt, ", `4: route POST /v1/chat: surface prompt has its model in the path`},
+		"usage of something":          {"POST /v1/chat: {surface: chat, ", "GET /u/{x}: {surface: account.usage, answer: {a: $limit}, ", `4: route GET /u/{x}: surface account.usage has no use for a wildcard`},
 		"chat by another method":      {"POST /v1/chat:", "GET /v1/chat:", `4: route GET /v1/chat: surface chat answers POST here`},
 		"list by another method":      {"surface: chat, ", "surface: openai.models, ", `4: route POST /v1/chat: surface openai.models answers GET here`},
 		"key by another method":       {"POST /v1/chat: {surface: chat, ", "PATCH /k/{id}: {surface: account.keys, answer: {a: $id}, ", `4: route PATCH /k/{id}: surface account.keys answers PUT, DELETE here`},

@@ -92,6 +92,13 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	if r.Kind == "none" && !strings.HasSuffix(r.Surface, ".models") {
 		p.fail(f["kind"], "%s: kind none, which asks for no key, is only for lists of models", what)
 	}
+	one := strings.Contains(r.Path, "{")
+	switch {
+	case r.Surface == "prompt" && !one:
+		p.fail(at.key, "%s: surface prompt has its model in the path, which needs a wildcard", what)
+	case strings.HasPrefix(r.Surface, "account.") && r.Surface != "account.keys" && one:
+		p.fail(at.key, "%s: surface %s has no use for a wildcard", what, r.Surface)
+	}
 	if list := methodsOf(r.Surface, r.Path); !slices.Contains(list, r.Method) {
 		p.fail(at.key, "%s: surface %s answers %s here", what, r.Surface, strings.Join(list, ", "))
 	}
