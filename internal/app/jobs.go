@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/gate"
@@ -31,6 +32,7 @@ type tasks struct {
 
 	mu    sync.Mutex
 	holds map[[16]byte]*ledger.Hold // open ones, by request; guarded by mu
+	seats sync.Map                  // account.ID → chan struct{}
 }
 
 func newTasks(a *App) *tasks {
@@ -177,6 +179,24 @@ func (t *tasks) GiveBack(_ context.Context, task job.Task) error {
 	return nil
 }
 
+// maxViews is how many answers about its jobs an account gets at once: each may
+// hold a hundred results of half a megabyte, several times over.
+const maxViews = 2
+
+// seat waits for one of the account's seats, which is kept until ctx ends: that
+// of a request ends when its answer has been written.
+func (t *tasks) seat(ctx context.Context, a account.ID) error {
+	v, _ := t.seats.LoadOrStore(a, make(chan struct{}, maxViews))
+	seats := v.(chan struct{})
+	select {
+	case seats <- struct{}{}:
+		context.AfterFunc(ctx, func() { <-seats })
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // jobDesk answers callers about their jobs.
 type jobDesk struct{ a *App }
 
@@ -236,6 +256,9 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 
 // show tells how a job stands.
 func (d jobDesk) show(ctx context.Context, q wire.Question) (contract.Data, error) {
+	if err := d.a.tasks.seat(ctx, q.Caller.Who().Account.ID); err != nil {
+		return contract.Data{}, err
+	}
 	j, running, err := d.a.jobs.Get(ctx, q.Caller.Who().Account.ID, q.Caller.Test(), q.ID)
 	if err != nil {
 		return contract.Data{}, err

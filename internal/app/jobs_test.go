@@ -1,7 +1,11 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
@@ -48,4 +52,41 @@ func TestAPanicInATaskIsItsFailure(t *testing.T) {
 	if !a.ledger.Idle() || len(broken.Open()) != 0 {
 		t.Error("something is still held")
 	}
+}
+
+// Answers about jobs are large: an account has a few of them in memory at once,
+// however many it asks for.
+func TestAnAccountSeesAFewOfItsJobsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ts := &tasks{}
+		var seated atomic.Int64
+		var leave []context.CancelFunc
+		for range maxViews + 1 {
+			ctx, cancel := context.WithCancel(t.Context())
+			leave = append(leave, cancel)
+			go func() {
+				if ts.seat(ctx, 7) == nil {
+					seated.Add(1)
+				}
+			}()
+			synctest.Wait()
+		}
+		if err := ts.seat(t.Context(), 8); err != nil || seated.Load() != maxViews {
+			t.Errorf("%d at once, another account: %v", seated.Load(), err)
+		}
+		leave[0]()
+		synctest.Wait()
+		if seated.Load() != maxViews+1 {
+			t.Error("a seat is not free when its answer has been written")
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := ts.seat(gone, 7); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has left waits: %v", err)
+		}
+		for _, f := range leave {
+			f()
+		}
+	})
 }
