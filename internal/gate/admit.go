@@ -166,17 +166,20 @@ func supported(req *llm.Request, targets []*route.Target) error {
 // dispatch brings the request to a provider of its model.
 func (call *Call) dispatch(ctx context.Context, w Wishes) error {
 	targets := call.c.targets(call.model)
-	if w.Sticky || w.NoFallback {
-		targets = sameProvider(targets)
+	switch {
+	case w.Sticky:
+		targets = likeFirst(targets, func(a, b *route.Target) bool { return a.Provider == b.Provider && a.Model == b.Model })
+	case w.NoFallback:
+		targets = likeFirst(targets, func(a, b *route.Target) bool { return a.Provider == b.Provider })
 	}
 	return call.send(ctx, targets, w)
 }
 
-// sameProvider returns the targets that share the first one's provider.
-func sameProvider(targets []*route.Target) []*route.Target {
+// likeFirst returns the targets that are the same as the first one.
+func likeFirst(targets []*route.Target, same func(a, b *route.Target) bool) []*route.Target {
 	var out []*route.Target
 	for _, t := range targets {
-		if t.Provider == targets[0].Provider {
+		if same(t, targets[0]) {
 			out = append(out, t)
 		}
 	}

@@ -81,23 +81,32 @@ func sizeOf(ev llm.Event) int {
 // finishedWithout reports whether an answer without content ended in a way that
 // is an answer all the same: the length was reached while thinking, a filter
 // stopped it, or it began with what it was told to stop at. Where the provider
-// says that it made no token, it did not answer, but for a filter, and for who
-// asked for none.
+// says that it made no token, or tokens that nobody saw and that were no
+// thoughts, it did not answer; but for a filter, and for who asked for none.
 func (a *Answer) finishedWithout(none bool) bool {
-	finished, cut, silent := false, false, false
+	finished, cut, stopped, silent, thought := false, false, false, false, false
+	told := false
 	for _, ev := range a.held {
 		switch ev.Finish {
 		case llm.FinishContentFilter:
 			return true
-		case llm.FinishLength, llm.FinishContextWindow, llm.FinishPause, llm.FinishStopSequence:
+		case llm.FinishLength, llm.FinishContextWindow, llm.FinishPause:
 			cut = true
+		case llm.FinishStopSequence:
+			stopped = true
 		}
 		finished = finished || ev.Finish != ""
 		if finished && ev.Usage != nil {
-			silent = ev.Usage.Output == 0
+			told, silent, thought = true, ev.Usage.Output == 0, ev.Usage.Reasoning > 0
 		}
 	}
-	return cut && (none || !silent)
+	switch {
+	case none:
+		return cut || stopped
+	case cut:
+		return !told || thought
+	}
+	return stopped && !silent
 }
 
 func empty() *provider.Failure {

@@ -25,6 +25,9 @@ const (
 	quarantineFor = time.Minute
 	quarantineMax = time.Hour
 	cooldownMost  = 5 * time.Minute
+	// givenUp times as many failures in a row as open a breaker, and a target is
+	// probed once in Norms.Open, and not by every request that comes.
+	givenUp = 3
 )
 
 // Health is what is known of one target's fitness. Its methods may be called by
@@ -34,7 +37,9 @@ type Health struct {
 	norms Norms
 
 	mu          sync.Mutex
-	failing     int // failures in a row
+	failing     int // failures in a row, since the breaker opened
+	lost        int // failures in a row
+	probeAfter  time.Time
 	windowStart time.Time
 	seen, bad   int // within the window
 	openUntil   time.Time
@@ -129,15 +134,18 @@ func (h *Health) Fit() bool {
 
 // admit asks to use the target now. A fit target whose breaker has not just
 // been open admits everybody. An unfit or half-open one admits one request at a
-// time, the probe: the last target of a model is never taken away for good, and
-// a broken one is not hammered. why is the fault that keeps it out of use, and
-// wait how long it will.
+// time, the probe, and one that has been given up one in a while: the last target
+// of a model is never taken away for good, and a broken one is not hammered. why
+// is the fault that keeps it out of use, and wait how long it will.
 func (h *Health) admit() (ok, probe bool, why fault.Code, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
 	if h.fit(now) && h.openFor == 0 {
 		return true, false, fault.None, 0
+	}
+	if now.Before(h.probeAfter) {
+		return false, false, h.last, max(h.probeAfter.Sub(now), time.Second)
 	}
 	if !h.probing {
 		h.probing = true
@@ -177,8 +185,8 @@ func (h *Health) answers(probe bool) {
 
 // recover puts the target back in use. The caller holds mu.
 func (h *Health) recover() {
-	h.failing, h.openFor, h.quarantined = 0, 0, 0
-	h.openUntil, h.cooldown, h.quarantine = time.Time{}, time.Time{}, time.Time{}
+	h.failing, h.lost, h.openFor, h.quarantined = 0, 0, 0, 0
+	h.openUntil, h.probeAfter, h.cooldown, h.quarantine = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 }
 
 // succeeded records an answer that came to its end.
@@ -218,6 +226,9 @@ func (h *Health) failed(probe bool, v verdict) {
 	case v.breaker:
 		h.count(true)
 		h.failing++
+		if h.lost++; h.lost >= givenUp*h.norms.Failures {
+			h.probeAfter = now.Add(h.norms.Open)
+		}
 		if probe || h.failing >= h.norms.Failures || (h.seen >= breakSample && 2*h.bad >= h.seen) {
 			h.openFor = min(max(2*h.openFor, h.norms.Open), h.norms.MaxOpen)
 			h.openUntil = now.Add(h.openFor)

@@ -170,6 +170,7 @@ func TestAFailureBeforeContentIsTriedElsewhere(t *testing.T) {
 		{"a stop sequence at once", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishStopSequence}}}, "role end", "a:ok", 0},
 		{"length without content", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}}}, "role end", "a:ok", 0},
 		{"length while thinking", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}, {Raw: []byte("usage"), Usage: &llm.Usage{Input: 11, Output: 7, Reasoning: 7}}}}, "role end usage", "a:ok", 0},
+		{"length, and tokens that nobody saw", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}, {Usage: &llm.Usage{Input: 11, Output: 7}}}}, "role hi end done", "a:empty_response b:ok", 0},
 		{"length without a token", step{events: []llm.Event{{Raw: []byte("role")}, {Raw: []byte("end"), Finish: llm.FinishLength}, {Usage: &llm.Usage{Input: 11}}}}, "role hi end done", "a:empty_response b:ok", 0},
 		{"a stop sequence without a token", step{events: []llm.Event{{Raw: []byte("end"), Finish: llm.FinishStopSequence, Usage: &llm.Usage{Input: 11}}}}, "role hi end done", "a:empty_response b:ok", 0},
 		{"a filter without a token", step{events: []llm.Event{{Raw: []byte("end"), Finish: llm.FinishContentFilter, Usage: &llm.Usage{Input: 11}}}}, "end", "a:ok", 0},
@@ -393,6 +394,41 @@ func TestTheLastTargetIsProbedByOneAtATime(t *testing.T) {
 	ta.Health.release(true) // the caller left: no verdict, and the place is free again
 	if _, _, err := b.open(p); err != nil {
 		t.Errorf("after the probe was given up: %v", err)
+	}
+}
+
+func TestATargetThatIsGivenUpIsProbedOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ta, sa := b.target("a", fail(fault.UpstreamFailed, false, true))
+	p := Plan{Targets: []*Target{ta}}
+	for range givenUp * DefaultNorms.Failures {
+		if _, _, err := b.open(p); !fault.Is(err, fault.UpstreamFailed) {
+			t.Fatalf("before it is given up: %v, want its real error", err)
+		}
+	}
+	for range 2 {
+		calls := sa.calls
+		for range 3 {
+			_, _, err := b.open(p)
+			if f := fault.From(err); f == nil || f.Code != fault.NoTarget || f.RetryAfter < time.Second || f.RetryAfter > DefaultNorms.Open {
+				t.Errorf("given up: %v, want no_target with a time to wait", err)
+			}
+		}
+		if sa.calls != calls {
+			t.Errorf("a target that is given up was asked %d times", sa.calls-calls)
+		}
+		b.clock.t = b.clock.t.Add(DefaultNorms.Open)
+		if _, _, err := b.open(p); !fault.Is(err, fault.UpstreamFailed) {
+			t.Errorf("after %v: %v, want a probe", DefaultNorms.Open, err)
+		}
+	}
+	b.clock.t = b.clock.t.Add(DefaultNorms.Open)
+	sa.steps = []step{says("back"), says("back")}
+	for range 2 {
+		if _, _, err := b.open(p); err != nil {
+			t.Errorf("it is back: %v", err)
+		}
 	}
 }
 
