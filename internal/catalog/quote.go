@@ -39,6 +39,7 @@ type Quote struct {
 	choices         int64
 	most            int64 // tokens of one choice at worst
 	always          bool  // the provider knows no limit of its own, so one must be sent
+	usual           bool  // the surface sets the limit, so one must be sent
 }
 
 // Quote reckons what r can cost at most. upper is an estimate of the prompt's
@@ -94,6 +95,15 @@ func (m *Model) outputs(r *llm.Request, q *Quote) {
 	switch {
 	case r.HasMaxOutput:
 		q.most = max(r.MaxOutput, 0)
+		return
+	case r.UsualOutput > 0:
+		q.most, q.usual = r.UsualOutput, true
+		if m.MaxOutput > 0 {
+			q.most = min(q.most, m.MaxOutput)
+		}
+		if m.Context > 0 {
+			q.most = min(q.most, max(m.Context-q.Input, 1))
+		}
 		return
 	case m.MaxOutput > 0:
 		q.most = m.MaxOutput
@@ -179,6 +189,9 @@ func (q Quote) cost(output int64) (money.Amount, error) {
 // the model's own is covered. It is at least 1 where a cap is needed, so for a
 // hold below Floor it may allow too much.
 func (q Quote) OutputFor(hold money.Amount) int64 {
+	if q.usual {
+		return q.most
+	}
 	if !q.Elastic || (hold >= q.Hold && !q.always) {
 		return 0
 	}

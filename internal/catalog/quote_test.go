@@ -157,6 +157,35 @@ func TestAModelWithoutLimitsIsAlwaysCapped(t *testing.T) {
 	}
 }
 
+func TestWhatASurfaceUsuallyAllowsFitsTheModel(t *testing.T) {
+	t.Parallel()
+	p := entry(t, "3", "15").must(t, Chat)
+	for _, c := range []struct {
+		name      string
+		context   int64
+		maxOutput int64
+		most      int64
+	}{
+		{"a model that gives more", 200_000, 8192, 1024},
+		{"one that gives less", 200_000, 100, 100},
+		{"a context that is nearly full", 1200, 8192, 200},
+		{"one of which nothing is known", 0, 0, 1024},
+	} {
+		m := chatModel(p, c.context, c.maxOutput)
+		r := &llm.Request{UsualOutput: 1024, Choices: 1}
+		if err := m.Check(r); err != nil {
+			t.Errorf("%s: Check = %v", c.name, err)
+		}
+		q, err := m.Quote(r, 1000, nil)
+		if err != nil || q.Output != c.most || q.Elastic || q.Hold != money.Amount(1000*3000+c.most*15000) || q.OutputFor(q.Hold) != c.most {
+			t.Errorf("%s: Quote = %+v, %v; want %d tokens, and that cap sent", c.name, q, err, c.most)
+		}
+	}
+	if _, err := chatModel(p, 1000, 0).Quote(&llm.Request{UsualOutput: 1024, Choices: 1}, 1000, nil); !fault.Is(err, fault.ContextLengthExceeded) {
+		t.Errorf("a full context: %v", err)
+	}
+}
+
 func TestQuoteRefusesWhatHasNoPrice(t *testing.T) {
 	t.Parallel()
 	_, err := chatModel(Price{}, 1000, 100).Quote(&llm.Request{}, 1, nil)

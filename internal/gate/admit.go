@@ -134,17 +134,14 @@ func upper(req *llm.Request) int64 { return token.Upper(req.Size) }
 func (call *Call) holds(h *ledger.Hold, q catalog.Quote) {
 	ev := call.c.v.Event
 	call.hold, call.quote, call.terms = h, q, call.c.terms
-	call.capOutput = 0
 	ev.Hold, ev.CappedBy = h.Amount(), ""
 	if call.terms.included() {
 		call.capOutput = q.OutputFor(q.Hold)
 		return
 	}
-	if q.Elastic {
-		call.capOutput = q.OutputFor(h.Amount())
-		if h.Amount() < q.Hold {
-			ev.CappedBy = "balance"
-		}
+	call.capOutput = q.OutputFor(h.Amount())
+	if q.Elastic && h.Amount() < q.Hold {
+		ev.CappedBy = "balance"
 	}
 }
 

@@ -133,7 +133,7 @@ func (call *Call) resume(ctx context.Context, pinned []byte) error {
 	if err != nil {
 		return err
 	}
-	call.model, call.quote = &then, q
+	call.model, call.quote, call.capOutput = &then, q, q.OutputFor(q.Hold)
 	call.terms = terms{plan: p.Plan, class: p.Class, quota: catalog.Quota{Metered: !p.Free}}
 	return call.send(ctx, c.targets(m), Wishes{})
 }

@@ -102,9 +102,10 @@ type Request struct {
 	Stream       bool
 	IncludeUsage bool // the caller asked for usage in the stream
 	MaxOutput    int64
-	HasMaxOutput bool // the caller set MaxOutput (0 is a legal value)
-	Choices      int  // how many answers are wanted; ≥ 1
-	Inputs       int  // embeddings: how many inputs; ≥ 1
+	HasMaxOutput bool  // the caller set MaxOutput (0 is a legal value)
+	UsualOutput  int64 // tokens that the surface allows who sets no limit, or fewer if the model gives fewer; 0: as many as the model gives
+	Choices      int   // how many answers are wanted; ≥ 1
+	Inputs       int   // embeddings: how many inputs; ≥ 1
 
 	Needs Needs
 	Size  Size

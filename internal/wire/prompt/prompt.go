@@ -18,7 +18,7 @@ import (
 )
 
 // DefaultOutput is how many tokens an answer may have where the request sets no
-// limit: the surface documents it.
+// limit and the model can give as many: the surface documents it.
 const DefaultOutput = 1024
 
 const (
@@ -86,7 +86,11 @@ func (d *Dialect) DecodeFor(model string, body []byte, _ map[string][]string) (*
 	if err := p.Err(); err != nil {
 		return r, err // the contract may want to say something of the model, too
 	}
-	r.MaxOutput, r.HasMaxOutput = *s.maxOutput, true
+	if s.maxOutput != nil {
+		r.MaxOutput, r.HasMaxOutput = *s.maxOutput, true
+	} else {
+		r.UsualOutput = DefaultOutput
+	}
 	if s.temperature != nil && *s.temperature != 1 {
 		r.Needs.Add(llm.NeedTemperature, "temperature")
 	}
@@ -102,7 +106,7 @@ type settings struct {
 	temperature *float64
 	topP        *float64
 	topK        *int64
-	maxOutput   *int64 // never nil once checked
+	maxOutput   *int64
 }
 
 // chat makes a conversation of one message. metadata stays with the gateway.
@@ -129,10 +133,6 @@ func check(p *fields.Problems, o jsonx.Value, inBatch bool) settings {
 		if v.Exists() && !(inBatch && string(name) == "id") {
 			s.member(p, string(name), v)
 		}
-	}
-	if s.maxOutput == nil {
-		n := int64(DefaultOutput)
-		s.maxOutput = &n
 	}
 	return s
 }

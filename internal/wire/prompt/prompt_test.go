@@ -181,7 +181,7 @@ func TestOutputIsAlwaysLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := r.DecodeChat()
-		if err != nil || !r.HasMaxOutput || r.MaxOutput != 1024 || c.MaxOutput == nil || *c.MaxOutput != 1024 {
+		if err != nil || r.HasMaxOutput || r.UsualOutput != 1024 || c.MaxOutput != nil {
 			t.Errorf("DecodeFor(%s) = %+v, %+v, want an output of 1024", body, r, c)
 		}
 		if r.Needs != (llm.Needs{}) || c.Temperature != nil && *c.Temperature != 1 || c.TopP != nil || c.TopK != nil {
@@ -204,7 +204,7 @@ func FuzzDecodeFor(f *testing.F) {
 			return
 		}
 		chat, err := r.DecodeChat()
-		if err != nil || len(chat.Messages) != 1 || chat.Messages[0].Parts[0].Text == "" || *chat.MaxOutput != r.MaxOutput || r.MaxOutput < 1 {
+		if err != nil || len(chat.Messages) != 1 || chat.Messages[0].Parts[0].Text == "" || (chat.MaxOutput != nil) != r.HasMaxOutput || r.HasMaxOutput == (r.UsualOutput > 0) || (r.HasMaxOutput && (*chat.MaxOutput != r.MaxOutput || r.MaxOutput < 1)) {
 			t.Fatalf("DecodeFor(%q) gives %+v, %v", body, chat, err)
 		}
 	})
