@@ -18,7 +18,23 @@ type edge struct{ g *gate.Gate }
 
 // Enter implements wire.Gateway.
 func (e edge) Enter(ctx context.Context, v wire.Visit) (wire.Caller, error) {
-	c, err := e.g.Enter(ctx, gate.Visit{
+	c, err := e.g.Enter(ctx, visit(v))
+	if c == nil {
+		return nil, err
+	}
+	return caller{c}, err
+}
+
+// Recognize implements wire.Gateway.
+func (e edge) Recognize(v wire.Visit) wire.Caller {
+	if c := e.g.Recognize(visit(v)); c != nil {
+		return caller{c}
+	}
+	return nil
+}
+
+func visit(v wire.Visit) gate.Visit {
+	return gate.Visit{
 		Site:       v.Site.Name,
 		KeySites:   v.Site.KeySites,
 		Kind:       v.Route.Kind,
@@ -28,11 +44,7 @@ func (e edge) Enter(ctx context.Context, v wire.Visit) (wire.Caller, error) {
 		Credential: v.Credential,
 		ID:         v.ID,
 		Event:      v.Event,
-	})
-	if c == nil {
-		return nil, err
 	}
-	return caller{c}, err
 }
 
 type caller struct{ *gate.Caller }

@@ -44,6 +44,7 @@ type KeyFormat struct {
 	Inference []string // prefixes of inference keys; new ones get the first
 	Billing   []string // prefixes of billing keys; empty: the contract has none
 	Trim      bool     // space around a key is forgiven
+	Scheme    bool     // Authorization takes a key only behind Bearer; else it takes a bare one, too
 	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key
 }
 
@@ -193,8 +194,9 @@ func (c *Contract) KeyFormat() KeyFormat {
 }
 
 // KeyHeaders lists the headers that may carry a key, in the order in which they
-// are looked at. The caller must not change the list.
-func (c *Contract) KeyHeaders() []string { return c.keys.Headers }
+// are looked at, and says whether Authorization takes it behind Bearer alone. The
+// caller must not change the list.
+func (c *Contract) KeyHeaders() (names []string, scheme bool) { return c.keys.Headers, c.keys.Scheme }
 
 // Precedence lists the faults of money and limits in the order in which the
 // first that holds is told, where several hold at once. The caller must not

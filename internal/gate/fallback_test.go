@@ -172,6 +172,37 @@ func TestWhenNoModelAnswers(t *testing.T) {
 	}
 }
 
+func TestWhoForbidsAnotherTargetStaysWithTheFirst(t *testing.T) {
+	t.Parallel()
+	for _, k := range []struct {
+		name   string
+		wishes Wishes
+		want   fault.Code
+		asked  []string
+	}{
+		{"its provider", Wishes{NoFallback: true}, fault.NoFallback, []string{"a", "b", "a"}},
+		{"and its model, for the cache", Wishes{Sticky: true}, fault.FallbackBlocked, []string{"a", "a"}},
+	} {
+		c := chained(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
+		c.up["first"].open = down(fault.UpstreamFailed)
+		plans := c.g.plans.Load()
+		plans.Attempts = 3
+		m, _ := plans.Views["*"].Model("first")
+		at := func(up *upstream, model string) *route.Target {
+			return &route.Target{ID: model, Provider: up, Model: model, Health: route.NewHealth(c.now, route.Norms{})}
+		}
+		plans.Targets[m] = []*route.Target{at(c.up["first"], "a"), at(c.up["first"], "b"), at(c.up["first"], "a"), at(c.up["second"], "c")}
+		_, _, err := c.open(c.key(account.NewKey{}), asks("first", ""), k.wishes)
+		var asked []string
+		for _, call := range c.up["first"].calls {
+			asked = append(asked, call.Model)
+		}
+		if !fault.Is(err, k.want) || !slices.Equal(asked, k.asked) || len(c.up["second"].calls) > 0 {
+			t.Errorf("%s: %v after asking %v, want %v after %v", k.name, err, asked, k.want, k.asked)
+		}
+	}
+}
+
 func TestTheWaitOfAllThatFailedIsTheShortest(t *testing.T) {
 	t.Parallel()
 	c := chained(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
@@ -320,6 +351,14 @@ func TestQuotas(t *testing.T) {
 	midnight := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	if q, ok := caller.Quota(); !ok || q != (Quota{70, 70, midnight}) {
 		t.Errorf("before the class is known: %+v, %v", q, ok)
+	}
+	caller.Concerns(asks("nonesuch", ""))
+	if q, _ := caller.Quota(); q != (Quota{70, 70, midnight}) {
+		t.Errorf("of no model: %+v", q)
+	}
+	caller.Concerns(asks("first", ""))
+	if q, _ := caller.Quota(); q != (Quota{150, 150, midnight}) {
+		t.Errorf("before anything is asked of the model: %+v", q)
 	}
 	call, err := caller.Open(context.Background(), asks("first", ""), Wishes{})
 	if err != nil {

@@ -130,6 +130,22 @@ func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 	return c, nil
 }
 
+// Recognize returns who is calling, where nothing is asked of us that there is:
+// for what every answer to him tells. It takes no throughput. It returns nil if
+// no good key says who it is.
+func (g *Gate) Recognize(v Visit) *Caller {
+	c := &Caller{g: g, v: v, plans: g.plans.Load(), release: func() {}}
+	var err error
+	if c.who, err = g.o.Accounts.Resolve(v.Credential, v.Format, v.keySites()...); err != nil {
+		return nil
+	}
+	if c.view = c.plans.Views[v.Site]; c.view == nil {
+		return nil
+	}
+	v.Event.Account, v.Event.Key, v.Event.Test = c.who.Account.ID.String(), c.who.Key.ID.String(), c.who.Key.Test
+	return c
+}
+
 // nobody is whoever asks where keys are not looked at.
 var nobody = account.Principal{Account: &account.Account{}, Key: &account.Key{}}
 

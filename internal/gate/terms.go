@@ -39,6 +39,14 @@ func (c *Caller) choose(m *catalog.Model, req *llm.Request) error {
 	return err
 }
 
+// Concerns tells the caller what is going to be asked for, or would have been,
+// so that a refusal before Open tells the quota which that counts in.
+func (c *Caller) Concerns(req *llm.Request) {
+	if m, ok := c.view.Model(req.Model); ok {
+		_ = c.choose(m, req) // who may not have it is told so by Open
+	}
+}
+
 func (c *Caller) termsOf(m *catalog.Model, req *llm.Request) (terms, error) {
 	plan := c.view.PlanOf(c.who.Account.Plan)
 	if plan == nil {

@@ -216,11 +216,16 @@ func TestCredentialsAreTakenAsTheyWereSent(t *testing.T) {
 		{http.Header{"X-Api-Key": {"x"}, "Authorization": {"Bearer k"}}, "k"},
 		{http.Header{}, ""},
 	} {
-		if got := credential(&http.Request{Header: c.h}, both); got != c.want {
+		if got := credential(&http.Request{Header: c.h}, both, false); got != c.want {
 			t.Errorf("credential(%v) = %q, want %q", c.h, got, c.want)
 		}
 	}
-	if got := credential(&http.Request{Header: http.Header{"X-Api-Key": {"k"}}}, both[:1]); got != "" {
+	if got := credential(&http.Request{Header: http.Header{"X-Api-Key": {"k"}}}, both[:1], false); got != "" {
 		t.Errorf("a header that the contract does not take gave %q", got)
+	}
+	for value, want := range map[string]string{"k": "", "Token k": "", "Bearer k": "k", "bearer k": "k", "Bearer": ""} {
+		if got := credential(&http.Request{Header: http.Header{"Authorization": {value}}}, both, true); got != want {
+			t.Errorf("where the scheme is required %q gave %q, want %q", value, got, want)
+		}
 	}
 }

@@ -102,7 +102,7 @@ func TestAKeyComesWithTheSpaceAroundIt(t *testing.T) {
 	srv := &http.Server{
 		ConnContext: ConnContext,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = fmt.Fprintf(w, "%q", credential(r, []string{"Authorization", "X-Api-Key"}))
+			_, _ = fmt.Fprintf(w, "%q", credential(r, []string{"Authorization", "X-Api-Key"}, false))
 		}),
 	}
 	go func() { _ = srv.Serve(Bounded(l, "")) }()

@@ -7,10 +7,11 @@ import (
 
 // credential returns the key a caller sent, as it was sent but for its scheme:
 // Authorization: Bearer first, then x-api-key, as both families of SDKs do.
-// Whether stray space around it is forgiven is the contract's rule, applied
-// where the key is resolved.
-func credential(r *http.Request, accepted []string) string {
-	for _, name := range accepted {
+// A bare key is taken, too, unless the contract insists on the scheme: some
+// clients forget it. Whether stray space around it is forgiven is the contract's
+// rule, applied where the key is resolved.
+func credential(r *http.Request, names []string, scheme bool) string {
+	for _, name := range names {
 		v := r.Header.Get(name)
 		if v == "" {
 			continue
@@ -19,12 +20,12 @@ func credential(r *http.Request, accepted []string) string {
 		if !strings.EqualFold(name, "Authorization") {
 			return v
 		}
-		scheme, rest, found := strings.Cut(strings.TrimLeft(v, " \t"), " ")
+		word, rest, found := strings.Cut(strings.TrimLeft(v, " \t"), " ")
 		switch {
-		case found && strings.EqualFold(scheme, "Bearer"):
+		case found && strings.EqualFold(word, "Bearer"):
 			return rest
-		case strings.Trim(rest, " \t") == "" && !strings.EqualFold(scheme, "Bearer"):
-			return v // a bare key: some clients forget the scheme
+		case !scheme && strings.Trim(rest, " \t") == "" && !strings.EqualFold(word, "Bearer"):
+			return v
 		}
 	}
 	return ""

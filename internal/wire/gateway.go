@@ -20,6 +20,10 @@ type Gateway interface {
 	// and with it the Caller if it is somebody who is known. A Caller must be
 	// given back with Leave.
 	Enter(ctx context.Context, v Visit) (Caller, error)
+	// Recognize returns who is calling at a path or with a method that there is
+	// not, for what every answer to him tells; nil: nobody who is known. It
+	// takes nothing that would have to be given back.
+	Recognize(v Visit) Caller
 }
 
 // Visit is what the headers of a request say.
@@ -36,6 +40,9 @@ type Caller interface {
 	// Open admits one request to its end: price, hold, provider. It returns
 	// when content is in hand, or with a *fault.Error and nothing spent.
 	Open(ctx context.Context, r *llm.Request, w Wishes) (Call, error)
+	// Concerns takes note of what the request is for, as far as it could be read,
+	// for what [Caller.Quota] says of it before Open.
+	Concerns(r *llm.Request)
 	// Claim claims an idempotency key for this one request, with the digest of
 	// what is asked. If the key stands for an answer already, that is returned
 	// instead; if the same request is being answered, Claim waits for that.

@@ -173,19 +173,12 @@ func (x *exchange) serve() error {
 	x.route, x.rest = rt, rest
 	x.ev.Route, x.ev.Surface = rt.Path, rt.Surface
 	x.family()
+	names, scheme := x.site.Contract.KeyHeaders()
+	v := Visit{Site: x.site, Route: rt, Credential: credential(x.r, names, scheme), ID: x.id, Event: x.ev}
 	if !ok {
-		if allow != "" {
-			return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
-		}
-		return fault.New(fault.NotFound, "")
+		return x.nothing(v, allow)
 	}
-	caller, err := x.s.o.Gateway.Enter(x.r.Context(), Visit{
-		Site:       x.site,
-		Route:      rt,
-		Credential: credential(x.r, x.site.Contract.KeyHeaders()),
-		ID:         x.id,
-		Event:      x.ev,
-	})
+	caller, err := x.s.o.Gateway.Enter(x.r.Context(), v)
 	if caller != nil {
 		x.caller = caller
 		x.facts.Balance, x.facts.HasBalance = caller.Balance()
@@ -209,6 +202,19 @@ func (x *exchange) serve() error {
 		return x.models()
 	}
 	return x.generate()
+}
+
+// nothing is the fault of a path that there is not, or not with this method. To
+// a caller who is known it tells what every answer does.
+func (x *exchange) nothing(v Visit, allow string) error {
+	if c := x.s.o.Gateway.Recognize(v); c != nil {
+		x.facts.Balance, x.facts.HasBalance = c.Balance()
+		x.facts.Limits = c.Quota()
+	}
+	if allow != "" {
+		return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
+	}
+	return fault.New(fault.NotFound, "")
 }
 
 // family fits the answer to callers who speak Anthropic's dialect. Its SDKs
@@ -242,6 +248,9 @@ func (x *exchange) generate() error {
 		return err
 	}
 	req, err := x.decode(d, body)
+	if req != nil {
+		x.caller.Concerns(req)
+	}
 	if err != nil {
 		return x.withModel(fault.From(err), req)
 	}

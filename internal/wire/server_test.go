@@ -68,6 +68,14 @@ func (f *fake) Open(ctx context.Context, r *llm.Request, w Wishes) (Call, error)
 	}
 	return c, nil
 }
+
+func (f *fake) Concerns(*llm.Request) {}
+func (f *fake) Recognize(v Visit) Caller {
+	if v.Credential == "" {
+		return nil
+	}
+	return f
+}
 func (f *fake) Models() []Model               { return []Model{{ID: "a/b"}} }
 func (f *fake) Knows(string) bool             { return false }
 func (f *fake) Test() bool                    { return f.test }
@@ -622,6 +630,7 @@ type turnedAway struct {
 }
 
 func (g turnedAway) Enter(context.Context, Visit) (Caller, error) { return g.known, g.e }
+func (g turnedAway) Recognize(Visit) Caller                       { return g.known }
 
 // Whoever is known and turned away at the door is told of, with the status that
 // was sent.
@@ -657,6 +666,9 @@ func TestALowBalanceIsToldInEveryAnswer(t *testing.T) {
 		{"one", "/api/v1/models/a/b", &fake{}, `{"id":"a/b","balance_warning":{"warning":"low_balance","threshold":"Balance is $10.00. Consider adding credits soon."}}`},
 		{"none", "/api/v1/models/c", &fake{}, "Balance is $10.00."},
 		{"at the door", "/api/v1/models", turnedAway{&fake{}, fault.New(fault.RateLimited, "")}, "Balance is $10.00."},
+		{"a path that there is not", "/api/v1/nowhere", turnedAway{&fake{}, nil}, "Balance is $10.00."},
+		{"not with this method", "/api/v1/chat", turnedAway{&fake{}, nil}, "Balance is $10.00."},
+		{"a stranger nowhere", "/api/v1/nowhere", &fake{}, "!balance_warning"},
 		{"a stranger", "/api/v1/models", turnedAway{nil, fault.New(fault.KeyInvalid, "")}, "!balance_warning"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

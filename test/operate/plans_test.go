@@ -202,6 +202,29 @@ func TestOneModelAtThePriceOfEachService(t *testing.T) {
 
 // TestThePlanIsTheAccounts and counts wherever it is sold: a change is in force
 // with the next request, what was counted stays, and other sites know of no plan.
+// What is left is told of the class that was asked for, be the request good or
+// not, and where there is nothing to ask.
+func TestRefusalsTellTheQuotaOfTheirClass(t *testing.T) {
+	t.Parallel()
+	g := startExample(t, asItStands)
+	samurai := services[5]
+	c := newCustomer(t, g, "0", atSite(samurai.host))
+	for _, x := range []struct{ what, method, path, body, want string }{
+		{"an answer", "POST", samurai.path, chat("llama-3.3-70b", `"max_tokens":50`), "200 149/150"},
+		{"a bad member", "POST", samurai.path, chat("llama-3.3-70b", `"temperature":9`), "422 149/150"},
+		{"no messages", "POST", samurai.path, `{"model":"llama-3.3-70b"}`, "400 149/150"},
+		{"a closed model", "POST", samurai.path, `{"model":"gpt-4o"}`, "400 70/70"},
+		{"no model", "POST", samurai.path, `{"messages":[]}`, "400 70/70"}, // that is nearest to its end
+		{"no such path", "GET", "/v1/nowhere", "", "404 70/70"},
+		{"no such method", "GET", samurai.path, "", "405 70/70"},
+	} {
+		r := ask(t, g, call{method: x.method, host: samurai.host, path: x.path, key: c.key, body: x.body})
+		if got := fmt.Sprintf("%d %s/%s", r.status, r.header.Get("X-RateLimit-Remaining-Requests"), r.header.Get("X-RateLimit-Limit-Requests")); got != x.want {
+			t.Errorf("%s: %s, want %s", x.what, got, x.want)
+		}
+	}
+}
+
 func TestThePlanIsTheAccounts(t *testing.T) {
 	t.Parallel()
 	g := startExample(t, asItStands)

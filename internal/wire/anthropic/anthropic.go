@@ -72,7 +72,7 @@ func decode(body []byte, headers map[string][]string, s *fields.Schemas, t llm.T
 	}
 	c.request(root)
 	if err := c.p.Err(); err != nil {
-		return nil, err
+		return c.r, err // what it was to be for is told of, all the same
 	}
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	return c.r, nil

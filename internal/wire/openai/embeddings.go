@@ -47,7 +47,7 @@ func (Embeddings) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 	c.p.Integer(root.Get("dimensions"), 1, 1<<20)
 	c.p.String(root.Get("user"))
 	if err := c.p.Err(); err != nil {
-		return nil, err
+		return c.r, err // what it was to be for is told of, all the same
 	}
 	return c.r, nil
 }

@@ -57,7 +57,7 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 	}
 	c.request(root)
 	if err := c.p.Err(); err != nil {
-		return nil, err
+		return c.r, err // what it was to be for is told of, all the same
 	}
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	return c.r, nil
