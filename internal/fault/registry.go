@@ -210,7 +210,7 @@ var registry = [codeCount]Entry{
 	NoTarget:            {Name: "no_target", Class: ClassUpstream, Helps: true, Public: "No provider of this model can be reached.", Advice: "Wait for Retry-After, then send it again. Nothing was charged."},
 	StreamInterrupted:   {Name: "stream_interrupted", Class: ClassUpstream, Helps: true, Public: "The provider broke off in the middle of the answer.", Advice: "Send it again. Nothing was charged."},
 	AllFallbacksFailed:  {Name: "all_fallbacks_failed", Class: ClassUpstream, Helps: true, Public: "The model and all its fallbacks failed.", Advice: "Send it again later. Nothing was charged."},
-	NoFallback:          {Name: "no_fallback", Class: ClassUpstream, Helps: true, Public: "The model failed and has no fallback.", Advice: "Send it again later. Nothing was charged."},
+	NoFallback:          {Name: "no_fallback", Class: ClassUpstream, Helps: true, Public: "The model failed, and no other may be asked.", Advice: "Send it again later. Nothing was charged."},
 	FallbackBlocked:     {Name: "fallback_blocked", Class: ClassUpstream, Helps: true, Public: "The model failed and this request forbids a fallback.", Advice: "Send it again later, or allow fallbacks. Nothing was charged."},
 
 	ProviderKeyInvalid: {Name: "provider_key_invalid", Class: ClassOwnKey, Public: "The provider refused your own key.", Advice: "Correct the provider key that you stored."},
