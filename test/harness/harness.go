@@ -172,12 +172,8 @@ func (g *Gateway) launch(t testing.TB, env []string) error {
 func (g *Gateway) await(patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {
-		resp, err := http.Get(g.AdminURL + "/readyz")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
+		if g.ready() {
+			return nil
 		}
 		select {
 		case err := <-g.done:
@@ -189,6 +185,21 @@ func (g *Gateway) await(patience time.Duration) error {
 			return fmt.Errorf("the gateway was not ready after %v:\n%s", patience, g.log)
 		}
 	}
+}
+
+// ready reports whether the process is ready, and is ours: where the port was
+// taken by somebody else in between, he answers there.
+func (g *Gateway) ready() bool {
+	resp, err := http.Get(g.AdminURL + "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return false
+	}
+	status, config, err := g.Admin(context.Background(), "GET", "/admin/v1/effective-config", nil, nil)
+	return err == nil && status == http.StatusOK && bytes.Contains(config, []byte(g.DatabasePath()))
 }
 
 // writeConfig writes the configuration file: the server and store members, and
