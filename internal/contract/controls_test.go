@@ -17,6 +17,8 @@ func TestControlsAreRead(t *testing.T) {
   sticky: {value: true, means: sticky}
   header.x-memory: {means: refuse, fault: unsupported_parameter}
   provider: {means: nothing}
+  mark: {means: nothing, unless: type}
+  mark.ttl: {means: nothing}
 idempotency: {wait: 0s}
 defaults:`, 1)
 	c, err := Parse("c.yaml", []byte(src))
@@ -28,6 +30,8 @@ defaults:`, 1)
 		{Member: []string{"sticky"}, Value: true, HasValue: true, Means: ControlSticky},
 		{Header: "X-Memory", Means: ControlRefuse, Fault: fault.UnsupportedParameter},
 		{Member: []string{"provider"}},
+		{Member: []string{"mark"}, Unless: "type"},
+		{Member: []string{"mark", "ttl"}, Unless: "type"},
 	}
 	if diff := cmp.Diff(want, c.Controls()); diff != "" {
 		t.Error(diff)

@@ -189,6 +189,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"nothing with a value":        {"defaults:", "controls: {a: {means: nothing, value: true}}\ndefaults:", `nothing has no value`},
 		"refuse without a fault":      {"defaults:", "controls: {a: {means: refuse}}\ndefaults:", `refuse needs a fault`},
 		"refuse with no fault":        {"defaults:", "controls: {a: {means: refuse, fault: magic}}\ndefaults:", `control a.fault: unknown fault "magic"`},
+		"unless of a header":          {"defaults:", "controls: {header.a: {means: nothing, unless: b}}\ndefaults:", `unless is the name of a member within a member`},
+		"unless of no member":         {"defaults:", "controls: {a: {means: nothing, unless: b.c}}\ndefaults:", `unless is the name of a member within a member`},
 		"sticky with a fault":         {"defaults:", "controls: {a: {means: sticky, value: true, fault: internal}}\ndefaults:", `only refuse has a fault`},
 		"extra of a strange surface":  {"defaults:", "extras: {x: {on: [answer], surfaces: [chap], members: {y: 1}}}\ndefaults:", `extra x.surfaces: unknown "chap"`},
 		"extra of no route":           {"defaults:", "extras: {x: {on: [answer], surfaces: [jobs], members: {y: 1}}}\ndefaults:", `extra x.surfaces: no route has the surface "jobs"`},
