@@ -27,8 +27,8 @@ const (
 //
 // A control with a Value takes effect where the caller sent that: the boolean
 // itself in a body; in a header true, 1, yes or on, or false, 0, no or off. One
-// without takes effect whatever was sent, unless that is false, 0, no, off or
-// empty.
+// without takes effect whatever was sent, unless that is false, 0, no, off, empty
+// or an object whose member enabled is false.
 //
 // An object that has the member Unless is the dialect's own: it stays, but for
 // what other controls name within it. All controls of a member share that.

@@ -153,10 +153,14 @@ func yesNo(v string) (yes, known bool) {
 	return false, false
 }
 
-// nothing reports whether a member asks for nothing: it says no, or is empty.
+// nothing reports whether a member asks for nothing: it says no, is empty, or is
+// an option that is not enabled.
 func nothing(v jsonx.Value) bool {
 	switch v.Kind() {
-	case jsonx.Object, jsonx.Array:
+	case jsonx.Object:
+		on, ok := v.Get("enabled").Bool()
+		return v.Len() == 0 || ok && !on
+	case jsonx.Array:
 		return v.Len() == 0
 	case jsonx.String:
 		yes, known := yesNo(v.Text())
