@@ -37,6 +37,18 @@ var nanoRequests = map[string]func(*proof){
 		}
 		p.paid(c, nanoChat, chat("nano-plain", `"temperature":2`))
 		nanoNotBuilt(p, c)
+		for name, values := range map[string][]string{
+			"top_k": {`-2`, `1.5`, `"40"`}, "min_p": {`1.1`, `-1`, `"0"`}, "top_a": {`2`, `true`}, "min_tokens": {`-1`, `0.5`},
+			"repetition_penalty": {`0`, `2.5`, `"1"`}, "mirostat_mode": {`3`}, "typical_p": {`1.5`}, "stop_token_ids": {`5`},
+		} {
+			for _, v := range values {
+				a := p.wants(p.ask(c, nanoChat, chat("nano-plain", `"`+name+`":`+v)), http.StatusBadRequest)
+				if got := p.text(a, "error", "param"); got != name {
+					p.Errorf("param is %s, and not %s", got, name)
+				}
+			}
+		}
+		p.paid(c, nanoChat, chat("nano-plain", `"top_k":40,"min_p":0.05,"top_a":0,"repetition_penalty":1.1,"min_tokens":null`))
 	},
 	"nanogpt/400-invalid-json": func(p *proof) {
 		c := p.nano("3", nil)
