@@ -209,9 +209,15 @@ func (c *Contract) ModelCheckIsField() bool { return c.modelInBy }
 // waits for the first one before it is refused; 0: not at all.
 func (c *Contract) IdempotencyWait() time.Duration { return c.wait }
 
-// Controls lists what in a request speaks to the gateway and goes no further, in
+// Controls lists what on a surface speaks to the gateway and goes no further, in
 // the order of the file. The caller must not change the list.
-func (c *Contract) Controls() []Control { return c.controls }
+func (c *Contract) Controls(surface string) []Control {
+	other := func(d Control) bool { return len(d.Surfaces) > 0 && !slices.Contains(d.Surfaces, surface) }
+	if !slices.ContainsFunc(c.controls, other) {
+		return c.controls
+	}
+	return slices.DeleteFunc(slices.Clone(c.controls), other)
+}
 
 // Retryable reports whether the contract tells callers to repeat a request
 // that ended with this status.

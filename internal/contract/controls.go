@@ -37,7 +37,8 @@ type Control struct {
 	Header   string   // canonical; empty: a member
 	Value    bool
 	HasValue bool
-	Unless   string // a member of an object that is the dialect's own; empty: none is
+	Surfaces []string // where it holds; empty: everywhere
+	Unless   string   // a member of an object that is the dialect's own; empty: none is
 	Means    ControlMeaning
 	Fault    fault.Code // of ControlRefuse
 }
@@ -80,7 +81,7 @@ func (p *parser) controls(n *yaml.Node) {
 }
 
 func (p *parser) control(c *Control, n *yaml.Node, what string) {
-	f := p.fields(n, what, "value", "unless", "means", "fault")
+	f := p.fields(n, what, "value", "unless", "surfaces", "means", "fault")
 	if v := f["value"]; v != nil {
 		c.Value, c.HasValue = p.boolean(v, what+".value"), true
 	}
@@ -88,6 +89,16 @@ func (p *parser) control(c *Control, n *yaml.Node, what string) {
 		if c.Unless = p.str(v, what+".unless"); len(c.Member) != 1 || !memberRule.MatchString(c.Unless) {
 			p.fail(v, "%s: unless is the name of a member within a member", what)
 			c.Unless = ""
+		}
+	}
+	if v := f["surfaces"]; v != nil {
+		for _, item := range p.list(v, what+".surfaces") {
+			if s := p.choice(item, what+".surfaces", Surfaces()...); s != "" {
+				c.Surfaces = append(c.Surfaces, s)
+			}
+		}
+		if len(c.Surfaces) == 0 {
+			p.fail(v, "%s.surfaces: names no surface", what)
 		}
 	}
 	if v := f["means"]; v == nil {

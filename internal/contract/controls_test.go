@@ -19,6 +19,7 @@ func TestControlsAreRead(t *testing.T) {
   provider: {means: nothing}
   mark: {means: nothing, unless: type}
   mark.ttl: {means: nothing}
+  metadata: {means: nothing, surfaces: [openai.chat, prompt]}
 idempotency: {wait: 0s}
 defaults:`, 1)
 	c, err := Parse("c.yaml", []byte(src))
@@ -33,8 +34,14 @@ defaults:`, 1)
 		{Member: []string{"mark"}, Unless: "type"},
 		{Member: []string{"mark", "ttl"}, Unless: "type"},
 	}
-	if diff := cmp.Diff(want, c.Controls()); diff != "" {
+	if diff := cmp.Diff(want, c.Controls("openai.embeddings")); diff != "" {
 		t.Error(diff)
+	}
+	want = append(want, Control{Member: []string{"metadata"}, Surfaces: []string{"openai.chat", "prompt"}})
+	for _, s := range want[len(want)-1].Surfaces {
+		if diff := cmp.Diff(want, c.Controls(s)); diff != "" {
+			t.Error(s, diff)
+		}
 	}
 	if c.IdempotencyWait() != 0 {
 		t.Errorf("waits %v, want not at all", c.IdempotencyWait())

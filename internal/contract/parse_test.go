@@ -61,8 +61,8 @@ func TestASmallContractStands(t *testing.T) {
 	if got := c.Routes(); len(got) != 1 || got[0] != route {
 		t.Errorf("routes %+v, want %+v", got, route)
 	}
-	if c.IdempotencyWait() != 30*time.Second || c.Controls() != nil {
-		t.Errorf("waits %v, controls %v", c.IdempotencyWait(), c.Controls())
+	if c.IdempotencyWait() != 30*time.Second || c.Controls("openai.chat") != nil {
+		t.Errorf("waits %v, controls %v", c.IdempotencyWait(), c.Controls("openai.chat"))
 	}
 	if p := c.Precedence(); slices.Index(p, fault.DailySpendExceeded) > slices.Index(p, fault.BalanceInsufficient) || len(p) == 0 {
 		t.Errorf("by default daily limits come before the balance: %v", p)
@@ -191,6 +191,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"refuse with no fault":        {"defaults:", "controls: {a: {means: refuse, fault: magic}}\ndefaults:", `control a.fault: unknown fault "magic"`},
 		"unless of a header":          {"defaults:", "controls: {header.a: {means: nothing, unless: b}}\ndefaults:", `unless is the name of a member within a member`},
 		"unless of no member":         {"defaults:", "controls: {a: {means: nothing, unless: b.c}}\ndefaults:", `unless is the name of a member within a member`},
+		"control of strange surface":  {"defaults:", "controls: {a: {means: nothing, surfaces: [openai.chat, magic]}}\ndefaults:", `control a.surfaces: unknown "magic"`},
+		"control of no surface":       {"defaults:", "controls: {a: {means: nothing, surfaces: []}}\ndefaults:", `control a.surfaces: names no surface`},
 		"sticky with a fault":         {"defaults:", "controls: {a: {means: sticky, value: true, fault: internal}}\ndefaults:", `only refuse has a fault`},
 		"extra of a strange surface":  {"defaults:", "extras: {x: {on: [answer], surfaces: [chap], members: {y: 1}}}\ndefaults:", `extra x.surfaces: unknown "chap"`},
 		"extra of no route":           {"defaults:", "extras: {x: {on: [answer], surfaces: [jobs], members: {y: 1}}}\ndefaults:", `extra x.surfaces: no route has the surface "jobs"`},

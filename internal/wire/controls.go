@@ -28,7 +28,7 @@ func (x *exchange) wishes() Wishes {
 // in the body, and returns the body without it: a provider would refuse what it
 // does not know. A body that is no JSON object is returned as it is.
 func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
-	list := x.site.Contract.Controls()
+	list := x.site.Contract.Controls(x.route.Surface)
 	for i := range list {
 		c := &list[i]
 		if c.Header == "" {
