@@ -44,6 +44,7 @@ type KeyFormat struct {
 	Inference []string // prefixes of inference keys; new ones get the first
 	Billing   []string // prefixes of billing keys; empty: the contract has none
 	Trim      bool     // space around a key is forgiven
+	Plain     bool     // callers give new keys names of letters, digits, spaces, dashes and underscores
 	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key
 }
 

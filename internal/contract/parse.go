@@ -130,7 +130,7 @@ func (p *parser) idempotency(n *yaml.Node) {
 }
 
 func (p *parser) keys(n *yaml.Node) {
-	f := p.fields(n, "keys", "prefixes", "whitespace", "headers")
+	f := p.fields(n, "keys", "prefixes", "whitespace", "headers", "names")
 	k := &p.c.keys
 	if v := f["prefixes"]; v == nil {
 		p.fail(n, "keys: prefixes is missing")
@@ -155,6 +155,9 @@ func (p *parser) keys(n *yaml.Node) {
 		p.fail(n, "keys: whitespace is missing; it is trim or strict")
 	} else {
 		k.Trim = p.choice(v, "keys.whitespace", "trim", "strict") == "trim"
+	}
+	if v := f["names"]; v != nil {
+		k.Plain = p.choice(v, "keys.names", "any", "plain") == "plain"
 	}
 	if v := f["headers"]; v == nil {
 		p.fail(n, "keys: headers is missing")

@@ -122,6 +122,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"header that is none":         {"code: oops", "headers: {'a b': '1'}", `"a b" is not the name of a header`},
 		"header twice":                {"code: oops", "headers: {x-a: '1', X-A: '2'}", `X-A stands here twice`},
 		"fallback without root":       {"{/: flat}", "{/v1: flat}", `5: fallback: names no envelope for /`},
+		"unknown rule of names":       {"whitespace: trim", "whitespace: trim, names: short", `keys.names: unknown "short"`},
 		"unknown whitespace rule":     {"whitespace: trim", "whitespace: loose", `keys.whitespace: unknown "loose"`},
 		"unknown key header":          {"[authorization]", "[cookie]", `keys.headers: unknown "cookie"`},
 		"no key header":               {"[authorization]", "[]", `2: keys.headers: names no header`},
