@@ -44,8 +44,10 @@ func (d ownDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, er
 		Who: q.Caller.Who(), Site: apiSite(d.a.current.Load().list, q.Site).Name, Rate: q.Caller.Rate(),
 		MaxKeys: q.Site.MaxKeys, MinCredit: q.Site.KeyBalance,
 	}
-	if prefixes := q.Site.Contract.KeyFormat().Inference; len(prefixes) > 0 {
-		r.Prefix = prefixes[0]
+	format := q.Site.Contract.KeyFormat()
+	r.Plain = format.Plain
+	if len(format.Inference) > 0 {
+		r.Prefix = format.Inference[0]
 	}
 	return d.desk.Answer(ctx, r)
 }

@@ -45,6 +45,7 @@ type KeyFormat struct {
 	Billing   []string // prefixes of billing keys; empty: the contract has none
 	Trim      bool     // space around a key is forgiven
 	Scheme    bool     // Authorization takes a key only behind Bearer; else it takes a bare one, too
+	Plain     bool     // callers give new keys names of letters, digits, spaces, dashes and underscores
 	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key
 }
 
@@ -211,9 +212,15 @@ func (c *Contract) ModelCheckIsField() bool { return c.modelInBy }
 // waits for the first one before it is refused; 0: not at all.
 func (c *Contract) IdempotencyWait() time.Duration { return c.wait }
 
-// Controls lists what in a request speaks to the gateway and goes no further, in
+// Controls lists what on a surface speaks to the gateway and goes no further, in
 // the order of the file. The caller must not change the list.
-func (c *Contract) Controls() []Control { return c.controls }
+func (c *Contract) Controls(surface string) []Control {
+	other := func(d Control) bool { return len(d.Surfaces) > 0 && !slices.Contains(d.Surfaces, surface) }
+	if !slices.ContainsFunc(c.controls, other) {
+		return c.controls
+	}
+	return slices.DeleteFunc(slices.Clone(c.controls), other)
+}
 
 // Retryable reports whether the contract tells callers to repeat a request
 // that ended with this status.

@@ -27,13 +27,18 @@ const (
 //
 // A control with a Value takes effect where the caller sent that: the boolean
 // itself in a body; in a header true, 1, yes or on, or false, 0, no or off. One
-// without takes effect whatever was sent, unless that is false, 0, no, off or
-// empty.
+// without takes effect whatever was sent, unless that is false, 0, no, off, empty
+// or an object whose member enabled is false.
+//
+// An object that has the member Unless is the dialect's own: it stays, but for
+// what other controls name within it. All controls of a member share that.
 type Control struct {
 	Member   []string // the member's name, and that of a member within it; nil: a header
 	Header   string   // canonical; empty: a member
 	Value    bool
 	HasValue bool
+	Surfaces []string // where it holds; empty: everywhere
+	Unless   string   // a member of an object that is the dialect's own; empty: none is
 	Means    ControlMeaning
 	Fault    fault.Code // of ControlRefuse
 }
@@ -63,12 +68,38 @@ func (p *parser) controls(n *yaml.Node) {
 		p.control(&c, at.value, what)
 		p.c.controls = append(p.c.controls, c)
 	}
+	for _, whole := range p.c.controls {
+		if whole.Unless == "" {
+			continue
+		}
+		for i := range p.c.controls {
+			if c := &p.c.controls[i]; len(c.Member) == 2 && c.Member[0] == whole.Member[0] {
+				c.Unless = whole.Unless
+			}
+		}
+	}
 }
 
 func (p *parser) control(c *Control, n *yaml.Node, what string) {
-	f := p.fields(n, what, "value", "means", "fault")
+	f := p.fields(n, what, "value", "unless", "surfaces", "means", "fault")
 	if v := f["value"]; v != nil {
 		c.Value, c.HasValue = p.boolean(v, what+".value"), true
+	}
+	if v := f["unless"]; v != nil {
+		if c.Unless = p.str(v, what+".unless"); len(c.Member) != 1 || !memberRule.MatchString(c.Unless) {
+			p.fail(v, "%s: unless is the name of a member within a member", what)
+			c.Unless = ""
+		}
+	}
+	if v := f["surfaces"]; v != nil {
+		for _, item := range p.list(v, what+".surfaces") {
+			if s := p.choice(item, what+".surfaces", Surfaces()...); s != "" {
+				c.Surfaces = append(c.Surfaces, s)
+			}
+		}
+		if len(c.Surfaces) == 0 {
+			p.fail(v, "%s.surfaces: names no surface", what)
+		}
 	}
 	if v := f["means"]; v == nil {
 		p.fail(n, "%s: means is missing; it is no_fallback, sticky, refuse or nothing", what)

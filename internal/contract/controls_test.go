@@ -17,6 +17,9 @@ func TestControlsAreRead(t *testing.T) {
   sticky: {value: true, means: sticky}
   header.x-memory: {means: refuse, fault: unsupported_parameter}
   provider: {means: nothing}
+  mark: {means: nothing, unless: type}
+  mark.ttl: {means: nothing}
+  metadata: {means: nothing, surfaces: [openai.chat, prompt]}
 idempotency: {wait: 0s}
 defaults:`, 1)
 	c, err := Parse("c.yaml", []byte(src))
@@ -28,9 +31,17 @@ defaults:`, 1)
 		{Member: []string{"sticky"}, Value: true, HasValue: true, Means: ControlSticky},
 		{Header: "X-Memory", Means: ControlRefuse, Fault: fault.UnsupportedParameter},
 		{Member: []string{"provider"}},
+		{Member: []string{"mark"}, Unless: "type"},
+		{Member: []string{"mark", "ttl"}, Unless: "type"},
 	}
-	if diff := cmp.Diff(want, c.Controls()); diff != "" {
+	if diff := cmp.Diff(want, c.Controls("openai.embeddings")); diff != "" {
 		t.Error(diff)
+	}
+	want = append(want, Control{Member: []string{"metadata"}, Surfaces: []string{"openai.chat", "prompt"}})
+	for _, s := range want[len(want)-1].Surfaces {
+		if diff := cmp.Diff(want, c.Controls(s)); diff != "" {
+			t.Error(s, diff)
+		}
 	}
 	if c.IdempotencyWait() != 0 {
 		t.Errorf("waits %v, want not at all", c.IdempotencyWait())

@@ -130,7 +130,7 @@ func (p *parser) idempotency(n *yaml.Node) {
 }
 
 func (p *parser) keys(n *yaml.Node) {
-	f := p.fields(n, "keys", "prefixes", "whitespace", "scheme", "headers")
+	f := p.fields(n, "keys", "prefixes", "whitespace", "scheme", "headers", "names")
 	k := &p.c.keys
 	if v := f["prefixes"]; v == nil {
 		p.fail(n, "keys: prefixes is missing")
@@ -158,6 +158,9 @@ func (p *parser) keys(n *yaml.Node) {
 	}
 	if v := f["scheme"]; v != nil {
 		k.Scheme = p.choice(v, "keys.scheme", "required", "optional") == "required"
+	}
+	if v := f["names"]; v != nil {
+		k.Plain = p.choice(v, "keys.names", "any", "plain") == "plain"
 	}
 	if v := f["headers"]; v == nil {
 		p.fail(n, "keys: headers is missing")

@@ -61,8 +61,8 @@ func TestASmallContractStands(t *testing.T) {
 	if got := c.Routes(); len(got) != 1 || got[0] != route {
 		t.Errorf("routes %+v, want %+v", got, route)
 	}
-	if c.IdempotencyWait() != 30*time.Second || c.Controls() != nil {
-		t.Errorf("waits %v, controls %v", c.IdempotencyWait(), c.Controls())
+	if c.IdempotencyWait() != 30*time.Second || c.Controls("openai.chat") != nil {
+		t.Errorf("waits %v, controls %v", c.IdempotencyWait(), c.Controls("openai.chat"))
 	}
 	if p := c.Precedence(); slices.Index(p, fault.DailySpendExceeded) > slices.Index(p, fault.BalanceInsufficient) || len(p) == 0 {
 		t.Errorf("by default daily limits come before the balance: %v", p)
@@ -122,6 +122,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"header that is none":         {"code: oops", "headers: {'a b': '1'}", `"a b" is not the name of a header`},
 		"header twice":                {"code: oops", "headers: {x-a: '1', X-A: '2'}", `X-A stands here twice`},
 		"fallback without root":       {"{/: flat}", "{/v1: flat}", `5: fallback: names no envelope for /`},
+		"unknown rule of names":       {"whitespace: trim", "whitespace: trim, names: short", `keys.names: unknown "short"`},
 		"unknown whitespace rule":     {"whitespace: trim", "whitespace: loose", `keys.whitespace: unknown "loose"`},
 		"unknown key header":          {"[authorization]", "[cookie]", `keys.headers: unknown "cookie"`},
 		"no key header":               {"[authorization]", "[]", `2: keys.headers: names no header`},
@@ -189,6 +190,10 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"nothing with a value":        {"defaults:", "controls: {a: {means: nothing, value: true}}\ndefaults:", `nothing has no value`},
 		"refuse without a fault":      {"defaults:", "controls: {a: {means: refuse}}\ndefaults:", `refuse needs a fault`},
 		"refuse with no fault":        {"defaults:", "controls: {a: {means: refuse, fault: magic}}\ndefaults:", `control a.fault: unknown fault "magic"`},
+		"unless of a header":          {"defaults:", "controls: {header.a: {means: nothing, unless: b}}\ndefaults:", `unless is the name of a member within a member`},
+		"unless of no member":         {"defaults:", "controls: {a: {means: nothing, unless: b.c}}\ndefaults:", `unless is the name of a member within a member`},
+		"control of strange surface":  {"defaults:", "controls: {a: {means: nothing, surfaces: [openai.chat, magic]}}\ndefaults:", `control a.surfaces: unknown "magic"`},
+		"control of no surface":       {"defaults:", "controls: {a: {means: nothing, surfaces: []}}\ndefaults:", `control a.surfaces: names no surface`},
 		"sticky with a fault":         {"defaults:", "controls: {a: {means: sticky, value: true, fault: internal}}\ndefaults:", `only refuse has a fault`},
 		"extra of a strange surface":  {"defaults:", "extras: {x: {on: [answer], surfaces: [chap], members: {y: 1}}}\ndefaults:", `extra x.surfaces: unknown "chap"`},
 		"extra of no route":           {"defaults:", "extras: {x: {on: [answer], surfaces: [jobs], members: {y: 1}}}\ndefaults:", `extra x.surfaces: no route has the surface "jobs"`},

@@ -234,6 +234,35 @@ func (p *Problems) Number(v jsonx.Value, low, high float64) (f float64, ok bool)
 	return f, true
 }
 
+// AtLeast checks that v is a number not below low.
+func (p *Problems) AtLeast(v jsonx.Value, low float64) bool {
+	if !p.is(v, jsonx.Number, "a number") {
+		return false
+	}
+	f, ok := v.Float()
+	switch {
+	case !ok:
+		p.Invalid(v, "Is too large")
+	case f < low:
+		p.Invalid(v, "Must be at least "+decimal(low))
+	default:
+		return true
+	}
+	return false
+}
+
+// Above checks that v is a number above low, and at most high.
+func (p *Problems) Above(v jsonx.Value, low, high float64) bool {
+	if !p.is(v, jsonx.Number, "a number") {
+		return false
+	}
+	if f, ok := v.Float(); !ok || f <= low || f > high {
+		p.Invalid(v, "Must be above "+decimal(low)+" and at most "+decimal(high))
+		return false
+	}
+	return true
+}
+
 // decimal writes a number as people do, without an exponent.
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 

@@ -16,7 +16,7 @@ const maxName = 64
 
 // readNewKey reads {name, expires_at?}. The key expires at latest at the latest,
 // unless that is zero.
-func readNewKey(body []byte, now, latest time.Time) (name string, expires time.Time, err error) {
+func readNewKey(body []byte, plain bool, now, latest time.Time) (name string, expires time.Time, err error) {
 	doc, err := fields.Parse(body)
 	if err != nil {
 		return "", time.Time{}, err
@@ -24,7 +24,7 @@ func readNewKey(body []byte, now, latest time.Time) (name string, expires time.T
 	root := doc.Root()
 	var p fields.Problems
 	if v, ok := p.Require(root, "name"); ok {
-		name = keyName(&p, v)
+		name = keyName(&p, v, plain)
 	}
 	expires = latest
 	given := false
@@ -49,7 +49,7 @@ func readNewKey(body []byte, now, latest time.Time) (name string, expires time.T
 }
 
 // readKeyPatch reads {name?, active?}, at least one of them.
-func readKeyPatch(body []byte) (account.KeyPatch, error) {
+func readKeyPatch(body []byte, plain bool) (account.KeyPatch, error) {
 	doc, err := fields.Parse(body)
 	if err != nil {
 		return account.KeyPatch{}, err
@@ -60,7 +60,7 @@ func readKeyPatch(body []byte) (account.KeyPatch, error) {
 		switch string(member) {
 		case "name":
 			if v.Exists() {
-				name := keyName(&p, v)
+				name := keyName(&p, v, plain)
 				patch.Name = &name
 			}
 		case "active":
@@ -80,15 +80,22 @@ func readKeyPatch(body []byte) (account.KeyPatch, error) {
 	return patch, nil
 }
 
-func keyName(p *fields.Problems, v jsonx.Value) string {
+func keyName(p *fields.Problems, v jsonx.Value, plain bool) string {
 	if !p.Text(v, maxName) {
 		return ""
 	}
 	name := v.Text()
 	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
 		p.Invalid(v, "Must be text without control characters")
+	} else if plain && strings.ContainsFunc(name, odd) {
+		p.Invalid(v, "Must consist of letters, digits, spaces, dashes and underscores")
 	}
 	return name
+}
+
+// odd reports whether a character does not belong in a plain name.
+func odd(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != ' ' && r != '-' && r != '_'
 }
 
 // expiry reads when a new key expires, to the millisecond, which is what is

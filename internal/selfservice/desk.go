@@ -83,6 +83,7 @@ type Request struct {
 	Query   map[string][]string // nil: none
 	Body    []byte              // of a POST or PUT
 
+	Plain     bool         // names of keys are letters, digits, spaces, dashes and underscores
 	MaxKeys   int          // at most so many keys of the site are active at once; 0: no bound but the registry's
 	MinCredit money.Amount // making a key takes at least this posted balance; 0: none
 }

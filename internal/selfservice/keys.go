@@ -225,7 +225,7 @@ func (d *Desk) create(ctx context.Context, r *Request) (contract.Data, error) {
 		n.Models, n.OnDisconnect, latest = k.Models, k.OnDisconnect, k.ExpiresAt
 	}
 	var err error
-	if n.Name, n.ExpiresAt, err = readNewKey(r.Body, d.now(), latest); err != nil {
+	if n.Name, n.ExpiresAt, err = readNewKey(r.Body, r.Plain, d.now(), latest); err != nil {
 		return contract.Data{}, err
 	}
 	d.keys.Lock()
@@ -279,7 +279,7 @@ func (d *Desk) change(ctx context.Context, r *Request) (contract.Data, error) {
 	if _, err := d.find(r, r.ID); err != nil {
 		return contract.Data{}, err
 	}
-	patch, err := readKeyPatch(r.Body)
+	patch, err := readKeyPatch(r.Body, r.Plain)
 	if err != nil {
 		return contract.Data{}, err
 	}

@@ -268,6 +268,23 @@ func TestBodiesOfKeysAreChecked(t *testing.T) {
 	w.must(w.post(w.owner, `{"name":"x","expires_at":null,"expiresAt":"2027-01-01T00:00:00Z"}`))
 }
 
+func TestPlainNamesOfKeys(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, name := range []string{"x", "Production bot_1-a", "Schlüssel 2"} {
+		r := w.post(w.owner, `{"name":"`+name+`"}`)
+		r.Plain = true
+		w.must(r)
+	}
+	for _, name := range []string{"a/b", "v1.2", "bot!", "<b>", "a\u00a0b", "a\\nb", "\U0001f511"} {
+		for _, r := range []Request{w.post(w.owner, `{"name":"`+name+`"}`), w.put(w.owner, w.key.ID.String(), `{"name":"`+name+`"}`)} {
+			r.Plain = true
+			w.fails(r, "name invalid_parameter")
+		}
+	}
+	w.must(w.post(w.owner, `{"name":"a/b: v1.2!"}`))
+}
+
 func TestASiteThatCannotBeIsOurFault(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

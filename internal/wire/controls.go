@@ -28,7 +28,7 @@ func (x *exchange) wishes() Wishes {
 // in the body, and returns the body without it: a provider would refuse what it
 // does not know. A body that is no JSON object is returned as it is.
 func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
-	list := x.site.Contract.Controls()
+	list := x.site.Contract.Controls(x.route.Surface)
 	for i := range list {
 		c := &list[i]
 		if c.Header == "" {
@@ -51,7 +51,7 @@ func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
 	if err != nil || doc.Root().Kind() != jsonx.Object {
 		return body, nil // for the dialect to refuse
 	}
-	var drop []llm.Edit
+	var edits []llm.Edit
 	for i := range list {
 		c := &list[i]
 		if len(c.Member) == 0 {
@@ -61,15 +61,32 @@ func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
 		if !v.Exists() {
 			continue
 		}
-		drop = append(drop, llm.Edit{Name: c.Member[0]})
+		if own := c.Unless != "" && v.Get(c.Unless).Exists(); !own {
+			edits = append(edits, llm.Edit{Name: c.Member[0]})
+		} else if len(c.Member) == 1 {
+			edits = append(edits, llm.Edit{Name: c.Member[0], Value: without(list, c.Member[0], v)})
+			continue
+		}
 		if err := member(c, v, w); err != nil {
 			return body, err
 		}
 	}
-	if len(drop) == 0 {
+	if len(edits) == 0 {
 		return body, nil
 	}
-	return doc.Members().Splice(drop...), nil
+	return doc.Members().Splice(edits...), nil
+}
+
+// without is the object v, which is called name and stays in the body, without
+// what controls name within it.
+func without(list []contract.Control, name string, v jsonx.Value) []byte {
+	var inner []llm.Edit
+	for i := range list {
+		if m := list[i].Member; len(m) == 2 && m[0] == name {
+			inner = append(inner, llm.Edit{Name: m[1]})
+		}
+	}
+	return jsonx.Splice(v.Raw(), inner)
 }
 
 // mentioned reports whether a body may have one of the members; most have not.
@@ -136,10 +153,14 @@ func yesNo(v string) (yes, known bool) {
 	return false, false
 }
 
-// nothing reports whether a member asks for nothing: it says no, or is empty.
+// nothing reports whether a member asks for nothing: it says no, is empty, or is
+// an option that is not enabled.
 func nothing(v jsonx.Value) bool {
 	switch v.Kind() {
-	case jsonx.Object, jsonx.Array:
+	case jsonx.Object:
+		on, ok := v.Get("enabled").Bool()
+		return v.Len() == 0 || ok && !on
+	case jsonx.Array:
 		return v.Len() == 0
 	case jsonx.String:
 		yes, known := yesNo(v.Text())

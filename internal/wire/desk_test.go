@@ -36,6 +36,8 @@ controls:
   provider.fallback: {value: false, means: no_fallback}
   cache.sticky: {value: true, means: sticky}
   cache: {means: nothing}
+  mark.sticky: {value: true, means: sticky}
+  mark: {means: nothing, unless: type}
   search: {means: refuse, fault: input_modality_unsupported}
   header.memory: {means: refuse, fault: unsupported_parameter}
   header.fallback: {value: false, means: no_fallback}
@@ -225,6 +227,12 @@ func TestWhatSpeaksToTheGatewayGoesNoFurther(t *testing.T) {
 		{`{"provider":{"fallback":1}}`, nil, "", Wishes{}, `{"error":"invalid_type","field":"provider.fallback"}`},
 		{`{"cache":{"sticky":true},"b":2}`, nil, `{"b":2}`, Wishes{Sticky: true}, ""},
 		{`{"cache":null}`, nil, `{"cache":null}`, Wishes{}, ""},
+		{`{"mark":{"sticky":true},"b":2}`, nil, `{"b":2}`, Wishes{Sticky: true}, ""},
+		{`{"mark":true,"b":2}`, nil, `{"b":2}`, Wishes{}, ""},
+		{`{"mark":{"type":"x","ttl":"5m"},"b":2}`, nil, `{"mark":{"type":"x","ttl":"5m"},"b":2}`, Wishes{}, ""},
+		{`{"mark":{"type":"x","sticky":true,"ttl":"5m"}}`, nil, `{"mark":{"type":"x","ttl":"5m"}}`, Wishes{Sticky: true}, ""},
+		{`{"mark":{"type":"x","sticky":false}}`, nil, `{"mark":{"type":"x"}}`, Wishes{}, ""},
+		{`{"mark":{"type":"x","sticky":1}}`, nil, "", Wishes{}, `{"error":"invalid_type","field":"mark.sticky"}`},
 		{`{"a":"\"cache\""}`, nil, `{"a":"\"cache\""}`, Wishes{}, ""},
 		{`{"a":{"cache":{"sticky":true}}}`, nil, `{"a":{"cache":{"sticky":true}}}`, Wishes{}, ""},
 		{`{"a":1,"cache"`, nil, `{"a":1,"cache"`, Wishes{}, ""},
@@ -232,6 +240,9 @@ func TestWhatSpeaksToTheGatewayGoesNoFurther(t *testing.T) {
 		{`{"search":"off","b":0}`, nil, `{"b":0}`, Wishes{}, ""},
 		{`{"search":{}}`, nil, `{}`, Wishes{}, ""},
 		{`{"search":0}`, nil, `{}`, Wishes{}, ""},
+		{`{"search":{"enabled":false,"depth":"deep"},"b":2}`, nil, `{"b":2}`, Wishes{}, ""},
+		{`{"search":{"depth":"deep"}}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
+		{`{"search":{"enabled":"no"}}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
 		{`{"search":{"enabled":true}}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},
 		{`{"a":1,"c\u0061che":{"sticky":true}}`, nil, `{"a":1}`, Wishes{Sticky: true}, ""},
 		{`{"\u0073earch":"deep"}`, nil, "", Wishes{}, `{"error":"input_modality_unsupported","field":"search"}`},

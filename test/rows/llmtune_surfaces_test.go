@@ -29,6 +29,7 @@ func TestLLMTuneSurfaces(t *testing.T) {
 	})
 	c := p.at(llmtuneHost, "3", nil)
 	onePrompt(p, c)
+	freeMetadata(p, c)
 	agentTools(p, c)
 	modelLists(p, c)
 	g.settled(t)
@@ -74,6 +75,22 @@ func onePrompt(p *proof, c caller) {
 		p.says(p.text(a, "message"), "'"+field+"'")
 	}
 	p.wants(p.ask(c, promptPath("prompted"), "", method("GET")), http.StatusNotFound) // of a model that is called so
+}
+
+// freeMetadata sends metadata of the caller's own making, which is nobody else's
+// business.
+func freeMetadata(p *proof, c caller) {
+	p.Helper()
+	up := c.gw.up["prompted"]
+	for _, path := range []string{chatPath, agentPath} {
+		for _, free := range []string{`{"trace":[1,2.50],"of":{"us":true}}`, `7`, `"x"`, `null`, `{"a":"b"}`} {
+			n := len(up.Received())
+			p.paid(c, path, chat("prompted", `"metadata":`+free))
+			if sent := string(up.Received()[n].Body); free != "null" && strings.Contains(sent, "metadata") {
+				p.Errorf("the upstream was told: %s", sent)
+			}
+		}
+	}
 }
 
 // agentTools asks at the surface of agents, which run tools themselves.

@@ -17,6 +17,9 @@ var nanoMessagesRows = map[string]func(*proof){
 			p.declined(c, path, chat("nano-plain", streamed), xAPIKey)
 			p.declined(c, path, chat("nano-plain", `"max_tokens":null`))
 			p.paid(c, path, chat("nano-plain", `"max_tokens":7`))
+			p.paid(c, path, message("nano-plain", `"service_tier":"standard"`))
+			p.paid(c, path, message("nano-plain", `"service_tier":"batch"`))
+			p.paid(c, path, message("nano-plain", `"tools":[{"name":"look","input_schema":{"type":"object"}}],"tool_choice":{"type":"required"}`))
 		}
 	},
 	"nanogpt/messages-400": nanoMessagesInvalid,

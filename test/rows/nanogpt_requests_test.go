@@ -36,6 +36,19 @@ var nanoRequests = map[string]func(*proof){
 			p.Errorf("param is %s", got)
 		}
 		p.paid(c, nanoChat, chat("nano-plain", `"temperature":2`))
+		nanoNotBuilt(p, c)
+		for name, values := range map[string][]string{
+			"top_k": {`-2`, `1.5`, `"40"`}, "min_p": {`1.1`, `-1`, `"0"`}, "top_a": {`2`, `true`}, "min_tokens": {`-1`, `0.5`},
+			"repetition_penalty": {`0`, `2.5`, `"1"`}, "mirostat_mode": {`3`}, "typical_p": {`1.5`}, "stop_token_ids": {`5`},
+		} {
+			for _, v := range values {
+				a := p.wants(p.ask(c, nanoChat, chat("nano-plain", `"`+name+`":`+v)), http.StatusBadRequest)
+				if got := p.text(a, "error", "param"); got != name {
+					p.Errorf("param is %s, and not %s", got, name)
+				}
+			}
+		}
+		p.paid(c, nanoChat, chat("nano-plain", `"top_k":40,"min_p":0.05,"top_a":0,"repetition_penalty":1.1,"min_tokens":null`))
 	},
 	"nanogpt/400-invalid-json": func(p *proof) {
 		c := p.nano("3", nil)
@@ -189,4 +202,37 @@ func nanoTooBig(p *proof, path, small string) {
 		p.Fatalf("gzip: %d bytes, %v", zipped.Len(), err)
 	}
 	p.declined(c, path, zipped.String(), header("Content-Encoding", "gzip"))
+}
+
+// nanoNotBuilt asks for features that cost more and are not there, which is
+// refused, and says that it does not want them, which is not.
+func nanoNotBuilt(p *proof, c caller) {
+	named := func(param, body string, changes ...change) {
+		p.Helper()
+		for _, path := range []string{nanoChat, nanoMessages[0]} {
+			a := p.wants(p.ask(c, path, body, changes...), http.StatusBadRequest)
+			if got := p.text(a, "error", "param"); !strings.EqualFold(got, param) {
+				p.Errorf("param is %s, and not %s", got, param)
+			}
+		}
+	}
+	for _, name := range []string{"webSearch", "linkup", "advisor", "scraping", "youtube_transcripts", "memory"} {
+		named(name, message("nano-plain", `"`+name+`":true`))
+		named(name, message("nano-plain", `"`+name+`":{"enabled":true}`))
+		p.paid(c, nanoChat, chat("nano-plain", `"`+name+`":{"enabled":false}`))
+		p.paid(c, nanoChat, chat("nano-plain", `"`+name+`":false`))
+	}
+	named("advisor", message("nano-plain", `"advisor":{"model":"nano-other","mode":"auto"}`))
+	for _, name := range []string{"redaction", "redacted", "piiredaction", "piiredacted", "memory"} {
+		named(name, message("nano-plain"), header(name, "true"))
+		p.paid(c, nanoChat, chat("nano-plain"), header(name, "false"))
+	}
+	p.paid(c, nanoChat, chat("nano-plain"), header("moderation-model", "omni-moderation-latest"))
+	for _, r := range c.gw.up["nano-plain"].Received() {
+		for _, w := range []string{"webSearch", "linkup", "advisor", "scraping", "youtube_transcripts", "memory"} {
+			if bytes.Contains(r.Body, []byte(`"`+w+`"`)) {
+				p.Errorf("the upstream was told %q: %s", w, r.Body)
+			}
+		}
+	}
 }

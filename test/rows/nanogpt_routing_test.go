@@ -108,8 +108,14 @@ func cacheConsistency(p *proof) {
 	for _, m := range []string{"nano-cached", "nano-cached-2"} {
 		p.askedOnly(c, p.declined(c, nanoChat, chat(m, sticky)), m)
 		p.askedOnly(c, p.declined(c, nanoChat, chat(m, `"promptCaching":{"stickyProvider":true}`, streamed)), m)
+		for _, more := range []string{
+			`"cache_control":{"enabled":true,"stickyProvider":true}`, `"cache_control":{"type":"ephemeral","stickyProvider":true}`,
+			`"caching":true,"stickyProvider":true`, `"caching":true,"stickyprovider":true`,
+		} {
+			p.askedOnly(c, p.declined(c, nanoChat, chat(m, more)), m)
+		}
 		for _, r := range c.gw.up[m].Received() {
-			saysNothingOf(p, r, "prompt_caching", "promptCaching", "stickyProvider")
+			saysNothingOf(p, r, "prompt_caching", "promptCaching", `"caching"`, "stickyProvider", "stickyprovider")
 		}
 	}
 	// Another target of the same model answers in its name, a fallback in its own.
@@ -123,11 +129,14 @@ func cacheConsistency(p *proof) {
 	p.paid(c, nanoChat, chat("nano-up", sticky))
 	p.paid(c, nanoChat, chat("nano-up", `"provider":{"allow_fallbacks":false}`))
 	p.paid(c, nanoChat, chat("nano-up", `"prompt_caching":true`))
+	p.paid(c, nanoChat, chat("nano-up", `"cache_control":{"enabled":true,"stickyProvider":true,"ttl":"5m"},"caching":true`))
+	p.paid(c, nanoMessages[0], message("nano-up", `"cache_control":{"enabled":true,"stickyProvider":true}`))
+	p.paid(c, nanoMessages[0], message("nano-up", `"cache_control":true`))
 	for _, r := range c.gw.up["nano-up"].Received() {
-		saysNothingOf(p, r, "prompt_caching", "stickyProvider", "provider")
+		saysNothingOf(p, r, "prompt_caching", "stickyProvider", "provider", "cache_control", "caching")
 	}
-	if got := c.gw.received("nano-up"); got != 3 {
-		p.Errorf("three requests came %d times", got)
+	if got := c.gw.received("nano-up"); got != 6 {
+		p.Errorf("six requests came %d times", got)
 	}
 	p.note("sticky: neither the second target nor the fallback was asked; without: both answered")
 }

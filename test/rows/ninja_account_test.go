@@ -212,7 +212,7 @@ func ninjaTenDollars(p *proof) {
 	c.credit(p, "0.000000001")
 	made := p.makes(c, "just enough")
 	p.paid(made, ninjaPath, chat("gpt-5-mini"))
-	p.wants(p.ask(made, ninjaKeysPath, `{"name":"9.997 is left"}`), http.StatusPaymentRequired)
+	p.wants(p.ask(made, ninjaKeysPath, `{"name":"less is left"}`), http.StatusPaymentRequired)
 	p.wants(p.ask(made, ninjaKeysPath, "", method("GET")), http.StatusOK) // looking takes no money
 }
 
@@ -221,6 +221,7 @@ func ninjaNames(p *proof) {
 	c := p.at(ninjaHost, "10", nil)
 	for _, body := range []string{
 		`{"name":""}`, `{"name":"` + strings.Repeat("n", 65) + `"}`, `{"name":"a\nb"}`, `{"name":7}`, `{}`,
+		`{"name":"a/b"}`, `{"name":"bot!"}`, `{"name":"v1.2"}`, `{"name":"<b>"}`, `{"name":"a\tb"}`,
 	} {
 		a := p.wants(p.free(c, func() *answer { return p.ask(c, ninjaKeysPath, body) }), http.StatusBadRequest)
 		want := map[string]any{"error": "validation_error", "message": "Invalid parameters", "details": []any{map[string]any{"field": "name", "message": "<text>"}}}

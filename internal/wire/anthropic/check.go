@@ -28,6 +28,13 @@ const (
 	minBudget   = 1024
 )
 
+// Values that are not the dialect's own, and are taken for what it has.
+const (
+	required = "required"
+	standard = "standard"
+	batch    = "batch"
+)
+
 // request checks the members of the body.
 func (c *checker) request(root jsonx.Value) {
 	c.p.Require(root, "model")
@@ -94,7 +101,7 @@ func (c *checker) member(name []byte, v jsonx.Value) {
 	case "cache_control":
 		c.cache(v)
 	case "service_tier":
-		c.p.String(v)
+		c.tier(v)
 	}
 }
 
@@ -199,7 +206,9 @@ func (c *checker) choice(root jsonx.Value) {
 	}
 	c.p.Bool(v.Get("disable_parallel_tool_use"))
 	kind, ok := c.p.Require(v, "type")
-	if !ok || !c.p.OneOf(kind, "auto", "any", "tool", "none") || kind.Is("auto") || kind.Is("none") {
+	if kind.Is(required) { // OpenAI's word for any
+		c.r.Raw = c.r.Raw.With("tool_choice", jsonx.Splice(v.Raw(), []llm.Edit{{Name: "type", Value: []byte(`"any"`)}}))
+	} else if !ok || !c.p.OneOf(kind, "auto", "any", "tool", "none") || kind.Is("auto") || kind.Is("none") {
 		return
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
@@ -221,6 +230,17 @@ func (c *checker) choice(root jsonx.Value) {
 		}
 	}
 	c.p.Invalid(name, "Names a tool that is not among tools")
+}
+
+// tier checks service_tier. Some callers send what answers say that they were
+// served by, and mean the like: standard, or batch, which is no choice here.
+func (c *checker) tier(v jsonx.Value) {
+	switch c.p.String(v); {
+	case v.Is(standard):
+		c.r.Raw = c.r.Raw.With("service_tier", []byte(`"standard_only"`))
+	case v.Is(batch):
+		c.r.Raw = c.r.Raw.With("service_tier", []byte(`"auto"`))
+	}
 }
 
 func (c *checker) cache(v jsonx.Value) {

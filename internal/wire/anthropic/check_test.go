@@ -102,6 +102,8 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"tool_choice":{"type":"tool","name":"a"},"tools":[{"name":"\u0061","input_schema":{}}]`, ""},
 		{`"tool_choice":{"type":"tool","name":"x"},"tools":[{"type":"mcp_toolset","mcp_server_name":"x"}]`, ""},
 		{`"tool_choice":{"type":"none"}`, ""},
+		{`"tool_choice":{"type":"required"}`, "tool_choice " + inv + "Needs tools"},
+		{`"tool_choice":{"type":"required"},"tools":[{"name":"a","input_schema":{}}]`, ""},
 		{`"tool_choice":{"type":"auto","disable_parallel_tool_use":1}`, "tool_choice.disable_parallel_tool_use " + wro + "Must be true or false"},
 		{`"tool_choice":{"type":"must"}`, "tool_choice.type " + inv + "Must be one of auto, any, tool or none"},
 		{`"tool_choice":{"type":"tool"},"tools":[{"name":"a","input_schema":{}}]`, "tool_choice.name " + req},

@@ -72,7 +72,7 @@ func (d *decoder) setting(name []byte, v jsonx.Value) bool {
 			c.Stop = append(c.Stop, s.Text())
 		}
 	case "service_tier":
-		return v.Is("auto") || v.Is("standard_only")
+		return v.Is("auto") || v.Is("standard_only") || v.Is(standard) || v.Is(batch)
 	default:
 		return false
 	}
@@ -183,7 +183,7 @@ func (d *decoder) tool(t jsonx.Value) {
 func (d *decoder) choice(v jsonx.Value) {
 	c := &llm.ToolChoice{Mode: llm.ToolAuto}
 	switch kind := v.Get("type"); {
-	case kind.Is("any"):
+	case kind.Is("any"), kind.Is(required):
 		c.Mode = llm.ToolRequired
 	case kind.Is("none"):
 		c.Mode = llm.ToolNone

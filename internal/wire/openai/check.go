@@ -19,6 +19,8 @@ const (
 	maxTokens = 1 << 40
 	maxTools  = 4096
 	maxName   = 64
+
+	maxTokenIDs = 1 << 20
 )
 
 // request checks the members of the body.
@@ -76,7 +78,7 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 	case "safety_identifier":
 		c.p.Short(v, 64)
 	default:
-		return false
+		return c.sampling(name, v)
 	}
 	return true
 }

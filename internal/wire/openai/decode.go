@@ -74,8 +74,8 @@ func (d *decoder) setting(name []byte, v jsonx.Value) bool {
 	case "top_p":
 		c.TopP = number(v)
 	case "top_k":
-		if c.TopK = integer(v); c.TopK == nil {
-			return false
+		if n := integer(v); n != nil && *n > 0 { // the rest switches it off
+			c.TopK = n
 		}
 	case "frequency_penalty":
 		c.FrequencyPenalty = number(v)
