@@ -101,6 +101,7 @@ func (k *keyed) run() {
 		wg.Go(func() { k.work(ctx, rng, n) })
 	}
 	queue, late := k.deaths(), 0
+	k.life = queue[0].life
 	for len(queue) > 0 && !k.f.any() {
 		d := queue[0]
 		queue = queue[1:]
