@@ -239,13 +239,17 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 	}
 	data := jobData(j, nil, nil, func(string) string { return "" })
 	var kept *ledger.Stored
+	holding := ctx
 	if q.Keep != nil {
 		kept = stored(q.Keep(data))
+		// He can come back for it. If he took the job along when he leaves, a
+		// crash before that is durable would leave the answer without its job.
+		holding = context.WithoutCancel(ctx)
 	}
 	if err := d.a.jobs.Draft(ctx, j); err != nil {
 		return contract.Data{}, err
 	}
-	holds, err := c.HoldAll(ctx, j.ID, prepared, kept)
+	holds, err := c.HoldAll(holding, j.ID, prepared, kept)
 	if err != nil {
 		return contract.Data{}, errors.Join(err, d.a.jobs.Discard(ctx, j))
 	}

@@ -8,6 +8,10 @@
 // or left held. What the ledger holds they read with SQL of their own, and add
 // up by themselves.
 //
+// There are two campaigns. That of money has requests of every kind, credits,
+// refunds and limits. That of keys has callers who ask with idempotency keys, and
+// for jobs, until they have their answer.
+//
 // PONTAGE_KILLS says how many kills there are, PONTAGE_SEED repeats a run's
 // choices (not its timing), and PONTAGE_MUTANTS=1 runs the harness against a
 // binary that was built with -tags mutation, once for every mutation, and fails

@@ -2,14 +2,25 @@ package kill
 
 import (
 	"context"
+	"database/sql"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
-// examineDead reads what a process left behind, with SQL, and compares it with
-// what the clients saw.
+// examineDead reads what a process left behind, and compares it with what the
+// clients saw.
 func (c *campaign) examineDead(s *shift) {
+	c.readDead(func(context.Context, *sql.DB) error {
+		c.w.close(s, c.f)
+		return nil
+	})
+}
+
+// readDead reads what a process left behind, with SQL. Once the book has it, then
+// looks for more.
+func (c *campaign) readDead(then func(context.Context, *sql.DB) error) {
 	dir := c.t.TempDir()
 	defer func() { _ = os.RemoveAll(dir) }() // a long run makes thousands
 	path, err := copyDatabase(c.g.DatabasePath(), dir)
@@ -30,7 +41,9 @@ func (c *campaign) examineDead(s *shift) {
 		return
 	}
 	c.w.book.add(lines, c.f)
-	c.w.close(s, c.f)
+	if err := then(context.Background(), db); err != nil {
+		c.f.add(trouble, "after %s: read the database: %v", c.life.name, err)
+	}
 }
 
 // examineLiving looks at a process that has just started: it verifies, says
@@ -338,4 +351,22 @@ func (c *campaign) receipt(j *job, found map[string]receipt) {
 	if r.Outcome == "ok" && sum != charge+absorbed {
 		c.f.add(wrong, "%v: the lines of its receipt sum up to %s, charged is %s and absorbed %s", j, usd(sum), r.ChargeUSD, r.AbsorbedUSD)
 	}
+}
+
+// health returns what /readyz says is wrong.
+func (c *campaign) health() (degraded string, err error) {
+	var r struct {
+		Degraded []string `json:"degraded"`
+	}
+	status, err := c.g.Peek(context.Background(), "/readyz", &r)
+	if err != nil || status == http.StatusOK {
+		return "", err
+	}
+	return strings.Join(r.Degraded, " "), nil
+}
+
+// degraded is health where a process that is gone has none.
+func (c *campaign) degraded() string {
+	said, _ := c.health()
+	return said
 }

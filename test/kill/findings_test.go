@@ -1,6 +1,9 @@
 package kill
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // crime is a kind of finding.
 type crime string
@@ -19,7 +22,8 @@ const maxSaid = 20
 
 // findings is what was found, and what was seen on the way.
 type findings struct {
-	counts map[crime]int
+	mu     sync.Mutex
+	counts map[crime]int // guarded by mu, as is said, while others add
 	said   []string
 
 	kills, crashes, ends         int // kill -9 from outside; at points; ended otherwise
@@ -31,6 +35,8 @@ type findings struct {
 }
 
 func (f *findings) add(c crime, format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.counts == nil {
 		f.counts = map[crime]int{}
 	}
@@ -40,4 +46,8 @@ func (f *findings) add(c crime, format string, args ...any) {
 	}
 }
 
-func (f *findings) any() bool { return len(f.said) > 0 }
+func (f *findings) any() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.said) > 0
+}

@@ -2,16 +2,11 @@ package kill
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/pontage/pontage/internal/ledger"
 )
 
 // fewKills is how many there are when nobody says.
@@ -67,30 +62,23 @@ func TestNoMoneyIsLostOrMadeWhenTheProcessIsKilled(t *testing.T) {
 	}
 }
 
-// mutantKills is how many kills a mutation may survive.
-const mutantKills = 30
-
-// The harness sees every deliberate mistake that the ledger can make.
-func TestEveryMutationIsFoundOut(t *testing.T) {
-	if os.Getenv("PONTAGE_MUTANTS") == "" {
-		t.Skip("make mutants runs this, with a binary that was built with -tags mutation")
-	}
+// Whoever asks with a key until he has an answer has paid for one, and has the
+// same again whenever he asks: whole or streamed, or a job, though callers leave,
+// charges come too late, and the process is killed all the time.
+func TestAKeyIsChargedOnceWhateverHappens(t *testing.T) {
+	t.Parallel()
 	seed := number(t, "PONTAGE_SEED", time.Now().UnixNano())
-	for _, m := range ledger.Mutations() {
-		t.Run(string(m), func(t *testing.T) {
-			c := newCampaign(t, seed, "PONTAGE_MUTATION="+string(m))
-			c.mutant = true
-			c.until = func(f *findings) bool { return f.deaths() >= mutantKills }
-			begun := time.Now()
-			c.run()
-			if !c.f.any() {
-				t.Fatalf("the mutation lived through %d kills (seed %d)", c.f.deaths(), seed)
-			}
-			var kinds []string
-			for _, k := range slices.Sorted(maps.Keys(c.f.counts)) {
-				kinds = append(kinds, fmt.Sprintf("%s=%d", k, c.f.counts[k]))
-			}
-			fmt.Printf("mutant: %s found after %d kills in %v (%s): %.300s\n", m, c.f.deaths(), time.Since(begun).Round(100*time.Millisecond), strings.Join(kinds, " "), c.f.said[0])
-		})
+	k := newKeyed(newCampaign(t, seed))
+	begun := time.Now()
+	k.run()
+	f := k.f
+	summary := fmt.Sprintf("kills=%d (outside=%d points=%d) keys=%d entries=%d taken_back=%d took=%v seed=%d",
+		f.deaths(), f.kills, f.crashes, k.keys.Load(), len(k.w.book.charges), len(k.w.book.refunds), time.Since(begun).Round(time.Second), seed)
+	fmt.Println("keys:", summary)
+	for _, said := range f.said {
+		t.Error(said)
+	}
+	if f.deaths() < 12 || k.keys.Load() < 100 || len(k.w.book.refunds) == 0 {
+		t.Errorf("too little was going on to prove anything: %s", summary)
 	}
 }

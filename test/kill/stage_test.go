@@ -1,10 +1,8 @@
 package kill
 
 import (
-	"context"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -119,16 +117,4 @@ func (s *stage) tell() {
 	for _, said := range s.f.said {
 		s.t.Error(said)
 	}
-}
-
-// degraded returns what /readyz says is wrong.
-func (s *stage) degraded() string {
-	var r struct {
-		Degraded []string `json:"degraded"`
-	}
-	resp, err := s.g.Peek(context.Background(), "/readyz", &r)
-	if err != nil || resp == http.StatusOK {
-		return ""
-	}
-	return strings.Join(r.Degraded, " ")
 }
