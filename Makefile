@@ -58,7 +58,11 @@ generate: ## write the generated documents again
 .PHONY: test
 test: needs build ## install what the tests need, and run all of them
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
-	$(MAKE) --no-print-directory outside rows kills compat
+	$(MAKE) --no-print-directory allocs outside rows kills compat
+
+.PHONY: allocs
+allocs: ## the ceilings on allocations, which cannot be counted with the race detector
+	go test -count=1 -run Alloc ./internal/...
 
 .PHONY: needs
 needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs, requests for Python
