@@ -84,8 +84,8 @@ func sizeOf(ev llm.Event) int {
 // says that it made no token, or tokens that nobody saw and that were no
 // thoughts, it did not answer; but for a filter, and for who asked for none.
 func (a *Answer) finishedWithout(none bool) bool {
-	finished, cut, stopped, silent, thought := false, false, false, false, false
-	told := false
+	ended, cut, stopped := false, false, false
+	var used *llm.Usage // told with the end, or after it
 	for _, ev := range a.held {
 		switch ev.Finish {
 		case llm.FinishContentFilter:
@@ -95,18 +95,18 @@ func (a *Answer) finishedWithout(none bool) bool {
 		case llm.FinishStopSequence:
 			stopped = true
 		}
-		finished = finished || ev.Finish != ""
-		if finished && ev.Usage != nil {
-			told, silent, thought = true, ev.Usage.Output == 0, ev.Usage.Reasoning > 0
+		ended = ended || ev.Finish != ""
+		if ended && ev.Usage != nil {
+			used = ev.Usage
 		}
 	}
 	switch {
 	case none:
 		return cut || stopped
 	case cut:
-		return !told || thought
+		return used == nil || used.Reasoning > 0
 	}
-	return stopped && !silent
+	return stopped && (used == nil || used.Output > 0)
 }
 
 func empty() *provider.Failure {
