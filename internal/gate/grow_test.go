@@ -149,7 +149,7 @@ func TestAsManyStreamsAsThereAreFloors(t *testing.T) {
 	t.Parallel()
 	const n = 4
 	w := watched(t, n*elasticFloor+1)
-	w.up.events = pieces(3, 40)
+	w.up.events = pieces(3, 668)
 	key := w.key(account.NewKey{})
 	var open []*Call
 	for range n {
@@ -163,7 +163,7 @@ func TestAsManyStreamsAsThereAreFloors(t *testing.T) {
 	for _, call := range open {
 		consume(call, false)
 	}
-	// A charge is 400,000, so that three floors are left, and most of a fourth.
+	// A charge is about half a floor.
 	for w.posted() >= elasticFloor {
 		consume(w.mustAsk(key, elastic()), false)
 	}

@@ -242,6 +242,36 @@ func TestAStreamThatRunsOutEndsForItsLength(t *testing.T) {
 	}
 }
 
+// Where the longest answer could have been paid when the stream began, no header
+// tells of a cap, and a trailer has to.
+func TestAStreamThatRunsOutUnforeseenSaysSoInATrailer(t *testing.T) {
+	t.Parallel()
+	u := newTalker(t)
+	g := harness.Start(t, harness.Options{Config: u.config()})
+	q := talk(chatPath, "gpt", "say 9000 text wait", "")
+	floor := floorOf(t, g, q)
+	worst := floor - talkFloor*talkOutput + 50_000*talkOutput
+	c := newCustomer(t, g, worst.String(), fast())
+	first := begin(t, c, q)
+	u.atGate(t, 1)
+	rest := usd(t, c.now(t).AvailUSD)
+	other := begin(t, c, talk(chatPath, "gpt", "say 10 text wait linger", fmt.Sprintf(`,"max_tokens":%d`, (rest-floor)/talkOutput+talkFloor-5)))
+	if left := usd(t, c.now(t).AvailUSD); left > 10*talkOutput {
+		t.Fatalf("%s is free", left)
+	}
+	close(u.gate)
+	r := drain(t, first)
+	if p := parse(t, r); p.finish[0] != "length" || len(p.text) < 4*4000 || len(p.text) > 4*6250 {
+		t.Errorf("%d bytes, ended with %v", len(p.text), p.finish)
+	}
+	if r.header.Get("X-Output-Capped-By") != "" || r.trailer.Get("X-Output-Capped-By") != "balance" || u.limits()[0] != -1 {
+		t.Errorf("header %v, trailer %v, limits %v", r.header, r.trailer, u.limits())
+	}
+	receiptOf(t, g, r.request())
+	_ = other.Body.Close()
+	settled(t, g)
+}
+
 // Crowds of streams of every length share a balance down to its end.
 func TestACrowdOfStreamsSpendsABalance(t *testing.T) {
 	t.Parallel()
