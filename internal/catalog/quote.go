@@ -205,6 +205,27 @@ func (q Quote) OutputFor(hold money.Amount) int64 {
 	return max(most, 1)
 }
 
+// Choices returns how many answers were asked for side by side.
+func (q Quote) Choices() int64 { return q.choices }
+
+// Covers returns how many output tokens, of all choices together, cost at most
+// hold together with the prompt.
+func (q Quote) Covers(hold money.Amount) int64 { return q.affordable(hold) }
+
+// More returns what so many output tokens cost at most beside others. It is no
+// more than Hold.
+func (q Quote) More(tokens int64) money.Amount {
+	c, err := money.Cost(money.Line{Units: max(tokens, 0), Rate: q.outRate})
+	if err != nil {
+		return q.Hold
+	}
+	return min(c, q.Hold)
+}
+
+// Step is what [FloorOutput] tokens cost for each choice: by so much a hold grows
+// that keeps ahead of its answer.
+func (q Quote) Step() money.Amount { return q.More(min(q.most, FloorOutput) * q.choices) }
+
 // affordable is the largest number of output tokens whose cost, with Input's
 // and the fee for the request, is at most hold.
 func (q Quote) affordable(hold money.Amount) int64 {

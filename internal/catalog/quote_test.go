@@ -273,6 +273,33 @@ func TestACapGivesAllThatCanBePaid(t *testing.T) {
 	})
 }
 
+// What is held on the way covers what it is held for, to the token.
+func TestAHoldThatGrowsCoversWhatItGrewFor(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := chatModel(drawPrice(t), 0, 1<<20)
+		q, err := m.Quote(&llm.Request{Choices: rapid.IntRange(0, 4).Draw(t, "n")}, rapid.Int64Range(0, 1<<20).Draw(t, "upper"), nil)
+		if err != nil || q.Floor == q.Hold {
+			return
+		}
+		hold := money.Amount(rapid.Int64Range(int64(q.Floor), int64(q.Hold)-1).Draw(t, "hold"))
+		n := q.Covers(hold)
+		if c, err := q.cost(n); err != nil || c > hold {
+			t.Fatalf("%d tokens cost %d, %v; hold %d", n, c, err, hold)
+		}
+		if c, err := q.cost(n + 1); err == nil && c <= hold {
+			t.Fatalf("%d tokens are covered, but %d would cost %d of %d", n, n+1, c, hold)
+		}
+		more := rapid.Int64Range(-1, q.Output-n).Draw(t, "more")
+		if by := q.More(more); by < 0 || by > q.Hold || q.Covers(hold+by) < n+more {
+			t.Fatalf("with %d more for %d tokens only %d are covered after %d", by, more, q.Covers(hold+by), n)
+		}
+		if q.Step() != q.More(FloorOutput*q.Choices()) {
+			t.Fatalf("a step is %d", q.Step())
+		}
+	})
+}
+
 func BenchmarkQuote(b *testing.B) {
 	in, out := money.Rate(3e9), money.Rate(15e9)
 	m := chatModel((PriceEntry{Input: &in, Output: &out}).price(Chat, nil), 200_000, 8192)

@@ -27,6 +27,9 @@ type Head struct {
 // NewID returns an id for an answer, unlike any other.
 func NewID() string { return "chatcmpl-" + rand.Text() }
 
+// lengthReason is the finish_reason of an answer that reached a limit.
+const lengthReason = "length"
+
 // FinishReason returns OpenAI's word for f. A choice that called a tool has
 // ended for that, whatever the provider says: agents act on the word. An unfinished
 // server-side turn has no word, and is an error.
@@ -38,7 +41,7 @@ func FinishReason(f llm.Finish, calledTool bool) (string, error) {
 		}
 		return "stop", nil
 	case llm.FinishLength, llm.FinishContextWindow:
-		return "length", nil
+		return lengthReason, nil
 	case llm.FinishToolCalls:
 		return "tool_calls", nil
 	case llm.FinishContentFilter:

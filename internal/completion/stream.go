@@ -168,10 +168,26 @@ func (s *Stream) finish(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 			dst = s.chunk(dst, d.Choice, appendArgs(nil, n, "{}"))
 		}
 	}
+	return s.end(dst, c, d.Choice, reason), nil
+}
+
+// end keeps back the chunk that ends a choice.
+func (s *Stream) end(dst []byte, c *choice, index int, reason string) []byte {
 	c.finished = true
 	dst = s.release(dst)
-	s.held = s.payload(s.held[:0], d.Choice, []byte(s.content), reason)
-	return dst, nil
+	s.held = s.payload(s.held[:0], index, []byte(s.content), reason)
+	return dst
+}
+
+// Cut ends every choice that has not ended, for its length, wherever it is: a
+// tool call stays half told.
+func (s *Stream) Cut(dst []byte) []byte {
+	for i := range s.choices {
+		if c := &s.choices[i]; !c.finished {
+			dst = s.end(dst, c, i, lengthReason)
+		}
+	}
+	return dst
 }
 
 // SetContent makes every chunk that ends a choice carry an empty content, for

@@ -120,6 +120,9 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	}
 	if q.Elastic && !w.FullOutput {
 		r.Floor = q.Floor
+		if observable(m, req) {
+			r.Share = shareOf
+		}
 	}
 	if c.terms.included() {
 		r.Amount, r.Floor = 0, 0
@@ -133,16 +136,18 @@ func upper(req *llm.Request) int64 { return token.Upper(req.Size) }
 // holds takes note of what is held for the call.
 func (call *Call) holds(h *ledger.Hold, q catalog.Quote) {
 	ev := call.c.v.Event
-	call.hold, call.quote, call.terms = h, q, call.c.terms
+	call.hold, call.quote, call.terms, call.growth = h, q, call.c.terms, growth{}
 	ev.Hold, ev.CappedBy = h.Amount(), ""
 	if call.terms.included() {
 		call.capOutput = q.OutputFor(q.Hold)
 		return
 	}
-	call.capOutput = q.OutputFor(h.Amount())
-	if q.Elastic && h.Amount() < q.Hold {
-		ev.CappedBy = "balance"
+	// What others hold later may stand in the way, but is not known of yet.
+	call.capOutput = q.OutputFor(h.Reach())
+	if q.Elastic && h.Reach() < q.Hold {
+		ev.CappedBy = cappedByBalance
 	}
+	call.growth = growthOf(h, q)
 }
 
 // supported refuses, before anything is held, what no target can honour.

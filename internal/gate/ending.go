@@ -24,7 +24,8 @@ const (
 // The outcomes of a request, as receipts and metrics name them, and what each
 // costs:
 //
-//	ok           an answer that came to its end          what it used
+//	ok           an answer that came to its end          what it used; where we ended it for want of money, the
+//	                                                     prompt, and what was produced until then; at most the hold
 //	client_left  the caller left in the middle of it     the prompt, and what was produced until then; at most the hold
 //	blocked      a policy, or a refusal, in its place     0
 //	refused      we said no                              0
@@ -82,9 +83,11 @@ type Call struct {
 	usage    *llm.Usage // as last reported
 	told     bool       // it was reported with the finish, or after it
 	finish   llm.Finish
-	produced int64 // bytes of output
-	said     bool  // something that is not a refusal
-	refused  bool  // a refusal
+	growth   growth // of the hold, with the answer
+	cut      bool   // the answer was ended here, for want of money
+	produced int64  // bytes of output
+	said     bool   // something that is not a refusal
+	refused  bool   // a refusal
 	ended    bool
 
 	// finishing is set while only the usage is missing. The end of the
@@ -123,9 +126,15 @@ func (call *Call) Next() (llm.Event, error) {
 		call.usage = call.counted
 		return llm.Event{Usage: call.counted, Content: true, Last: true}, nil
 	}
+	if call.cut {
+		return llm.Event{}, io.EOF
+	}
 	ev, err := call.answer.Next()
 	if err != nil {
 		return ev, err
+	}
+	if call.growth.on && !call.keepUp(&ev) {
+		return call.cutOff(ev), nil
 	}
 	call.produced += int64(ev.OutputBytes)
 	if ev.Content {
@@ -244,7 +253,7 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 		call.Fail(fault.Wrap(fault.Internal, err), 0)
 		return Bill{}, fault.Wrap(fault.Internal, err)
 	}
-	if how.left {
+	if how.left || call.cut {
 		cost = min(cost, call.hold.Amount())
 	}
 	call.note(usage, how.outcome)

@@ -23,12 +23,18 @@ func TestAllocationsStayBelowTheirCeilings(t *testing.T) {
 			hold.Void(nil)
 		}
 	}
+	grows, err := h.Hold(simple)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer grows.Abort()
 	for name, c := range map[string]struct {
 		ceiling float64
 		do      func()
 	}{
 		"hold and void":             {1, void(simple)},
 		"hold and void with a plan": {3, void(planned)},
+		"extend":                    {0, func() { _, _ = grows.Extend(1) }},
 		"balance":                   {0, func() { h.Balance(1) }},
 		"ready":                     {0, func() { _ = h.Ready() }},
 	} {

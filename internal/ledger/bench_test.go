@@ -46,6 +46,25 @@ func BenchmarkHoldAndVoid(b *testing.B) {
 	}
 }
 
+// BenchmarkExtend is one step of a hold that grows with its stream.
+func BenchmarkExtend(b *testing.B) {
+	h := setup(b)
+	h.topup(1, 1000*money.Dollar)
+	r := reserve(money.Cent)
+	r.KeyUSDPerDay = 900 * money.Dollar
+	hold, err := h.Hold(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer hold.Abort()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := hold.Extend(1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkSettle is the whole way to the disk, with many requests at once.
 // Every settle is followed by the note that the answer was delivered.
 func BenchmarkSettle(b *testing.B) {

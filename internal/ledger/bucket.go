@@ -24,6 +24,11 @@ type Reservation struct {
 	// at all, and is granted on an empty or overdrawn balance too.
 	Amount, Floor money.Amount
 
+	// Share bounds an elastic hold to one part in so many of what is free, where
+	// that is more than Floor: what remains is for others, and for [Hold.Extend].
+	// 0, and 1, mean all of it.
+	Share int64
+
 	KeyRequestsPerDay int64        // 0: no limit
 	KeyUSDPerDay      money.Amount // 0: no limit
 	Quotas            []Quota      // at most 8
@@ -48,6 +53,8 @@ func (r *Reservation) check() error {
 		return fmt.Errorf("reservation: amount: %s is negative", r.Amount)
 	case r.Floor < 0 || r.Floor > r.Amount:
 		return fmt.Errorf("reservation: floor: %s is not between 0 and %s", r.Floor, r.Amount)
+	case r.Share < 0:
+		return fmt.Errorf("reservation: share: %d is negative", r.Share)
 	case r.KeyRequestsPerDay < 0:
 		return fmt.Errorf("reservation: key requests per day: %d is negative", r.KeyRequestsPerDay)
 	case r.KeyUSDPerDay < 0:
@@ -187,6 +194,7 @@ type stake struct {
 	key    *use
 	plans  []*use
 	amount money.Amount
+	reach  money.Amount // what it would have taken of everything that was free
 	keyUSD money.Amount // the key's limit; 0: none
 }
 
@@ -195,13 +203,14 @@ type stake struct {
 func (a *account) take(r *Reservation, day Day, c *stake) *Short {
 	p := a.purse(r.Test)
 	key := a.use(CounterID{Day: day, Scope: ScopeKey, ID: r.Key})
-	need, amount := r.Amount, r.Amount
+	need, amount, reach := r.Amount, r.Amount, r.Amount
 	if r.Floor != 0 && r.Floor < r.Amount {
-		need = r.Floor
-		amount = min(amount, p.free())
+		free := p.free()
 		if r.KeyUSDPerDay > 0 {
-			amount = min(amount, r.KeyUSDPerDay-key.spent-key.spentHeld)
+			free = min(free, r.KeyUSDPerDay-key.spent-key.spentHeld)
 		}
+		need = r.Floor
+		amount, reach = r.elastic(free), min(reach, free)
 	}
 	var plans []*use
 	if len(r.Quotas) > 0 {
@@ -216,7 +225,7 @@ func (a *account) take(r *Reservation, day Day, c *stake) *Short {
 			return s
 		}
 	}
-	*c = stake{purse: p, key: key, plans: plans, amount: max(amount, need), keyUSD: r.KeyUSDPerDay}
+	*c = stake{purse: p, key: key, plans: plans, amount: max(amount, need), reach: max(reach, need), keyUSD: r.KeyUSDPerDay}
 	p.held += c.amount
 	key.requestsHeld++
 	key.spentHeld += c.amount
@@ -224,6 +233,15 @@ func (a *account) take(r *Reservation, day Day, c *stake) *Short {
 		u.requestsHeld++
 	}
 	return nil
+}
+
+// elastic is what an elastic hold takes of what is free.
+func (r *Reservation) elastic(free money.Amount) money.Amount {
+	amount := min(r.Amount, free)
+	if r.Share > 1 {
+		amount = min(amount, max(r.Floor, free/money.Amount(r.Share)))
+	}
+	return amount
 }
 
 // of says that the buckets are of that day.
@@ -304,11 +322,15 @@ func (c *stake) charge(actual money.Amount) money.Amount {
 	if actual <= c.amount {
 		return actual
 	}
-	more := min(actual-c.amount, c.free())
+	c.grow(min(actual-c.amount, c.free()))
+	return c.amount
+}
+
+// grow takes that much more, which must be free.
+func (c *stake) grow(more money.Amount) {
 	c.amount += more
 	c.purse.held += more
 	c.key.spentHeld += more
-	return c.amount
 }
 
 // shrink returns what a charge that will not be has added.

@@ -114,13 +114,14 @@ type opKind string
 // input and output of one operation of a history.
 type input struct {
 	kind   opKind
-	amount money.Amount // hold, settle and void: what is held; credit: its amount
+	amount money.Amount // hold, settle and void: what is held; credit: its amount; extend: what is asked for
 	actual money.Amount // settle
 }
 
 type output struct {
 	ok           bool
 	free         money.Amount // of a refused hold
+	more         money.Amount // extend: what was taken
 	posted, held money.Amount // balance; settle: posted
 }
 
@@ -142,6 +143,9 @@ var sequential = porcupine.Model{
 			}
 			s.held += i.amount
 			return free >= i.amount, s
+		case "extend":
+			s.held += o.more
+			return o.more == min(i.amount, max(0, s.posted-s.held+o.more)), s
 		case "settle":
 			s.posted, s.held = s.posted-i.actual, s.held-i.amount
 			return o.posted == s.posted, s
@@ -225,6 +229,16 @@ func (h *house) step(account int64, rnd *rand.Rand, do func(input, func() output
 		})
 		if !got.ok {
 			return
+		}
+		if rnd.IntN(2) == 0 {
+			by := money.Amount(rnd.Int64N(60))
+			amount += do(input{kind: "extend", amount: by}, func() output {
+				more, err := hold.Extend(by)
+				if err != nil {
+					h.t.Error(err)
+				}
+				return output{ok: true, more: more}
+			}).more
 		}
 		if rnd.IntN(3) == 0 {
 			do(input{kind: "void", amount: amount}, func() output {

@@ -21,6 +21,7 @@ type Hold struct {
 
 	state   atomic.Int32
 	amount  money.Amount
+	reach   money.Amount
 	day     Day
 	key     int64
 	test    bool
@@ -82,14 +83,45 @@ func (e *Engine) admit(a *account, key int64, day Day) error {
 }
 
 func (h *Hold) remember(r *Reservation) {
-	h.amount, h.key, h.test, h.request = h.stake.amount, r.Key, r.Test, r.Request
+	h.amount, h.reach, h.key, h.test, h.request = h.stake.amount, h.stake.reach, r.Key, r.Test, r.Request
 	for _, q := range r.Quotas {
 		h.classes = append(h.classes, q.Class)
 	}
 }
 
-// Amount returns what was held when the hold was taken.
+// Amount returns what was held when the hold was taken, and what it was extended
+// by since.
 func (h *Hold) Amount() money.Amount { return h.amount }
+
+// Reach returns what the hold would have been without [Reservation.Share].
+func (h *Hold) Reach() money.Amount { return h.reach }
+
+// Extend takes up to by more for an open hold, as far as the balance and the
+// key's dollars of the day have it free right now, and returns how much it took,
+// which may be nothing. It does no input or output. [Hold.Amount] is the larger
+// for it, and so is what the receipt calls the hold. On a hold that has ended it
+// returns [ErrEnded]. A durable hold cannot be extended, since its row says what
+// it is. Extend is not safe for use together with Settle at the same time.
+func (h *Hold) Extend(by money.Amount) (money.Amount, error) {
+	if h.durable != nil {
+		return 0, errors.New("extend hold: it is durable")
+	}
+	if by < 0 {
+		return 0, fmt.Errorf("extend hold: %s is negative", by)
+	}
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if h.state.Load() != holdOpen || h.stake.purse == nil {
+		return 0, ErrEnded
+	}
+	more := min(by, h.stake.free())
+	if mutated(ExtendUnchecked) {
+		more = by
+	}
+	h.stake.grow(more)
+	h.amount += more
+	return more, nil
+}
 
 // Free returns what is free right now besides the hold: the least of the balance
 // and the key's dollars of the day. It is 0 once the hold has ended.

@@ -81,7 +81,7 @@ func (m *model) HoldDurably(t *rapid.T) {
 		h.move(h.amount, 1)
 	}
 	whole := *list[n]
-	_, short := whole.expect()
+	_, _, short := whole.expect()
 	for _, h := range list[:n] {
 		h.move(-h.amount, -1)
 	}

@@ -133,6 +133,7 @@ func (m *model) drawReservation() ledger.Reservation {
 	r.Amount = money.Amount(rapid.Int64Range(0, 100).Draw(t, "amount"))
 	if r.Amount > 0 && rapid.Bool().Draw(t, "elastic") {
 		r.Floor = money.Amount(rapid.Int64Range(1, int64(r.Amount)).Draw(t, "floor"))
+		r.Share = rapid.Int64Range(0, 4).Draw(t, "share")
 	}
 	if rapid.Bool().Draw(t, "limited") {
 		r.KeyRequestsPerDay = rapid.Int64Range(1, 5).Draw(t, "requests/day")
@@ -161,16 +162,27 @@ func planName(account int64, test bool) string {
 	return name
 }
 
-// expect returns the amount that a hold takes, or the buckets that are short.
-func (h *modelHold) expect() (amount money.Amount, short []ledger.Bucket) {
+// free is what is free of every money bucket of the hold; it may be negative.
+func (h *modelHold) free() money.Amount {
+	free := h.p.posted - h.p.held
+	if h.r.KeyUSDPerDay > 0 {
+		free = min(free, h.r.KeyUSDPerDay-h.key.spent-h.key.spentHeld)
+	}
+	return free
+}
+
+// expect returns the amount that a hold takes, and how far it reaches, or the
+// buckets that are short.
+func (h *modelHold) expect() (amount, reach money.Amount, short []ledger.Bucket) {
 	r := h.r
 	amount, need := r.Amount, r.Amount
 	if r.Floor > 0 && r.Floor < r.Amount {
 		need = r.Floor
-		amount = min(amount, h.p.posted-h.p.held)
-		if r.KeyUSDPerDay > 0 {
-			amount = min(amount, r.KeyUSDPerDay-h.key.spent-h.key.spentHeld)
-		}
+		amount = min(amount, h.free())
+	}
+	reach = amount
+	if need < r.Amount && r.Share > 1 && amount > r.Floor && amount > h.free()/money.Amount(r.Share) {
+		amount = max(r.Floor, h.free()/money.Amount(r.Share))
 	}
 	if need > 0 && h.p.posted-h.p.held < need {
 		short = append(short, ledger.BucketBalance)
@@ -184,7 +196,7 @@ func (h *modelHold) expect() (amount money.Amount, short []ledger.Bucket) {
 	if h.plan != nil && r.Quotas[0].PerDay >= 0 && r.Quotas[0].PerDay-h.plan.requests-h.plan.requestsHeld < 1 {
 		short = append(short, ledger.BucketPlan)
 	}
-	return amount, short
+	return amount, reach, short
 }
 
 func (h *modelHold) move(amount money.Amount, requests int64) {
@@ -199,13 +211,13 @@ func (h *modelHold) move(amount money.Amount, requests int64) {
 func (m *model) Hold(t *rapid.T) {
 	m.t = t
 	want := m.states(m.drawReservation())
-	amount, short := want.expect()
+	amount, reach, short := want.expect()
 	got, err := m.h.Hold(want.r)
-	m.compare(want, got, err, amount, short)
+	m.compare(want, got, err, amount, reach, short)
 }
 
 // compare holds the outcome of a Hold or Exchange against what was expected.
-func (m *model) compare(want *modelHold, got *ledger.Hold, err error, amount money.Amount, short []ledger.Bucket) bool {
+func (m *model) compare(want *modelHold, got *ledger.Hold, err error, amount, reach money.Amount, short []ledger.Bucket) bool {
 	if len(short) > 0 {
 		var s *ledger.Short
 		if !errors.As(err, &s) {
@@ -220,8 +232,8 @@ func (m *model) compare(want *modelHold, got *ledger.Hold, err error, amount mon
 		}
 		return false
 	}
-	if err != nil || got.Amount() != amount {
-		m.t.Fatalf("Hold(%+v) = %v, want %d", want.r, err, amount)
+	if err != nil || got.Amount() != amount || got.Reach() != reach {
+		m.t.Fatalf("Hold(%+v) = %+v, %v, want %d of %d", want.r, got, err, amount, reach)
 	}
 	want.hold, want.amount = got, amount
 	want.move(amount, 1)
@@ -244,11 +256,7 @@ func (m *model) Settle(t *rapid.T) {
 	m.t = t
 	h := m.pick()
 	actual := money.Amount(rapid.Int64Range(0, 150).Draw(t, "actual"))
-	free := h.p.posted - h.p.held
-	if h.r.KeyUSDPerDay > 0 {
-		free = min(free, h.r.KeyUSDPerDay-h.key.spent-h.key.spentHeld)
-	}
-	charge := min(actual, h.amount+max(0, free))
+	charge := min(actual, h.amount+max(0, h.free()))
 	settlement := ledger.Settlement{Actual: actual}
 	if name := rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "key"); name != "" {
 		if settlement.Claim = m.claim(ledger.IdemKey{Account: h.r.Account, Test: h.r.Test, Key: name}, h.r.Request); settlement.Claim == nil {
@@ -298,6 +306,26 @@ func (m *model) Void(t *rapid.T) {
 	}
 }
 
+func (m *model) Extend(t *rapid.T) {
+	m.t = t
+	h := m.pick()
+	m.holds = append(m.holds, h)
+	by := money.Amount(rapid.Int64Range(0, 100).Draw(t, "by"))
+	got, err := h.hold.Extend(by)
+	if h.durable {
+		if err == nil {
+			t.Fatal("Extend of a durable hold")
+		}
+		return
+	}
+	more := min(by, max(0, h.free()))
+	h.move(more, 0)
+	h.amount += more
+	if err != nil || got != more || h.hold.Amount() != h.amount {
+		t.Fatalf("Extend(%d) = %d, %v, and holds %d; want %d, and %d", by, got, err, h.hold.Amount(), more, h.amount)
+	}
+}
+
 func (m *model) Exchange(t *rapid.T) {
 	m.t = t
 	old := m.pick()
@@ -325,9 +353,9 @@ func (m *model) Exchange(t *rapid.T) {
 		}
 	}
 	old.move(-old.amount, -1)
-	amount, short := next.expect()
+	amount, reach, short := next.expect()
 	got, err := old.hold.Exchange(r)
-	if !m.compare(next, got, err, amount, short) {
+	if !m.compare(next, got, err, amount, reach, short) {
 		old.move(old.amount, 1)
 		m.holds = append(m.holds, old)
 	}
@@ -481,7 +509,7 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 			}
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
-			"hold": m.Hold, "hold again": m.Hold, "hold durably": m.HoldDurably, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange,
+			"hold": m.Hold, "hold again": m.Hold, "hold durably": m.HoldDurably, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange, "extend": m.Extend,
 			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
 		})
 	})

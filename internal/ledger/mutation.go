@@ -21,6 +21,7 @@ const (
 	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
 	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
+	ExtendUnchecked   Mutation = "extend_unchecked"    // an extension takes without looking at what is free
 )
 
 // Mutations returns every mutation.
@@ -28,6 +29,6 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
-		AnswerIgnored, AnswerStands, HoldsForgotten,
+		AnswerIgnored, AnswerStands, HoldsForgotten, ExtendUnchecked,
 	}
 }

@@ -75,6 +75,7 @@ type Event struct {
 	UsageOnly   bool   // holds nothing else but usage that the gateway asked for on its own account
 	Ping        bool   // says only that the provider is alive
 	Last        bool   // the dialect's terminal marker ([DONE], message_stop), or a whole answer: nothing follows
+	Cut         bool   // the gateway ends the answer here: every choice that has not ended does so with Finish. Data and Name are of a frame that is not told
 	More        bool   // the next event is already here, so flushing can wait for it
 }
 

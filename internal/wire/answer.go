@@ -116,6 +116,9 @@ func (x *exchange) stream(enc Encoder) error {
 			return x.leftOr(err)
 		}
 		x.meet(ev)
+		if ev.Cut {
+			x.capped()
+		}
 		if !present && !x.claimed {
 			continue
 		}
@@ -148,6 +151,16 @@ func (x *exchange) stream(enc Encoder) error {
 	h["X-Charge-Usd"] = []string{bill.Charge.String()} // the trailer
 	x.delivered(present && x.w.frame(buf))
 	return nil
+}
+
+// capped tells, in a trailer, of an answer that was ended for want of money, and
+// in a header whoever gets it again.
+func (x *exchange) capped() {
+	h := x.w.Header()
+	if h.Get("X-Output-Capped-By") == "" {
+		h.Set(http.TrailerPrefix+"X-Output-Capped-By", "balance")
+		h.Set("X-Output-Capped-By", "balance")
+	}
 }
 
 // unspeakable is the fault of an answer that the caller's dialect cannot say,

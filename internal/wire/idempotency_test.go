@@ -13,6 +13,7 @@ import (
 
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
 )
 
 // keyed posts with an idempotency key.
@@ -62,6 +63,41 @@ func TestWhatIsSentIsWhatIsKept(t *testing.T) {
 		}
 		if resp.Header.Get("Idempotency-Replayed") != "" || call.outcome() != "finish, delivered, close" {
 			t.Errorf("%v, %s", resp.Header, call.outcome())
+		}
+	}
+}
+
+// That an answer ended for want of money is known when its header has left: a
+// trailer says so, and to who gets it again a header does.
+func TestAnAnswerThatIsCutOffSaysSoInATrailer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		free, cut       bool
+		header, trailer string
+		kept            string
+	}{
+		{true, false, "", "", "[[Content-Type text/event-stream] [X-Dropped-Params seed]]"},
+		{true, true, "", "balance", "[[Content-Type text/event-stream] [X-Output-Capped-By balance] [X-Dropped-Params seed]]"},
+		{false, true, "balance", "", "[[Content-Type text/event-stream] [X-Output-Capped-By balance] [X-Dropped-Params seed]]"},
+	} {
+		var call *fakeCall
+		h := build(t, &fake{
+			open: func(ctx context.Context) (*fakeCall, error) {
+				end := llm.Event{Raw: []byte("data: end\n\n"), Finish: llm.FinishLength, Cut: c.cut}
+				call = &fakeCall{ctx: ctx, free: c.free, steps: []any{event("data: 1\n\n"), end}}
+				return call, nil
+			},
+			claim: func(string, [32]byte, time.Duration) (*Kept, error) { return nil, nil },
+		}, nil)
+		resp, sent := h.keyed(t, "/v1/chat/completions", "k", `{"stream":true}`)
+		if h, tr := resp.Header.Get("X-Output-Capped-By"), resp.Trailer.Get("X-Output-Capped-By"); h != c.header || tr != c.trailer {
+			t.Errorf("%+v: header %q, trailer %q", c, h, tr)
+		}
+		if resp.Trailer.Get("X-Charge-Usd") == "" || sent != "data: 1\n\ndata: end\n\n" {
+			t.Errorf("%+v: %q, %v", c, sent, resp.Trailer)
+		}
+		if got := fmt.Sprint(call.kept.Header); got != c.kept || string(call.kept.Body) != sent {
+			t.Errorf("%+v: kept %s, %q", c, got, call.kept.Body)
 		}
 	}
 }

@@ -113,13 +113,18 @@ type fakeCall struct {
 	drains  bool
 	bill    error
 	stands  bool // a charge cannot be taken back
+	free    bool // the output is not capped beforehand
 
 	mu   sync.Mutex
 	ends []string
 }
 
 func (c *fakeCall) Terms() Terms {
-	return Terms{Request: c.request, CappedBy: "balance", Dropped: []string{"seed"}}
+	terms := Terms{Request: c.request, CappedBy: "balance", Dropped: []string{"seed"}}
+	if c.free {
+		terms.CappedBy = ""
+	}
+	return terms
 }
 func (c *fakeCall) Drains() bool { return c.drains }
 

@@ -104,6 +104,10 @@ func (j *job) read(ctx context.Context, cancel context.CancelFunc, resp *http.Re
 		switch {
 		case strings.HasPrefix(line, "data: [DONE]"), strings.HasPrefix(line, `data: {"type":"message_stop"`):
 			j.end(acked, http.StatusOK, "")
+		case strings.Contains(line, `"finish_reason":"length"`): // which the upstream never says
+			j.mu.Lock()
+			j.cut = true
+			j.mu.Unlock()
 		case strings.HasPrefix(line, `data: {"error"`), strings.HasPrefix(line, "event: error"):
 			j.end(refused, http.StatusOK, line)
 		case strings.HasPrefix(line, "data: ") && strings.Contains(line, "piece "):

@@ -121,6 +121,7 @@ type job struct {
 	started    chan struct{} // closed when the client has the first piece
 	toldUSD    string        // X-Charge-USD
 	retryAfter int           // seconds, of a refusal
+	cut        bool          // it ended for want of money, in the middle
 }
 
 // price is what the job costs if it ends well.
@@ -132,6 +133,17 @@ func (j *job) price() int64 {
 		return j.tariff.of(j.used)
 	}
 	return tariffs[j.model].of(j.used)
+}
+
+// grows reports whether the job's hold grows with its answer, which then may be
+// cut off.
+func (j *job) grows() bool { return j.stream && j.maxTokens == 0 }
+
+// wasCut reports whether the client saw that it was.
+func (j *job) wasCut() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cut
 }
 
 func (j *job) meet(request string) {
@@ -210,19 +222,23 @@ func (j *job) misfortune(rng *rand.Rand) {
 	case r < 6:
 		j.ending = overruns
 		j.used.output = 2000 + rng.Int64N(4000)
-	case r < 9:
+	case r < 16: // without a limit, and says what it uses: its hold grows with it
+		j.ending, j.surface, j.stream, j.maxTokens = overruns, chat, true, 0
+		j.used.output = 2000 + rng.Int64N(2000)
+		j.chunks, j.size, j.pace = 24, int(j.used.output)/6, 4*time.Millisecond
+	case r < 19:
 		j.ending = blocks
 		j.surface, j.model = chat, "gpt"
 	// What fails has targets of its own, and so breakers of its own.
-	case r < 13:
+	case r < 23:
 		j.ending, j.model = fails, "brittle"
-	case r < 15:
+	case r < 25:
 		j.ending, j.model = empty, "brittle"
-	case r < 18:
+	case r < 28:
 		j.ending, j.model = stumbles, "shaky"
-	case r < 22:
+	case r < 32:
 		j.ending, j.model, j.chunks = cuts, "shaky", max(j.chunks, 2)
-	case r < 34:
+	case r < 44:
 		j.model = "shaky"
 	}
 }

@@ -242,7 +242,7 @@ func (s *shift) giveBack(rng *rand.Rand) {
 			continue
 		}
 		f, id := j.outcome()
-		if f != acked || j.ending == blocks || j.ending == overruns {
+		if f != acked || j.wasCut() || j.ending == blocks || j.ending == overruns {
 			continue
 		}
 		part := j.price()*3/5 + 1

@@ -62,7 +62,7 @@ func modelConfig(name string, p tariff) string {
 	if p.request != 0 {
 		price = "request: " + usd(p.request)
 	}
-	return fmt.Sprintf("  %s: {targets: [{provider: %s}], context: 200000, max_output: 8000, price: {%s}}\n", name, provider, price)
+	return fmt.Sprintf("  %s: {targets: [{provider: %s}], context: 200000, max_output: 8000, reasoning: false, price: {%s}}\n", name, provider, price)
 }
 
 var jobMark = regexp.MustCompile(`job-(\d+)-`)

@@ -181,6 +181,10 @@ func (w *world) closeJob(j *job, f *findings) (fate, requestID, bool) {
 // closeAcked is about a job whose final bytes came.
 func (w *world) closeAcked(j *job, c *charge, f *findings) {
 	f.acks++
+	if j.wasCut() {
+		w.closeCut(j, c, f)
+		return
+	}
 	price := j.price()
 	if price == 0 {
 		if c != nil {
@@ -195,6 +199,19 @@ func (w *world) closeAcked(j *job, c *charge, f *findings) {
 	w.exact(j, c, f)
 	if told, err := nano(j.toldUSD); j.toldUSD != "" && (err != nil || told != c.line.amount) {
 		f.add(wrong, "%v: X-Charge-USD was %s, charged is %s", j, j.toldUSD, usd(c.line.amount))
+	}
+}
+
+// closeCut is about a job that was ended where the money was: it is charged what
+// was produced, which is never more than the hold.
+func (w *world) closeCut(j *job, c *charge, f *findings) {
+	switch {
+	case !j.grows():
+		f.add(wrong, "%v: it was cut off, and had a limit", j)
+	case c == nil:
+		f.add(lost, "%v: it was cut off, and is not charged", j)
+	case c.line.amount <= 0 || c.absorbed != 0 || c.line.receipt != nil && c.line.amount > c.line.receipt.hold:
+		f.add(wrong, "%v: it was cut off and is charged %s, and %s was absorbed", j, usd(c.line.amount), usd(c.absorbed))
 	}
 }
 
@@ -221,7 +238,11 @@ func (w *world) closeLeft(j *job, c *charge, f *findings) {
 // closeBroken is about a job that was charged, and whose final bytes did not
 // come: the one gap, and the receipt must say so.
 func (w *world) closeBroken(j *job, c *charge, f *findings) {
-	w.exact(j, c, f)
+	if j.grows() && c.line.amount+c.absorbed != j.price() {
+		w.closeCut(j, c, f) // its client has not heard of it
+	} else {
+		w.exact(j, c, f)
+	}
 	if !j.reached {
 		f.add(wrong, "%v: it is charged, and never was at the provider", j)
 	}

@@ -27,6 +27,7 @@ type encoder struct {
 	held     []byte
 	heldName string
 	stop     []byte
+	cut      bool // the answer was cut off
 
 	out *stream
 }
@@ -39,6 +40,8 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)
+	case ev.Cut:
+		return e.cutOff(dst, ev)
 	case ev.Raw != nil:
 		return e.frame(dst, ev), nil
 	case ev.Whole != nil:
@@ -94,6 +97,26 @@ func (e *encoder) frame(dst []byte, ev llm.Event) []byte {
 	return appendFrame(dst, name, ev.Data)
 }
 
+// cutOff ends the block that is open, if the event that is not told would have
+// continued it. What ends the message is written by Finish.
+func (e *encoder) cutOff(dst []byte, ev llm.Event) ([]byte, error) {
+	if e.out != nil {
+		e.out.ending = llm.FinishLength
+		return dst, nil
+	}
+	doc, err := jsonx.Parse(ev.Data)
+	if err != nil {
+		return dst, errors.New("answer is cut off where no event is")
+	}
+	e.cut = true
+	dst = e.release(dst)
+	if root := doc.Root(); root.Get("type").Is("content_block_delta") {
+		index, _ := root.Get("index").Int()
+		dst = appendBlockStop(dst, int(index))
+	}
+	return dst, nil
+}
+
 // isPlain reports whether a frame is an event line, a data line and a blank one:
 // no id: or retry: line, and complete.
 func isPlain(raw []byte) bool {
@@ -135,6 +158,8 @@ func (e *encoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 		return e.finishWhole(dst, f)
 	case e.out != nil:
 		return e.out.finish(dst, f)
+	case e.cut:
+		return appendEnd(dst, "max_tokens", "", f), nil
 	case len(e.held) > 0:
 		dst = appendFrame(dst, e.heldName, jsonx.Splice(e.held, f.Extras))
 	case len(f.Extras) > 0:

@@ -233,15 +233,19 @@ func (s *stream) advance(dst []byte) []byte {
 
 // close ends the first block and lets the next one go out.
 func (s *stream) close(dst []byte) []byte {
-	dst = append(dst, "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":"...)
-	dst = appendInt(dst, int64(s.queue[0].index))
-	dst = append(dst, "}\n\n"...)
+	dst = appendBlockStop(dst, s.queue[0].index)
 	s.queue = s.queue[1:]
 	if len(s.queue) > 0 {
 		dst = append(dst, s.queue[0].wait...)
 		s.queue[0].wait = nil
 	}
 	return dst
+}
+
+func appendBlockStop(dst []byte, index int) []byte {
+	dst = append(dst, "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":"...)
+	dst = appendInt(dst, int64(index))
+	return append(dst, "}\n\n"...)
 }
 
 // finish appends the end of the message.
@@ -256,11 +260,16 @@ func (s *stream) finish(dst []byte, f wire.Final) ([]byte, error) {
 	for len(s.queue) > 0 {
 		dst = s.close(dst)
 	}
+	return appendEnd(dst, reason, s.sequence, f), nil
+}
+
+// appendEnd appends the two events that end a message.
+func appendEnd(dst []byte, reason, sequence string, f wire.Final) []byte {
 	data := append(make([]byte, 0, 512), `{"type":"message_delta","delta":{`...)
-	data = appendStop(data, reason, s.sequence, reason == "stop_sequence")
+	data = appendStop(data, reason, sequence, reason == "stop_sequence")
 	data = append(data, `},"usage":{`...)
 	data = appendCounts(data, f.Usage)
 	data = append(data, `}}`...)
 	dst = appendFrame(dst, "message_delta", jsonx.Splice(data, f.Extras))
-	return append(dst, messageStop...), nil
+	return append(dst, messageStop...)
 }

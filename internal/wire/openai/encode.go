@@ -3,6 +3,8 @@ package openai
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/completion"
@@ -27,6 +29,9 @@ type chatEncoder struct {
 	ended bool   // streamed: a choice has finished, so this or the next frame may be the last
 	held  []byte // payload of the frame kept back
 	out   *completion.Stream
+
+	finished []int64 // the provider's frames: choices that have ended, where there are several
+	cut      []byte  // what a chunk looks like, where the answer was cut off
 }
 
 // Heartbeat appends a comment.
@@ -37,6 +42,8 @@ func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)
+	case ev.Cut:
+		return e.cutOff(dst, ev)
 	case ev.Raw != nil:
 		return e.frame(dst, ev), nil
 	case ev.Whole != nil:
@@ -92,6 +99,9 @@ func (e *chatEncoder) frame(dst []byte, ev llm.Event) []byte {
 		return e.Heartbeat(dst)
 	}
 	dst = e.release(dst)
+	if ev.Finish != "" && e.r.Choices > 1 {
+		e.finish(ev.Data)
+	}
 	if e.ended = e.ended || ev.Finish != ""; e.ended {
 		e.held = append(e.held[:0], withoutNullError(ev.Data)...)
 		return dst
@@ -100,6 +110,53 @@ func (e *chatEncoder) frame(dst []byte, ev llm.Event) []byte {
 		return appendFrame(dst, data)
 	}
 	return append(dst, ev.Raw...)
+}
+
+// finish notes which choices a frame ends.
+func (e *chatEncoder) finish(data []byte) {
+	doc, err := jsonx.Parse(data)
+	if err != nil {
+		return
+	}
+	for at, c := range doc.Root().Get("choices").Items() {
+		if !c.Get("finish_reason").Exists() {
+			continue
+		}
+		index, ok := c.Get("index").Int()
+		if !ok {
+			index = int64(at)
+		}
+		e.finished = append(e.finished, index)
+	}
+}
+
+// cutOff ends every choice that has not ended, in chunks that are made like the
+// one that is not told.
+func (e *chatEncoder) cutOff(dst []byte, ev llm.Event) ([]byte, error) {
+	if e.out != nil {
+		return e.out.Cut(dst), nil
+	}
+	if !jsonx.IsObject(ev.Data) {
+		return dst, errors.New("answer is cut off where no chunk is")
+	}
+	e.cut = bytes.Clone(ev.Data)
+	for i := range int64(max(e.r.Choices, 1)) {
+		if slices.Contains(e.finished, i) {
+			continue
+		}
+		dst = e.release(dst)
+		end := fmt.Appendf(nil, `[{"index":%d,"delta":{},"logprobs":null,"finish_reason":"length"}]`, i)
+		e.held = append(e.held, e.chunk(end, nil)...)
+	}
+	return dst, nil
+}
+
+// chunk is a chunk of an answer that was cut off. usage nil: none.
+func (e *chatEncoder) chunk(choices, usage []byte) []byte {
+	if usage == nil && e.r.IncludeUsage {
+		usage = []byte("null")
+	}
+	return jsonx.Splice(e.cut, []llm.Edit{{Name: "choices", Value: choices}, {Name: "usage", Value: usage}})
 }
 
 // isPlain reports whether a frame is one data line and a blank one: no id:,
@@ -161,6 +218,9 @@ func (e *chatEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 		if dst, err = e.out.End(dst, f.Usage, f.Extras); err != nil {
 			return dst, err
 		}
+	case e.cut != nil && e.r.IncludeUsage:
+		dst = e.release(dst)
+		dst = appendFrame(dst, jsonx.Splice(e.chunk([]byte("[]"), completion.AppendUsage(nil, f.Usage)), f.Extras))
 	case len(e.held) > 0:
 		dst = appendFrame(dst, jsonx.Splice(e.held, f.Extras))
 	case len(f.Extras) > 0:

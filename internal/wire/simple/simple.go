@@ -246,6 +246,8 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		return dst, errors.New("answer in bytes of another dialect")
 	case ev.Ping:
 		return e.Heartbeat(dst), nil
+	case ev.Cut && e.out != nil:
+		return e.out.Cut(dst), nil
 	}
 	if e.out == nil {
 		e.out = completion.NewStream(e.head(), completion.UsageLast)

@@ -248,6 +248,37 @@ func TestAStream(t *testing.T) {
 	})
 }
 
+func TestAStreamThatIsCutOffEndsForItsLength(t *testing.T) {
+	t.Parallel()
+	e := encode(`,"stream":true`)
+	out, err := e.Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err = e.Event(out, llm.Event{Cut: true, Finish: llm.FinishLength}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = e.Finish(out, wire.Final{Usage: used, Extras: warning}); err != nil {
+		t.Fatal(err)
+	}
+	frames := strings.Split(string(out), "\n\n")
+	last := frames[len(frames)-3]
+	if err := testkit.LoadSchema(t, "openai.json#CreateChatCompletionStreamResponse").Check([]byte(strings.TrimPrefix(last, "data: "))); err != nil {
+		t.Error(err)
+	}
+	for _, part := range []string{`"delta":{"content":""}`, `"finish_reason":"length"`, `"usage":{"prompt_tokens":3,"completion_tokens":2,`, `"balance_warning":{`} {
+		if !strings.Contains(last, part) {
+			t.Errorf("the last chunk has no %s: %s", part, last)
+		}
+	}
+	if frames[len(frames)-2] != "data: [DONE]" {
+		t.Errorf("the stream ends with %q", frames[len(frames)-2:])
+	}
+	if _, err := encode(`,"stream":true`).Finish(nil, wire.Final{}); err == nil {
+		t.Error("an answer of nothing has an end")
+	}
+}
+
 func TestWhatCannotBeExpressedIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
