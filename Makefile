@@ -47,11 +47,11 @@ check: tools ## format, modules, vet, staticcheck, architecture, and generated f
 
 .PHONY: generated
 generated: ## fail if a generated document is stale
-	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/...
+	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... ./internal/gate/...
 
 .PHONY: generate
 generate: ## write the generated documents again
-	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... -args -update
+	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... ./internal/gate/... -args -update
 
 # --- tests ------------------------------------------------------------------
 

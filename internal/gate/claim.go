@@ -40,7 +40,7 @@ func (c *Caller) Claim(ctx context.Context, key string, digest [32]byte, wait ti
 
 // Replayed records that the request was answered by what was kept of another
 // one, free of charge.
-func (c *Caller) Replayed(status int) { c.record("", OutcomeReplayed, status) }
+func (c *Caller) Replayed(status int) { c.record(classReplayed, "", status, toTheEnd) }
 
 // keep completes what an answer leaves to be kept for the claim.
 func (c *Caller) keep(s *ledger.Stored) *ledger.Stored {

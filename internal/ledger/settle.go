@@ -17,7 +17,7 @@ type Settlement struct {
 	// absorbed.
 	Excess  money.Amount
 	Receipt *Receipt // may be nil
-	Result  []byte       // of a durable hold: kept with it; at most MaxResult bytes
+	Result  []byte   // of a durable hold: kept with it; at most MaxResult bytes
 
 	// Claim is the request's idempotency key, or nil. What Render returns becomes
 	// its answer in the transaction of the charge.
