@@ -85,7 +85,7 @@ var endings = [classes]row{
 	classBlocked:     {"a policy block, a content filter, or a refusal in place of the answer", OutcomeBlocked, nothing, toTheEnd, false},
 	classEmpty:       {"every provider that was asked answered with nothing", OutcomeEmpty, nothing, toNobody, false},
 	classFailed:      {"no provider gave content: errors, time-outs, errors within a 200", OutcomeFailed, nothing, toNobody, false},
-	classInterrupted: {"the provider broke off in the middle", OutcomeInterrupted, nothing, toWhereItBroke, false},
+	classInterrupted: {"it failed in the middle: the provider broke off, or said an error", OutcomeInterrupted, nothing, toWhereItBroke, false},
 	classAborted:     {"we broke off: a defect, a shutdown", OutcomeAborted, nothing, toWhereItBroke, false},
 	classUnrecorded:  {"the charge was not on disk within ten seconds; it is taken back", OutcomeAborted, nothing, toWhereItBroke, false},
 	classRefused:     {"we said no", OutcomeRefused, nothing, toNobody, false},
@@ -117,14 +117,14 @@ func classOf(e *fault.Error, midway bool) class {
 		return classAborted
 	case errors.Is(e, context.Canceled):
 		return classLeftEarly
-	case e.Code == fault.EmptyResponse:
-		return classEmpty
 	case e.Code == fault.ContentPolicy:
 		return classBlocked
 	case e.Code == fault.Internal:
 		return classAborted
-	case e.Code.Entry().Class == fault.ClassUpstream && midway:
+	case midway:
 		return classInterrupted
+	case e.Code == fault.EmptyResponse:
+		return classEmpty
 	case e.Code.Entry().Class == fault.ClassUpstream:
 		return classFailed
 	}
