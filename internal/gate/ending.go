@@ -323,7 +323,7 @@ func (call *Call) Fail(e *fault.Error, status int) {
 	if status == 0 || status == 200 {
 		status, sent = 200, toWhereItBroke
 	}
-	call.void(how, llm.Usage{}, e.Code.String(), status, sent)
+	call.void(how, llm.Usage{}, how.fault(e), status, sent)
 }
 
 // Delivered records that the last bytes have left, after Finish.

@@ -131,6 +131,15 @@ func classOf(e *fault.Error, midway bool) class {
 	return classRefused
 }
 
+// fault is the code of e in the receipt. Who leaves ends the provider's work, and
+// nobody is at fault.
+func (c class) fault(e *fault.Error) string {
+	if c == classLeftEarly {
+		return ""
+	}
+	return e.Code.String()
+}
+
 // finished is how a call ends whose answer came to its end.
 func (call *Call) finished() class {
 	switch {

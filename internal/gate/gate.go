@@ -246,9 +246,11 @@ func (c *Caller) Knows(model string) bool {
 // gives back the claim.
 func (c *Caller) Refused(e *fault.Error, status int) {
 	c.claim.Release()
-	if !c.ended {
-		c.record(classOf(e, false), e.Code.String(), status, toNobody)
+	if c.ended {
+		return
 	}
+	how := classOf(e, false)
+	c.record(how, how.fault(e), status, toNobody)
 }
 
 // record keeps the receipt of a request that cost nothing.

@@ -162,7 +162,7 @@ func (call *Call) FailTask(e *fault.Error, result []byte) error {
 	how := classOf(e, false)
 	call.note(llm.Usage{}, how)
 	r := call.receipt(llm.Usage{})
-	r.Fault, r.Outcome, r.Status, r.Delivery = e.Code.String(), how.row().outcome, 0, how.row().delivered(toNobody)
+	r.Fault, r.Outcome, r.Status, r.Delivery = how.fault(e), how.row().outcome, 0, how.row().delivered(toNobody)
 	return GiveBack(call.hold, r, result)
 }
 
