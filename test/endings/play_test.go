@@ -42,6 +42,7 @@ const (
 	afterThought
 	afterText
 	afterFinish
+	beforeVector
 )
 
 // family numbers the protocols.
@@ -213,6 +214,9 @@ func (s *actor) reason() string {
 }
 
 func (s *actor) vector() {
+	if !s.holds(beforeVector) {
+		return
+	}
 	if s.p.text == "" {
 		s.json(200, `{"object":"list","model":"m","data":[]`+member("usage", s.p.usage[openai])+`}`)
 		return
