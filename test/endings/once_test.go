@@ -287,6 +287,7 @@ func TestAKilledProcessLeavesAKeyChargedOrFree(t *testing.T) {
 						}
 					}()
 					wait(t, c.sent, "the provider's turn")
+					w.gw.Verify(t) // nothing else waits to be written
 					arm(t, w.gw, point, 1)
 					close(c.release)
 					<-over

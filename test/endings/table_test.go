@@ -140,6 +140,17 @@ var frees = []row{
 	{name: "error in the middle", play: play{text: said, breaks: "error"}, stream: &want{outcome: "interrupted", fault: "upstream_failed", broken: true}, not: onlyStreamed},
 }
 
+// vectors are the rows of embeddings, which only OpenAI's family has.
+var vectors = []row{
+	{name: "vector", play: play{text: said, usage: usage(10, 0)}, whole: ok(10, 0)},
+	{name: "vector: no usage", play: play{text: said}, whole: &want{outcome: "ok", counted: true, estimated: true}},
+	{name: "vector: a negative prompt", play: play{text: said, usage: usage(-10, 0)}, whole: &want{outcome: "ok", counted: true, estimated: true}},
+	{name: "vector: output", play: play{text: said, usage: usage(10, 5)}, whole: ok(10, 0)},
+	{name: "vector: nothing", play: play{usage: usage(10, 0)}, whole: empty},
+	{name: "vector: error", play: play{status: 500, body: failure("api_error", "")}, whole: failed("failed", "upstream_failed", 502, 2)},
+	{name: "vector: error in a 200", play: play{body: failure("api_error", "")}, whole: failed("failed", "upstream_failed", 502, 2)},
+}
+
 // reason is why a combination does not come about; "": it does.
 func (r row) reason(d dialect, family int, stream bool) string {
 	how := "whole"
@@ -203,9 +214,12 @@ func TestEveryEndingCostsWhatTheTableSays(t *testing.T) {
 			}
 		}
 	}
+	for _, r := range vectors {
+		wg.Go(func() { w.one(t, r.name, r, embeddings, "embed", false, r.whole) })
+	}
 	wg.Wait()
 	w.close(t)
-	t.Logf("%d cells of %d rows; %d combinations do not come about", w.cells, len(answers)+len(frees), never)
+	t.Logf("%d cells of %d rows; %d combinations do not come about", w.cells, len(answers)+len(frees)+len(vectors), never)
 }
 
 // one plays one cell.
