@@ -64,6 +64,7 @@ func usage(in, out any) [2]string {
 // cell is one request and what the provider sees of it.
 type cell struct {
 	play    play
+	then    *play         // for all requests but the first; nil: play
 	sent    chan struct{} // closed when the provider has come to where it waits
 	release chan struct{} // closed by the test
 	gone    chan struct{} // closed when the first request has ended
@@ -129,9 +130,13 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mu.Unlock()
 	c.mu.Lock()
 	c.calls++
+	now := c.play
+	if c.calls > 1 && c.then != nil {
+		now = *c.then
+	}
 	c.mu.Unlock()
 	defer c.once.Do(func() { close(c.gone) })
-	s := &actor{u: u, c: c, p: c.play, w: w, r: r}
+	s := &actor{u: u, c: c, p: now, w: w, r: r}
 	if strings.HasPrefix(r.URL.Path, "/messages/") {
 		s.family = anthropic
 	}

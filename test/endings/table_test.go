@@ -260,8 +260,45 @@ func (w *world) one(t *testing.T, at string, r row, d dialect, model string, str
 	case want.broken:
 		delivery = "partial"
 	}
+	if tried, _ := p.counter(t, "requests").(float64); tried != 1 {
+		t.Errorf("%s: %v requests count in the key's throughput", at, tried)
+	}
 	if rc.Status != got.status || rc.Delivery != delivery || len(rc.Attempts) != tries {
 		t.Errorf("%s: the receipt says status %d, delivery %s, %d attempts; want %d, %s, %d", at, rc.Status, rc.Delivery, len(rc.Attempts), got.status, delivery, tries)
+	}
+}
+
+// TestTheNextTargetIsTriedBeforeContent: what failed before it is free, and the
+// answer that came costs what it used.
+func TestTheNextTargetIsTriedBeforeContent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good := play{text: said, finish: "stop", usage: usage(10, 5)}
+	for _, r := range frees {
+		if first := r.stream; first.tries != 2 {
+			continue
+		}
+		for _, d := range []dialect{chat, messages, simple, prompt} {
+			for _, stream := range []bool{false, true} {
+				if r.reason(d, openai, stream) != "" {
+					continue
+				}
+				at := fmt.Sprintf("%s, %s, stream %v", r.name, d.name, stream)
+				c, text := w.up.add(r.play)
+				c.then = &good
+				p := w.payer(t, d, "1", nil)
+				got := p.ask(t, d.at("either"), d.body("either", text, stream))
+				rc := w.receipt(t, got.id)
+				w.check(t, at, ok(10, 5), p, rc)
+				if got.status != 200 || c.asked() != 2 || len(rc.Attempts) != 2 || rc.Attempts[0].Outcome != r.stream.fault || rc.Attempts[1].Outcome != "ok" {
+					t.Errorf("%s: %d, the provider was asked %d times, attempts %+v", at, got.status, c.asked(), rc.Attempts)
+				}
+			}
+		}
+	}
+	w.close(t)
+	if w.cells < 30 {
+		t.Errorf("only %d cells", w.cells)
 	}
 }
 

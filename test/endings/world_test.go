@@ -89,7 +89,8 @@ func newWorld(t *testing.T) *world {
 }
 
 // config is the configuration of a gateway in front of the upstream. The models
-// openai and anthropic are served by these families; hurried-… gives up soon.
+// openai and anthropic are served by these families, either by both in turn;
+// hurried-… gives up soon.
 func (u *upstream) config() string {
 	var b strings.Builder
 	b.WriteString("routing: {attempts: 2, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}\nproviders:\n")
@@ -102,6 +103,7 @@ func (u *upstream) config() string {
 		}
 	}
 	b.WriteString("models:\n" + models.String())
+	b.WriteString("  either: {targets: [{provider: openai, model: m}, {provider: anthropic, model: m}], context: 8000, max_output: 4000, price: {input: 1, cached_input: 0.1, output: 2}}\n")
 	b.WriteString("  embed: {targets: [{provider: openai, model: m}], kind: embedding, context: 8000, price: {input: 1}}\n")
 	fmt.Fprintf(&b, "sites:\n  - {hosts: [\"*\"], contract: openai}\n  - {hosts: [%q], contract: llmtune}\n  - {hosts: [%q], contract: nanogpt}\n  - {hosts: [%q], contract: modelswitch}\n", llmtuneHost, nanogptHost, switchHost)
 	return b.String()
@@ -119,7 +121,7 @@ type payer struct {
 // payer makes an account for requests in a dialect.
 func (w *world) payer(t testing.TB, d dialect, usd string, more map[string]any) payer {
 	t.Helper()
-	in := map[string]any{"limits": map[string]any{"requests_per_day": 1000}}
+	in := map[string]any{"limits": map[string]any{"requests_per_day": 1000, "usd_per_day": "100", "requests": 1000, "per": "24h"}}
 	if d.host != "" {
 		in["site"] = d.host
 	}
@@ -132,29 +134,45 @@ func (w *world) payer(t testing.TB, d dialect, usd string, more map[string]any) 
 }
 
 // spent is what the account has paid, and how many requests of its key's day are
-// used, once nothing is held.
+// used. What of the day's dollars is used must agree.
 func (p payer) spent(t testing.TB) (paid *big.Int, requests int64) {
 	t.Helper()
-	var page struct {
-		Data []struct {
-			Counter    string
-			Key        *string
-			Used, Held any
-		}
+	paid = p.paid(t)
+	count, _ := p.counter(t, "requests_per_day").(float64)
+	if usd, _ := p.counter(t, "usd_per_day").(string); nano(t, usd).Cmp(paid) != 0 {
+		t.Errorf("%v was paid, and of the key's day %s is used", paid, usd)
 	}
-	p.w.gw.MustAdmin(t, "GET", "/admin/v1/accounts/"+p.account+"/limits", nil, &page)
-	requests = -1
-	for _, c := range page.Data {
-		if c.Counter == "requests_per_day" && c.Key != nil && *c.Key == p.keyID {
-			used, _ := c.Used.(float64)
-			requests = int64(used)
-		}
-	}
+	return paid, int64(count)
+}
+
+// paid is what the account has paid. Nothing may be held.
+func (p payer) paid(t testing.TB) *big.Int {
+	t.Helper()
 	a := p.w.gw.AccountNow(t, p.account)
 	if nano(t, a.HeldUSD).Sign() != 0 {
 		t.Errorf("%s is still held", a.HeldUSD)
 	}
-	return new(big.Int).Sub(p.funds, nano(t, a.BalanceUSD)), requests
+	return new(big.Int).Sub(p.funds, nano(t, a.BalanceUSD))
+}
+
+// counter is what is used of one of the key's limits.
+func (p payer) counter(t testing.TB, name string) any {
+	t.Helper()
+	var page struct {
+		Data []struct {
+			Counter string
+			Key     *string
+			Used    any
+		}
+	}
+	p.w.gw.MustAdmin(t, "GET", "/admin/v1/accounts/"+p.account+"/limits", nil, &page)
+	for _, c := range page.Data {
+		if c.Counter == name && c.Key != nil && *c.Key == p.keyID {
+			return c.Used
+		}
+	}
+	t.Fatalf("the key has no counter %s", name)
+	return nil
 }
 
 // reply is an answer as a caller sees it.
