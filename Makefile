@@ -47,11 +47,11 @@ check: tools ## format, modules, vet, staticcheck, architecture, and generated f
 
 .PHONY: generated
 generated: ## fail if a generated document is stale
-	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/...
+	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... ./internal/gate/...
 
 .PHONY: generate
 generate: ## write the generated documents again
-	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... -args -update
+	go test -count=1 -run 'Generated|Reference|Golden' ./internal/contract/... ./internal/config/... ./internal/gate/... -args -update
 
 # --- tests ------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ needs: ## find or install what the tests need beside Go: a C compiler for -race,
 
 .PHONY: outside
 outside: build ## the built binary from outside: recorded traffic, bad callers and providers, what operators see
-	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/operate/... ./test/harness/... ./test/bench/...
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/operate/... ./test/harness/... ./test/bench/...
 
 .PHONY: compat
 compat: build ## the official SDKs, Go and npm, against the built binary

@@ -44,6 +44,9 @@ func (d ownDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, er
 		Who: q.Caller.Who(), Site: apiSite(d.a.current.Load().list, q.Site).Name, Rate: q.Caller.Rate(),
 		MaxKeys: q.Site.MaxKeys, MinCredit: q.Site.KeyBalance,
 	}
+	if c, ok := q.Caller.(caller); ok && q.Keep != nil {
+		r.Once = c.Once
+	}
 	format := q.Site.Contract.KeyFormat()
 	r.Plain = format.Plain
 	if len(format.Inference) > 0 {

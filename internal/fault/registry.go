@@ -190,7 +190,7 @@ var registry = [codeCount]Entry{
 
 	IdempotencyInProgress: {Name: "idempotency_in_progress", Class: ClassIdempotency, Helps: true, Public: "A request with this Idempotency-Key is still running.", Advice: "Wait, then repeat it to get its answer."},
 	IdempotencyMismatch:   {Name: "idempotency_mismatch", Class: ClassIdempotency, Public: "This Idempotency-Key was used for a different request.", Advice: "Use a new key for a new request."},
-	IdempotencyNotStored:  {Name: "idempotency_not_stored", Class: ClassIdempotency, Public: "The answer to this Idempotency-Key was too large to keep.", Advice: "The first request was charged once; look it up by its request id instead of sending it again."},
+	IdempotencyNotStored:  {Name: "idempotency_not_stored", Class: ClassIdempotency, Public: "The answer to this Idempotency-Key is not kept.", Advice: "The first request was done, and charged once; look it up by its request id instead of sending it again."},
 
 	ContentPolicy:         {Name: "content_policy", Class: ClassContent, Public: "The request was blocked by the provider's content policy.", Advice: "Change the content."},
 	ContextLengthExceeded: {Name: "context_length_exceeded", Class: ClassContent, Public: "The request does not fit the model's context.", Advice: "Shorten the messages or lower max_tokens."},

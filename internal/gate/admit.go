@@ -25,14 +25,15 @@ type Wishes struct {
 }
 
 // Open admits a request: model, plan, capabilities, price, hold, provider. It
-// returns when content is in hand. Its error is a *fault.Error, and nothing was
-// spent and nothing is held; the caller of Open reports it with [Caller.Refused].
+// returns when content is in hand. Its error is a *fault.Error, and nothing is
+// held; the caller of Open reports it with [Caller.Refused]. Nothing was charged
+// either, but to who left after a provider had accepted the request.
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
 	m, err := c.model(req)
 	if err != nil {
 		return nil, err
 	}
-	call := &Call{c: c, req: req, model: m}
+	call := &Call{c: c, req: req, model: m, caller: ctx}
 	if req.Task == llm.TaskCountTokens {
 		return call, call.count(ctx, c.targets(m))
 	}
@@ -47,11 +48,27 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 	}()
 	if err := call.dispatch(ctx, w); err != nil {
 		if err = call.fallBack(ctx, fault.From(err), w); err != nil {
+			call.desert(err)
 			return nil, err
 		}
 	}
 	open = true
 	return call, nil
+}
+
+// desert ends the call if err says that its caller has left while a provider
+// that had accepted the request was at work.
+func (call *Call) desert(err error) {
+	if !call.seen.Accepted || !errors.Is(err, context.Canceled) {
+		return
+	}
+	defer call.end()
+	call.produced = call.seen.Bytes
+	if u := call.seen.Usage; u != nil {
+		call.report(*u)
+	}
+	call.leave()
+	call.c.ended = true
 }
 
 // targets is where this caller's requests to a model go.
@@ -209,6 +226,7 @@ func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) e
 		MaxOutput: call.mostOutput(),
 		RequestID: c.v.Event.ID,
 		Impatient: w.Impatient,
+		Seen:      &call.seen,
 	}, &c.v.Event.Attempts)
 	if err != nil {
 		return err

@@ -40,10 +40,31 @@ func (c *Caller) Claim(ctx context.Context, key string, digest [32]byte, wait ti
 
 // Replayed records that the request was answered by what was kept of another
 // one, free of charge.
-func (c *Caller) Replayed(status int) { c.record("", OutcomeReplayed, status) }
+func (c *Caller) Replayed(status int) { c.record(classReplayed, "", status, toTheEnd) }
 
 // keep completes what an answer leaves to be kept for the claim.
 func (c *Caller) keep(s *ledger.Stored) *ledger.Stored {
 	s.Fingerprint, s.Request, s.At = c.digest, c.v.ID, c.g.o.Now()
 	return s
+}
+
+// Once makes the idempotency key that was claimed, if one was, stand for this
+// request before it is done, for what may be done only once and has an answer that
+// must not be kept. undo makes it stand for nothing again, if it is not done after
+// all. The error is a *fault.Error.
+func (c *Caller) Once(ctx context.Context) (undo func(), err error) {
+	if c.claim == nil {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
+	defer cancel()
+	fact, err := c.g.o.Ledger.KeepFact(ctx, c.claim, c.v.ID)
+	if err != nil {
+		return nil, fault.Wrap(fault.LedgerUnavailable, err)
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), settleWait)
+		defer cancel()
+		_ = fact.Forget(ctx) // else it stands: he may list what there is
+	}, nil
 }

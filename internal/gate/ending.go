@@ -21,50 +21,6 @@ const (
 	settleWait = 10 * time.Second // how long an answer waits for its charge to be durable
 )
 
-// The outcomes of a request, as receipts and metrics name them, and what each
-// costs:
-//
-//	ok           an answer that came to its end          what it used; where we ended it for want of money, the
-//	                                                     prompt, and what was produced until then; at most the hold
-//	client_left  the caller left in the middle of it     the prompt, and what was produced until then; at most the hold
-//	blocked      a policy, or a refusal, in its place     0
-//	refused      we said no                              0
-//	failed       no provider gave content                0
-//	empty        a provider answered with nothing        0
-//	interrupted  the provider broke off in the middle    0
-//	aborted      we broke off: a defect, a shutdown      0
-//	replayed     an idempotency key stood for an answer  0
-const (
-	OutcomeOK          = "ok"
-	OutcomeClientLeft  = "client_left"
-	OutcomeBlocked     = "blocked"
-	OutcomeRefused     = "refused"
-	OutcomeFailed      = "failed"
-	OutcomeEmpty       = "empty"
-	OutcomeInterrupted = "interrupted"
-	OutcomeAborted     = "aborted"
-	OutcomeReplayed    = "replayed"
-)
-
-// outcomeOf is the outcome of a request that ends with e before content.
-func outcomeOf(e *fault.Error) string {
-	switch {
-	case e.Code == fault.Draining: // whose cause is a cancelled context, too
-		return OutcomeAborted
-	case errors.Is(e, context.Canceled):
-		return OutcomeClientLeft
-	case e.Code == fault.EmptyResponse:
-		return OutcomeEmpty
-	case e.Code == fault.ContentPolicy:
-		return OutcomeBlocked
-	case e.Code == fault.Internal:
-		return OutcomeAborted
-	case e.Code.Entry().Class == fault.ClassUpstream:
-		return OutcomeFailed
-	}
-	return OutcomeRefused
-}
-
 // Call is one answer that is being paid for. It belongs to one goroutine and
 // ends with exactly one of Finish, Left and Fail; Close ends one that has not.
 type Call struct {
@@ -77,18 +33,23 @@ type Call struct {
 	terms     terms
 	capOutput int64 // tokens the output was capped at; 0: not
 	answer    *route.Answer
+	caller    context.Context // ended: he has left
 	cancel    context.CancelFunc
 	counted   *llm.Usage // the whole answer, where tokens were counted here
+	seen      route.Seen // of an attempt that has not given content yet
+	class     class      // once it has ended
 
 	usage    *llm.Usage // as last reported
-	told     bool       // it was reported with the finish, or after it
+	told     bool       // it counts all the output that was seen
 	finish   llm.Finish
 	growth   growth // of the hold, with the answer
 	cut      bool   // the answer was ended here, for want of money
 	produced int64  // bytes of output
+	begun    bool   // some of the answer was read
 	said     bool   // something that is not a refusal
 	refused  bool   // a refusal
 	ended    bool
+	arrived  bool // its last bytes have left
 
 	// finishing is set while only the usage is missing. The end of the
 	// caller's context looks at it from a goroutine of its own.
@@ -133,10 +94,14 @@ func (call *Call) Next() (llm.Event, error) {
 	if err != nil {
 		return ev, err
 	}
+	call.begun = true
 	if call.growth.on && !call.keepUp(&ev) {
 		return call.cutOff(ev), nil
 	}
 	call.produced += int64(ev.OutputBytes)
+	if ev.OutputBytes > 0 {
+		call.told = false
+	}
 	if ev.Content {
 		if ev.Refusal {
 			call.refused = true
@@ -146,9 +111,7 @@ func (call *Call) Next() (llm.Event, error) {
 	}
 	call.finish = call.finish.And(ev.Finish)
 	if ev.Usage != nil {
-		u := *ev.Usage
-		call.usage = &u
-		call.told = call.finish != ""
+		call.report(*ev.Usage)
 	}
 	call.finishing.Store(call.finish != "" && !call.told)
 	return ev, nil
@@ -171,16 +134,11 @@ type Keeper func(Bill) (*ledger.Stored, error)
 // be charged then.
 func (call *Call) Finish(keep Keeper) (Bill, error) {
 	defer call.end()
-	usage := call.used()
-	switch {
-	case call.hold == nil:
-		call.note(usage, OutcomeOK)
-		call.c.record("", OutcomeOK, 200)
-	case call.blocked():
-		call.block(usage, "complete")
-	default:
-		return call.settle(usage, ending{outcome: OutcomeOK, keep: keep})
+	usage, how := call.used(), call.finished()
+	if how.row().owes != nothing {
+		return call.settle(usage, ending{class: how, keep: keep})
 	}
+	call.void(how, usage, "", 200, toTheEnd)
 	free := Bill{Balance: call.c.Balance(), Usage: usage}
 	if keep != nil {
 		if _, err := keep(free); err != nil {
@@ -196,71 +154,77 @@ func (call *Call) blocked() bool {
 	return call.finish == llm.FinishContentFilter || (call.refused && !call.said)
 }
 
-// block ends the call free of charge for being blocked.
-func (call *Call) block(usage llm.Usage, delivery string) {
-	call.note(usage, OutcomeBlocked)
+// void ends the call free of charge.
+func (call *Call) void(how class, usage llm.Usage, code string, status int, sent reach) {
+	call.note(usage, how)
+	if call.hold == nil {
+		call.c.record(how, code, status, sent)
+		return
+	}
 	r := call.receipt(usage)
-	r.Outcome, r.Status, r.Delivery = OutcomeBlocked, 200, delivery
+	r.Fault, r.Outcome, r.Status, r.Delivery = code, how.row().outcome, status, how.row().delivered(sent)
 	call.hold.Void(r)
 }
 
 // Left charges for what was produced until the caller left, or for the whole
 // answer if it had already ended. An answer that was blocked is free to who
-// leaves, too.
+// leaves, too. An idempotency key stands for the charge afterwards, without an
+// answer: half of one is nothing to come back for, and a second charge there is
+// not.
 func (call *Call) Left() {
 	defer call.end()
 	call.lateUsage()
 	call.cancel()
-	if call.hold == nil {
-		call.c.record("", OutcomeClientLeft, 499)
-		return
-	}
-	if call.c.claim != nil {
-		// With half an answer there is nothing to keep for the key, and it is
-		// charged once or never.
-		call.Fail(fault.New(fault.StreamInterrupted, ""), 0)
+	call.leave()
+}
+
+// leave ends the call for a caller who has left.
+func (call *Call) leave() {
+	how := call.left()
+	if how.row().owes == nothing {
+		status, usage := 200, llm.Usage{}
+		if call.sent() == toNobody {
+			status = 499
+		}
+		if how == classBlocked {
+			usage = call.used()
+		}
+		call.void(how, usage, "", status, call.sent())
 		return
 	}
 	usage := call.used()
-	if call.blocked() {
-		call.block(usage, "partial")
-		return
+	if n := call.estimateOutput(); how.row().owes == produced && n > usage.Output {
+		usage.Output, usage.Estimated = n, true // what is reported on the way can lag behind
 	}
-	outcome := OutcomeClientLeft
-	if call.finish != "" {
-		outcome = OutcomeOK
+	_, _ = call.settle(usage, ending{class: how}) // nobody is left to be told; the ledger's own log has it
+}
+
+// sent is how much of the answer has gone out before its end.
+func (call *Call) sent() reach {
+	if call.begun && call.req.Stream {
+		return toWhereItBroke
 	}
-	if call.finish == "" && call.usage != nil {
-		// What was reported on the way counts the output so far too low.
-		usage.Output = max(usage.Output, call.estimateOutput())
-		usage.Estimated = true
-	}
-	_, _ = call.settle(usage, ending{outcome: outcome, left: true}) // nobody is left to be told; the ledger's own log has it
+	return toNobody
 }
 
 // ending is how a call ends that is charged for.
 type ending struct {
-	outcome string
-	left    bool   // the caller has left
-	keep    Keeper // for an idempotency key; nil: nothing is kept
-	result  []byte // of a task
+	class  class
+	keep   Keeper // for an idempotency key; nil: only the fact is kept
+	result []byte // of a task
 }
 
 // settle prices usage at the prices of admission and makes the charge durable.
 func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
-	cost, lines, err := call.price(usage)
+	cost, excess, lines, err := call.owed(usage, how.class)
 	if err != nil {
 		call.Fail(fault.Wrap(fault.Internal, err), 0)
 		return Bill{}, fault.Wrap(fault.Internal, err)
 	}
-	if how.left || call.cut {
-		cost = min(cost, call.hold.Amount())
-	}
-	call.note(usage, how.outcome)
-	settlement := ledger.Settlement{Actual: cost, Receipt: call.charged(usage, how, lines), Result: how.result}
+	call.note(usage, how.class)
+	settlement := ledger.Settlement{Actual: cost, Excess: excess, Receipt: call.charged(usage, how.class, lines), Result: how.result, Claim: call.c.claim}
 	var unkept error
 	if how.keep != nil {
-		settlement.Claim = call.c.claim
 		settlement.Render = func(s ledger.Settled) (*ledger.Stored, error) {
 			var kept *ledger.Stored
 			if kept, unkept = how.keep(Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}); unkept != nil {
@@ -275,14 +239,14 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 	s, err := call.hold.Settle(ctx, settlement)
 	switch {
 	case unkept != nil:
-		call.note(llm.Usage{}, OutcomeAborted)
+		call.note(llm.Usage{}, classAborted)
 		return Bill{}, unkept
-	case err != nil && (how.left || call.hold.Durable()):
+	case err != nil && (how.class.row().alone || call.hold.Durable()):
 		return Bill{}, fault.Wrap(fault.LedgerUnavailable, err) // the charge stands once it is durable
 	case err != nil:
 		// The caller is told of a failure, so a charge that still becomes
 		// durable must not stand.
-		call.note(llm.Usage{}, OutcomeAborted)
+		call.note(llm.Usage{}, classUnrecorded)
 		return Bill{}, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.revoke()))
 	}
 	ev := call.c.v.Event
@@ -291,16 +255,39 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 }
 
 // charged is the receipt of an answer that is charged for.
-func (call *Call) charged(usage llm.Usage, how ending, lines []catalog.Line) *ledger.Receipt {
+func (call *Call) charged(usage llm.Usage, how class, lines []catalog.Line) *ledger.Receipt {
 	r := call.receipt(usage)
-	r.Outcome, r.Status = how.outcome, 200
+	sent := toTheEnd
+	if how.row().alone || how == classDrained || (how == classCut && call.away()) {
+		sent = call.sent()
+	}
+	r.Outcome, r.Status, r.Delivery = how.row().outcome, 200, how.row().delivered(sent)
+	if how == classLeftWaiting {
+		r.Status = 499
+	}
 	for _, l := range lines {
 		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Amount: l.Amount})
 	}
-	if how.left {
-		r.Delivery = ledger.DeliveryPartial
-	}
 	return r
+}
+
+// owed is what usage costs, and what of that is not for the caller to pay: output
+// beyond what he allowed, and what is beyond the hold where he has left.
+func (call *Call) owed(usage llm.Usage, how class) (cost, excess money.Amount, lines []catalog.Line, err error) {
+	if cost, lines, err = call.price(usage); err != nil {
+		return 0, 0, nil, err
+	}
+	most := cost
+	if n := call.allowed(); usage.Output > n {
+		usage.Output, usage.Reasoning = n, min(usage.Reasoning, n)
+		if most, _, err = call.price(usage); err != nil {
+			return 0, 0, nil, err
+		}
+	}
+	if how.row().owes == produced || call.cut {
+		most = min(most, call.hold.Amount())
+	}
+	return cost, cost - most, lines, nil
 }
 
 // price is what usage costs: nothing, where a plan pays for it.
@@ -327,6 +314,7 @@ func (call *Call) TakeBack() money.Amount {
 		return 0
 	}
 	if call.revoke() == nil {
+		call.class = classAborted
 		ev.Charge, ev.Absorbed, ev.Outcome = 0, 0, OutcomeAborted
 	}
 	return ev.Charge
@@ -339,38 +327,30 @@ func (call *Call) Fail(e *fault.Error, status int) {
 		return
 	}
 	defer call.end()
-	outcome := outcomeOf(e)
-	if status == 0 {
-		status = 200
-		if outcome == OutcomeFailed {
-			outcome = OutcomeInterrupted
-		}
+	how, sent := classOf(e, status == 0), toNobody
+	if status == 0 || status == 200 {
+		status, sent = 200, toWhereItBroke
 	}
-	call.note(llm.Usage{}, outcome)
-	if call.hold == nil {
-		call.c.record(e.Code.String(), outcome, status)
-		return
-	}
-	r := call.receipt(llm.Usage{})
-	r.Fault, r.Outcome, r.Status, r.Delivery = e.Code.String(), outcome, status, "none"
-	if status == 200 {
-		r.Delivery = "partial"
-	}
-	call.hold.Void(r)
+	call.void(how, llm.Usage{}, how.fault(e), status, sent)
 }
 
 // Delivered records that the last bytes have left, after Finish.
 func (call *Call) Delivered() {
-	if call.hold != nil && call.c.v.Event.Outcome == OutcomeOK {
+	if call.hold != nil && call.class.row().owes != nothing && call.class.row().delivery == toTheEnd {
+		call.arrived = true
 		call.c.g.o.Ledger.Delivered(call.c.v.ID)
 	}
 }
 
 // Close ends a call that nothing else has ended, free of charge: a defect in
-// this process is not the caller's bill.
+// this process is not the caller's bill. Of an answer that was charged for it
+// records that its last bytes have not left, unless Delivered did before.
 func (call *Call) Close() {
-	if !call.ended {
+	switch r := call.class.row(); {
+	case !call.ended:
 		call.Fail(fault.New(fault.Internal, "").With("reason", "closed"), 0)
+	case call.hold != nil && !call.hold.Durable() && r.owes != nothing && r.delivery == toTheEnd && !call.arrived:
+		call.c.g.o.Ledger.DeliveredPart(call.c.v.ID)
 	}
 }
 
@@ -393,9 +373,9 @@ func (call *Call) end() {
 }
 
 // note writes what is known at the end into the event.
-func (call *Call) note(u llm.Usage, outcome string) {
+func (call *Call) note(u llm.Usage, how class) {
 	ev := call.c.v.Event
-	ev.Outcome = outcome
+	call.class, ev.Outcome = how, how.row().outcome
 	ev.InputTokens, ev.CachedInputTokens, ev.CacheWriteTokens = u.Input, u.CachedInput, u.CacheWrite+u.CacheWrite1h
 	ev.OutputTokens, ev.ReasoningTokens, ev.Estimated = u.Output, u.Reasoning, u.Estimated
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
@@ -23,7 +24,7 @@ var failsOver = map[fault.Code]bool{
 func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) error {
 	list := call.c.view.Fallbacks(call.model.ID)
 	switch {
-	case !failsOver[first.Code] || call.deserted(ctx):
+	case !failsOver[first.Code] || call.deserted(ctx, first):
 		return first
 	case w.Sticky:
 		return instead(fault.FallbackBlocked, first)
@@ -42,7 +43,7 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) er
 			continue
 		}
 		asked = true
-		if !failsOver[e.Code] || call.deserted(ctx) {
+		if !failsOver[e.Code] || call.deserted(ctx, e) {
 			return e
 		}
 		if e.RetryAfter > 0 && (worst.RetryAfter == 0 || e.RetryAfter < worst.RetryAfter) {
@@ -56,8 +57,11 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, w Wishes) er
 	return instead(fault.AllFallbacksFailed, worst)
 }
 
-// deserted reports whether nobody waits for the answer any more.
-func (call *Call) deserted(ctx context.Context) bool { return ctx.Err() != nil && !call.Drains() }
+// deserted reports whether nobody waits for the answer any more, so that it ended
+// with e: the caller has left, and it is not, or no longer, read to its end.
+func (call *Call) deserted(ctx context.Context, e *fault.Error) bool {
+	return ctx.Err() != nil && (!call.Drains() || errors.Is(e, context.Canceled))
+}
 
 // instead is the fault of that code, because of e.
 func instead(code fault.Code, e *fault.Error) *fault.Error {

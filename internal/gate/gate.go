@@ -3,7 +3,7 @@
 // answers; and at the end, whatever the end is, charge or give back, once.
 //
 // Until content is in hand nothing has been spent and any refusal is free. From
-// then on a [Call] ends in exactly one of the ways of the table in ending.go.
+// then on a [Call] ends in exactly one of the ways of the table in endings.go.
 package gate
 
 import (
@@ -92,6 +92,7 @@ type Caller struct {
 	terms   terms         // of the request, once its model is known
 	claim   *ledger.Claim // of an idempotency key; nil: none
 	digest  [32]byte      // what was claimed for
+	ended   bool          // Open has ended the request: its receipt is written
 }
 
 // Enter resolves the key and takes one request's worth of throughput. Its
@@ -245,18 +246,22 @@ func (c *Caller) Knows(model string) bool {
 // gives back the claim.
 func (c *Caller) Refused(e *fault.Error, status int) {
 	c.claim.Release()
-	c.record(e.Code.String(), outcomeOf(e), status)
+	if c.ended {
+		return
+	}
+	how := classOf(e, false)
+	c.record(how, how.fault(e), status, toNobody)
 }
 
 // record keeps the receipt of a request that cost nothing.
-func (c *Caller) record(code, outcome string, status int) {
+func (c *Caller) record(how class, code string, status int, sent reach) {
 	ev := c.v.Event
-	ev.Outcome = outcome
+	ev.Outcome = how.row().outcome
 	if c.stranger() {
 		return
 	}
 	r := c.receipt()
-	r.Fault, r.Outcome, r.Status, r.Delivery = code, outcome, status, "none"
+	r.Fault, r.Outcome, r.Status, r.Delivery = code, ev.Outcome, status, how.row().delivered(sent)
 	c.g.o.Ledger.Record(r)
 }
 

@@ -36,6 +36,7 @@ type upstream struct {
 	calls   []provider.Call
 	ctx     context.Context                 // of the last call
 	wait    func(ctx context.Context) error // before the end
+	accept  func(ctx context.Context) error // before the answer begins
 }
 
 func (u *upstream) Supports(*llm.Request) error   { return u.refusal }
@@ -47,6 +48,11 @@ func (u *upstream) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	u.calls, u.ctx = append(u.calls, c), ctx
 	if u.panics {
 		panic("a defect")
+	}
+	if u.accept != nil {
+		if err := u.accept(ctx); err != nil {
+			return nil, &provider.Failure{Fault: fault.Wrap(fault.UpstreamFailed, err)}
+		}
 	}
 	if u.open != nil {
 		return nil, u.open
@@ -622,7 +628,7 @@ func TestWhatADrainBreaksOffWasAborted(t *testing.T) {
 		{fault.Wrap(fault.UpstreamFailed, context.Canceled), OutcomeClientLeft},
 		{fault.New(fault.Internal, ""), OutcomeAborted},
 	} {
-		if got := outcomeOf(c.e); got != c.want {
+		if got := classOf(c.e, false).row().outcome; got != c.want {
 			t.Errorf("%v: %q, want %q", c.e, got, c.want)
 		}
 	}

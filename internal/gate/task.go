@@ -150,7 +150,7 @@ func (call *Call) Usage() llm.Usage { return call.used() }
 // not known whether they are.
 func (call *Call) FinishTask(result []byte) error {
 	defer call.end()
-	_, err := call.settle(call.used(), ending{outcome: OutcomeOK, result: result})
+	_, err := call.settle(call.used(), ending{class: call.finished(), result: result})
 	return err
 }
 
@@ -159,10 +159,10 @@ func (call *Call) FinishTask(result []byte) error {
 // still open.
 func (call *Call) FailTask(e *fault.Error, result []byte) error {
 	defer call.end()
-	outcome := outcomeOf(e)
-	call.note(llm.Usage{}, outcome)
+	how := classOf(e, false)
+	call.note(llm.Usage{}, how)
 	r := call.receipt(llm.Usage{})
-	r.Fault, r.Outcome, r.Status, r.Delivery = e.Code.String(), outcome, 0, ledger.DeliveryNone
+	r.Fault, r.Outcome, r.Status, r.Delivery = how.fault(e), how.row().outcome, 0, how.row().delivered(toNobody)
 	return GiveBack(call.hold, r, result)
 }
 

@@ -22,11 +22,23 @@ const (
 	unknownContext = 4 << 20
 )
 
+// report takes note of what a provider says that was used so far: the last report
+// counts. No output cannot be true once there was some, so that is no report of it.
+func (call *Call) report(u llm.Usage) {
+	call.usage = &u
+	call.told = u.Output > 0 || call.produced == 0
+}
+
 // used returns the usage to charge for: what the provider reported if that can
-// be true, else what was counted here, labelled as estimated.
+// be true, else what was counted here, labelled as estimated. So is the output
+// alone that came after the last report.
 func (call *Call) used() llm.Usage {
 	if u := call.usage; u != nil && call.plausible(*u) {
-		return *u
+		all := *u
+		if !call.told {
+			all.Output, all.Estimated = max(u.Output, call.estimateOutput()), true
+		}
+		return all
 	}
 	u := llm.Usage{Estimated: true}
 	if call.hold == nil {
@@ -55,11 +67,17 @@ func (call *Call) plausible(u llm.Usage) bool {
 
 // estimateOutput counts the output from its bytes, at most what was allowed.
 func (call *Call) estimateOutput() int64 {
-	n := (call.produced + bytesPerToken - 1) / bytesPerToken
-	if call.quote.Output > 0 {
-		n = min(n, call.quote.Output)
+	return min((call.produced+bytesPerToken-1)/bytesPerToken, call.allowed())
+}
+
+// allowed is the most tokens of output that the caller asked for, of all choices
+// together: his own limit, what the provider was told instead, or what the model
+// can give.
+func (call *Call) allowed() int64 {
+	if call.capOutput > 0 {
+		return call.capOutput * int64(max(call.req.Choices, 1))
 	}
-	return n
+	return call.quote.Output
 }
 
 // countInput counts the tokens of a prompt. It decodes the whole request and

@@ -344,7 +344,7 @@ func (e *Engine) post(o *op, now int64) {
 // postExtra ends the claims and holds of an op. Who asks for the key next asks
 // the journal, where the answer is, or is not, by now.
 func (e *Engine) postExtra(o *op) {
-	if len(o.extra.opens) > 0 && !o.progress.CompareAndSwap(opWaiting, opApplied) {
+	if (len(o.extra.opens) > 0 || o.bare && o.extra.keep != nil) && !o.progress.CompareAndSwap(opWaiting, opApplied) {
 		e.undoOnTheWay(o)
 	}
 	for _, h := range o.extra.opens {

@@ -219,8 +219,8 @@ func releaseAll(holds []*Hold) {
 	}
 }
 
-// undoOnTheWay voids the holds of o, which were given up while they became
-// durable. It runs on the committer's goroutine.
+// undoOnTheWay voids the holds of o, and takes its answer back, which were given up
+// while they became durable. It runs on the committer's goroutine.
 func (e *Engine) undoOnTheWay(o *op) {
 	v := &op{bare: true, follows: true, extra: &extra{forget: o.extra.keep, releases: o.extra.opens}}
 	v.entry.Account = o.entry.Account

@@ -256,8 +256,9 @@ func (m *model) Settle(t *rapid.T) {
 	m.t = t
 	h := m.pick()
 	actual := money.Amount(rapid.Int64Range(0, 150).Draw(t, "actual"))
-	charge := min(actual, h.amount+max(0, h.free()))
-	settlement := ledger.Settlement{Actual: actual}
+	excess := money.Amount(rapid.Int64Range(0, int64(actual)).Draw(t, "excess"))
+	charge := min(actual-excess, h.amount+max(0, h.free()))
+	settlement := ledger.Settlement{Actual: actual, Excess: excess}
 	if name := rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "key"); name != "" {
 		if settlement.Claim = m.claim(ledger.IdemKey{Account: h.r.Account, Test: h.r.Test, Key: name}, h.r.Request); settlement.Claim == nil {
 			m.holds = append(m.holds, h)
@@ -269,7 +270,7 @@ func (m *model) Settle(t *rapid.T) {
 	}
 	s, err := h.hold.Settle(background, settlement)
 	if err != nil || s.Charge != charge || s.Absorbed != actual-charge {
-		t.Fatalf("Settle(%d) = %+v, %v; want charge %d", actual, s, err, charge)
+		t.Fatalf("Settle(%d, of it %d in excess) = %+v, %v; want charge %d", actual, excess, s, err, charge)
 	}
 	h.move(-h.amount, -1)
 	h.p.posted -= charge

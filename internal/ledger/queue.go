@@ -84,6 +84,16 @@ func (o *op) wait(ctx context.Context) error {
 	}
 }
 
+// failed reports whether the journal has failed with the op.
+func (o *op) failed() bool {
+	select {
+	case <-o.done:
+		return o.err != nil
+	default:
+		return false
+	}
+}
+
 // queue is what waits for the committer. Settles are never refused: there is at
 // most one for every open hold, and no hold is granted while more than maxQueue
 // of them wait. Everything else has its own bound.

@@ -11,9 +11,13 @@ import (
 
 // Settlement is how a request ended that is charged for.
 type Settlement struct {
-	Actual  money.Amount // what it cost, ≥ 0
-	Receipt *Receipt     // may be nil
-	Result  []byte       // of a durable hold: kept with it; at most MaxResult bytes
+	Actual money.Amount // what it cost, ≥ 0
+	// Excess is what of Actual the caller does not owe, whatever he has: more
+	// output than was allowed, or more than was held for who has left. It is
+	// absorbed.
+	Excess  money.Amount
+	Receipt *Receipt // may be nil
+	Result  []byte   // of a durable hold: kept with it; at most MaxResult bytes
 
 	// Claim is the request's idempotency key, or nil. What Render returns becomes
 	// its answer in the transaction of the charge.
@@ -28,13 +32,13 @@ type Settlement struct {
 // Settled is a durable charge.
 type Settled struct {
 	Charge   money.Amount
-	Absorbed money.Amount // Actual above what could be charged
+	Absorbed money.Amount // of Actual: Excess, and what could not be charged
 	Balance  money.Amount // posted, after this charge; the one that Render was called with, if it was
 	Seq      int64        // of the entry
 }
 
-// Settle charges the actual cost, but no more than the hold and what is free at
-// this instant cover; the rest is absorbed. It returns once the charge is on
+// Settle charges the actual cost without its excess, but no more than the hold and
+// what is free at this instant cover; the rest is absorbed. It returns once the charge is on
 // disk. It fills in the receipt's identity, hold, charge and absorbed amount
 // before it waits, and keeps no reference to it.
 //
@@ -53,6 +57,9 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if s.Actual < 0 {
 		return Settled{}, fmt.Errorf("settle: actual: %s is negative", s.Actual)
 	}
+	if s.Excess < 0 || s.Excess > s.Actual {
+		return Settled{}, fmt.Errorf("settle: excess: %s is not between 0 and %s", s.Excess, s.Actual)
+	}
 	if len(s.Result) > MaxResult || (s.Result != nil && h.durable == nil) {
 		return Settled{}, fmt.Errorf("settle: result: longer than %d bytes, or of a hold that is not durable", MaxResult)
 	}
@@ -60,7 +67,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if !h.state.CompareAndSwap(holdOpen, holdSettling) {
 		return Settled{}, ErrEnded
 	}
-	charge, balance := h.charge(s.Actual)
+	charge, balance := h.charge(s.Actual - s.Excess)
 	absorbed := s.Actual - charge
 	row.Charge, row.Absorbed = charge, absorbed
 	if s.Receipt != nil {

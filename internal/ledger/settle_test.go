@@ -51,6 +51,41 @@ func TestSettleNeverChargesMoreThanThereIs(t *testing.T) {
 	}
 }
 
+// What the caller does not owe is never his, whatever he has, and is on the books.
+func TestAnExcessIsAbsorbedThoughThereIsMoney(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name                   string
+		actual, excess, charge money.Amount
+	}{
+		{"a part", 70, 20, 50},
+		{"all of it", 70, 70, 0},
+		{"beyond the hold, too", 95, 5, 90},
+		{"and more than the balance covers", 300, 50, 100},
+	} {
+		h := setup(t)
+		h.topup(1, 100)
+		hold, err := h.Hold(reserve(80))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []money.Amount{-1, c.actual + 1} {
+			if _, err := hold.Settle(background, ledger.Settlement{Actual: c.actual, Excess: bad}); err == nil {
+				t.Errorf("%s: an excess of %d of %d was taken", c.name, bad, c.actual)
+			}
+		}
+		s, err := hold.Settle(background, ledger.Settlement{Actual: c.actual, Excess: c.excess})
+		if err != nil || s.Charge != c.charge || s.Absorbed != c.actual-c.charge || s.Balance != 100-c.charge {
+			t.Errorf("%s: Settle = %+v, %v; want charge %d", c.name, s, err, c.charge)
+		}
+		got, err := h.Receipt(background, hold.Request())
+		if err != nil || got.Charge != c.charge || got.Absorbed != c.actual-c.charge {
+			t.Errorf("%s: Receipt = %+v, %v", c.name, got, err)
+		}
+		h.verify()
+	}
+}
+
 // While a settle waits for the disk, what it charges above its hold is out of
 // reach for others.
 func TestAChargeAboveTheHoldIsTakenAtOnce(t *testing.T) {

@@ -41,9 +41,10 @@ func (a *Answer) Dropped(req *llm.Request) []string {
 	return nil
 }
 
-// peek reads on until an event has content, keeping what it reads. none tells
-// that the caller asked for no token at all, so that none need come.
-func (a *Answer) peek(none bool) error {
+// peek reads on until an event has content, keeping what it reads, and noting it
+// in seen. none tells that the caller asked for no token at all, so that none need
+// come.
+func (a *Answer) peek(none bool, seen *Seen) error {
 	size := 0
 	for {
 		ev, err := a.stream.Next()
@@ -61,11 +62,21 @@ func (a *Answer) peek(none bool) error {
 			a.held = append(a.held, ev)
 			return nil
 		}
+		seen.add(ev)
 		size += sizeOf(ev)
 		if len(a.held) >= peekEvents || size > peekBytes {
 			return &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Failover: true, Breaker: true, Sent: true}
 		}
 		a.held = append(a.held, keep(ev))
+	}
+}
+
+// add adds what an event has to be accounted for.
+func (s *Seen) add(ev llm.Event) {
+	s.Bytes += int64(ev.OutputBytes)
+	if ev.Usage != nil {
+		u := *ev.Usage
+		s.Usage = &u
 	}
 }
 

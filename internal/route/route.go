@@ -46,6 +46,16 @@ type Plan struct {
 	MaxOutput int64
 	RequestID string
 	Impatient bool // the caller is itself retrying: no second try at one target
+
+	Seen *Seen // nil: nobody asks
+}
+
+// Seen is what the present attempt has given before any content: what there is to
+// account for if ctx ends meanwhile.
+type Seen struct {
+	Accepted bool       // the provider has answered with success, and is at work
+	Usage    *llm.Usage // as last reported; nil: it was not
+	Bytes    int64      // of output
 }
 
 // Router opens answers. It has no state of its own: health lives in the targets.
@@ -233,8 +243,16 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		Timeouts:  t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning))),
 	})
 	a := &Answer{stream: s, target: t}
+	seen := p.Seen
+	if seen == nil {
+		seen = new(Seen)
+	}
+	*seen = Seen{Accepted: err == nil}
 	if err == nil {
-		err = a.peek(req.HasMaxOutput && req.MaxOutput == 0)
+		err = a.peek(req.HasMaxOutput && req.MaxOutput == 0, seen)
+	}
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
+		*seen = Seen{} // it failed by itself
 	}
 	defect = false
 	rec.Took = time.Since(start)

@@ -86,6 +86,18 @@ type Request struct {
 	Plain     bool         // names of keys are letters, digits, spaces, dashes and underscores
 	MaxKeys   int          // at most so many keys of the site are active at once; 0: no bound but the registry's
 	MinCredit money.Amount // making a key takes at least this posted balance; 0: none
+
+	// Once is called before what may be done only once under an idempotency key;
+	// undo takes that back, if it was not done after all. Nil: there is no key.
+	Once func(ctx context.Context) (undo func(), err error)
+}
+
+// once calls Once, if it is there.
+func (r *Request) once(ctx context.Context) (undo func(), err error) {
+	if r.Once == nil {
+		return func() {}, nil
+	}
+	return r.Once(ctx)
 }
 
 // test tells which balance the request is about.

@@ -236,8 +236,16 @@ func (d *Desk) create(ctx context.Context, r *Request) (contract.Data, error) {
 	if err := d.room(r); err != nil {
 		return contract.Data{}, err
 	}
+	// The key itself must not be kept for who asks again, so that it is the fact
+	// that is, from before there is the key. From here on nobody's leaving counts.
+	ctx = context.WithoutCancel(ctx)
+	undo, err := r.once(ctx)
+	if err != nil {
+		return contract.Data{}, err
+	}
 	k, secret, err := d.accounts.CreateKey(ctx, n)
 	if err != nil {
+		undo()
 		return contract.Data{}, ours(err)
 	}
 	data, err := d.tell(r, k, "Keep this key now: it is not shown again.")

@@ -1,6 +1,7 @@
 package selfservice
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -398,4 +399,54 @@ func TestAKeyMayRevokeItself(t *testing.T) {
 		t.Errorf("%+v, %v", k, err)
 	}
 	w.fails(w.remove(w.key, w.key.ID.String()), "id not_found")
+}
+
+// What may be done once is asked for right before it is done, and not for what is
+// refused.
+func TestAKeyIsMadeOnlyAfterTheIdempotencyKeyStandsForIt(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	asked, undone := 0, 0
+	var refuse error
+	try := func(body string, change func(*Request)) error {
+		r := w.post(w.owner, body)
+		r.Once = func(context.Context) (func(), error) {
+			asked++
+			return func() { undone++ }, refuse
+		}
+		if change != nil {
+			change(&r)
+		}
+		_, err := w.Answer(w.Context(), r)
+		return err
+	}
+	for name, c := range map[string]struct {
+		body   string
+		change func(*Request)
+	}{
+		"a bad body":     {`{"name":7}`, nil},
+		"too many keys":  {`{"name":"x"}`, func(r *Request) { r.MaxKeys = 1 }},
+		"too poor":       {`{"name":"x"}`, func(r *Request) { r.MinCredit = 1000 * money.Dollar }},
+		"an unfit asker": {`{"name":"x","expires_at":"2001-01-01T00:00:00Z"}`, nil},
+	} {
+		if err := try(c.body, c.change); err == nil || asked != 0 {
+			t.Errorf("%s: %v, asked for %d times", name, err, asked)
+		}
+	}
+	before := len(w.get(w.owner, SurfaceKeys).Lists["keys"])
+	refuse = fault.New(fault.LedgerUnavailable, "")
+	if err := try(`{"name":"x"}`, nil); !fault.Is(err, fault.LedgerUnavailable) || asked != 1 {
+		t.Errorf("refused: %v, asked for %d times", err, asked)
+	}
+	if got := len(w.get(w.owner, SurfaceKeys).Lists["keys"]); got != before {
+		t.Errorf("%d keys, before there were %d", got, before)
+	}
+	refuse = nil
+	// A site that cannot be makes the registry refuse what was let through here.
+	if err := try(`{"name":"x"}`, func(r *Request) { r.Site = "not a host" }); err == nil || asked != 2 || undone != 1 {
+		t.Errorf("not made: %v, asked for %d times, taken back %d times", err, asked, undone)
+	}
+	if err := try(`{"name":"x"}`, nil); err != nil || asked != 3 || undone != 1 {
+		t.Errorf("made: %v, asked for %d times, taken back %d times", err, asked, undone)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/obs"
 )
 
 // The headers of idempotency keys, as draft-ietf-httpapi-idempotency-key-header
@@ -51,7 +52,7 @@ func (x *exchange) digest(body []byte) [sha256.Size]byte {
 // replay answers with what was kept, free of charge.
 func (x *exchange) replay(k *Kept) error {
 	if !k.Whole {
-		return fault.New(fault.IdempotencyNotStored, "")
+		return fault.New(fault.IdempotencyNotStored, "The answer to this Idempotency-Key is not kept. It was given to the request %s.", obs.RequestID(k.Request)).With("request", obs.RequestID(k.Request).String())
 	}
 	h := x.w.Header()
 	for _, kv := range k.Header {

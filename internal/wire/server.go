@@ -349,6 +349,9 @@ func (x *exchange) fail(e *fault.Error) {
 	}
 	// The server takes a read deadline that has passed for a client that has left.
 	gone := x.gone() && e.Code != fault.RequestTimeout
+	if gone && errors.Is(e, context.Canceled) {
+		x.ev.Fault = "" // he ended the provider's work himself
+	}
 	status := 0
 	switch {
 	case x.w.committed:

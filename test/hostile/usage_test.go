@@ -19,10 +19,13 @@ const (
 	outRate = 2000
 )
 
+// allowed is the max_tokens of hello.
+const allowed = 1000
+
 // lie is a usage that a provider reports for one word, and what becomes of it.
 type lie struct {
 	openai, anthropic string // usage objects; "": none at all
-	in, out           int64  // what is charged; -1: what the gateway counts itself
+	in, out           int64  // what is reported; -1: what the gateway counts itself
 }
 
 var lies = map[string]lie{
@@ -40,7 +43,9 @@ var lies = map[string]lie{
 	"a-number":     {`7`, `7`, -1, -1},
 	"cached-minus": {`{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-5}}`, `{"input_tokens":10,"output_tokens":3,"cache_read_input_tokens":-5}`, -1, -1},
 	"more-thought": {`{"prompt_tokens":10,"completion_tokens":3,"completion_tokens_details":{"reasoning_tokens":900}}`, `{"input_tokens":10,"output_tokens":3,"output_tokens_details":{"thinking_tokens":900}}`, 10, 3},
-	"a-bit-much":   {`{"prompt_tokens":10,"completion_tokens":4000}`, `{"input_tokens":10,"output_tokens":4000}`, 10, 4000},
+	"a-bit-much":   {`{"prompt_tokens":10,"completion_tokens":4000}`, `{"input_tokens":10,"output_tokens":4000}`, 10, 4000}, // the caller allowed 1,000
+	"long-prompt":  {`{"prompt_tokens":2000,"completion_tokens":3}`, `{"input_tokens":2000,"output_tokens":3}`, 2000, 3},
+	"no-output":    {`{"prompt_tokens":10,"completion_tokens":0}`, `{"input_tokens":10,"output_tokens":0}`, 10, -1},
 	"exponent":     {`{"prompt_tokens":10,"completion_tokens":3e1}`, `{"input_tokens":10,"output_tokens":3e1}`, -2, -2},
 }
 
@@ -111,7 +116,7 @@ func oneLie(t *testing.T, w *world, name string, l lie, p pairing, stream bool) 
 	}
 	rc := w.gw.Receipt(t, r.ID, func(rc harness.Receipt) bool { return rc.Delivery == "complete" })
 	tok, charge := rc.Tokens, r.charged(t)
-	want := new(big.Int).SetInt64(tok.Input*inRate + tok.Output*outRate)
+	want := new(big.Int).SetInt64(tok.Input*inRate + min(tok.Output, allowed)*outRate)
 	if charge.Cmp(want) != 0 || nano(t, rc.ChargeUSD).Cmp(want) != 0 {
 		t.Errorf("%s: charged %v for %+v, want %v", at, charge, tok, want)
 	}
@@ -123,6 +128,10 @@ func oneLie(t *testing.T, w *world, name string, l lie, p pairing, stream bool) 
 	case l.in == -1:
 		if !rc.Estimated || tok.Input < 1 || tok.Input > 50 || tok.Output < 1 || tok.Output > 10 {
 			t.Errorf("%s: charged for %+v, estimated %v, want a count of our own", at, tok, rc.Estimated)
+		}
+	case l.out == -1:
+		if !rc.Estimated || tok.Input != l.in || tok.Output < 1 || tok.Output > 10 {
+			t.Errorf("%s: charged for %+v, estimated %v, want %d and a count of our own", at, tok, rc.Estimated, l.in)
 		}
 	default:
 		if rc.Estimated || tok.Input != l.in || tok.Output != l.out || tok.Reasoning > tok.Output {
@@ -138,11 +147,12 @@ func oneLie(t *testing.T, w *world, name string, l lie, p pairing, stream bool) 
 }
 
 // poor checks that a lie cannot take a balance below zero: an account that can
-// pay for little more than what it asked for meets a provider that says much.
+// pay for little more than what it asked for meets a provider that counts its
+// prompt otherwise.
 func poor(t *testing.T, w *world) {
 	a := w.gw.NewAccount(t, "poor", "0.0009")
 	key := w.gw.NewKey(t, a.ID, nil).Key
-	body := `{"model":"openai/a-bit-much","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}`
+	body := `{"model":"openai/long-prompt","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}`
 	r := w.do(t, http.MethodPost, chat.path, strings.NewReader(body), http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + key}})
 	if r.Status != 200 || r.charged(t).Cmp(big.NewInt(900_000)) != 0 {
 		t.Errorf("poor: %d, charged %v, want all there was: 900000", r.Status, r.charged(t))

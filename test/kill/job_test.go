@@ -125,14 +125,28 @@ type job struct {
 }
 
 // price is what the job costs if it ends well.
-func (j *job) price() int64 {
+func (j *job) price() int64 { return j.priceOf(j.used) }
+
+// owed is what of that the client owes at most: no more output than he allowed.
+func (j *job) owed() int64 {
+	u := j.used
+	if j.limited() {
+		u.output = min(u.output, j.maxTokens)
+	}
+	return j.priceOf(u)
+}
+
+// limited reports whether the client sends a limit of its own.
+func (j *job) limited() bool { return j.maxTokens > 0 && j.surface != simple }
+
+func (j *job) priceOf(u usage) int64 {
 	if j.ending == blocks {
 		return 0
 	}
 	if j.tariff != nil {
-		return j.tariff.of(j.used)
+		return j.tariff.of(u)
 	}
-	return tariffs[j.model].of(j.used)
+	return tariffs[j.model].of(u)
 }
 
 // grows reports whether the job's hold grows with its answer, which then may be

@@ -288,7 +288,7 @@ func (j *job) body() []byte {
 	prompt += strings.Repeat("lorem ipsum ", j.prompt/12+1)[:max(0, j.prompt-len(prompt))]
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"model":%q,"messages":[{"role":"user","content":%q}]`, j.model, prompt)
-	if j.maxTokens > 0 && j.surface != simple {
+	if j.limited() {
 		fmt.Fprintf(&b, `,"max_tokens":%d`, j.maxTokens)
 	}
 	if j.stream {

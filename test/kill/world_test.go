@@ -227,7 +227,7 @@ func (w *world) closeLeft(j *job, c *charge, f *findings) {
 		w.exact(j, c, f)
 		return
 	}
-	if c.line.amount > r.hold || c.absorbed != 0 {
+	if c.line.amount > r.hold || c.absorbed != 0 && j.ending != overruns {
 		f.add(wrong, "%v: it is charged %s of a hold of %s, and %s was absorbed", j, usd(c.line.amount), usd(r.hold), usd(c.absorbed))
 	}
 	if r.delivery == deliveryComplete {
@@ -251,8 +251,9 @@ func (w *world) closeBroken(j *job, c *charge, f *findings) {
 	}
 }
 
-// exact holds a charge against the exact price. What is above the hold may be
-// absorbed, where there was no money.
+// exact holds a charge against the exact price. What is above the client's limit
+// is absorbed, and what is above the hold may be, where there was no money. Where
+// the client set no limit, the one that the gateway set in its place is not known.
 func (w *world) exact(j *job, c *charge, f *findings) {
 	price := j.price()
 	if c.line.amount+c.absorbed != price {
@@ -260,9 +261,12 @@ func (w *world) exact(j *job, c *charge, f *findings) {
 	}
 	if c.absorbed > 0 {
 		f.absorbed++
-		if r := c.line.receipt; r != nil && (j.ending != overruns || c.line.amount < r.hold) {
+		if r := c.line.receipt; r != nil && (j.ending != overruns || c.line.amount < min(r.hold, j.owed()) && j.limited()) {
 			f.add(wrong, "%v: %s was absorbed of a charge of %s with a hold of %s", j, usd(c.absorbed), usd(c.line.amount), usd(r.hold))
 		}
+	}
+	if c.line.amount > j.owed() {
+		f.add(wrong, "%v: it is charged %s, and allowed %s", j, usd(c.line.amount), usd(j.owed()))
 	}
 	if c.line.account != j.key.account.num || c.line.key != j.key.num {
 		f.add(wrong, "%v: somebody else is charged", j)

@@ -94,7 +94,7 @@ func TestOnePriceByTokensAndOneByRequest(t *testing.T) {
 	ninja.key = g.NewKey(t, c.account, atSite(ninjaHost)).Key
 	script(t, g, "gpt-5-mini", `[{"text":"a","usage":{"input":1000,"cached_input":400,"output":2000},"times":4}]`)
 
-	r := atOpenAI(t, c).is(t, 200)
+	r := ask(t, g, call{path: "/v1/chat/completions", key: c.key, body: chat("gpt-5-mini", `"max_tokens":2000`)}).is(t, 200)
 	// 600 at 0.25, 400 at 0.025 and 2000 at 2.00 for a million.
 	if got := r.header.Get("X-Charge-USD"); got != "0.00416" {
 		t.Errorf("by tokens: X-Charge-USD is %q", got)

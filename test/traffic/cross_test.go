@@ -71,7 +71,8 @@ func hello(surface, model string, stream bool) []byte {
 func oneTranslation(t *testing.T, p *purse, s *schemas, f *testkit.Fixture, a answer, surface string) {
 	sse := f.Response.Kind == "sse"
 	at := f.ID + " for " + surface
-	r := p.post(t, surface, hello(surface, "fx/"+f.ID, sse))
+	body := hello(surface, "fx/"+f.ID, sse)
+	r := p.post(t, surface, body)
 	if surface == "/v1/messages" && slices.Contains(severalChoices, f.ID) {
 		if r.Status < 500 {
 			endsInError(t, at, "anthropic.messages", r.Body)
@@ -113,7 +114,7 @@ func oneTranslation(t *testing.T, p *purse, s *schemas, f *testkit.Fixture, a an
 			t.Errorf("%s: the answer says %+v was used, the recording %+v", at, got.Usage, want)
 		}
 	}
-	bill(t, p, f, a, r)
+	bill(t, p, f, a, r, body)
 }
 
 // flat is what was said, as another dialect can say it: Messages have one text

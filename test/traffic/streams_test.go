@@ -167,7 +167,7 @@ func drips(t *testing.T, w *world) {
 			return
 		}
 		sameBytes(t, f, expected(f, "", asksUsage(body)), r.Body, body)
-		bill(t, p, f, read(f, f.Response.Body()), r)
+		bill(t, p, f, read(f, f.Response.Body()), r, body)
 	})
 	if n < 20 {
 		t.Errorf("only %d streams dripped", n)

@@ -285,3 +285,21 @@ func BenchmarkStream(b *testing.B) {
 		_ = s.Close()
 	}
 }
+
+// A report without a number for the output is none: what message_start says of it
+// is not repeated behind the answer.
+func TestAReportWithoutOutputIsNone(t *testing.T) {
+	t.Parallel()
+	for _, usage := range []string{`{}`, `null`, `{"output_tokens":null}`, `{"output_tokens":"9"}`, `{"output_tokens":1.5}`, `{"input_tokens":7}`} {
+		s := newScanner(provider.Call{Request: &llm.Request{}})
+		stream := &stream{scanner: s, request: &llm.Request{}}
+		begun, err := stream.event(provider.Frame{}, []byte(`{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3,"output_tokens":1}}}`))
+		if err != nil || begun.Usage == nil || *begun.Usage != (llm.Usage{Input: 3, Output: 1}) {
+			t.Fatalf("%+v, %v", begun, err)
+		}
+		end, err := stream.event(provider.Frame{}, []byte(`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":`+usage+`}`))
+		if err != nil || end.Usage != nil || end.Finish != llm.FinishStop {
+			t.Errorf("%s: %+v, %v", usage, end, err)
+		}
+	}
+}

@@ -128,7 +128,7 @@ func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 	if k.kind == messageStart {
 		ev.Finish = "" // null, or it means nothing yet
 	}
-	if k.reported {
+	if k.reported && (k.kind == messageStart || k.counts.spoke) { // else it says nothing of the output
 		if u, ok := k.counts.usage(); ok {
 			s.usage = u
 			ev.Usage = &s.usage

@@ -14,22 +14,27 @@ type counts struct {
 	input, output, cached, written, thinking int64
 	written5m, written1h                     int64
 	bad                                      bool
+	spoke                                    bool // the last report had a number for the output
 }
 
-// set stores a number, unless it is null, negative or beyond belief.
-func (n *counts) set(dst *int64, c *provider.Cursor) {
+// set stores a number, unless it is null, negative or beyond belief; it reports
+// whether it did.
+func (n *counts) set(dst *int64, c *provider.Cursor) bool {
 	v, ok := c.Int()
 	switch {
 	case !ok:
+		return false
 	case v < 0 || v > maxTokens:
 		n.bad = true
-	default:
-		*dst = v
+		return false
 	}
+	*dst = v
+	return true
 }
 
 // read reads a usage object, or skips what stands in its place.
 func (n *counts) read(c *provider.Cursor) {
+	n.spoke = false
 	if !c.Enter('{') {
 		return
 	}
@@ -42,7 +47,7 @@ func (n *counts) read(c *provider.Cursor) {
 		case "input_tokens":
 			n.set(&n.input, c)
 		case "output_tokens":
-			n.set(&n.output, c)
+			n.spoke = n.set(&n.output, c)
 		case "cache_creation_input_tokens":
 			n.set(&n.written, c)
 		case "cache_read_input_tokens":
