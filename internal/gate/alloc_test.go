@@ -18,7 +18,7 @@ func TestARequestAllocatesLittleOnItsWayThroughTheGate(t *testing.T) {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
 	w := setup(t, money.Dollar)
-	key := w.key(account.NewKey{Limits: account.Limits{RPS: 1e6, Burst: 1e6, Concurrency: 10, RequestsPerDay: 1e6, USDPerDay: 100 * money.Dollar}})
+	key := w.key(account.NewKey{Limits: account.Limits{RPS: 1e6, Burst: 1e6, Concurrency: 10, TokensPerMinute: 1e9, RequestsPerDay: 1e6, USDPerDay: 100 * money.Dollar}})
 	events := []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 1, Output: 1}}}
 	req := request()
 	req.Stream = false
