@@ -211,6 +211,11 @@ func tooMany(x *limit.Exceeded, n int64) *fault.Error {
 	return e
 }
 
+// Free gives back the slot that Enter took, once nothing is left to do but to
+// send off the last bytes: whoever has them may send the next request. It may be
+// called often.
+func (c *Caller) Free() { c.release() }
+
 // Leave gives back the slot that Enter took, and a claim that no charged answer
 // has taken. It may be called once.
 func (c *Caller) Leave() {

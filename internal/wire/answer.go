@@ -85,6 +85,7 @@ func (x *exchange) whole(enc Encoder) error {
 	h["Content-Type"] = []string{"application/json"}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()}
 	x.extraHeaders()
+	x.free()
 	x.w.whole(http.StatusOK, body)
 	x.delivered(x.w.err == nil)
 	return nil
@@ -146,6 +147,7 @@ func (x *exchange) stream(enc Encoder) error {
 		return err
 	}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()} // the trailer
+	x.free()
 	x.delivered(present && x.w.frame(buf))
 	return nil
 }

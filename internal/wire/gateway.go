@@ -71,6 +71,10 @@ type Caller interface {
 	// Refused records that the request ended with e, before or within Open.
 	// status is what the caller was sent; 499: the caller had left.
 	Refused(e *fault.Error, status int)
+	// Free gives back, of what Enter took, the place among the requests in
+	// flight: whoever has the last bytes of an answer may send the next request.
+	// It may be called often.
+	Free()
 	// Leave gives back what Enter took. It may be called once.
 	Leave()
 }

@@ -358,6 +358,7 @@ func (x *exchange) fail(e *fault.Error) {
 		status = x.site.Contract.Status(x.envelope(), e.Code)
 	}
 	x.conclude(e, status) // first, so that nothing is held when the caller reads on
+	x.free()
 	switch {
 	case status == 499:
 		x.nobody()
@@ -385,6 +386,14 @@ func (x *exchange) conclude(e *fault.Error, status int) {
 		x.call = nil
 	case x.caller != nil:
 		x.caller.Refused(e, status)
+	}
+}
+
+// free gives back the caller's place among the requests in flight, before the
+// last bytes leave.
+func (x *exchange) free() {
+	if x.caller != nil {
+		x.caller.Free()
 	}
 }
 

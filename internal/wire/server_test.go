@@ -40,6 +40,7 @@ type fake struct {
 	mu      sync.Mutex
 	refused []string
 	left    int
+	freed   int
 	events  chan *obs.Event
 }
 
@@ -97,6 +98,7 @@ func (f *fake) Replayed(k *Kept) {
 	f.refused = append(f.refused, fmt.Sprint("replayed ", k.Status))
 	f.mu.Unlock()
 }
+func (f *fake) Free()  { f.mu.Lock(); f.freed++; f.mu.Unlock() }
 func (f *fake) Leave() { f.mu.Lock(); f.left++; f.mu.Unlock() }
 func (f *fake) Refused(e *fault.Error, status int) {
 	f.mu.Lock()
