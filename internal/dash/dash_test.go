@@ -387,6 +387,7 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"POST", "/admin/v1/requests/req_0000000000000000000000000a/refund", `{"note":" "}`, "invalid_parameter", "note"},
 		{"POST", "/admin/v1/requests/req_0000000000000000000000000a/refund", `{"note":"x","amount_usd":"0"}`, "invalid_parameter", "amount_usd"},
 		{"POST", "/admin/v1/test/clock", `{}`, "missing_parameter", "advance"},
+		{"POST", "/admin/v1/test/clock", `{"advance":"0s","stop":1}`, "invalid_type", "stop"},
 		{"POST", "/admin/v1/test/clock", `{"advance":"-1s"}`, "invalid_parameter", "advance"},
 		{"POST", "/admin/v1/test/clock", `{"advance":"87841h"}`, "invalid_parameter", "advance"},
 		{"POST", "/admin/v1/test/fault", `{"times":1}`, "missing_parameter", "point"},

@@ -262,7 +262,7 @@ func (d *described) driveWell(acc, key, request string) {
 	d.call(w, "GET /admin/v1/ledger/verify", "/admin/v1/ledger/verify", "", 200)
 	d.call(w, "GET /admin/v1/effective-config", "/admin/v1/effective-config", "", 200)
 	d.call(w, "GET /admin/v1/targets", "/admin/v1/targets", "", 200)
-	d.call(w, "POST /admin/v1/test/clock", "/admin/v1/test/clock", `{"advance":"1s"}`, 200)
+	d.call(w, "POST /admin/v1/test/clock", "/admin/v1/test/clock", `{"advance":"1s","stop":false}`, 200)
 	d.call(w, "GET /admin/v1/test/fault", "/admin/v1/test/fault", "", 200)
 	d.call(w, "POST /admin/v1/test/fault", "/admin/v1/test/fault", `{"point":"handler_panic"}`, 200)
 	d.call(w, "POST /admin/v1/test/fault", "/admin/v1/test/fault", `{"point":"handler_panic","times":0}`, 200)

@@ -311,7 +311,7 @@ func (c *Caller) shortage(s ledger.ShortBucket) *fault.Error {
 		e.RetryAfter = heldRetry
 	} else {
 		e.ResetAt = s.ResetsAt
-		e.RetryAfter = max(s.ResetsAt.Sub(c.g.o.Now()), time.Second)
+		e.RetryAfter = max(s.ResetsAt.Sub(c.g.o.Now()), time.Millisecond) // 0 would be unknown
 	}
 	return e
 }
