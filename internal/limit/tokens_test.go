@@ -371,3 +371,39 @@ func BenchmarkTokens(b *testing.B) {
 		}
 	}
 }
+
+// What is told of a limit is what is left, and when there will be more: exactly
+// then one more passes, if nothing was left.
+func TestAllowances(t *testing.T) {
+	t.Parallel()
+	l, c := setup()
+	r := Rule{RPS: 0.25, Burst: 2, Requests: 3, Per: time.Hour, TokensPerMinute: 600, Concurrency: 9}
+	if got := l.Allowances(nil, 1, Rule{Concurrency: 9}); got != nil {
+		t.Fatalf("of requests at once: %+v", got)
+	}
+	for range 2 {
+		if _, e := l.Take(1, r); e != nil {
+			t.Fatal(e)
+		}
+		c.advance(time.Second)
+	}
+	lease := tokens(t, l, r, 100)
+	lease.Correct(700)
+	want := []Allowance{
+		{Policy: "rps", Limit: 2, Remaining: 0, Window: 8 * time.Second, Reset: 2 * time.Second},
+		{Policy: "requests", Limit: 3, Remaining: 1, Window: time.Hour, Reset: time.Hour - 2*time.Second},
+		{Policy: "tokens_per_minute", Unit: "tokens", Limit: 600, Remaining: 0, Window: time.Minute, Reset: 10*time.Second + 100*time.Millisecond},
+	}
+	if diff := cmp.Diff(want, l.Allowances(nil, 1, r)); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+	if got := l.Allowances(nil, 2, Rule{RPS: 1, Burst: 1}); got[0].Remaining != 1 || got[0].Reset != 0 {
+		t.Fatalf("of a key that nobody knows: %+v", got)
+	}
+	// A window that was lowered below what is used tells when there is room.
+	few := Rule{Requests: 1, Per: time.Hour}
+	got := l.Allowances(nil, 1, few)[0]
+	if _, e := l.Take(1, few); e == nil || e.Wait != got.Reset || got.Remaining != 0 {
+		t.Fatalf("%v, and it is told as %+v", e, got)
+	}
+}

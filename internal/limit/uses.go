@@ -7,7 +7,7 @@ type Use struct {
 	Limit   int64         // requests, or tokens
 	Used    int64         // of the same; of Concurrency: in flight; tokens may be more than Limit
 	Per     time.Duration // 0 for Concurrency
-	Next    time.Duration // until one less is used; 0 if nothing is, and for Concurrency
+	Next    time.Duration // until less is used, and less than Limit; 0 if nothing is, and for Concurrency
 	Restore time.Duration // until nothing is used any more; 0 if nothing is, and for Concurrency
 	Source  Source
 	GCRA    bool // of RPS and Burst; Limit is the burst
@@ -56,11 +56,14 @@ func (s *slot) requests(now int64, r Rule, place int) Use {
 	return u
 }
 
+// next is how much will be used at Next.
+func (u *Use) next() int { return int(min(u.Used, u.Limit)) - 1 }
+
 func (w *log) use(now int64, r Rule, place int) Use {
 	w.drop(now - int64(r.Per))
 	u := Use{Limit: r.Requests, Used: int64(w.n), Per: r.Per, Source: Throughput, Rule: place}
 	if w.n > 0 {
-		u.Next = time.Duration(w.at(0) + int64(r.Per) - now)
+		u.Next = time.Duration(w.at(w.n-1-u.next()) + int64(r.Per) - now)
 		u.Restore = time.Duration(w.at(w.n-1) + int64(r.Per) - now)
 	}
 	return u
@@ -73,7 +76,7 @@ func (s *slot) minute(now int64, r Rule, place int) Use {
 	used := tokensIn(ahead, tpm)
 	u := Use{Limit: tpm, Used: used, Per: time.Minute, Restore: time.Duration(ahead), Source: Tokens, Rule: place}
 	if used > 0 {
-		u.Next = time.Duration(max(1, ahead-span(used-1, tpm, false)))
+		u.Next = time.Duration(max(1, ahead-span(int64(u.next()), tpm, false)))
 	}
 	return u
 }

@@ -196,8 +196,10 @@ func (x *exchange) finishKept(dst []byte, enc Encoder) (Bill, []byte, error) {
 	return bill, dst, err
 }
 
-// extraHeaders adds the headers that the contract has on successes.
+// extraHeaders adds the headers that the contract has on successes, and those
+// of the caller's limits.
 func (x *exchange) extraHeaders() {
+	x.allowances(x.caller)
 	x.facts.Limits = x.caller.Quota()
 	h := x.w.Header()
 	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {

@@ -59,6 +59,9 @@ type Caller interface {
 	// Quota is the daily quota that the request counts in, as far as that is
 	// known by now.
 	Quota() contract.Limits
+	// Allowances is what is left of every limit of requests or tokens by time
+	// that the request counts in, as far as that is known by now; nil: of none.
+	Allowances() []limit.Allowance
 	// Models lists the models this caller may name.
 	Models() []Model
 	// Knows reports whether there is such a model, allowed to this caller or not.

@@ -210,6 +210,7 @@ func (x *exchange) nothing(v Visit, allow string) error {
 	if c := x.s.o.Gateway.Recognize(v); c != nil {
 		x.facts.Balance, x.facts.HasBalance = c.Balance()
 		x.facts.Limits = c.Quota()
+		x.allowances(c)
 	}
 	if allow != "" {
 		return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
@@ -401,6 +402,7 @@ func (x *exchange) free() {
 func (x *exchange) refusal(e *fault.Error) {
 	if x.caller != nil {
 		x.facts.Limits = x.caller.Quota()
+		x.allowances(x.caller)
 	}
 	rendered := x.site.Contract.Render(x.envelope(), e, x.facts)
 	h := x.w.Header()
