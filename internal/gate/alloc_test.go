@@ -41,6 +41,14 @@ func TestARequestAllocatesLittleOnItsWayThroughTheGate(t *testing.T) {
 		call.Fail(refused, 0)
 		caller.Leave()
 	})
+	free, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free.Leave()
+	if n := testing.AllocsPerRun(100, func() { free.Allowances() }); n != 0 {
+		t.Errorf("%v allocations to say that nothing is limited", n)
+	}
 	if got > 24 {
 		t.Errorf("%v allocations, want at most 24", got)
 	}

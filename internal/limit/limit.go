@@ -90,12 +90,12 @@ func (l *Limiter) Take(key int64, rules ...Rule) (release func(), exceeded *Exce
 	st := sh.pin(key)
 	defer sh.mu.RUnlock()
 	if only >= 0 {
-		if e := st.slots[only].take(now, rules[only]); e != nil {
+		if e := st.slots[only].take(l, now, rules[only]); e != nil {
 			return nil, e
 		}
 		return nothing, nil
 	}
-	counted, e := st.take(now, rules)
+	counted, e := st.take(l, rules)
 	if e != nil {
 		return nil, e
 	}
@@ -159,10 +159,11 @@ func throughput(wait, limit, per int64) *Exceeded {
 }
 
 // take admits one request under all rules. counted says that it is in flight.
-func (s *state) take(now int64, rules []Rule) (counted bool, e *Exceeded) {
+func (s *state) take(l *Limiter, rules []Rule) (counted bool, e *Exceeded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.refusal(now, rules); e != nil {
+	now := l.elapsed() // here, so that the logs are in the order of time
+	if e := s.refusal(l, now, rules); e != nil {
 		return false, e
 	}
 	// A GCRA may have moved since, by a Take on the short way. What was taken
@@ -173,7 +174,7 @@ func (s *state) take(now int64, rules []Rule) (counted bool, e *Exceeded) {
 			continue
 		}
 		was[i] = s.slots[i].tat.Load()
-		e := s.slots[i].take(now, r)
+		e := s.slots[i].take(l, now, r)
 		is[i] = max(was[i], now) + r.every()
 		if e == nil {
 			continue
@@ -206,11 +207,11 @@ func (s *state) log(i int) *log {
 }
 
 // refusal returns the limit that refuses longest, or nil.
-func (s *state) refusal(now int64, rules []Rule) *Exceeded {
+func (s *state) refusal(l *Limiter, now int64, rules []Rule) *Exceeded {
 	var worst *Exceeded
 	for i, r := range rules {
 		if r.RPS > 0 {
-			if wait := s.slots[i].wait(now, r); wait > 0 && (worst == nil || wait > int64(worst.Wait)) {
+			if wait := s.slots[i].wait(l, now, r); wait > 0 && (worst == nil || wait > int64(worst.Wait)) {
 				worst = throughput(wait, r.burst(), r.burst()*r.every())
 			}
 		}

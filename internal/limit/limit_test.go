@@ -445,12 +445,13 @@ func BenchmarkGCRA(b *testing.B) {
 // The arithmetic alone, without clock, lookup or locks.
 func BenchmarkGCRASlot(b *testing.B) {
 	var s slot
+	l := New(time.Now)
 	r := Rule{RPS: 1e6, Burst: 1e6}
 	now := int64(0)
 	b.ReportAllocs()
 	for b.Loop() {
 		now += 1000
-		s.take(now, r)
+		s.take(l, now, r)
 	}
 }
 

@@ -42,11 +42,16 @@ func (l *Limiter) TakeTokens(key int64, r Rule, n int64) (Lease, *Exceeded) {
 	sh := l.of(key)
 	st := sh.pin(key)
 	defer sh.mu.RUnlock()
-	st.tokens.respace(now, tpm, minute, byRate)
-	if wait := st.tokens.pass(now, span(n, tpm, true), minute); wait > 0 {
-		return Lease{}, &Exceeded{Wait: time.Duration(wait), Limit: tpm, Per: time.Minute, Source: Tokens}
+	for {
+		st.tokens.respace(l, tpm, minute, byRate)
+		switch wait, stale := st.tokens.pass(now, tpm, span(n, tpm, true), minute); {
+		case stale:
+		case wait > 0:
+			return Lease{}, &Exceeded{Wait: time.Duration(wait), Limit: tpm, Per: time.Minute, Source: Tokens}
+		default:
+			return Lease{l: l, key: key, tpm: tpm, taken: n}, nil
+		}
 	}
-	return Lease{l: l, key: key, tpm: tpm, taken: n}, nil
 }
 
 // Correct makes the lease one of n tokens: what was taken beyond them is given
@@ -72,26 +77,14 @@ func (t *Lease) Correct(n int64) {
 // giveBack gives back n tokens, as far as they are still used: time gives them
 // back as well.
 func (s *slot) giveBack(now, n int64) {
-	for {
-		tat := s.tat.Load()
-		if tat <= now {
-			return
-		}
-		if s.tat.CompareAndSwap(tat, max(now, tat-span(n, s.mark.Load(), false))) {
-			return
-		}
-	}
+	s.shift(func(tat, tpm int64) int64 { return max(min(tat, now), tat-span(n, tpm, false)) })
 }
 
 // owe takes n tokens whatever is left.
 func (s *slot) owe(now, n int64) {
-	for {
-		tat := s.tat.Load()
-		next := min(max(tat, now)+span(n, s.mark.Load(), true), max(tat, now+int64(MaxDebt)))
-		if s.tat.CompareAndSwap(tat, next) {
-			return
-		}
-	}
+	s.shift(func(tat, tpm int64) int64 {
+		return min(max(tat, now)+span(n, tpm, true), max(tat, now+int64(MaxDebt)))
+	})
 }
 
 // span is how long n tokens take to come back, at most MaxDebt: rounded up or

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -177,8 +178,8 @@ func TestKeysWithTokensAreForgottenWhenTheyAreIdle(t *testing.T) {
 }
 
 // Over any window, the tokens taken are at most the rate's share of it, a
-// minute's worth, and what was given back in it, less what was owed. Over all
-// time, what was used is at most rate and burst, and the last debts. Nothing is
+// minute's worth, and what was given back in it, less what was owed. So from the
+// beginning to any admission, what was used is at most rate and burst. Nothing is
 // ever below zero, and the wait that is told is exact.
 func TestTokensInEveryWindowAreBounded(t *testing.T) {
 	t.Parallel()
@@ -280,6 +281,45 @@ func TestAdmittedUnderChangingRatesIsBounded(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Many take requests at once, on the short way and the long one, while the clock
+// moves and the rate changes back and forth: in all no more are admitted than the
+// higher rate and its burst allow, and what each lowering of the burst forgives.
+func TestRequestsUnderConcurrency(t *testing.T) {
+	t.Parallel()
+	const workers, rounds = 16, 500
+	high, low := Rule{RPS: 50, Burst: 20}, Rule{RPS: 10, Burst: 20}
+	for name, more := range map[string][]Rule{"short": nil, "long": {{Concurrency: 1000}}} {
+		for _, other := range []Rule{high, low} {
+			t.Run(fmt.Sprint(name, " ", other.RPS), func(t *testing.T) {
+				t.Parallel()
+				l, c := setup()
+				var ok atomic.Int64
+				var wg sync.WaitGroup
+				for w := range workers {
+					wg.Go(func() {
+						for i := range rounds {
+							r := high
+							if (i+w)%7 == 0 {
+								r = other
+							}
+							c.advance(500 * time.Microsecond)
+							if release, e := l.Take(1, append([]Rule{r}, more...)...); e == nil {
+								ok.Add(1)
+								release()
+							}
+						}
+					})
+				}
+				wg.Wait()
+				most := high.Burst + int64(math.Ceil(high.RPS*time.Duration(c.t.Load()).Seconds()))
+				if got := ok.Load(); got > most || got < high.Burst {
+					t.Errorf("%d admitted, want %d to %d", got, high.Burst, most)
+				}
+			})
+		}
+	}
 }
 
 // Many take, correct and look at once, on a clock that moves: in all no more is

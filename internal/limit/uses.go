@@ -16,7 +16,6 @@ type Use struct {
 
 // Uses reports what key has used of each limit in rules, and takes nothing.
 func (l *Limiter) Uses(key int64, rules ...Rule) []Use {
-	now := l.elapsed()
 	sh := l.of(key)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
@@ -26,16 +25,17 @@ func (l *Limiter) Uses(key int64, rules ...Rule) []Use {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	now := l.elapsed()
 	var out []Use
 	for i, r := range rules[:min(len(rules), MaxRules)] {
 		if r.RPS > 0 {
-			out = append(out, st.slots[i].requests(now, r, i))
+			out = append(out, st.slots[i].requests(l, now, r, i))
 		}
 		if r.Requests > 0 {
 			out = append(out, st.log(i).use(now, r, i))
 		}
 		if r.TokensPerMinute > 0 {
-			out = append(out, st.tokens.minute(now, r, i))
+			out = append(out, st.tokens.minute(l, now, r, i))
 		}
 		if r.Concurrency > 0 {
 			out = append(out, Use{Limit: r.Concurrency, Used: st.inflight.Load(), Source: Concurrency, Rule: i})
@@ -44,9 +44,9 @@ func (l *Limiter) Uses(key int64, rules ...Rule) []Use {
 	return out
 }
 
-func (s *slot) requests(now int64, r Rule, place int) Use {
+func (s *slot) requests(l *Limiter, now int64, r Rule, place int) Use {
 	every, burst := r.every(), r.burst()
-	s.respace(now, every, burst*every, bySpacing)
+	s.respace(l, every, burst*every, bySpacing)
 	ahead := max(0, s.tat.Load()-now)
 	used := (ahead + every - 1) / every
 	u := Use{Limit: burst, Used: used, Per: time.Duration(burst * every), Restore: time.Duration(ahead), Source: Throughput, GCRA: true, Rule: place}
@@ -69,9 +69,9 @@ func (w *log) use(now int64, r Rule, place int) Use {
 	return u
 }
 
-func (s *slot) minute(now int64, r Rule, place int) Use {
+func (s *slot) minute(l *Limiter, now int64, r Rule, place int) Use {
 	tpm := r.tokens()
-	s.respace(now, tpm, minute, byRate)
+	s.respace(l, tpm, minute, byRate)
 	ahead := max(0, s.tat.Load()-now)
 	used := tokensIn(ahead, tpm)
 	u := Use{Limit: tpm, Used: used, Per: time.Minute, Restore: time.Duration(ahead), Source: Tokens, Rule: place}
