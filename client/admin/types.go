@@ -55,13 +55,14 @@ type Entry struct {
 
 // Limits are the limits of a key; zero values are none.
 type Limits struct {
-	RPS            float64 `json:"rps,omitempty"`
-	Burst          int64   `json:"burst,omitempty"`
-	Requests       int64   `json:"requests,omitempty"` // in any window of Per
-	Per            string  `json:"per,omitempty"`      // "60s"
-	RequestsPerDay int64   `json:"requests_per_day,omitempty"`
-	USDPerDay      string  `json:"usd_per_day,omitempty"`
-	Concurrency    int64   `json:"concurrency,omitempty"`
+	RPS             float64 `json:"rps,omitempty"`
+	Burst           int64   `json:"burst,omitempty"`
+	Requests        int64   `json:"requests,omitempty"` // in any window of Per
+	Per             string  `json:"per,omitempty"`      // "60s"
+	TokensPerMinute int64   `json:"tokens_per_minute,omitempty"`
+	RequestsPerDay  int64   `json:"requests_per_day,omitempty"`
+	USDPerDay       string  `json:"usd_per_day,omitempty"`
+	Concurrency     int64   `json:"concurrency,omitempty"`
 }
 
 // NewKey is a key to make.

@@ -212,12 +212,12 @@ func TestOperatingOneAccount(t *testing.T) {
 	like(t, g.well("credit", "add", acc, "--kind", "adjust", "--", "-0.5"), `
 		entry {n} account {acc} kind adjust amount -$0.50 balance $24.50 created {day} {time}`)
 
-	made := g.run("key", "create", acc, "--name", "laptop", "--rps", "2.5", "--burst", "5", "--usd-per-day", "1.50", "--model", "gpt-*,claude-*", "--expires", "2099-01-01")
+	made := g.run("key", "create", acc, "--name", "laptop", "--rps", "2.5", "--burst", "5", "--tokens-per-minute", "9000", "--usd-per-day", "1.50", "--model", "gpt-*,claude-*", "--expires", "2099-01-01")
 	if made.code != exitWell || !strings.Contains(made.err, "only time") {
 		t.Errorf("key create = %+v", made)
 	}
 	like(t, made.out, `
-		id {key} key {text} prefix {prefix} account {acc} name laptop kind inference status active limits 2.5/s, burst 5, $1.50 a day
+		id {key} key {text} prefix {prefix} account {acc} name laptop kind inference status active limits 2.5/s, burst 5, 9000 tokens a minute, $1.50 a day
 		models gpt-*, claude-* on disconnect cancel expires 2099-01-01 00:00:00Z created {day} {time}`)
 	text := regexp.MustCompile(`(?m)^key +(sk-\S+)$`).FindStringSubmatch(made.out)
 	if text == nil {

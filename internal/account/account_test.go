@@ -448,6 +448,8 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		{func(n *NewKey) { n.Limits.Requests = 1; n.Limits.Per = 1 }, "limits.per"},
 		{func(n *NewKey) { n.Limits.RequestsPerDay = -1 }, "limits.requests_per_day"},
 		{func(n *NewKey) { n.Limits.USDPerDay = -1 }, "limits.usd_per_day"},
+		{func(n *NewKey) { n.Limits.TokensPerMinute = -1 }, "limits.tokens_per_minute"},
+		{func(n *NewKey) { n.Limits.TokensPerMinute = maxTokens + 1 }, "limits.tokens_per_minute"},
 		{func(n *NewKey) { n.Limits.Concurrency = -1 }, "limits.concurrency"},
 		{func(n *NewKey) { n.Models = make([]string, MaxModels+1) }, "models"},
 		{func(n *NewKey) { n.Models = []string{"a", ""} }, "models.1"},
@@ -508,8 +510,10 @@ func TestLimitsHaveTheBoundsOfTheLimiter(t *testing.T) {
 			Requests:    num("requests", 0, 1, maxRequests, maxRequests+1),
 			Per:         time.Duration(num("per", 0, int64(minPer)-1, int64(minPer), int64(maxPer), int64(maxPer)+1)),
 			Concurrency: num("concurrency", 0, 1, maxConcurrency, maxConcurrency+1),
+
+			TokensPerMinute: num("tokens", 0, 1, maxTokens, maxTokens+1),
 		}
-		theirs := limit.Rule{RPS: l.RPS, Burst: l.Burst, Requests: l.Requests, Per: l.Per, Concurrency: l.Concurrency}.Validate()
+		theirs := limit.Rule{RPS: l.RPS, Burst: l.Burst, Requests: l.Requests, Per: l.Per, Concurrency: l.Concurrency, TokensPerMinute: l.TokensPerMinute}.Validate()
 		if ours := l.Validate(); (ours == nil) != (theirs == nil) {
 			t.Fatalf("%+v: account says %v, limit says %v", l, ours, theirs)
 		}
@@ -518,8 +522,8 @@ func TestLimitsHaveTheBoundsOfTheLimiter(t *testing.T) {
 
 func TestLimitsInJSON(t *testing.T) {
 	t.Parallel()
-	l := Limits{RPS: 0.5, Burst: 3, Requests: 60, Per: time.Minute, RequestsPerDay: 70, USDPerDay: 1_500_000_000, Concurrency: 2}
-	const text = `{"rps":0.5,"burst":3,"requests":60,"per":"60s","requests_per_day":70,"usd_per_day":"1.50","concurrency":2}`
+	l := Limits{RPS: 0.5, Burst: 3, Requests: 60, Per: time.Minute, RequestsPerDay: 70, USDPerDay: 1_500_000_000, Concurrency: 2, TokensPerMinute: 9000}
+	const text = `{"rps":0.5,"burst":3,"requests":60,"per":"60s","tokens_per_minute":9000,"requests_per_day":70,"usd_per_day":"1.50","concurrency":2}`
 	if b, err := json.Marshal(l); string(b) != text || err != nil {
 		t.Errorf("Marshal = %s, %v\nwant      %s", b, err, text)
 	}

@@ -14,8 +14,8 @@ import (
 
 // Limits is what one key may do. A zero field sets no limit.
 //
-// In JSON it is {rps, burst, requests, per, requests_per_day, usd_per_day,
-// concurrency}: per is a duration as Go writes it ("60s"), usd_per_day a
+// In JSON it is {rps, burst, requests, per, tokens_per_minute, requests_per_day,
+// usd_per_day, concurrency}: per is a duration as Go writes it ("60s"), usd_per_day a
 // decimal string, and a limit that is not set is left out.
 type Limits struct {
 	RPS            float64       // requests per second
@@ -25,6 +25,8 @@ type Limits struct {
 	RequestsPerDay int64         // of a UTC day
 	USDPerDay      money.Amount  // of a UTC day
 	Concurrency    int64         // requests in flight
+
+	TokensPerMinute int64 // tokens of prompts and answers together
 }
 
 // Bounds of throughput limits; those of internal/limit, which is tested.
@@ -36,6 +38,7 @@ const (
 	minPer         = time.Millisecond
 	maxPer         = 7 * 24 * time.Hour
 	maxConcurrency = 1_000_000
+	maxTokens      = 10_000_000_000
 )
 
 // Validate checks the limits; the fault it returns names the field, under
@@ -56,6 +59,8 @@ func (l Limits) Validate() error {
 		return bad("limits.per", "is required with requests")
 	case l.Requests == 0 && l.Per != 0:
 		return bad("limits.per", "has no meaning without requests")
+	case l.TokensPerMinute < 0 || l.TokensPerMinute > maxTokens:
+		return bad("limits.tokens_per_minute", "must be between 1 and %d", int64(maxTokens))
 	case l.RequestsPerDay < 0:
 		return bad("limits.requests_per_day", "must be at least 1")
 	case l.USDPerDay < 0:
@@ -72,6 +77,7 @@ type limitsJSON struct {
 	Burst          *int64        `json:"burst,omitzero"`
 	Requests       *int64        `json:"requests,omitzero"`
 	Per            *string       `json:"per,omitzero"`
+	Tokens         *int64        `json:"tokens_per_minute,omitzero"`
 	RequestsPerDay *int64        `json:"requests_per_day,omitzero"`
 	USDPerDay      *money.Amount `json:"usd_per_day,omitzero"`
 	Concurrency    *int64        `json:"concurrency,omitzero"`
@@ -87,7 +93,7 @@ func nonzero[T comparable](v T) *T {
 // MarshalJSONTo writes the limits that are set.
 func (l Limits) MarshalJSONTo(enc *jsontext.Encoder) error {
 	out := limitsJSON{
-		RPS: nonzero(l.RPS), Burst: nonzero(l.Burst), Requests: nonzero(l.Requests),
+		RPS: nonzero(l.RPS), Burst: nonzero(l.Burst), Requests: nonzero(l.Requests), Tokens: nonzero(l.TokensPerMinute),
 		RequestsPerDay: nonzero(l.RequestsPerDay), USDPerDay: nonzero(l.USDPerDay), Concurrency: nonzero(l.Concurrency),
 	}
 	if l.Per != 0 {
@@ -106,6 +112,7 @@ func (l *Limits) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	}
 	m := merge{
 		RPS: member[float64]{&l.RPS}, Burst: member[int64]{&l.Burst}, Requests: member[int64]{&l.Requests}, Per: perMember{&l.Per},
+		Tokens:         member[int64]{&l.TokensPerMinute},
 		RequestsPerDay: member[int64]{&l.RequestsPerDay}, USDPerDay: member[money.Amount]{&l.USDPerDay}, Concurrency: member[int64]{&l.Concurrency},
 	}
 	return json.UnmarshalDecode(dec, &m)
@@ -117,6 +124,7 @@ type merge struct {
 	Burst          member[int64]        `json:"burst"`
 	Requests       member[int64]        `json:"requests"`
 	Per            perMember            `json:"per"`
+	Tokens         member[int64]        `json:"tokens_per_minute"`
 	RequestsPerDay member[int64]        `json:"requests_per_day"`
 	USDPerDay      member[money.Amount] `json:"usd_per_day"`
 	Concurrency    member[int64]        `json:"concurrency"`

@@ -366,9 +366,9 @@ func (a *App) adminHandler(c *config.Config) http.Handler {
 	}
 	if a.o.Test || a.o.Dev {
 		d.Test = &dash.TestControls{
-			AdvanceClock: a.clock.advance,
-			Failpoints:   a.points,
-			Sim:          scripts{a.sim},
+			AdvanceClock: a.clock.advance, StopClock: a.clock.stop,
+			Failpoints: a.points,
+			Sim:        scripts{a.sim},
 		}
 	}
 	h := dash.New(d)

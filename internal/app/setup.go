@@ -100,6 +100,7 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 			Limits: limit.Rule{
 				RPS: sc.Limits.RPS, Burst: sc.Limits.Burst,
 				Requests: sc.Limits.Requests, Per: sc.Limits.Per, Concurrency: sc.Limits.Concurrency,
+				TokensPerMinute: sc.Limits.TokensPerMinute,
 			},
 			WarnBelow:  sc.BalanceWarningBelow,
 			MaxKeys:    sc.MaxKeys,

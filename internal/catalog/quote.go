@@ -175,6 +175,16 @@ func beyond(r *llm.Request) *fault.Error {
 	return fault.New(fault.InvalidParameter, "Is too large.").At(limitName(r))
 }
 
+// Tokens is how many tokens to expect of the request, prompt and answer
+// together: the caller's limit, or [FloorOutput] for each choice where there is
+// none.
+func (q Quote) Tokens() int64 {
+	if q.Elastic {
+		return q.Input + min(q.most, FloorOutput)*q.choices
+	}
+	return q.Input + min(q.Output, math.MaxInt64-q.Input)
+}
+
 // cost is what Input and the given number of output tokens cost at worst.
 func (q Quote) cost(output int64) (money.Amount, error) {
 	c, err := money.Cost(money.Line{Units: q.Input, Rate: q.inRate}, money.Line{Units: output, Rate: q.outRate})

@@ -166,6 +166,8 @@ type Limits struct {
 	RPS         float64       `yaml:"rps" doc:"requests a second, on average"`
 	Burst       int64         `yaml:"burst" shown:"rps, rounded up" doc:"requests at once"`
 	Concurrency int64         `yaml:"concurrency" doc:"requests in flight"`
+
+	TokensPerMinute int64 `yaml:"tokens_per_minute" doc:"tokens of prompts and answers; a minute's worth may come at once"`
 }
 
 // Routing says how hard to try.

@@ -34,10 +34,11 @@ const (
 
 	// Of throughput: those of internal/limit, which would enforce its own bound
 	// in place of what is beyond.
-	maxRequests = 100_000
-	maxAtOnce   = 1_000_000
-	minRPS      = 0.001
-	maxRPS      = 1_000_000
+	maxRequests  = 100_000
+	maxAtOnce    = 1_000_000
+	maxPerMinute = 10_000_000_000
+	minRPS       = 0.001
+	maxRPS       = 1_000_000
 )
 
 // validator judges a configuration as a whole, after it was decoded.

@@ -144,7 +144,7 @@ func (v *validator) limits(path string, l Limits) {
 	for _, f := range []struct {
 		name    string
 		n, most int64
-	}{{"requests", l.Requests, maxRequests}, {"burst", l.Burst, maxAtOnce}, {"concurrency", l.Concurrency, maxAtOnce}} {
+	}{{"requests", l.Requests, maxRequests}, {"burst", l.Burst, maxAtOnce}, {"concurrency", l.Concurrency, maxAtOnce}, {"tokens_per_minute", l.TokensPerMinute, maxPerMinute}} {
 		v.within(path+"."+f.name, f.n, 0, f.most)
 	}
 	if at := path + ".rps"; !v.wrong(at) && l.RPS != 0 && !(l.RPS >= minRPS && l.RPS <= maxRPS) {

@@ -151,6 +151,7 @@ var answers = map[string]answerWords{
 			answerTerm{"has_credits", valueFlag, "whether the balance is above 0"},
 			answerTerm{"rate_requests", valueNumber, "requests that the limit in force allows"},
 			answerTerm{"rate_seconds", valueNumber, "in how many seconds"},
+			answerTerm{"rate_tokens", valueNumber, "tokens per minute that the limit in force allows"},
 		), moneyTerms...),
 		lists: []answerList{{"keys", "the account's keys that were not revoked", keyTerms}},
 	},

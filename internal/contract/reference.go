@@ -181,6 +181,7 @@ func (c *Contract) Page(o PageOptions) []byte {
 const everyAnswer = "Every error answer has `X-Request-ID` and `X-Charge-USD` (what the failed request was charged, normally `0.00`). " +
 	"`Retry-After` (whole seconds) and `retry-after-ms` say how long to wait where that is known. " +
 	"`x-should-retry` is `true` where *retry* says yes, `false` where it says no or where the wait is longer than 60 seconds, and absent where the decision is up to you. " +
+	"`X-Limit-Source` names the limit that refused: `throughput` (requests per time), `tokens` (per minute), `concurrency`, `key_day_requests`, `key_day_usd` or `plan_day`. " +
 	"Refusals for money carry `X-Required-USD` and `X-Available-USD`, exact to the nano-dollar."
 
 func (c *Contract) markdown(b *bytes.Buffer, o PageOptions) {

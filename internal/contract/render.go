@@ -247,6 +247,9 @@ func (c *Contract) appendStandard(h [][2]string, r *row, s *scope) [][2]string {
 			[2]string{"X-Required-USD", s.e.Required.String()},
 			[2]string{"X-Available-USD", s.e.Available.String()})
 	}
+	if s.e.LimitSource != "" && s.e.Code.Entry().Class == fault.ClassLimit {
+		h = append(h, [2]string{"X-Limit-Source", s.e.LimitSource})
+	}
 	h = append(h, [2]string{"X-Charge-USD", s.f.Charge.String()})
 	if allow := s.e.Args["allow"]; allow != "" && s.e.Code == fault.MethodNotAllowed {
 		h = append(h, [2]string{"Allow", headerValue(clip(allow))})

@@ -88,6 +88,7 @@ type TargetHealth struct {
 // takes its path away.
 type TestControls struct {
 	AdvanceClock func(time.Duration)
+	StopClock    func(bool)
 	Failpoints   *failpoint.Set
 	Sim          Sim
 }

@@ -123,11 +123,11 @@ func TestKeyIsShownOnceAndActsAtOnce(t *testing.T) {
 	w := setup(t)
 	acc, _, _ := w.newAccount("")
 	made := w.do("POST", "/admin/v1/accounts/"+acc+"/keys", `{"name":"k","site":"www.ninja.localhost","test":true,"models":["gpt-*"],"expires_at":"2026-11-21T00:00:00+01:00",
-		"limits":{"rps":1.5,"burst":3,"requests":60,"per":"1m","requests_per_day":70,"usd_per_day":"1.5","concurrency":2},"on_disconnect":"drain"}`).must(201)
+		"limits":{"rps":1.5,"burst":3,"requests":60,"per":"1m","tokens_per_minute":5000,"requests_per_day":70,"usd_per_day":"1.5","concurrency":2},"on_disconnect":"drain"}`).must(201)
 	text := made.at("key")
 	id := made.at("id")
 	for path, want := range map[string]string{
-		"limits": `{"rps":1.5,"burst":3,"requests":60,"per":"60s","requests_per_day":70,"usd_per_day":"1.50","concurrency":2}`,
+		"limits": `{"rps":1.5,"burst":3,"requests":60,"per":"60s","tokens_per_minute":5000,"requests_per_day":70,"usd_per_day":"1.50","concurrency":2}`,
 		"site":   "ninja.localhost", "kind": "inference", "test": "true", "active": "true", "models": `["gpt-*"]`, "prefix": text[:12],
 		"expires_at": "2026-11-20T23:00:00Z", "revoked_at": "null", "on_disconnect": "drain", "account": acc, "created_at": "2026-11-20T12:00:00Z",
 	} {
@@ -152,7 +152,7 @@ func TestKeyIsShownOnceAndActsAtOnce(t *testing.T) {
 	}{
 		{`{"active":false}`, "active", "false", fault.KeyInactive},
 		{`{"active":true,"name":"new"}`, "name", "new", fault.None},
-		{`{"limits":{"rps":null,"burst":null,"concurrency":5}}`, "limits", `{"requests":60,"per":"60s","requests_per_day":70,"usd_per_day":"1.50","concurrency":5}`, fault.None},
+		{`{"limits":{"rps":null,"burst":null,"concurrency":5}}`, "limits", `{"requests":60,"per":"60s","tokens_per_minute":5000,"requests_per_day":70,"usd_per_day":"1.50","concurrency":5}`, fault.None},
 		{`{"limits":{}}`, "limits.concurrency", "5", fault.None},
 		{`{"limits":null}`, "limits", "{}", fault.None},
 		{`{"models":["a","b/*"]}`, "models", `["a","b/*"]`, fault.None},
@@ -260,7 +260,7 @@ func TestLimitsTellWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	acc, key, _ := w.newAccount("10")
-	w.do("PATCH", "/admin/v1/keys/"+key, `{"limits":{"rps":1,"burst":5,"requests":60,"per":"60s","requests_per_day":70,"usd_per_day":"4","concurrency":2}}`).must(200)
+	w.do("PATCH", "/admin/v1/keys/"+key, `{"limits":{"rps":1,"burst":5,"requests":60,"per":"60s","tokens_per_minute":600,"requests_per_day":70,"usd_per_day":"4","concurrency":2}}`).must(200)
 	w.spend(acc, key, "m", 2*money.Dollar, money.Dollar)
 	id, err := account.ParseKeyID(key)
 	if err != nil {
@@ -271,6 +271,9 @@ func TestLimitsTellWhatIsUsed(t *testing.T) {
 		t.Fatal(exceeded)
 	}
 	defer release()
+	if _, exceeded := w.deps.Limiter.TakeTokens(int64(id), limit.Rule{TokensPerMinute: 600}, 300); exceeded != nil {
+		t.Fatal(exceeded)
+	}
 	got := w.do("GET", "/admin/v1/accounts/"+acc+"/limits", "").must(200)
 	want := strings.ReplaceAll(`{"data":[`+
 		`{"counter":"balance_usd","key":null,"class":null,"test":false,"limit":"9.00","used":"0.00","held":"0.00","per":null,"resets_at":null},`+
@@ -283,6 +286,7 @@ func TestLimitsTellWhatIsUsed(t *testing.T) {
 		`{"counter":"usd_per_day","key":KEY,"class":null,"test":false,"limit":"4.00","used":"1.00","held":"0.00","per":null,"resets_at":"2026-11-21T00:00:00Z"},`+
 		`{"counter":"rps","key":KEY,"class":null,"test":false,"limit":5,"used":1,"held":0,"per":"5s","resets_at":"2026-11-20T12:00:01Z"},`+
 		`{"counter":"requests","key":KEY,"class":null,"test":false,"limit":60,"used":1,"held":0,"per":"60s","resets_at":"2026-11-20T12:01:00Z"},`+
+		`{"counter":"tokens_per_minute","key":KEY,"class":null,"test":false,"limit":600,"used":300,"held":0,"per":"60s","resets_at":"2026-11-20T12:00:30Z"},`+
 		`{"counter":"concurrency","key":KEY,"class":null,"test":false,"limit":2,"used":0,"held":1,"per":null,"resets_at":null}`+
 		`],"next":null}`+"\n", "KEY", `"`+key+`"`)
 	if diff := cmp.Diff(strings.ReplaceAll(want, "},", "},\n"), strings.ReplaceAll(string(got.body), "},", "},\n")); diff != "" {
@@ -352,6 +356,9 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"POST", keys, `{"name":"k","limits":{"rsp":1}}`, "unknown_parameter", "limits.rsp"},
 		{"POST", keys, `{"name":"k","limits":{"rps":"1"}}`, "invalid_type", "limits.rps"},
 		{"POST", keys, `{"name":"k","limits":{"rps":0}}`, "invalid_parameter", "limits.rps"},
+		{"POST", keys, `{"name":"k","limits":{"tokens_per_minute":0}}`, "invalid_parameter", "limits.tokens_per_minute"},
+		{"POST", keys, `{"name":"k","limits":{"tokens_per_minute":10000000001}}`, "invalid_parameter", "limits.tokens_per_minute"},
+		{"POST", keys, `{"name":"k","limits":{"tokens_per_min":1}}`, "unknown_parameter", "limits.tokens_per_min"},
 		{"POST", keys, `{"name":"k","limits":{"burst":1.5}}`, "invalid_type", "limits.burst"},
 		{"POST", keys, `{"name":"k","limits":{"requests":99999999999999999999,"per":"1s"}}`, "invalid_type", "limits.requests"},
 		{"POST", keys, `{"name":"k","limits":{"requests":100001,"per":"1s"}}`, "invalid_parameter", "limits.requests"},
@@ -380,6 +387,7 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"POST", "/admin/v1/requests/req_0000000000000000000000000a/refund", `{"note":" "}`, "invalid_parameter", "note"},
 		{"POST", "/admin/v1/requests/req_0000000000000000000000000a/refund", `{"note":"x","amount_usd":"0"}`, "invalid_parameter", "amount_usd"},
 		{"POST", "/admin/v1/test/clock", `{}`, "missing_parameter", "advance"},
+		{"POST", "/admin/v1/test/clock", `{"advance":"0s","stop":1}`, "invalid_type", "stop"},
 		{"POST", "/admin/v1/test/clock", `{"advance":"-1s"}`, "invalid_parameter", "advance"},
 		{"POST", "/admin/v1/test/clock", `{"advance":"87841h"}`, "invalid_parameter", "advance"},
 		{"POST", "/admin/v1/test/fault", `{"times":1}`, "missing_parameter", "point"},

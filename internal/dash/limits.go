@@ -14,7 +14,7 @@ import (
 // decimal strings of dollars for counters that end in usd, and whole numbers
 // otherwise.
 type counterJSON struct {
-	Counter  string     `json:"counter"` // balance_usd, requests_per_day, usd_per_day, rps, requests, concurrency, plan_requests_per_day
+	Counter  string     `json:"counter"` // balance_usd, requests_per_day, usd_per_day, rps, requests, tokens_per_minute, concurrency, plan_requests_per_day
 	Key      *string    `json:"key"`     // whose it is; null: the account's
 	Class    *string    `json:"class"`   // of the plan
 	Test     bool       `json:"test"`
@@ -98,13 +98,15 @@ func (s *server) keyCounters(k *account.Key) []counterJSON {
 
 func (s *server) throughput(k *account.Key) []counterJSON {
 	l := k.Limits
-	rule := limit.Rule{RPS: l.RPS, Burst: l.Burst, Requests: l.Requests, Per: l.Per, Concurrency: l.Concurrency}
+	rule := limit.Rule{RPS: l.RPS, Burst: l.Burst, Requests: l.Requests, Per: l.Per, Concurrency: l.Concurrency, TokensPerMinute: l.TokensPerMinute}
 	var out []counterJSON
 	for _, u := range s.Limiter.Uses(int64(k.ID), rule) {
 		row := counterJSON{Counter: "requests", Limit: u.Limit, Used: u.Used, Held: int64(0)}
 		switch {
 		case u.Source == limit.Concurrency:
 			row.Counter, row.Used, row.Held = "concurrency", int64(0), u.Used
+		case u.Source == limit.Tokens:
+			row.Counter = "tokens_per_minute"
 		case u.GCRA:
 			row.Counter = "rps"
 		}

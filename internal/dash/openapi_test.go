@@ -242,10 +242,10 @@ func (d *described) driveWell(acc, key, request string) {
 	keys := anAccount + "/keys"
 	d.call(w, "POST /admin/v1/accounts/{account}/keys", keys, `{"name":"k","kind":null,"site":null,"test":null,"limits":null,"models":null,"expires_at":null,"on_disconnect":null}`, 201)
 	full := d.call(w, "POST /admin/v1/accounts/{account}/keys", keys, `{"name":"k","kind":"billing","site":"ninja.localhost","test":true,"models":["a*"],"expires_at":"2026-12-01T00:00:00Z",
-		"limits":{"rps":1.5,"burst":3,"requests":60,"per":"60s","requests_per_day":70,"usd_per_day":"1.5","concurrency":2},"on_disconnect":"drain"}`, 201)
+		"limits":{"rps":1.5,"burst":3,"requests":60,"per":"60s","tokens_per_minute":5000,"requests_per_day":70,"usd_per_day":"1.5","concurrency":2},"on_disconnect":"drain"}`, 201)
 	d.call(w, "GET /admin/v1/accounts/{account}/keys", keys, "", 200)
 	d.call(w, "GET /admin/v1/accounts/{account}/keys", keys+"?limit=1&cursor="+key, "", 200)
-	d.call(w, "PATCH /admin/v1/keys/{key}", "/admin/v1/keys/"+full.at("id"), `{"active":false,"limits":{"rps":null,"burst":null,"usd_per_day":null},"models":["b"],"name":"m"}`, 200)
+	d.call(w, "PATCH /admin/v1/keys/{key}", "/admin/v1/keys/"+full.at("id"), `{"active":false,"limits":{"rps":null,"burst":null,"tokens_per_minute":null,"usd_per_day":null},"models":["b"],"name":"m"}`, 200)
 	d.call(w, "PATCH /admin/v1/keys/{key}", "/admin/v1/keys/"+full.at("id"), `{"active":true,"limits":{"rps":2,"burst":4}}`, 200)
 	d.call(w, "GET /admin/v1/accounts/{account}/limits", anAccount+"/limits", "", 200)
 	d.call(w, "GET /admin/v1/accounts/{account}/limits", anAccount+"/limits?limit=1&cursor="+key, "", 200)
@@ -262,7 +262,7 @@ func (d *described) driveWell(acc, key, request string) {
 	d.call(w, "GET /admin/v1/ledger/verify", "/admin/v1/ledger/verify", "", 200)
 	d.call(w, "GET /admin/v1/effective-config", "/admin/v1/effective-config", "", 200)
 	d.call(w, "GET /admin/v1/targets", "/admin/v1/targets", "", 200)
-	d.call(w, "POST /admin/v1/test/clock", "/admin/v1/test/clock", `{"advance":"1s"}`, 200)
+	d.call(w, "POST /admin/v1/test/clock", "/admin/v1/test/clock", `{"advance":"1s","stop":false}`, 200)
 	d.call(w, "GET /admin/v1/test/fault", "/admin/v1/test/fault", "", 200)
 	d.call(w, "POST /admin/v1/test/fault", "/admin/v1/test/fault", `{"point":"handler_panic"}`, 200)
 	d.call(w, "POST /admin/v1/test/fault", "/admin/v1/test/fault", `{"point":"handler_panic","times":0}`, 200)

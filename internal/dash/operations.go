@@ -102,11 +102,12 @@ func (s *server) targets(c *call) error {
 // maxAdvance bounds how far one call moves the test clock.
 const maxAdvance = 10 * 366 * 24 * time.Hour
 
-// advanceClock moves the test clock forward. It never goes back: ledgers and
-// limits rely on that.
+// advanceClock stops the test clock or lets it run, and moves it forward. It
+// never goes back: ledgers and limits rely on that.
 func (s *server) advanceClock(c *call) error {
 	var in struct {
 		Advance *string `json:"advance"`
+		Stop    *bool   `json:"stop"`
 	}
 	if err := c.read(&in); err != nil {
 		return err
@@ -120,6 +121,9 @@ func (s *server) advanceClock(c *call) error {
 	}
 	if s.Now().Add(d).Year() >= account.LastYear {
 		return invalid("advance", "must not reach the year %d", account.LastYear)
+	}
+	if in.Stop != nil && s.Test.StopClock != nil {
+		s.Test.StopClock(*in.Stop)
 	}
 	s.Test.AdvanceClock(d)
 	return c.write(http.StatusOK, struct {

@@ -44,7 +44,7 @@ type Error struct {
 	Held      money.Amount
 	Balance   money.Amount
 
-	LimitSource string // which limit refused: balance, key_day_usd, key_day_requests, plan_day, throughput, concurrency, provider
+	LimitSource string // which limit refused: balance, key_day_usd, key_day_requests, plan_day, throughput, tokens, concurrency, provider
 
 	UpstreamStatus int    // the provider's HTTP status; 0: none
 	Upstream       string // all of the provider's own words, redacted and cut; for the log only

@@ -10,6 +10,7 @@ import (
 	"github.com/pontage/pontage/internal/catalog"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/route"
@@ -43,6 +44,7 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 	open := false
 	defer func() {
 		if !open { // for whatever reason, a panic included
+			call.lease.Correct(call.spent)
 			call.hold.Void(nil) // the receipt is recorded by Refused, with the status that was sent
 		}
 	}()
@@ -100,15 +102,21 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 	return m, nil
 }
 
-// reserve prices the request at its worst and holds that.
+// reserve prices the request at its worst, takes the tokens that it is expected
+// to use, and holds the price.
 func (call *Call) reserve(w Wishes) error {
 	c := call.c
 	r, q, err := c.reservation(call.model, call.req, w)
 	if err != nil {
 		return err
 	}
+	var exceeded *limit.Exceeded
+	if call.lease, exceeded = c.g.o.Limiter.TakeTokens(int64(c.who.Key.ID), c.Rate(), q.Tokens()); exceeded != nil {
+		return tooMany(exceeded, q.Tokens())
+	}
 	hold, err := c.g.o.Ledger.Hold(r)
 	if err != nil {
+		call.lease.Correct(0)
 		return c.unaffordable(err)
 	}
 	call.holds(hold, q)
@@ -326,7 +334,7 @@ func (c *Caller) shortage(s ledger.ShortBucket) *fault.Error {
 		e.RetryAfter = heldRetry
 	} else {
 		e.ResetAt = s.ResetsAt
-		e.RetryAfter = max(s.ResetsAt.Sub(c.g.o.Now()), time.Second)
+		e.RetryAfter = max(s.ResetsAt.Sub(c.g.o.Now()), time.Millisecond) // 0 would be unknown
 	}
 	return e
 }

@@ -18,7 +18,7 @@ func TestARequestAllocatesLittleOnItsWayThroughTheGate(t *testing.T) {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
 	w := setup(t, money.Dollar)
-	key := w.key(account.NewKey{Limits: account.Limits{RPS: 1e6, Burst: 1e6, Concurrency: 10, RequestsPerDay: 1e6, USDPerDay: 100 * money.Dollar}})
+	key := w.key(account.NewKey{Limits: account.Limits{RPS: 1e6, Burst: 1e6, Concurrency: 10, TokensPerMinute: 1e9, RequestsPerDay: 1e6, USDPerDay: 100 * money.Dollar}})
 	events := []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 1, Output: 1}}}
 	req := request()
 	req.Stream = false
@@ -41,6 +41,14 @@ func TestARequestAllocatesLittleOnItsWayThroughTheGate(t *testing.T) {
 		call.Fail(refused, 0)
 		caller.Leave()
 	})
+	free, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free.Leave()
+	if n := testing.AllocsPerRun(100, func() { free.Allowances() }); n != 0 {
+		t.Errorf("%v allocations to say that nothing is limited", n)
+	}
 	if got > 24 {
 		t.Errorf("%v allocations, want at most 24", got)
 	}

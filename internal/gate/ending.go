@@ -11,6 +11,7 @@ import (
 	"github.com/pontage/pontage/internal/catalog"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/route"
@@ -31,7 +32,9 @@ type Call struct {
 	quote     catalog.Quote
 	hold      *ledger.Hold // nil where nothing is charged
 	terms     terms
-	capOutput int64 // tokens the output was capped at; 0: not
+	lease     limit.Lease // of tokens per minute
+	spent     int64       // of them, in the end; 0 where nothing is charged
+	capOutput int64       // tokens the output was capped at; 0: not
 	answer    *route.Answer
 	caller    context.Context // ended: he has left
 	cancel    context.CancelFunc
@@ -242,13 +245,15 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 		call.note(llm.Usage{}, classAborted)
 		return Bill{}, unkept
 	case err != nil && (how.class.row().alone || call.hold.Durable()):
-		return Bill{}, fault.Wrap(fault.LedgerUnavailable, err) // the charge stands once it is durable
+		call.spent = call.tokens(usage) // the charge stands once it is durable
+		return Bill{}, fault.Wrap(fault.LedgerUnavailable, err)
 	case err != nil:
 		// The caller is told of a failure, so a charge that still becomes
 		// durable must not stand.
 		call.note(llm.Usage{}, classUnrecorded)
 		return Bill{}, fault.Wrap(fault.LedgerUnavailable, errors.Join(err, call.revoke()))
 	}
+	call.spent = call.tokens(usage)
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
 	return Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}, nil
@@ -315,6 +320,7 @@ func (call *Call) TakeBack() money.Amount {
 	}
 	if call.revoke() == nil {
 		call.class = classAborted
+		call.lease.Correct(0)
 		ev.Charge, ev.Absorbed, ev.Outcome = 0, 0, OutcomeAborted
 	}
 	return ev.Charge
@@ -354,11 +360,13 @@ func (call *Call) Close() {
 	}
 }
 
-// end releases what the call held of the outside world, and the claim if it was
-// not charged: who is told so may ask again at once.
+// end releases what the call held of the outside world, the tokens that it did
+// not use, and the claim if it was not charged: who is told so may ask again at
+// once.
 func (call *Call) end() {
 	call.ended = true
 	call.cancel()
+	call.lease.Correct(call.spent)
 	if call.hold != nil {
 		call.hold.Abort() // does nothing unless a defect has kept it from its end
 	}

@@ -117,7 +117,7 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			if !c.accepts {
 				w.up.accept = untilGone
 			}
-			caller, err := w.enter(w.key(account.NewKey{Limits: account.Limits{RequestsPerDay: 5}}))
+			caller, err := w.enter(w.key(account.NewKey{Limits: account.Limits{RequestsPerDay: 5, TokensPerMinute: 1000}}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,6 +150,10 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			}
 			if day := w.ledger.KeyDay(int64(caller.who.Key.ID)); day.Requests != c.dayRequest {
 				t.Errorf("%d requests of the day are used", day.Requests)
+			}
+			// The bucket is refilled meanwhile, by a token in 60 ms.
+			if tokens, want := w.tokens(caller), r.Usage.Input+r.Usage.Output; (tokens == 0) != (want == 0) || tokens > want {
+				t.Errorf("%d tokens of the minute are used, %d are charged for", tokens, want)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -168,9 +169,12 @@ func (c *Caller) Rate() limit.Rule { return throughput(c.who.Key.Limits, c.v.Lim
 
 // throughput is a key's own rule, and the site's where it has none.
 func throughput(own account.Limits, site limit.Rule) limit.Rule {
-	r := limit.Rule{RPS: own.RPS, Burst: own.Burst, Requests: own.Requests, Per: own.Per, Concurrency: own.Concurrency}
+	r := limit.Rule{RPS: own.RPS, Burst: own.Burst, Requests: own.Requests, Per: own.Per, Concurrency: own.Concurrency, TokensPerMinute: own.TokensPerMinute}
 	if r.RPS == 0 && r.Requests == 0 {
 		r.RPS, r.Burst, r.Requests, r.Per = site.RPS, site.Burst, site.Requests, site.Per
+	}
+	if r.TokensPerMinute == 0 {
+		r.TokensPerMinute = site.TokensPerMinute
 	}
 	if r.Concurrency == 0 {
 		r.Concurrency = site.Concurrency
@@ -200,6 +204,18 @@ func tooOften(x *limit.Exceeded) *fault.Error {
 	}
 	return e
 }
+
+// tooMany is the refusal of a request that is expected to use n tokens.
+func tooMany(x *limit.Exceeded, n int64) *fault.Error {
+	e := tooOften(x)
+	e.Message = fmt.Sprintf("Too many tokens: %d per minute are allowed, and this request is expected to use %d.", x.Limit, n)
+	return e
+}
+
+// Free gives back the slot that Enter took, once nothing is left to do but to
+// send off the last bytes: whoever has them may send the next request. It may be
+// called often.
+func (c *Caller) Free() { c.release() }
 
 // Leave gives back the slot that Enter took, and a claim that no charged answer
 // has taken. It may be called once.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/pontage/pontage/internal/catalog"
@@ -98,22 +99,29 @@ func (c *Caller) Quota() (q Quota, ok bool) {
 	if c.stranger() {
 		return Quota{}, false
 	}
-	plan := c.view.PlanOf(c.who.Account.Plan)
-	if plan == nil {
-		return c.keyQuota()
+	if plan := c.view.PlanOf(c.who.Account.Plan); plan != nil {
+		_, q, ok = c.planQuota(plan)
+		return q, ok
 	}
+	return c.keyQuota()
+}
+
+// planQuota is the quota of a plan that the request counts in, and its class;
+// or that which is nearest to its end.
+func (c *Caller) planQuota(plan *catalog.Plan) (of string, q Quota, ok bool) {
 	if c.terms.plan != "" && c.terms.quota.PerDay > 0 {
-		return c.classQuota(c.terms.class, c.terms.quota.PerDay), true
+		return c.terms.class, c.classQuota(c.terms.class, c.terms.quota.PerDay), true
 	}
 	for class, limit := range plan.Classes {
 		if limit.PerDay <= 0 {
 			continue
 		}
-		if x := c.classQuota(class, limit.PerDay); !ok || x.Remaining < q.Remaining || (x.Remaining == q.Remaining && x.Limit < q.Limit) {
-			q, ok = x, true
+		x := c.classQuota(class, limit.PerDay)
+		if order := cmp.Or(cmp.Compare(x.Remaining, q.Remaining), cmp.Compare(x.Limit, q.Limit), cmp.Compare(class, of)); !ok || order < 0 {
+			of, q, ok = class, x, true
 		}
 	}
-	return q, ok
+	return of, q, ok
 }
 
 func (c *Caller) classQuota(class string, limit int64) Quota {

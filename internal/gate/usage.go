@@ -80,6 +80,10 @@ func (call *Call) allowed() int64 {
 	return call.quote.Output
 }
 
+// tokens is what usage counts among the tokens per minute: no more output than
+// was allowed.
+func (call *Call) tokens(u llm.Usage) int64 { return u.Input + min(u.Output, call.allowed()) }
+
 // countInput counts the tokens of a prompt. It decodes the whole request and
 // runs a tokenizer, so it is kept off the path of requests whose provider says
 // what they used.

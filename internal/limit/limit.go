@@ -1,6 +1,7 @@
-// Package limit decides how fast and how many at once: requests per second
-// (GCRA), requests in any window of time (an exact log), and requests in
-// flight. It counts nothing that is money or that must survive a restart.
+// Package limit decides how fast and how many at once: requests per second and
+// tokens per minute (GCRA), requests in any window of time (an exact log), and
+// requests in flight. It counts nothing that is money or that must survive a
+// restart.
 //
 // GCRA keeps one number per key, the theoretical arrival time of the request
 // after the last one: a request moves it forward by 1/rate and is refused if
@@ -44,6 +45,7 @@ type shard struct {
 type state struct {
 	inflight atomic.Int64
 	slots    [MaxRules]slot
+	tokens   slot
 
 	mu   sync.Mutex
 	logs *[MaxRules]log // mu; nil until a rule needs one
@@ -53,12 +55,6 @@ type state struct {
 type log struct {
 	window
 	per int64 // the span it must keep
-}
-
-// slot is the GCRA of one rule, in nanoseconds since the limiter's start.
-type slot struct {
-	tat   atomic.Int64
-	every atomic.Int64 // the spacing tat was reckoned with
 }
 
 // New returns an empty limiter that reads the time from now.
@@ -94,12 +90,12 @@ func (l *Limiter) Take(key int64, rules ...Rule) (release func(), exceeded *Exce
 	st := sh.pin(key)
 	defer sh.mu.RUnlock()
 	if only >= 0 {
-		if e := st.slots[only].take(now, rules[only]); e != nil {
+		if e := st.slots[only].take(l, now, rules[only]); e != nil {
 			return nil, e
 		}
 		return nothing, nil
 	}
-	counted, e := st.take(now, rules)
+	counted, e := st.take(l, rules)
 	if e != nil {
 		return nil, e
 	}
@@ -158,57 +154,16 @@ func (s *shard) pin(key int64) *state {
 	return st
 }
 
-// take admits one request under one GCRA.
-func (s *slot) take(now int64, r Rule) *Exceeded {
-	every, burst := r.every(), r.burst()
-	s.respace(now, every)
-	for {
-		tat := s.tat.Load()
-		next := max(tat, now) + every
-		if wait := next - burst*every - now; wait > 0 {
-			return throughput(wait, burst, burst*every)
-		}
-		if s.tat.CompareAndSwap(tat, next) {
-			return nil
-		}
-	}
-}
-
-// wait is what take would say, without taking.
-func (s *slot) wait(now int64, r Rule) int64 {
-	every := r.every()
-	s.respace(now, every)
-	return max(s.tat.Load(), now) + every - r.burst()*every - now
-}
-
-// respace keeps what was used, counted in requests, when a rule's rate has
-// changed.
-func (s *slot) respace(now, every int64) {
-	old := s.every.Load()
-	if old == every || !s.every.CompareAndSwap(old, every) || old == 0 {
-		return
-	}
-	for {
-		tat := s.tat.Load()
-		if tat <= now {
-			return
-		}
-		used := float64(tat-now) / float64(old)
-		if s.tat.CompareAndSwap(tat, now+int64(used*float64(every))+1) {
-			return
-		}
-	}
-}
-
 func throughput(wait, limit, per int64) *Exceeded {
 	return &Exceeded{Wait: time.Duration(wait), Limit: limit, Per: time.Duration(per), Source: Throughput}
 }
 
 // take admits one request under all rules. counted says that it is in flight.
-func (s *state) take(now int64, rules []Rule) (counted bool, e *Exceeded) {
+func (s *state) take(l *Limiter, rules []Rule) (counted bool, e *Exceeded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.refusal(now, rules); e != nil {
+	now := l.elapsed() // here, so that the logs are in the order of time
+	if e := s.refusal(l, now, rules); e != nil {
 		return false, e
 	}
 	// A GCRA may have moved since, by a Take on the short way. What was taken
@@ -219,7 +174,7 @@ func (s *state) take(now int64, rules []Rule) (counted bool, e *Exceeded) {
 			continue
 		}
 		was[i] = s.slots[i].tat.Load()
-		e := s.slots[i].take(now, r)
+		e := s.slots[i].take(l, now, r)
 		is[i] = max(was[i], now) + r.every()
 		if e == nil {
 			continue
@@ -252,11 +207,11 @@ func (s *state) log(i int) *log {
 }
 
 // refusal returns the limit that refuses longest, or nil.
-func (s *state) refusal(now int64, rules []Rule) *Exceeded {
+func (s *state) refusal(l *Limiter, now int64, rules []Rule) *Exceeded {
 	var worst *Exceeded
 	for i, r := range rules {
 		if r.RPS > 0 {
-			if wait := s.slots[i].wait(now, r); wait > 0 && (worst == nil || wait > int64(worst.Wait)) {
+			if wait := s.slots[i].wait(l, now, r); wait > 0 && (worst == nil || wait > int64(worst.Wait)) {
 				worst = throughput(wait, r.burst(), r.burst()*r.every())
 			}
 		}
@@ -278,52 +233,6 @@ func (s *state) refusal(now int64, rules []Rule) *Exceeded {
 		}
 	}
 	return nil
-}
-
-// Use is what a key has used of one limit.
-type Use struct {
-	Limit   int64         // requests
-	Used    int64         // requests; of Concurrency: in flight
-	Per     time.Duration // 0 for Concurrency
-	Restore time.Duration // until nothing is used any more; 0 if nothing is, and for Concurrency
-	Source  Source
-	GCRA    bool // of RPS and Burst; Limit is the burst
-	Rule    int  // the rule's place in the list
-}
-
-// Uses reports what key has used of each limit in rules, and takes nothing.
-func (l *Limiter) Uses(key int64, rules ...Rule) []Use {
-	now := l.elapsed()
-	sh := l.of(key)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	st := sh.keys[key]
-	if st == nil {
-		st = new(state)
-	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	var out []Use
-	for i, r := range rules[:min(len(rules), MaxRules)] {
-		if every := r.every(); every > 0 {
-			st.slots[i].respace(now, every)
-			ahead := max(0, st.slots[i].tat.Load()-now)
-			out = append(out, Use{Limit: r.burst(), Used: (ahead + every - 1) / every, Per: time.Duration(r.burst() * every), Restore: time.Duration(ahead), Source: Throughput, GCRA: true, Rule: i})
-		}
-		if r.Requests > 0 {
-			w := st.log(i)
-			w.drop(now - int64(r.Per))
-			u := Use{Limit: r.Requests, Used: int64(w.n), Per: r.Per, Source: Throughput, Rule: i}
-			if w.n > 0 {
-				u.Restore = time.Duration(w.at(w.n-1) + int64(r.Per) - now)
-			}
-			out = append(out, u)
-		}
-		if r.Concurrency > 0 {
-			out = append(out, Use{Limit: r.Concurrency, Used: st.inflight.Load(), Source: Concurrency, Rule: i})
-		}
-	}
-	return out
 }
 
 // Len returns how many keys have state.
@@ -360,7 +269,7 @@ func (s *shard) sweep(now int64) {
 // idle reports whether a fresh state would behave the same. The shard is
 // locked, so nobody is using the state.
 func (s *state) idle(now int64) bool {
-	if s.inflight.Load() > 0 {
+	if s.inflight.Load() > 0 || s.tokens.tat.Load() > now {
 		return false
 	}
 	for i := range s.slots {

@@ -291,8 +291,8 @@ func TestUsesReportWithoutTaking(t *testing.T) {
 	}
 	c.advance(500 * time.Millisecond)
 	want := []Use{
-		{Limit: 5, Used: 2, Per: 5 * time.Second, Restore: 1500 * time.Millisecond, Source: Throughput, GCRA: true},
-		{Limit: 10, Used: 2, Per: time.Minute, Restore: 59500 * time.Millisecond, Source: Throughput},
+		{Limit: 5, Used: 2, Per: 5 * time.Second, Next: 500 * time.Millisecond, Restore: 1500 * time.Millisecond, Source: Throughput, GCRA: true},
+		{Limit: 10, Used: 2, Per: time.Minute, Next: 59500 * time.Millisecond, Restore: 59500 * time.Millisecond, Source: Throughput},
 		{Limit: 3, Used: 2, Source: Concurrency},
 	}
 	for range 2 {
@@ -373,6 +373,9 @@ func TestRuleBoundsNameTheField(t *testing.T) {
 		{Rule{Requests: 1}, "per: is required with requests"},
 		{Rule{Per: time.Second}, "per: has no meaning without requests"},
 		{Rule{Requests: 1, Per: 1}, "per: must be between 1ms and 168h0m0s"},
+		{Rule{TokensPerMinute: MaxTokens}, ""},
+		{Rule{TokensPerMinute: -1}, "tokens_per_minute: must be between 1 and 10000000000"},
+		{Rule{TokensPerMinute: MaxTokens + 1}, "tokens_per_minute: must be between 1 and 10000000000"},
 		{Rule{Concurrency: -1}, "concurrency: must be between 1 and 1000000"},
 	} {
 		got := ""
@@ -442,12 +445,13 @@ func BenchmarkGCRA(b *testing.B) {
 // The arithmetic alone, without clock, lookup or locks.
 func BenchmarkGCRASlot(b *testing.B) {
 	var s slot
+	l := New(time.Now)
 	r := Rule{RPS: 1e6, Burst: 1e6}
 	now := int64(0)
 	b.ReportAllocs()
 	for b.Loop() {
 		now += 1000
-		s.take(now, r)
+		s.take(l, now, r)
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	MaxRequests    = 100_000
 	MaxPer         = 7 * 24 * time.Hour
 	MaxConcurrency = 1_000_000
+	MaxTokens      = 10_000_000_000 // a minute
 
 	// MaxRules is how many rules one Take may carry.
 	MaxRules = 4
@@ -27,13 +28,17 @@ const (
 //     Burst 0 means RPS rounded up.
 //   - Requests and Per: at most Requests in any window as long as Per.
 //
-// Concurrency bounds how many requests run at the same time.
+// TokensPerMinute counts what requests use instead: a minute's worth at once,
+// then so many a minute (GCRA by weight, [Limiter.TakeTokens]). Concurrency
+// bounds how many requests run at the same time.
 type Rule struct {
 	RPS         float64       // requests per second, MinRPS … MaxRPS
 	Burst       int64         // requests, 1 … MaxBurst
 	Requests    int64         // requests per Per, 1 … MaxRequests
 	Per         time.Duration // 1 ms … MaxPer
 	Concurrency int64         // requests in flight, 1 … MaxConcurrency
+
+	TokensPerMinute int64 // tokens, 1 … MaxTokens
 }
 
 // Validate checks the rule against the bounds. The error names the field as
@@ -54,6 +59,8 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("per: has no meaning without requests")
 	case r.Per != 0 && (r.Per < time.Millisecond || r.Per > MaxPer):
 		return fmt.Errorf("per: must be between 1ms and %v", MaxPer)
+	case r.TokensPerMinute < 0 || r.TokensPerMinute > MaxTokens:
+		return fmt.Errorf("tokens_per_minute: must be between 1 and %d", int64(MaxTokens))
 	case r.Concurrency < 0 || r.Concurrency > MaxConcurrency:
 		return fmt.Errorf("concurrency: must be between 1 and %d", MaxConcurrency)
 	}
@@ -78,6 +85,9 @@ func (r Rule) burst() int64 {
 	return clamp(b, 1, MaxBurst)
 }
 
+// tokens is how many tokens a minute may use.
+func (r Rule) tokens() int64 { return clamp(r.TokensPerMinute, 1, MaxTokens) }
+
 func clamp[T int64 | float64](v, lo, hi T) T { return max(lo, min(v, hi)) }
 
 // Source says which part of a rule refused.
@@ -85,7 +95,8 @@ type Source string
 
 // The sources.
 const (
-	Throughput  Source = "throughput"
+	Throughput  Source = "throughput" // requests per time
+	Tokens      Source = "tokens"     // tokens per minute
 	Concurrency Source = "concurrency"
 )
 
@@ -93,7 +104,7 @@ const (
 // refuses longest, and a throughput limit before a concurrency limit.
 type Exceeded struct {
 	Wait   time.Duration // until the same Take succeeds if nobody else takes; 0 for Concurrency: unknown
-	Limit  int64         // how many requests are allowed …
+	Limit  int64         // how many requests, or tokens, are allowed …
 	Per    time.Duration // … in this time; 0 for Concurrency
 	Source Source
 }
@@ -103,5 +114,9 @@ func (e *Exceeded) Error() string {
 	if e.Source == Concurrency {
 		return fmt.Sprintf("more than %d requests at once", e.Limit)
 	}
-	return fmt.Sprintf("more than %d requests in %v, wait %v", e.Limit, e.Per, e.Wait)
+	what := "requests"
+	if e.Source == Tokens {
+		what = "tokens"
+	}
+	return fmt.Sprintf("more than %d %s in %v, wait %v", e.Limit, what, e.Per, e.Wait)
 }

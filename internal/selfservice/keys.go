@@ -130,6 +130,9 @@ func (d *Desk) standing(r *Request, active int) contract.Values {
 	if requests, seconds := window(r.Rate); requests > 0 {
 		v["rate_requests"], v["rate_seconds"] = contract.Number(requests), contract.Number(seconds)
 	}
+	if tokens := r.Rate.TokensPerMinute; tokens > 0 {
+		v["rate_tokens"] = contract.Number(tokens)
+	}
 	return v
 }
 

@@ -85,6 +85,7 @@ func (x *exchange) whole(enc Encoder) error {
 	h["Content-Type"] = []string{"application/json"}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()}
 	x.extraHeaders()
+	x.free()
 	x.w.whole(http.StatusOK, body)
 	x.delivered(x.w.err == nil)
 	return nil
@@ -149,6 +150,7 @@ func (x *exchange) stream(enc Encoder) error {
 		return err
 	}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()} // the trailer
+	x.free()
 	x.delivered(present && x.w.frame(buf))
 	return nil
 }
@@ -207,8 +209,10 @@ func (x *exchange) finishKept(dst []byte, enc Encoder) (Bill, []byte, error) {
 	return bill, dst, err
 }
 
-// extraHeaders adds the headers that the contract has on successes.
+// extraHeaders adds the headers that the contract has on successes, and those
+// of the caller's limits.
 func (x *exchange) extraHeaders() {
+	x.allowances(x.caller)
 	x.facts.Limits = x.caller.Quota()
 	h := x.w.Header()
 	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {

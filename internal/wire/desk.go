@@ -88,6 +88,7 @@ func (x *exchange) show(status int, body []byte) {
 	x.w.Header()["Content-Type"] = []string{"application/json"}
 	x.extraHeaders()
 	x.ev.Outcome = "ok"
+	x.free()
 	x.w.whole(status, body)
 }
 

@@ -59,6 +59,9 @@ type Caller interface {
 	// Quota is the daily quota that the request counts in, as far as that is
 	// known by now.
 	Quota() contract.Limits
+	// Allowances is what is left of every limit of requests or tokens by time
+	// that the request counts in, as far as that is known by now; nil: of none.
+	Allowances() []limit.Allowance
 	// Models lists the models this caller may name.
 	Models() []Model
 	// Knows reports whether there is such a model, allowed to this caller or not.
@@ -71,6 +74,10 @@ type Caller interface {
 	// Refused records that the request ended with e, before or within Open.
 	// status is what the caller was sent; 499: the caller had left.
 	Refused(e *fault.Error, status int)
+	// Free gives back, of what Enter took, the place among the requests in
+	// flight: whoever has the last bytes of an answer may send the next request.
+	// It may be called often.
+	Free()
 	// Leave gives back what Enter took. It may be called once.
 	Leave()
 }

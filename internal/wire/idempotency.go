@@ -61,6 +61,7 @@ func (x *exchange) replay(k *Kept) error {
 	h.Set(replayedHeader, "true")
 	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
 	x.extraHeaders()
+	x.free()
 	x.w.whole(k.Status, k.Body)
 	x.caller.Replayed(k)
 	return nil

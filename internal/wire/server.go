@@ -210,6 +210,7 @@ func (x *exchange) nothing(v Visit, allow string) error {
 	if c := x.s.o.Gateway.Recognize(v); c != nil {
 		x.facts.Balance, x.facts.HasBalance = c.Balance()
 		x.facts.Limits = c.Quota()
+		x.allowances(c)
 	}
 	if allow != "" {
 		return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
@@ -361,6 +362,7 @@ func (x *exchange) fail(e *fault.Error) {
 		status = x.site.Contract.Status(x.envelope(), e.Code)
 	}
 	x.conclude(e, status) // first, so that nothing is held when the caller reads on
+	x.free()
 	switch {
 	case status == 499:
 		x.nobody()
@@ -391,10 +393,19 @@ func (x *exchange) conclude(e *fault.Error, status int) {
 	}
 }
 
+// free gives back the caller's place among the requests in flight, before the
+// last bytes leave.
+func (x *exchange) free() {
+	if x.caller != nil {
+		x.caller.Free()
+	}
+}
+
 // refusal writes the answer that a fault has.
 func (x *exchange) refusal(e *fault.Error) {
 	if x.caller != nil {
 		x.facts.Limits = x.caller.Quota()
+		x.allowances(x.caller)
 	}
 	rendered := x.site.Contract.Render(x.envelope(), e, x.facts)
 	h := x.w.Header()

@@ -40,6 +40,8 @@ type fake struct {
 	mu      sync.Mutex
 	refused []string
 	left    int
+	freed   int
+	allowed []limit.Allowance
 	events  chan *obs.Event
 }
 
@@ -97,7 +99,9 @@ func (f *fake) Replayed(k *Kept) {
 	f.refused = append(f.refused, fmt.Sprint("replayed ", k.Status))
 	f.mu.Unlock()
 }
-func (f *fake) Leave() { f.mu.Lock(); f.left++; f.mu.Unlock() }
+func (f *fake) Allowances() []limit.Allowance { return f.allowed }
+func (f *fake) Free()                         { f.mu.Lock(); f.freed++; f.mu.Unlock() }
+func (f *fake) Leave()                        { f.mu.Lock(); f.left++; f.mu.Unlock() }
 func (f *fake) Refused(e *fault.Error, status int) {
 	f.mu.Lock()
 	f.refused = append(f.refused, fmt.Sprint(e.Code, " ", status))

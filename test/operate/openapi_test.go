@@ -210,7 +210,7 @@ func (d *driver) well() {
 
 	d.call("POST "+account+"/keys", "", `{"name":"k","kind":null,"site":null,"test":null,"limits":null,"models":null,"expires_at":null,"on_disconnect":null}`, 201)
 	full := d.call("POST "+account+"/keys", "", `{"name":"k","kind":"billing","site":"ninja.localhost","test":true,"models":["a*"],"expires_at":"2190-12-01T00:00:00Z",
-		"limits":{"rps":1.5,"burst":3,"requests":60,"per":"60s","requests_per_day":70,"usd_per_day":"1.5","concurrency":2},"on_disconnect":"drain"}`, 201).at(d, "id")
+		"limits":{"rps":1.5,"burst":3,"requests":60,"per":"60s","tokens_per_minute":5000,"requests_per_day":70,"usd_per_day":"1.5","concurrency":2},"on_disconnect":"drain"}`, 201).at(d, "id")
 	d.call("GET "+account+"/keys", "", "", 200)
 	d.call("GET "+account+"/keys", "?limit=1&cursor="+d.values["key"], "", 200)
 	d.call("GET "+account+"/limits", "", "", 200)
@@ -218,7 +218,7 @@ func (d *driver) well() {
 	other := *d
 	other.values = maps.Clone(d.values)
 	other.values["key"] = full
-	other.call("PATCH /admin/v1/keys/{key}", "", `{"active":false,"limits":{"rps":null,"burst":null,"usd_per_day":null},"models":["b"],"name":"m"}`, 200)
+	other.call("PATCH /admin/v1/keys/{key}", "", `{"active":false,"limits":{"rps":null,"burst":null,"tokens_per_minute":null,"usd_per_day":null},"models":["b"],"name":"m"}`, 200)
 	other.call("PATCH /admin/v1/keys/{key}", "", `{"active":true,"limits":{"rps":2,"burst":4}}`, 200)
 	other.call("PATCH /admin/v1/keys/{key}", "", `{"limits":null,"models":null}`, 200)
 

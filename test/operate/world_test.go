@@ -86,7 +86,12 @@ func ask(t testing.TB, g *harness.Gateway, c call) *reply {
 
 // try is ask for those who expect that it may not come to an answer.
 func try(ctx context.Context, g *harness.Gateway, c call) (*reply, error) {
-	resp, err := open(ctx, g, c)
+	return tryWith(ctx, direct, g, c)
+}
+
+// tryWith is try with a client of its own.
+func tryWith(ctx context.Context, client *http.Client, g *harness.Gateway, c call) (*reply, error) {
+	resp, err := openWith(ctx, client, g, c)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +104,10 @@ func try(ctx context.Context, g *harness.Gateway, c call) (*reply, error) {
 
 // open sends a call and leaves the answer to be read.
 func open(ctx context.Context, g *harness.Gateway, c call) (*http.Response, error) {
+	return openWith(ctx, direct, g, c)
+}
+
+func openWith(ctx context.Context, client *http.Client, g *harness.Gateway, c call) (*http.Response, error) {
 	method := c.method
 	if method == "" {
 		method = http.MethodPost
@@ -121,7 +130,7 @@ func open(ctx context.Context, g *harness.Gateway, c call) (*http.Response, erro
 	for name, value := range c.header {
 		req.Header.Set(name, value)
 	}
-	return direct.Do(req)
+	return client.Do(req)
 }
 
 // is checks the status, and returns r for more.

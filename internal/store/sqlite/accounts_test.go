@@ -63,7 +63,7 @@ func fullKey() account.Key {
 	return account.Key{
 		ID: 1<<62 + 7, Account: 3, Name: "näme", Kind: account.KindBilling, Site: "a.example", Test: true, Prefix: "sk-abc", Active: true,
 		ExpiresAt: at.Add(time.Hour), CreatedAt: at, OnDisconnect: account.DisconnectDrain, Models: []string{"gpt-*", `q"uote`},
-		Limits: account.Limits{RPS: 0.1, Burst: 2, Requests: 60, Per: time.Minute, RequestsPerDay: 1 << 40, USDPerDay: money.Max, Concurrency: 3},
+		Limits: account.Limits{RPS: 0.1, Burst: 2, Requests: 60, Per: time.Minute, RequestsPerDay: 1 << 40, USDPerDay: money.Max, Concurrency: 3, TokensPerMinute: 5},
 	}
 }
 
