@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"net/http"
 
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 )
 
@@ -60,6 +61,9 @@ func (x *exchange) replay(k *Kept) error {
 	h.Set(replayedHeader, "true")
 	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
 	x.extraHeaders()
+	if err := x.s.o.Failpoints.Hit(failpoint.CrashBeforeReplay); err != nil {
+		return err
+	}
 	x.w.whole(k.Status, k.Body)
 	x.caller.Replayed(k)
 	return nil

@@ -1,6 +1,7 @@
 package kill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,22 +40,23 @@ func lives() []life {
 		{name: "quiet, then kill", shape: (*campaign).quiet},
 		{name: "quiet, then kill", shape: (*campaign).quiet},
 		{name: "quiet, then kill", shape: (*campaign).quiet},
-		{name: "SIGTERM", shape: (*campaign).stop},
+		{name: bySIGTERM, shape: (*campaign).stop},
 		{name: "an unknown commit", point: failpoint.CommitError, times: 1, shape: (*campaign).point},
 	}
-	for _, p := range failpoint.All() {
-		if p.Kind == failpoint.Crash && p.Name != failpoint.CrashMidRecovery {
-			all = append(all,
-				life{name: p.Name, point: p.Name, times: 1, shape: (*campaign).point},
-				life{name: p.Name + " from the start", point: p.Name, times: 1, early: true, shape: (*campaign).point})
+	for _, point := range ofMoney() {
+		if point == failpoint.CrashMidRecovery { // it dies again while it recovers from the life before
+			all = append(all, life{name: point}, life{name: point})
+			continue
+		}
+		all = append(all, life{name: point, point: point, times: 1, shape: (*campaign).point})
+		if _, asked := signals[point]; !asked {
+			all = append(all, life{name: point + " from the start", point: point, times: 1, early: true, shape: (*campaign).point})
 		}
 	}
-	// Dies again while it recovers from the life before.
-	all = append(all, life{name: failpoint.CrashMidRecovery}, life{name: failpoint.CrashMidRecovery})
 	return all
 }
 
-// killsPerWorld bounds how large a database grows in a long run.
+// killsPerWorld bounds how large a database grows.
 const killsPerWorld = 60
 
 // campaign kills a gateway again and again.
@@ -64,6 +66,10 @@ type campaign struct {
 	mutant bool     // it has a defect
 	rng    *rand.Rand
 	until  func(*findings) bool // it is enough
+	bulk   int                  // percent of the jobs that are small and quick
+	kills  int                  // in one world; 0: killsPerWorld
+	after  func(*campaign)      // called after each life; nil: nothing is
+	queue  []life               // still to be lived, of this round
 
 	f      *findings
 	g      *harness.Gateway
@@ -84,8 +90,9 @@ func (c *campaign) run() {
 // inhabit runs the lives of one world.
 func (c *campaign) inhabit() {
 	up := newUpstream(c.t)
-	c.w = &world{up: up, rng: c.rng, book: newBook()}
+	c.w = &world{up: up, rng: c.rng, book: newBook(), bulk: c.bulk}
 	dir := c.t.TempDir()
+	defer func() { _ = os.RemoveAll(dir) }() // a long run has many worlds
 	c.g = harness.Prepare(c.t, harness.Options{
 		Config: up.providers(), Server: "drain: 20s", Env: c.env, Dir: dir,
 		Args: []string{"serve", "--test", "--log-level", "error", "--config", filepath.Join(dir, "pontage.yaml")},
@@ -95,18 +102,20 @@ func (c *campaign) inhabit() {
 		return
 	}
 	c.w.settle(c.t, c.g)
-	fresh := true
-	var queue []life
-	for before := c.f.deaths(); !c.f.any() && !c.until(c.f) && c.f.deaths()-before < killsPerWorld; fresh = false {
-		if len(queue) == 0 {
-			queue = lives()
-			c.rng.Shuffle(len(queue), func(i, j int) { queue[i], queue[j] = queue[j], queue[i] })
+	c.before = nil
+	c.life = life{name: "kill"}
+	c.live(true)
+	most := cmp.Or(c.kills, killsPerWorld)
+	for before := c.f.deaths(); !c.f.any() && !c.until(c.f) && c.f.deaths()-before < most; {
+		if len(c.queue) == 0 {
+			c.queue = lives()
+			c.rng.Shuffle(len(c.queue), func(i, j int) { c.queue[i], c.queue[j] = c.queue[j], c.queue[i] })
 		}
-		c.life, queue = queue[0], queue[1:]
-		if fresh {
-			c.life = life{name: "kill"}
+		c.life, c.queue = c.queue[0], c.queue[1:]
+		c.live(false)
+		if c.after != nil {
+			c.after(c)
 		}
-		c.live(fresh)
 	}
 	c.farewell()
 }
@@ -141,7 +150,7 @@ func (c *campaign) live(running bool) {
 	shape(c, s)
 	if !c.ended {
 		c.g.Kill()
-		c.f.kills++
+		c.f.died(byKill)
 	}
 	s.end()
 	c.examineDead(s)
@@ -156,7 +165,7 @@ func (c *campaign) start() bool {
 			c.f.add(trouble, "it was to die while it recovers: %v", err)
 			return false
 		}
-		c.f.crashes++
+		c.f.died(failpoint.CrashMidRecovery)
 	}
 	var env []string
 	if c.life.early {
@@ -165,7 +174,7 @@ func (c *campaign) start() bool {
 	begun := time.Now()
 	err := c.g.Launch(c.t, env...)
 	if c.life.early && killed(err) { // there was something to write at once
-		c.f.crashes++
+		c.f.died(c.life.point)
 		c.ended = true
 		return true
 	}
@@ -239,7 +248,13 @@ func (c *campaign) point(*shift) {
 		if !c.watch(c.some(700 * time.Millisecond)) {
 			return
 		}
-		_ = c.arm() // its answer may be lost with the process
+		err := c.arm() // its answer may be lost with the process
+		if s, asked := signals[c.life.point]; asked && err == nil {
+			err = c.g.Signal(s)
+			if err != nil {
+				c.f.add(trouble, "%s: %v", s, err)
+			}
+		}
 	}
 	select {
 	case err := <-c.g.Gone():
@@ -247,7 +262,7 @@ func (c *campaign) point(*shift) {
 		var exit *exec.ExitError
 		switch {
 		case c.life.point != failpoint.CommitError && killed(err):
-			c.f.crashes++
+			c.f.died(c.life.point)
 		case c.life.point == failpoint.CommitError && errors.As(err, &exit) && exit.ExitCode() == 75:
 			c.f.ends++
 		default:
@@ -304,6 +319,7 @@ func (c *campaign) farewell() {
 	}
 	c.verifyFile(c.g.DatabasePath(), "at the end")
 	c.f.entries += len(c.w.book.charges)
+	c.f.bill.balance(c.f)
 }
 
 // evidence keeps the database for whoever looks into a finding.

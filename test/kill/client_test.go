@@ -46,8 +46,12 @@ func (j *job) do(client *http.Client, base string) {
 	} else {
 		req.Header.Set("Authorization", "Bearer "+j.key.secret)
 	}
+	hurry := j.hurry
 	if j.leaves > 0 && !j.stream {
-		t := time.AfterFunc(j.first/2+time.Duration(j.leaves)*time.Millisecond, cancel)
+		hurry = j.first/2 + time.Duration(j.leaves)*time.Millisecond
+	}
+	if hurry > 0 {
+		t := time.AfterFunc(hurry, cancel)
 		defer t.Stop()
 	}
 	resp, err := client.Do(req)

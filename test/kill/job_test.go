@@ -108,6 +108,9 @@ type job struct {
 	first     time.Duration // before the upstream's answer
 	pace      time.Duration // between pieces
 	leaves    int           // the client goes after so many pieces; 0: it stays
+	hurry     time.Duration // it goes then, whatever has come; 0: it does not
+	lag       time.Duration // between the last piece and the usage
+	rambles   bool          // the upstream says as much as it may, up to what is used
 	tariff    *tariff       // nil: that of the model
 	gate      chan struct{} // the upstream waits for it after its first piece; nil: it does not
 
@@ -118,6 +121,8 @@ type job struct {
 	said       string // of a refusal
 	reached    bool   // the upstream
 	attempts   int
+	capped     bool          // it would have said more
+	reported   int64         // answers that the upstream finished, with their usage
 	started    chan struct{} // closed when the client has the first piece
 	toldUSD    string        // X-Charge-USD
 	retryAfter int           // seconds, of a refusal
@@ -128,10 +133,48 @@ func (j *job) price() int64 {
 	if j.ending == blocks {
 		return 0
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cost()
+}
+
+// cost is the price of what the job uses. The caller holds mu.
+func (j *job) cost() int64 {
 	if j.tariff != nil {
 		return j.tariff.of(j.used)
 	}
 	return tariffs[j.model].of(j.used)
+}
+
+// finished returns how often the upstream finished an answer, and what it asks
+// for one.
+func (j *job) finished() (times, cost int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.reported, j.cost()
+}
+
+// report notes that the upstream tells the usage of an answer.
+func (j *job) report() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reported++
+	if j.ending == empty {
+		j.used.output = 0
+	}
+}
+
+// arrive notes an attempt at the upstream, which may say most tokens; 0: as many
+// as it likes. It returns which attempt it is.
+func (j *job) arrive(most int64) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reached = true
+	j.attempts++
+	if j.rambles && most > 0 && j.attempts == 1 && j.used.output > most {
+		j.used.output, j.capped = most, true
+	}
+	return j.attempts
 }
 
 func (j *job) meet(request string) {
@@ -197,18 +240,34 @@ func draw(rng *rand.Rand, n int64, k *key) *job {
 	default:
 		j.first, j.pace = time.Duration(rng.IntN(15))*time.Millisecond, time.Duration(rng.IntN(3))*time.Millisecond
 	}
-	j.misfortune(rng)
-	if rng.IntN(16) == 0 {
-		j.leaves = 1 + rng.IntN(j.chunks)
+	if j.maxTokens == 0 && j.surface == chat && rng.IntN(2) == 0 { // on little money it is capped
+		j.rambles, j.used.output = true, 300+rng.Int64N(5700)
 	}
+	j.misfortune(rng)
+	j.leaving(rng)
 	return j
+}
+
+// leaving lets the client of some jobs go: at any moment, after some of the
+// answer, or when all that is missing is its usage.
+func (j *job) leaving(rng *rand.Rand) {
+	switch rng.IntN(40) {
+	case 0, 1:
+		j.leaves = 1 + rng.IntN(j.chunks)
+	case 2:
+		j.first = max(j.first, 5*time.Millisecond)
+		j.hurry = time.Duration(1 + rng.Int64N(int64(j.first+3*time.Millisecond)))
+	case 3:
+		j.stream = j.surface != simple
+		j.leaves, j.lag = j.chunks, time.Duration(5+rng.IntN(25))*time.Millisecond
+	}
 }
 
 // misfortune gives some jobs another ending.
 func (j *job) misfortune(rng *rand.Rand) {
 	switch r := rng.IntN(100); {
 	case r < 6:
-		j.ending = overruns
+		j.ending, j.rambles = overruns, false
 		j.used.output = 2000 + rng.Int64N(4000)
 	case r < 9:
 		j.ending = blocks

@@ -69,7 +69,9 @@ var jobMark = regexp.MustCompile(`job-(\d+)-`)
 
 // asked is what of a request matters here.
 type asked struct {
-	Stream        bool `json:"stream"`
+	Stream        bool  `json:"stream"`
+	MaxTokens     int64 `json:"max_tokens"`
+	MaxCompletion int64 `json:"max_completion_tokens"`
 	StreamOptions struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`
@@ -94,11 +96,12 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	j := v.(*job)
 	j.meet(r.Header.Get("X-Request-Id"))
-	j.mu.Lock()
-	j.reached = true
-	j.attempts++
-	attempt := j.attempts
-	j.mu.Unlock()
+	var a asked
+	if err := json.Unmarshal(body, &a); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	attempt := j.arrive(max(a.MaxTokens, a.MaxCompletion))
 	if !u.wait(r, j.first) {
 		return
 	}
@@ -106,11 +109,6 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, `{"type":"error","error":{"type":"api_error","message":"a defect"}}`)
-		return
-	}
-	var a asked
-	if err := json.Unmarshal(body, &a); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	x := &talk{u: u, w: w, r: r, j: j, usage: a.StreamOptions.IncludeUsage}
@@ -206,11 +204,11 @@ func (x *talk) chatStream() {
 	if !ok {
 		return
 	}
-	finish := "stop"
-	if x.j.ending == blocks {
-		finish = "content_filter"
+	x.frames(head + `{"index":0,"delta":{},"finish_reason":"` + x.finish() + `"}]}` + "\n\n")
+	if x.j.lag > 0 && !x.u.wait(x.r, x.j.lag) {
+		return
 	}
-	x.frames(head + `{"index":0,"delta":{},"finish_reason":"` + finish + `"}]}` + "\n\n")
+	x.j.report()
 	if x.usage {
 		x.frames(head + `],"usage":` + x.chatUsage() + "}\n\n")
 	}
@@ -219,10 +217,18 @@ func (x *talk) chatStream() {
 
 func (x *talk) chatUsage() string {
 	u := x.j.used
-	if x.j.ending == empty {
-		u.output = 0
-	}
 	return fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}`, u.input, u.output, u.input+u.output, u.cached)
+}
+
+// finish says why the answer ends.
+func (x *talk) finish() string {
+	switch {
+	case x.j.ending == blocks:
+		return "content_filter"
+	case x.j.capped:
+		return "length"
+	}
+	return "stop"
 }
 
 // text is the whole answer.
@@ -237,12 +243,11 @@ func (x *talk) text() string {
 }
 
 func (x *talk) completion() {
-	finish := "stop"
-	if x.j.ending == blocks {
-		finish = "content_filter"
+	if x.j.ending != cuts {
+		x.j.report()
 	}
 	x.whole(`{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":` +
-		x.text() + `},"finish_reason":"` + finish + `"}],"usage":` + x.chatUsage() + `}`)
+		x.text() + `},"finish_reason":"` + x.finish() + `"}],"usage":` + x.chatUsage() + `}`)
 }
 
 // whole sends a body in one piece, or half of one that breaks off.
@@ -262,6 +267,9 @@ func (x *talk) messageUsage(output int64) string {
 }
 
 func (x *talk) message() {
+	if x.j.ending != cuts {
+		x.j.report()
+	}
 	x.whole(`{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":` + x.text() +
 		`}],"stop_reason":"end_turn","stop_sequence":null,"usage":` + x.messageUsage(x.j.used.output) + `}`)
 }
@@ -277,8 +285,12 @@ func (x *talk) messageStream() {
 	if !ok {
 		return
 	}
-	x.frames(event("content_block_stop", `{"type":"content_block_stop","index":0}`),
-		event("message_delta", fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":%d}}`, x.j.used.output)),
+	x.frames(event("content_block_stop", `{"type":"content_block_stop","index":0}`))
+	if x.j.lag > 0 && !x.u.wait(x.r, x.j.lag) {
+		return
+	}
+	x.j.report()
+	x.frames(event("message_delta", fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":%d}}`, x.j.used.output)),
 		event("message_stop", `{"type":"message_stop"}`))
 }
 
