@@ -87,6 +87,14 @@ KILLS_TIMEOUT ?= 15m
 kills: build ## kill -9 the binary under load KILLS times, and count the money
 	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS=$(KILLS) go test -v -count=1 -timeout $(KILLS_TIMEOUT) ./test/kill
 
+KILLS_LONG ?= 1000
+ACKS_LONG ?= 1000000
+KILLS_LONG_TIME ?= 3h
+.PHONY: kills-long
+kills-long: build ## the same, KILLS_LONG kills and ACKS_LONG answers, for at most KILLS_LONG_TIME; writes build/kills-long.json
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS_LONG=$(KILLS_LONG) PONTAGE_ACKS_LONG=$(ACKS_LONG) PONTAGE_KILLS_LONG_TIME=$(KILLS_LONG_TIME) \
+		go test -v -count=1 -timeout 0 -run '^TestALongRun$$' ./test/kill
+
 .PHONY: mutants
 mutants: ## prove that the kill harness sees each seeded defect of the ledger
 	@mkdir -p build

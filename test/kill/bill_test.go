@@ -70,5 +70,5 @@ func (b *bill) add(j *job, saw fate, c *charge, f *findings) {
 func (j *job) unrecorded() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Contains(j.said, "ledger_unavailable") || strings.Contains(j.said, "gateway_draining") || strings.Contains(j.said, "api_error")
+	return strings.Contains(j.said, "Charges cannot be recorded at the moment.") || strings.Contains(j.said, "The gateway is restarting.")
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -67,6 +68,7 @@ type campaign struct {
 	rng    *rand.Rand
 	until  func(*findings) bool // it is enough
 	bulk   int                  // percent of the jobs that are small and quick
+	floor  int64                // answers that a life is to give before it ends; 0: as many as it can
 	kills  int                  // in one world; 0: killsPerWorld
 	after  func(*campaign)      // called after each life; nil: nothing is
 	queue  []life               // still to be lived, of this round
@@ -143,6 +145,7 @@ func (c *campaign) live(running bool) {
 		tight = 60
 	}
 	s := c.w.begin(c.g, tight)
+	c.busy(s)
 	shape := c.life.shape
 	if shape == nil {
 		shape = (*campaign).kill
@@ -214,8 +217,22 @@ func (c *campaign) gone() {
 	c.ended = true
 }
 
+// busy waits until a life of a long run has given answers enough, or is slow.
+func (c *campaign) busy(s *shift) {
+	if c.floor == 0 || c.life.early {
+		return
+	}
+	want := c.floor/2 + c.rng.Int64N(c.floor)
+	for begun := time.Now(); s.acked.Load() < want && time.Since(begun) < 8*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // some is a while, at least 150 ms.
 func (c *campaign) some(most time.Duration) time.Duration {
+	if c.floor > 0 {
+		most /= 4
+	}
 	return 150*time.Millisecond + time.Duration(c.rng.Int64N(int64(most)))
 }
 
@@ -322,18 +339,23 @@ func (c *campaign) farewell() {
 	c.f.bill.balance(c.f)
 }
 
-// evidence keeps the database for whoever looks into a finding.
+// evidence keeps the database and the log for whoever looks into a finding.
 func (c *campaign) evidence() {
 	if c.mutant {
 		return // that was to be
 	}
-	dir, err := os.MkdirTemp("", "pontage-kill-")
-	if err != nil {
-		return
+	kept := filepath.Join(harness.Root(c.t), "build", "evidence")
+	err := os.MkdirAll(kept, 0o755)
+	if err == nil {
+		kept, err = os.MkdirTemp(kept, "kill-")
 	}
-	if _, err := copyDatabase(c.g.DatabasePath(), dir); err == nil {
-		c.t.Logf("the database is kept in %s", dir)
+	if err == nil {
+		_, err = copyDatabase(c.g.DatabasePath(), kept)
 	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(kept, "found.txt"), []byte(strings.Join(c.f.said, "\n")+"\n\n"+c.g.Log()), 0o644)
+	}
+	c.t.Logf("the database and the log are kept in %s (%v)", kept, err)
 }
 
 func lastLines(log string) string {

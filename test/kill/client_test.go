@@ -108,7 +108,10 @@ func (j *job) read(ctx context.Context, cancel context.CancelFunc, resp *http.Re
 		switch {
 		case strings.HasPrefix(line, "data: [DONE]"), strings.HasPrefix(line, `data: {"type":"message_stop"`):
 			j.end(acked, http.StatusOK, "")
-		case strings.HasPrefix(line, `data: {"error"`), strings.HasPrefix(line, "event: error"):
+		case strings.HasPrefix(line, "event: error"):
+			data, _ := lines.ReadString('\n')
+			j.end(refused, http.StatusOK, line+data)
+		case strings.HasPrefix(line, `data: {"error"`):
 			j.end(refused, http.StatusOK, line)
 		case strings.HasPrefix(line, "data: ") && strings.Contains(line, "piece "):
 			if pieces++; pieces == 1 {

@@ -54,6 +54,7 @@ type shift struct {
 	odd     []string               // what must not be answered
 
 	limited atomic.Int64 // jobs with the keys that have limits
+	acked   atomic.Int64 // jobs whose final bytes came
 }
 
 // begin starts the load.
@@ -150,6 +151,9 @@ func (s *shift) run(j *job) *job {
 	s.mu.Unlock()
 	s.w.up.jobs.Store(j.n, j)
 	j.do(s.client, s.g.URL)
+	if f, _ := j.outcome(); f == acked {
+		s.acked.Add(1)
+	}
 	return j
 }
 
