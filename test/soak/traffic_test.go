@@ -133,7 +133,7 @@ func (s *traffic) ask(rng *rand.Rand) {
 }
 
 // faults are what the model that is not to be trusted does.
-var faults = []string{ends, ends, ends, hangs, stalls, cuts, cuts, garbles, garbles, empty, "s400", "s408", "s500", "s500", "s502"}
+var faults = []string{hangs, stalls, cuts, cuts, garbles, garbles, empty, "s400", "s408", "s500", "s500", "s502"}
 
 // draw makes up what the upstream does, and with which model.
 func draw(rng *rand.Rand) (model string, p plan) {
@@ -162,7 +162,9 @@ func draw(rng *rand.Rand) (model string, p plan) {
 		p.do = []string{"s404", "s503", "s529", ends}[rng.IntN(4)]
 		return "shut", p
 	}
-	p.do = faults[rng.IntN(len(faults))]
+	if rng.IntN(5) < 2 { // more often than not it is well, or nobody would ask it
+		p.do = faults[rng.IntN(len(faults))]
+	}
 	return "flaky", p
 }
 
@@ -235,25 +237,21 @@ func (s *traffic) insist(q question) {
 		q.leaves, q.leavesAtEnd = 0, false // the second one stays
 	}
 	both.Wait()
-	if bodies[0] != nil || bodies[1] != nil {
-		if bodies[2] = s.do(q); bodies[2] == nil && s.on() {
-			s.note("key %s: there was an answer, and then there was none", q.key)
-		}
+	if bodies[0] == nil && bodies[1] == nil {
+		return
+	}
+	// A limit of throughput may be in the way, or a failure that was injected.
+	for tries := 0; bodies[2] == nil && tries < 100; tries++ {
+		bodies[2] = s.do(q)
+		time.Sleep(time.Duration(tries) * time.Millisecond)
+	}
+	if bodies[2] == nil {
+		s.note("key %s: there was an answer, and then there was none", q.key)
 	}
 	for _, b := range bodies[:2] {
-		if b != nil && bodies[2] != nil && !bytes.Equal(b, bodies[2]) {
+		if b != nil && !bytes.Equal(b, bodies[2]) {
 			s.note("key %s: %s\nand then %s", q.key, b, bodies[2])
 		}
-	}
-}
-
-// on reports whether the traffic goes on.
-func (s *traffic) on() bool {
-	select {
-	case <-s.halt:
-		return false
-	default:
-		return true
 	}
 }
 
