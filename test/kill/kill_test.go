@@ -43,6 +43,7 @@ func TestNoMoneyIsLostOrMadeWhenTheProcessIsKilled(t *testing.T) {
 	f, summary := c.f, c.summary(time.Since(begun), seed)
 	fmt.Println("kill:", summary)
 	fmt.Println("bill:", &f.bill)
+	fmt.Println("died at:", f.ways)
 	for _, said := range f.said {
 		t.Error(said)
 	}
