@@ -14,8 +14,8 @@ import (
 
 // Provenance says of a result where it comes from.
 type Provenance struct {
-	Date    string  `json:"date"` // of its beginning
-	Commit  string  `json:"commit"`
+	Date    string  `json:"date"`   // of its beginning
+	Commit  string  `json:"commit"` // of the binary
 	Machine string  `json:"machine"`
 	Took    string  `json:"took"`
 	Seconds float64 `json:"seconds"`
@@ -24,15 +24,17 @@ type Provenance struct {
 // Provenanced is that of a run that began then and ends now.
 func Provenanced(t testing.TB, begun time.Time) Provenance {
 	t.Helper()
-	commit := "unknown"
-	cmd := exec.Command("git", "describe", "--tags", "--always", "--dirty")
-	cmd.Dir = Root(t)
-	if out, err := cmd.Output(); err == nil {
-		commit = strings.TrimSpace(string(out))
+	var built struct{ Version string }
+	out, err := exec.Command(Binary(t), "version", "--json").Output()
+	if err == nil {
+		err = json.Unmarshal(out, &built)
+	}
+	if err != nil {
+		t.Errorf("the version of the binary: %v", err)
 	}
 	took := time.Since(begun)
 	return Provenance{
-		Date: begun.UTC().Format(time.DateOnly), Commit: commit, Machine: machine(),
+		Date: begun.UTC().Format(time.DateOnly), Commit: built.Version, Machine: machine(),
 		Took: took.Round(time.Second).String(), Seconds: took.Seconds(),
 	}
 }

@@ -58,7 +58,7 @@ func (o *operator) renew() {
 // money tops up, with references that are used twice, and refunds.
 func (o *operator) money(rng *rand.Rand) {
 	for o.s.pause(time.Duration(50+rng.IntN(100)) * time.Millisecond) {
-		in := map[string]any{"amount_usd": fmt.Sprintf("0.000%03d", 1+rng.IntN(999)), "kind": "topup", "reference": fmt.Sprintf("soak-%d", o.s.next.Add(1))}
+		in := map[string]any{"amount_usd": fmt.Sprintf("0.0000%03d", 1+rng.IntN(999)), "kind": "topup", "reference": fmt.Sprintf("soak-%d", o.s.next.Add(1))}
 		var entries [2]struct {
 			Entry int64 `json:"entry"`
 		}
