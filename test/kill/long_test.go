@@ -150,7 +150,7 @@ func (l *long) tell(t *testing.T) {
 		Kills: all.deaths(), KillsBy: maps.Clone(all.ways), OtherEnds: f.ends + int(l.keyEnds.Load()),
 		Acknowledged: int64(f.acks) + l.keyAcks.Load(), OfKeys: l.keyAcks.Load(),
 		Refused: f.refusals, Left: f.gone, CutOff: f.cut, Undelivered: f.undelivered, MostAtOnce: f.mostUndelivered,
-		Credits: f.credits, Refunds: f.refunds, Found: all.counts, Said: all.said,
+		Credits: f.credits, Refunds: f.refunds, Found: all.counts, Said: append([]string{}, all.said...),
 		Bill: map[string]int64{
 			"upstream": b.upstream, "journal": b.journal, "guessed": b.guessed, "absorbed": b.absorbed, "blocked": b.blocked,
 			"empty": b.empty, "cut_off": b.cut, "left": b.left, "not_recorded": b.unsaved,
