@@ -161,7 +161,7 @@ func (l *long) tell(t *testing.T) {
 	fmt.Println("bill:", &b)
 	fmt.Printf("| %s | %s | %s | %d | %d | %d | %d | %d | %d | %d |\n", r.Date, r.Commit, r.Took, r.Kills, r.Acknowledged, r.CutOff,
 		r.Undelivered, all.counts[lost], all.counts[double], len(all.said)-all.counts[lost]-all.counts[double])
-	if !l.enough() {
+	if !l.enough() && len(all.said) == 0 {
 		t.Errorf("time is up: %d of %d kills, %d of %d answers", r.Kills, l.kills, r.Acknowledged, l.acks)
 	}
 }

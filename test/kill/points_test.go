@@ -37,9 +37,13 @@ func ofMoney() []string {
 	return slices.DeleteFunc(crashPoints(), func(name string) bool { return slices.Contains(onlyKeys, name) })
 }
 
-// reached fails the test for each of the points at which the process never died.
+// reached fails the test for each of the points at which the process never died,
+// unless something was found, which ended the run before its time.
 func (f *findings) reached(t testing.TB, points []string) {
 	t.Helper()
+	if f.any() {
+		return
+	}
 	for _, p := range points {
 		if f.ways[p] == 0 {
 			t.Errorf("the process never died at %s", p)
