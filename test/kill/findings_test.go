@@ -32,7 +32,8 @@ type findings struct {
 	cut                          int            // off by a kill
 	undelivered, mostUndelivered int            // charged among them, in all and in one kill
 	entries, absorbed, receipts  int
-	credits, refunds             int // acknowledged
+	credits, refunds             int            // acknowledged
+	surfaces                     map[string]int // acks, by surface
 	bill                         bill
 }
 

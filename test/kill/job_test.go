@@ -14,6 +14,7 @@ const (
 	chat     = "/v1/chat/completions"
 	messages = "/v1/messages"
 	simple   = "/v1/chat"
+	vectors  = "/v1/embeddings"
 )
 
 // ending is what the upstream does with a job.
@@ -62,6 +63,7 @@ var tariffs = map[string]tariff{
 	"gpt":     {input: 137_000_001, cached: 41_100_007, output: 1_013_000_003},
 	"claude":  {input: 3_001_000_001, cached: 300_300_007, output: 15_007_000_009},
 	"flat":    {request: 310_007},
+	"embed":   {input: 20_000_001, cached: 20_000_001},
 	"shaky":   {input: 137_000_001, cached: 41_100_007, output: 1_013_000_003},
 	"brittle": {input: 137_000_001, cached: 41_100_007, output: 1_013_000_003},
 }
@@ -245,7 +247,16 @@ func draw(rng *rand.Rand, n int64, k *key) *job {
 	}
 	j.misfortune(rng)
 	j.leaving(rng)
+	if rng.IntN(25) == 0 {
+		j.embed()
+	}
 	return j
+}
+
+// embed makes the job one for an embedding, which ends well.
+func (j *job) embed() {
+	j.surface, j.model, j.ending, j.stream, j.rambles = vectors, "embed", answers, false, false
+	j.used.cached, j.used.output, j.chunks, j.leaves, j.hurry, j.lag = 0, 0, 1, 0, 0, 0
 }
 
 // leaving lets the client of some jobs go: at any moment, after some of the

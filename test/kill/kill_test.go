@@ -50,6 +50,11 @@ func TestNoMoneyIsLostOrMadeWhenTheProcessIsKilled(t *testing.T) {
 	if kills >= oneRound() {
 		f.reached(t, ofMoney())
 	}
+	for _, surface := range []string{chat, messages, simple, vectors} {
+		if f.surfaces[surface] == 0 {
+			t.Errorf("nothing was acknowledged at %s", surface)
+		}
+	}
 	if f.acks < kills*20 || f.credits == 0 || f.refusals == 0 {
 		t.Errorf("too little was going on to prove anything: %s", summary)
 	}

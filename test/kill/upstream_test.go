@@ -47,7 +47,7 @@ func (u *upstream) providers() string {
 routing: {attempts: %d, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}
 models:
 `, u.url, u.url, attempts)
-	for _, name := range []string{"gpt", "claude", "flat", "shaky", "brittle"} {
+	for _, name := range []string{"gpt", "claude", "flat", "embed", "shaky", "brittle"} {
 		b.WriteString(modelConfig(name, tariffs[name]))
 	}
 	return b.String()
@@ -59,7 +59,10 @@ func modelConfig(name string, p tariff) string {
 		provider = "clerk"
 	}
 	price := fmt.Sprintf("input: %s, cached_input: %s, output: %s", usd(p.input), usd(p.cached), usd(p.output))
-	if p.request != 0 {
+	switch {
+	case name == "embed":
+		return fmt.Sprintf("  %s: {targets: [{provider: %s}], kind: embedding, context: 200000, price: {input: %s}}\n", name, provider, usd(p.input))
+	case p.request != 0:
 		price = "request: " + usd(p.request)
 	}
 	return fmt.Sprintf("  %s: {targets: [{provider: %s}], context: 200000, max_output: 8000, price: {%s}}\n", name, provider, price)
@@ -113,6 +116,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := &talk{u: u, w: w, r: r, j: j, usage: a.StreamOptions.IncludeUsage}
 	switch anthropic := r.URL.Path == "/v1/messages"; {
+	case r.URL.Path == vectors:
+		x.embedding()
 	case anthropic && a.Stream:
 		x.messageStream()
 	case anthropic:
@@ -250,6 +255,11 @@ func (x *talk) completion() {
 		x.text() + `},"finish_reason":"` + x.finish() + `"}],"usage":` + x.chatUsage() + `}`)
 }
 
+func (x *talk) embedding() {
+	x.j.report()
+	x.whole(fmt.Sprintf(`{"object":"list","model":"embed","data":[{"object":"embedding","index":0,"embedding":[0.25,-0.5]}],"usage":{"prompt_tokens":%d,"total_tokens":%d}}`, x.j.used.input, x.j.used.input))
+}
+
 // whole sends a body in one piece, or half of one that breaks off.
 func (x *talk) whole(body string) {
 	x.w.Header().Set("Content-Type", "application/json")
@@ -299,6 +309,10 @@ func (j *job) body() []byte {
 	prompt := fmt.Sprintf("job-%d-", j.n)
 	prompt += strings.Repeat("lorem ipsum ", j.prompt/12+1)[:max(0, j.prompt-len(prompt))]
 	var b bytes.Buffer
+	if j.surface == vectors {
+		fmt.Fprintf(&b, `{"model":%q,"input":%q}`, j.model, prompt)
+		return b.Bytes()
+	}
 	fmt.Fprintf(&b, `{"model":%q,"messages":[{"role":"user","content":%q}]`, j.model, prompt)
 	if j.maxTokens > 0 && j.surface != simple {
 		fmt.Fprintf(&b, `,"max_tokens":%d`, j.maxTokens)

@@ -192,6 +192,10 @@ func (w *world) closeJob(j *job, f *findings) (fate, requestID, bool) {
 // closeAcked is about a job whose final bytes came.
 func (w *world) closeAcked(j *job, c *charge, f *findings) {
 	f.acks++
+	if f.surfaces == nil {
+		f.surfaces = map[string]int{}
+	}
+	f.surfaces[j.surface]++
 	price := j.price()
 	if price == 0 {
 		if c != nil {
