@@ -59,6 +59,7 @@ generate: ## write the generated documents again
 test: needs build ## install what the tests need, and run all of them
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
 	$(MAKE) --no-print-directory allocs outside rows kills compat
+	$(MAKE) --no-print-directory soak SOAK=40s
 
 .PHONY: allocs
 allocs: ## the ceilings on allocations, which cannot be counted with the race detector
@@ -86,6 +87,19 @@ KILLS_TIMEOUT ?= 15m
 .PHONY: kills
 kills: build ## kill -9 the binary under load KILLS times, and count the money
 	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS=$(KILLS) go test -v -count=1 -timeout $(KILLS_TIMEOUT) ./test/kill
+
+KILLS_LONG ?= 1000
+ACKS_LONG ?= 1000000
+KILLS_LONG_TIME ?= 3h
+.PHONY: kills-long
+kills-long: build ## the same, KILLS_LONG kills and ACKS_LONG answers, for at most KILLS_LONG_TIME; writes build/kills-long.json
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS_LONG=$(KILLS_LONG) PONTAGE_ACKS_LONG=$(ACKS_LONG) PONTAGE_KILLS_LONG_TIME=$(KILLS_LONG_TIME) \
+		go test -v -count=1 -timeout 0 -run '^TestALongRun$$' ./test/kill
+
+SOAK ?= 30m
+.PHONY: soak
+soak: build ## traffic of every kind under faults of every kind for SOAK, and whether anything piles up; writes build/soak.json
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_SOAK=$(SOAK) go test -v -count=1 -timeout 0 -run NothingPilesUp ./test/soak
 
 .PHONY: mutants
 mutants: ## prove that the kill harness sees each seeded defect of the ledger

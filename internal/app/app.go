@@ -170,6 +170,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
 	a.undo = append(a.undo, a.db.Close)
+	a.db.Arm(a.points)
 	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal}); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
@@ -434,6 +435,7 @@ func (a *App) Serve(ctx context.Context) error {
 	for _, l := range a.more {
 		_ = l.Close()
 	}
+	_ = a.points.Hit(failpoint.CrashMidDrain) // does not return if it is armed, like the other one
 	jobs := make(chan struct{})
 	go func() { a.jobs.Stop(grace); close(jobs) }()
 	a.idle(grace)
@@ -447,6 +449,7 @@ func (a *App) Serve(ctx context.Context) error {
 		}
 	}
 	_ = a.admin.Close()
+	_ = a.points.Hit(failpoint.CrashBeforeClose)
 	if cerr := a.close(); cerr != nil {
 		err = errors.Join(err, cerr)
 	}

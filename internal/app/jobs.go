@@ -12,6 +12,7 @@ import (
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/gate"
 	"github.com/pontage/pontage/internal/job"
@@ -249,9 +250,15 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 	if err := d.a.jobs.Draft(ctx, j); err != nil {
 		return contract.Data{}, err
 	}
+	if err := d.a.points.Hit(failpoint.CrashJobDrafted); err != nil {
+		return contract.Data{}, err
+	}
 	holds, err := c.HoldAll(holding, j.ID, prepared, kept)
 	if err != nil {
 		return contract.Data{}, errors.Join(err, d.a.jobs.Discard(ctx, j))
+	}
+	if err := d.a.points.Hit(failpoint.CrashJobHeld); err != nil {
+		return contract.Data{}, err
 	}
 	d.a.tasks.add(holds)
 	d.a.jobs.Submit(j)

@@ -15,6 +15,7 @@ import (
 	"github.com/pontage/pontage/internal/config"
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/dash"
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/gate"
 	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/route"
@@ -303,6 +304,9 @@ func (a *App) Reload(c *config.Config) error {
 		return err
 	}
 	a.gate.Swap(s.plans)
+	if err := a.points.Hit(failpoint.CrashMidReload); err != nil {
+		return err
+	}
 	a.wire.Swap(s.sites)
 	a.current.Store(s)
 	a.health.keep(s.live, s.norms)

@@ -28,9 +28,18 @@ const (
 	CrashAfterInsert     = "crash_after_insert"
 	CrashBeforeCommit    = "crash_before_commit"
 	CrashAfterCommit     = "crash_after_commit"
+	CrashAfterWake       = "crash_after_wake"
 	CrashMidFold         = "crash_mid_fold"
+	CrashMidCheckpoint   = "crash_mid_checkpoint"
+	CrashMidRestart      = "crash_mid_restart"
 	CrashMidRecovery     = "crash_mid_recovery"
+	CrashBeforeReplay    = "crash_before_replay"
 	CrashBeforeLastBytes = "crash_before_last_bytes"
+	CrashJobDrafted      = "crash_job_drafted"
+	CrashJobHeld         = "crash_job_held"
+	CrashMidReload       = "crash_mid_reload"
+	CrashMidDrain        = "crash_mid_drain"
+	CrashBeforeClose     = "crash_before_close"
 )
 
 // SlowFsyncDelay is how long one hit of slow_fsync takes: longer than the
@@ -71,7 +80,16 @@ func All() []Point {
 		{SlowFsync, Sleep, "a commit takes 1.5 s"},
 		{CommitError, Error, "COMMIT reports an error, so its outcome is unknown"},
 		{CrashAfterCommit, Crash, "the process dies after COMMIT, before anybody is told"},
+		{CrashAfterWake, Crash, "the process dies when those who wait for a batch have just been told"},
+		{CrashMidCheckpoint, Crash, "the process dies while the log is moved into the database"},
+		{CrashMidRestart, Crash, "the process dies while the writer resets the log, which it does then however short that is"},
 		{CrashBeforeLastBytes, Crash, "the process dies between the durable charge and the last bytes of the answer"},
+		{CrashBeforeReplay, Crash, "the process dies before it gives an idempotency key its answer again"},
+		{CrashJobDrafted, Crash, "the process dies after a job was stored, before its money is held"},
+		{CrashJobHeld, Crash, "the process dies after the money of a job is held, before the job is acknowledged"},
+		{CrashMidReload, Crash, "the process dies when half of a new configuration is in force"},
+		{CrashMidDrain, Crash, "the process dies when it has just begun to drain"},
+		{CrashBeforeClose, Crash, "the process dies after it has drained, before it closes the ledger"},
 	}
 }
 

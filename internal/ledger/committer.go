@@ -117,6 +117,9 @@ func (e *Engine) step(w *work) (more bool, err error) {
 			return false, err
 		}
 		e.apply(b, w.ops, e.mono())
+		if err := e.fp.Hit(failpoint.CrashAfterWake); err != nil {
+			return false, err
+		}
 	}
 	if err := e.release(w); err != nil {
 		e.fail(&work{barriers: w.barriers}, err)

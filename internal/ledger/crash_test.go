@@ -432,6 +432,7 @@ func TestAKillLosesNothing(t *testing.T) {
 		{failpoint.CrashMidRecovery, 0},
 		{failpoint.CrashAfterInsert, 100},
 		{failpoint.CrashBeforeCommit, 100},
+		{failpoint.CrashAfterWake, 100},
 		{failpoint.CrashMidFold, 200},
 		{"", 900},
 	} {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"net/http"
 
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/obs"
 )
@@ -62,6 +63,9 @@ func (x *exchange) replay(k *Kept) error {
 	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
 	x.extraHeaders()
 	x.free()
+	if err := x.s.o.Failpoints.Hit(failpoint.CrashBeforeReplay); err != nil {
+		return err
+	}
 	x.w.whole(k.Status, k.Body)
 	x.caller.Replayed(k)
 	return nil

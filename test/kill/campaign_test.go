@@ -1,6 +1,7 @@
 package kill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,22 +41,23 @@ func lives() []life {
 		{name: "quiet, then kill", shape: (*campaign).quiet},
 		{name: "quiet, then kill", shape: (*campaign).quiet},
 		{name: "quiet, then kill", shape: (*campaign).quiet},
-		{name: "SIGTERM", shape: (*campaign).stop},
+		{name: bySIGTERM, shape: (*campaign).stop},
 		{name: "an unknown commit", point: failpoint.CommitError, times: 1, shape: (*campaign).point},
 	}
-	for _, p := range failpoint.All() {
-		if p.Kind == failpoint.Crash && p.Name != failpoint.CrashMidRecovery {
-			all = append(all,
-				life{name: p.Name, point: p.Name, times: 1, shape: (*campaign).point},
-				life{name: p.Name + " from the start", point: p.Name, times: 1, early: true, shape: (*campaign).point})
+	for _, point := range ofMoney() {
+		if point == failpoint.CrashMidRecovery { // it dies again while it recovers from the life before
+			all = append(all, life{name: point}, life{name: point})
+			continue
+		}
+		all = append(all, life{name: point, point: point, times: 1, shape: (*campaign).point})
+		if _, asked := signals[point]; !asked {
+			all = append(all, life{name: point + " from the start", point: point, times: 1, early: true, shape: (*campaign).point})
 		}
 	}
-	// Dies again while it recovers from the life before.
-	all = append(all, life{name: failpoint.CrashMidRecovery}, life{name: failpoint.CrashMidRecovery})
 	return all
 }
 
-// killsPerWorld bounds how large a database grows in a long run.
+// killsPerWorld bounds how large a database grows.
 const killsPerWorld = 60
 
 // campaign kills a gateway again and again.
@@ -64,6 +67,11 @@ type campaign struct {
 	mutant bool     // it has a defect
 	rng    *rand.Rand
 	until  func(*findings) bool // it is enough
+	bulk   int                  // percent of the jobs that are small and quick
+	floor  int64                // answers that a life is to give before it ends; 0: as many as it can
+	kills  int                  // in one world; 0: killsPerWorld
+	after  func(*campaign)      // called after each life; nil: nothing is
+	queue  []life               // still to be lived, of this round
 
 	f      *findings
 	g      *harness.Gateway
@@ -84,8 +92,9 @@ func (c *campaign) run() {
 // inhabit runs the lives of one world.
 func (c *campaign) inhabit() {
 	up := newUpstream(c.t)
-	c.w = &world{up: up, rng: c.rng, book: newBook()}
+	c.w = &world{up: up, rng: c.rng, book: newBook(), bulk: c.bulk}
 	dir := c.t.TempDir()
+	defer func() { _ = os.RemoveAll(dir) }() // a long run has many worlds
 	c.g = harness.Prepare(c.t, harness.Options{
 		Config: up.providers(), Server: "drain: 20s", Env: c.env, Dir: dir,
 		Args: []string{"serve", "--test", "--log-level", "error", "--config", filepath.Join(dir, "pontage.yaml")},
@@ -95,18 +104,20 @@ func (c *campaign) inhabit() {
 		return
 	}
 	c.w.settle(c.t, c.g)
-	fresh := true
-	var queue []life
-	for before := c.f.deaths(); !c.f.any() && !c.until(c.f) && c.f.deaths()-before < killsPerWorld; fresh = false {
-		if len(queue) == 0 {
-			queue = lives()
-			c.rng.Shuffle(len(queue), func(i, j int) { queue[i], queue[j] = queue[j], queue[i] })
+	c.before = nil
+	c.life = life{name: "kill"}
+	c.live(true)
+	most := cmp.Or(c.kills, killsPerWorld)
+	for before := c.f.deaths(); !c.f.any() && !c.until(c.f) && c.f.deaths()-before < most; {
+		if len(c.queue) == 0 {
+			c.queue = lives()
+			c.rng.Shuffle(len(c.queue), func(i, j int) { c.queue[i], c.queue[j] = c.queue[j], c.queue[i] })
 		}
-		c.life, queue = queue[0], queue[1:]
-		if fresh {
-			c.life = life{name: "kill"}
+		c.life, c.queue = c.queue[0], c.queue[1:]
+		c.live(false)
+		if c.after != nil {
+			c.after(c)
 		}
-		c.live(fresh)
 	}
 	c.farewell()
 }
@@ -134,6 +145,7 @@ func (c *campaign) live(running bool) {
 		tight = 60
 	}
 	s := c.w.begin(c.g, tight)
+	c.busy(s)
 	shape := c.life.shape
 	if shape == nil {
 		shape = (*campaign).kill
@@ -141,7 +153,7 @@ func (c *campaign) live(running bool) {
 	shape(c, s)
 	if !c.ended {
 		c.g.Kill()
-		c.f.kills++
+		c.f.died(byKill)
 	}
 	s.end()
 	c.examineDead(s)
@@ -156,7 +168,7 @@ func (c *campaign) start() bool {
 			c.f.add(trouble, "it was to die while it recovers: %v", err)
 			return false
 		}
-		c.f.crashes++
+		c.f.died(failpoint.CrashMidRecovery)
 	}
 	var env []string
 	if c.life.early {
@@ -165,7 +177,7 @@ func (c *campaign) start() bool {
 	begun := time.Now()
 	err := c.g.Launch(c.t, env...)
 	if c.life.early && killed(err) { // there was something to write at once
-		c.f.crashes++
+		c.f.died(c.life.point)
 		c.ended = true
 		return true
 	}
@@ -205,8 +217,22 @@ func (c *campaign) gone() {
 	c.ended = true
 }
 
+// busy waits until a life of a long run has given answers enough, or is slow.
+func (c *campaign) busy(s *shift) {
+	if c.floor == 0 || c.life.early {
+		return
+	}
+	want := c.floor/2 + c.rng.Int64N(c.floor)
+	for begun := time.Now(); s.acked.Load() < want && time.Since(begun) < 8*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // some is a while, at least 150 ms.
 func (c *campaign) some(most time.Duration) time.Duration {
+	if c.floor > 0 {
+		most /= 4
+	}
 	return 150*time.Millisecond + time.Duration(c.rng.Int64N(int64(most)))
 }
 
@@ -239,7 +265,13 @@ func (c *campaign) point(*shift) {
 		if !c.watch(c.some(700 * time.Millisecond)) {
 			return
 		}
-		_ = c.arm() // its answer may be lost with the process
+		err := c.arm() // its answer may be lost with the process
+		if s, asked := signals[c.life.point]; asked && err == nil {
+			err = c.g.Signal(s)
+			if err != nil {
+				c.f.add(trouble, "%s: %v", s, err)
+			}
+		}
 	}
 	select {
 	case err := <-c.g.Gone():
@@ -247,7 +279,7 @@ func (c *campaign) point(*shift) {
 		var exit *exec.ExitError
 		switch {
 		case c.life.point != failpoint.CommitError && killed(err):
-			c.f.crashes++
+			c.f.died(c.life.point)
 		case c.life.point == failpoint.CommitError && errors.As(err, &exit) && exit.ExitCode() == 75:
 			c.f.ends++
 		default:
@@ -304,20 +336,26 @@ func (c *campaign) farewell() {
 	}
 	c.verifyFile(c.g.DatabasePath(), "at the end")
 	c.f.entries += len(c.w.book.charges)
+	c.f.bill.balance(c.f)
 }
 
-// evidence keeps the database for whoever looks into a finding.
+// evidence keeps the database and the log for whoever looks into a finding.
 func (c *campaign) evidence() {
 	if c.mutant {
 		return // that was to be
 	}
-	dir, err := os.MkdirTemp("", "pontage-kill-")
-	if err != nil {
-		return
+	kept := filepath.Join(harness.Root(c.t), "build", "evidence")
+	err := os.MkdirAll(kept, 0o755)
+	if err == nil {
+		kept, err = os.MkdirTemp(kept, "kill-")
 	}
-	if _, err := copyDatabase(c.g.DatabasePath(), dir); err == nil {
-		c.t.Logf("the database is kept in %s", dir)
+	if err == nil {
+		_, err = copyDatabase(c.g.DatabasePath(), kept)
 	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(kept, "found.txt"), []byte(strings.Join(c.f.said, "\n")+"\n\n"+c.g.Log()), 0o644)
+	}
+	c.t.Logf("the database and the log are kept in %s (%v)", kept, err)
 }
 
 func lastLines(log string) string {

@@ -46,8 +46,12 @@ func (j *job) do(client *http.Client, base string) {
 	} else {
 		req.Header.Set("Authorization", "Bearer "+j.key.secret)
 	}
+	hurry := j.hurry
 	if j.leaves > 0 && !j.stream {
-		t := time.AfterFunc(j.first/2+time.Duration(j.leaves)*time.Millisecond, cancel)
+		hurry = j.first/2 + time.Duration(j.leaves)*time.Millisecond
+	}
+	if hurry > 0 {
+		t := time.AfterFunc(hurry, cancel)
 		defer t.Stop()
 	}
 	resp, err := client.Do(req)
@@ -108,7 +112,10 @@ func (j *job) read(ctx context.Context, cancel context.CancelFunc, resp *http.Re
 			j.mu.Lock()
 			j.cut = true
 			j.mu.Unlock()
-		case strings.HasPrefix(line, `data: {"error"`), strings.HasPrefix(line, "event: error"):
+		case strings.HasPrefix(line, "event: error"):
+			data, _ := lines.ReadString('\n')
+			j.end(refused, http.StatusOK, line+data)
+		case strings.HasPrefix(line, `data: {"error"`):
 			j.end(refused, http.StatusOK, line)
 		case strings.HasPrefix(line, "data: ") && strings.Contains(line, "piece "):
 			if pieces++; pieces == 1 {

@@ -26,13 +26,40 @@ type findings struct {
 	counts map[crime]int // guarded by mu, as is said, while others add
 	said   []string
 
-	kills, crashes, ends         int // kill -9 from outside; at points; ended otherwise
-	acks, refusals, gone         int // of requests: to their end; refused or failed; left by their client
-	cut                          int // off by a kill
-	undelivered, mostUndelivered int // charged among them, in all and in one kill
+	kills, crashes, ends         int            // kill -9 from outside; at points; ended otherwise
+	ways                         map[string]int // kills and crashes, by where the process died
+	acks, refusals, gone         int            // of requests: to their end; refused or failed; left by their client
+	cut                          int            // off by a kill
+	undelivered, mostUndelivered int            // charged among them, in all and in one kill
 	entries, absorbed, receipts  int
-	credits, refunds             int // acknowledged
+	credits, refunds             int            // acknowledged
+	surfaces                     map[string]int // acks, by surface
+	bill                         bill
 }
+
+// Ways to end that are no points.
+const (
+	byKill    = "kill -9"
+	bySIGTERM = "SIGTERM"
+)
+
+// died notes how the process was killed, by us or by itself.
+func (f *findings) died(way string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ways == nil {
+		f.ways = map[string]int{}
+	}
+	f.ways[way]++
+	if way == byKill {
+		f.kills++
+	} else {
+		f.crashes++
+	}
+}
+
+// deaths is how often the process was killed, by us or by itself.
+func (f *findings) deaths() int { return f.kills + f.crashes }
 
 func (f *findings) add(c crime, format string, args ...any) {
 	f.mu.Lock()

@@ -14,6 +14,7 @@ const (
 	chat     = "/v1/chat/completions"
 	messages = "/v1/messages"
 	simple   = "/v1/chat"
+	vectors  = "/v1/embeddings"
 )
 
 // ending is what the upstream does with a job.
@@ -62,6 +63,7 @@ var tariffs = map[string]tariff{
 	"gpt":     {input: 137_000_001, cached: 41_100_007, output: 1_013_000_003},
 	"claude":  {input: 3_001_000_001, cached: 300_300_007, output: 15_007_000_009},
 	"flat":    {request: 310_007},
+	"embed":   {input: 20_000_001, cached: 20_000_001},
 	"shaky":   {input: 137_000_001, cached: 41_100_007, output: 1_013_000_003},
 	"brittle": {input: 137_000_001, cached: 41_100_007, output: 1_013_000_003},
 }
@@ -108,6 +110,9 @@ type job struct {
 	first     time.Duration // before the upstream's answer
 	pace      time.Duration // between pieces
 	leaves    int           // the client goes after so many pieces; 0: it stays
+	hurry     time.Duration // it goes then, whatever has come; 0: it does not
+	lag       time.Duration // between the last piece and the usage
+	rambles   bool          // the upstream says as much as it may, up to what is used
 	tariff    *tariff       // nil: that of the model
 	gate      chan struct{} // the upstream waits for it after its first piece; nil: it does not
 
@@ -118,6 +123,8 @@ type job struct {
 	said       string // of a refusal
 	reached    bool   // the upstream
 	attempts   int
+	capped     bool          // it would have said more
+	reported   int64         // answers that the upstream finished, with their usage
 	started    chan struct{} // closed when the client has the first piece
 	toldUSD    string        // X-Charge-USD
 	retryAfter int           // seconds, of a refusal
@@ -125,24 +132,33 @@ type job struct {
 }
 
 // price is what the job costs if it ends well.
-func (j *job) price() int64 { return j.priceOf(j.used) }
+func (j *job) price() int64 { return j.priceOf(func(u usage) usage { return u }) }
 
 // owed is what of that the client owes at most: no more output than he allowed.
 func (j *job) owed() int64 {
-	u := j.used
-	if j.limited() {
-		u.output = min(u.output, j.maxTokens)
-	}
-	return j.priceOf(u)
+	return j.priceOf(func(u usage) usage {
+		if j.limited() {
+			u.output = min(u.output, j.maxTokens)
+		}
+		return u
+	})
 }
 
 // limited reports whether the client sends a limit of its own.
 func (j *job) limited() bool { return j.maxTokens > 0 && j.surface != simple }
 
-func (j *job) priceOf(u usage) int64 {
+// priceOf is the price of what is billable of the job's usage.
+func (j *job) priceOf(billable func(usage) usage) int64 {
 	if j.ending == blocks {
 		return 0
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cost(billable(j.used))
+}
+
+// cost is the price of a usage. The caller holds mu.
+func (j *job) cost(u usage) int64 {
 	if j.tariff != nil {
 		return j.tariff.of(u)
 	}
@@ -158,6 +174,37 @@ func (j *job) wasCut() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.cut
+}
+
+// finished returns how often the upstream finished an answer, and what it asks
+// for one.
+func (j *job) finished() (times, cost int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.reported, j.cost(j.used)
+}
+
+// report notes that the upstream tells the usage of an answer.
+func (j *job) report() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reported++
+	if j.ending == empty {
+		j.used.output = 0
+	}
+}
+
+// arrive notes an attempt at the upstream, which may say most tokens; 0: as many
+// as it likes. It returns which attempt it is.
+func (j *job) arrive(most int64) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reached = true
+	j.attempts++
+	if j.rambles && most > 0 && j.attempts == 1 && j.used.output > most {
+		j.used.output, j.capped = most, true
+	}
+	return j.attempts
 }
 
 func (j *job) meet(request string) {
@@ -223,18 +270,43 @@ func draw(rng *rand.Rand, n int64, k *key) *job {
 	default:
 		j.first, j.pace = time.Duration(rng.IntN(15))*time.Millisecond, time.Duration(rng.IntN(3))*time.Millisecond
 	}
+	if j.maxTokens == 0 && j.surface == chat && rng.IntN(2) == 0 { // on little money it is capped
+		j.rambles, j.used.output = true, 300+rng.Int64N(5700)
+	}
 	j.misfortune(rng)
-	if rng.IntN(16) == 0 {
-		j.leaves = 1 + rng.IntN(j.chunks)
+	j.leaving(rng)
+	if rng.IntN(25) == 0 {
+		j.embed()
 	}
 	return j
+}
+
+// embed makes the job one for an embedding, which ends well.
+func (j *job) embed() {
+	j.surface, j.model, j.ending, j.stream, j.rambles = vectors, "embed", answers, false, false
+	j.used.cached, j.used.output, j.chunks, j.leaves, j.hurry, j.lag = 0, 0, 1, 0, 0, 0
+}
+
+// leaving lets the client of some jobs go: at any moment, after some of the
+// answer, or when all that is missing is its usage.
+func (j *job) leaving(rng *rand.Rand) {
+	switch rng.IntN(40) {
+	case 0, 1:
+		j.leaves = 1 + rng.IntN(j.chunks)
+	case 2:
+		j.first = max(j.first, 5*time.Millisecond)
+		j.hurry = time.Duration(1 + rng.Int64N(int64(j.first+3*time.Millisecond)))
+	case 3:
+		j.stream = j.surface != simple
+		j.leaves, j.lag = j.chunks, time.Duration(5+rng.IntN(25))*time.Millisecond
+	}
 }
 
 // misfortune gives some jobs another ending.
 func (j *job) misfortune(rng *rand.Rand) {
 	switch r := rng.IntN(100); {
 	case r < 6:
-		j.ending = overruns
+		j.ending, j.rambles = overruns, false
 		j.used.output = 2000 + rng.Int64N(4000)
 	case r < 16: // without a limit, and says what it uses: its hold grows with it
 		j.ending, j.surface, j.stream, j.maxTokens = overruns, chat, true, 0

@@ -29,8 +29,11 @@ const keyedPrice = 1_000_000
 const keyedConfig = `
 providers: {sim: {kind: sim}}
 models: {m: {targets: [{provider: sim}], context: 100000, max_output: 5000, price: {request: 0.001}}}
-sites: [{hosts: ["*"], contract: llmtune}]
+sites: [{hosts: ["*"], contract: llmtune}, {hosts: [open.localhost], contract: openai}]
 `
+
+// openly is the host on which the same gateway speaks as OpenAI and Anthropic do.
+const openly = "open.localhost"
 
 // keyed is the campaign of idempotency keys and jobs. Each caller asks with a key
 // until he has had its answer three times, and mostly leaves before, while the
@@ -39,6 +42,7 @@ type keyed struct {
 	*campaign
 	client *http.Client
 	key    *key
+	open   *key // of the same account, for the other host
 
 	alive  sync.RWMutex // locked while there is no process
 	halt   atomic.Bool  // the callers begin nothing more
@@ -91,6 +95,7 @@ func (k *keyed) run() {
 		return
 	}
 	k.key = k.w.newKey(k.t, k.g, k.w.newAccount(k.t, k.g, "insistent", richMoney), 0, 0)
+	k.open = k.w.newKeyFor(k.t, k.g, k.key.account, map[string]any{"site": openly})
 	k.slowDown()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -131,7 +136,7 @@ func (k *keyed) revive(next life) {
 	defer k.alive.Unlock()
 	if !k.ended {
 		k.g.Kill()
-		k.f.kills++
+		k.f.died(byKill)
 	}
 	k.readDead(k.paid)
 	k.life, k.ended = next, false
@@ -227,12 +232,11 @@ func (k *keyed) readLiving() {
 	k.w.book.add(lines, k.f)
 }
 
-// work is a caller. Of his keys one in three is for a whole answer, one for a
-// stream, and one for a job of two requests.
+// work is a caller. He asks for one kind of answer after the other.
 func (k *keyed) work(ctx context.Context, rng *rand.Rand, worker int) {
 	for n := 0; !k.halt.Load(); n++ {
-		q := question{key: fmt.Sprintf("k-%d-%d", worker, n), stream: n%3 == 1, job: n%3 == 2, costs: 1}
-		if q.job {
+		q := question{key: fmt.Sprintf("k-%d-%d", worker, n), kind: kinds[n%len(kinds)], twice: rng.IntN(3) == 0, costs: 1}
+		if q.kind == aJob {
 			q.costs = 2
 		}
 		if !k.insist(ctx, rng, q) {
@@ -244,18 +248,58 @@ func (k *keyed) work(ctx context.Context, rng *rand.Rand, worker int) {
 	}
 }
 
-// question is what is asked with one key.
-type question struct {
-	key         string
-	stream, job bool
-	costs       int64 // requests
+// kind is what an answer is asked for in.
+type kind struct {
+	host   string // empty: the first site
+	path   string
+	body   string // with a verb for the idempotency key
+	last   string // what a stream ends with; empty: it is no stream
+	header string // of the gateway's key; empty: Authorization
 }
 
-func (q question) request() (path, body string) {
-	if q.job {
-		return "/v1/batch/inference", fmt.Sprintf(`{"modelId":"m","requests":[{"prompt":%q},{"prompt":"b"}]}`, q.key)
+// aJob is a job of two requests.
+var aJob = kind{path: "/v1/batch/inference", body: `{"modelId":"m","requests":[{"prompt":%q},{"prompt":"b"}]}`}
+
+var kinds = []kind{
+	{path: chat, body: `{"model":"m","messages":[{"role":"user","content":"Why is the sky blue?"}],"user":%q}`},
+	{path: chat, body: `{"model":"m","messages":[{"role":"user","content":"Why is the sky blue?"}],"stream":true,"user":%q}`, last: "data: [DONE]\n\n"},
+	aJob,
+	{host: openly, path: messages, header: "X-Api-Key", body: `{"model":"m","max_tokens":100,"messages":[{"role":"user","content":%q}]}`},
+	{path: "/v1/models/m/inference", body: `{"prompt":%q}`},
+	{host: openly, path: messages, header: "X-Api-Key", body: `{"model":"m","max_tokens":100,"stream":true,"messages":[{"role":"user","content":%q}]}`, last: "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"},
+	{host: openly, path: simple, body: `{"model":"m","messages":[{"role":"user","content":%q}]}`},
+	{host: openly, path: chat, body: `{"model":"m","messages":[{"role":"user","content":%q}],"stream":true}`, last: "data: [DONE]\n\n"},
+}
+
+// question is what is asked with one key.
+type question struct {
+	key string
+	kind
+	twice bool  // on two connections at once
+	costs int64 // requests
+}
+
+// reply is what came; a status of 0 is nothing.
+type reply struct {
+	body   []byte
+	status int
+}
+
+// ask asks once, or twice at once.
+func (k *keyed) ask(ctx context.Context, rng *rand.Rand, q question) []reply {
+	replies := make([]reply, 1, 2)
+	if !q.twice {
+		replies[0] = k.impatient(ctx, rng, q)
+		return replies
 	}
-	return chat, fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"Why is the sky blue?"}],"stream":%t,"user":%q}`, q.stream, q.key)
+	replies = append(replies, reply{})
+	var both sync.WaitGroup
+	for i := range replies {
+		own := rand.New(rand.NewPCG(rng.Uint64(), 4))
+		both.Go(func() { replies[i] = k.impatient(ctx, own, q) })
+	}
+	both.Wait()
+	return replies
 }
 
 // insist asks until it has had the answer three times. It reports false if it is
@@ -264,36 +308,40 @@ func (k *keyed) insist(ctx context.Context, rng *rand.Rand, q question) bool {
 	var first []byte
 	deadline := time.Now().Add(jobLimit)
 	for had := 0; had < 3; {
-		body, status := k.impatient(ctx, rng, q)
+		before := had
+		for _, r := range k.ask(ctx, rng, q) {
+			switch {
+			case r.status == 0 || r.status == http.StatusServiceUnavailable || r.status == http.StatusOK && !bytes.HasSuffix(r.body, []byte(q.last)):
+				continue
+			case r.status != http.StatusOK:
+				k.f.add(wrong, "%s: %d %s", q.key, r.status, r.body)
+				return false
+			case first == nil:
+				first = r.body
+			case !bytes.Equal(first, r.body):
+				k.f.add(wrong, "%s: %s\nand then %s", q.key, first, r.body)
+				return false
+			}
+			had++
+		}
 		switch {
 		case ctx.Err() != nil:
 			return false
 		case time.Now().After(deadline):
 			k.f.add(lost, "%s: %d answers came within %v", q.key, had, jobLimit)
 			return false
-		case status == 0 || status == http.StatusServiceUnavailable || q.stream && status == http.StatusOK && !bytes.HasSuffix(body, []byte("data: [DONE]\n\n")):
-			select { // as a client does, so that there is room for others
+		case had == before: // as a client does, so that there is room for others
+			select {
 			case <-ctx.Done():
 			case <-time.After(10 * time.Millisecond):
 			}
-			continue
-		case status != http.StatusOK:
-			k.f.add(wrong, "%s: %d %s", q.key, status, body)
-			return false
-		case first == nil:
-			first = body
-		case !bytes.Equal(first, body):
-			k.f.add(wrong, "%s: %s\nand then %s", q.key, first, body)
-			return false
 		}
-		had++
 	}
 	return true
 }
 
-// impatient asks, and leaves after a while, mostly before there is an answer. A
-// status of 0 is none.
-func (k *keyed) impatient(ctx context.Context, rng *rand.Rand, q question) (body []byte, status int) {
+// impatient asks, and leaves after a while, mostly before there is an answer.
+func (k *keyed) impatient(ctx context.Context, rng *rand.Rand, q question) reply {
 	patience := 2*time.Millisecond + time.Duration(rng.Int64N(int64(70*time.Millisecond)))
 	if rng.IntN(4) == 0 {
 		patience = 2 * time.Second
@@ -303,23 +351,31 @@ func (k *keyed) impatient(ctx context.Context, rng *rand.Rand, q question) (body
 	k.alive.RLock()
 	base := k.g.URL
 	k.alive.RUnlock()
-	path, text := q.request()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, strings.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+q.path, strings.NewReader(fmt.Sprintf(q.body, q.key)))
 	if err != nil {
 		panic(err) // the URL is the harness's own
 	}
-	req.Header.Set("Authorization", "Bearer "+k.key.secret)
+	secret := k.key.secret
+	if q.host != "" {
+		req.Host, secret = q.host, k.open.secret
+	}
+	if q.header != "" {
+		req.Header.Set(q.header, secret)
+	} else {
+		req.Header.Set("Authorization", "Bearer "+secret)
+	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", q.key)
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, 0
+		return reply{}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if body, err = io.ReadAll(resp.Body); err != nil {
-		return nil, 0
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return reply{}
 	}
-	return body, resp.StatusCode
+	return reply{body, resp.StatusCode}
 }
 
 // paid makes sure that every answer that is kept for a key was charged, and that

@@ -30,9 +30,6 @@ func newCampaign(t testing.TB, seed int64, env ...string) *campaign {
 	return &campaign{t: t, env: env, rng: rand.New(rand.NewPCG(uint64(seed), 0)), f: &findings{}}
 }
 
-// deaths is how often the process was killed, by us or by itself.
-func (f *findings) deaths() int { return f.kills + f.crashes }
-
 // Whatever moment the process is killed at, every answer that came to its end is
 // charged once and exactly, nobody spends more than they have, and nothing stays
 // held.
@@ -43,23 +40,38 @@ func TestNoMoneyIsLostOrMadeWhenTheProcessIsKilled(t *testing.T) {
 	c.until = func(f *findings) bool { return f.deaths() >= kills }
 	begun := time.Now()
 	c.run()
-	median, most := c.readiness()
-	f := c.f
-	summary := fmt.Sprintf("kills=%d (outside=%d points=%d) other_ends=%d acknowledged=%d entries=%d refused=%d left=%d cut_off=%d credits=%d refunds=%d absorbed=%d receipts_read=%d "+
-		"lost=%d double=%d overspend=%d held=%d wrong=%d trouble=%d undelivered=%d (most in one kill: %d) ready_median=%v ready_max=%v took=%v seed=%d",
-		f.deaths(), f.kills, f.crashes, f.ends, f.acks, f.entries, f.refusals, f.gone, f.cut, f.credits, f.refunds, f.absorbed, f.receipts,
-		f.counts[lost], f.counts[double], f.counts[overspend], f.counts[held], f.counts[wrong], f.counts[trouble], f.undelivered, f.mostUndelivered,
-		median.Round(time.Millisecond), most.Round(time.Millisecond), time.Since(begun).Round(time.Second), seed)
+	f, summary := c.f, c.summary(time.Since(begun), seed)
 	fmt.Println("kill:", summary)
+	fmt.Println("bill:", &f.bill)
+	fmt.Println("died at:", f.ways)
 	for _, said := range f.said {
 		t.Error(said)
+	}
+	if kills >= oneRound() {
+		f.reached(t, ofMoney())
+	}
+	for _, surface := range []string{chat, messages, simple, vectors} {
+		if f.surfaces[surface] == 0 {
+			t.Errorf("nothing was acknowledged at %s", surface)
+		}
 	}
 	if f.acks < kills*20 || f.credits == 0 || f.refusals == 0 {
 		t.Errorf("too little was going on to prove anything: %s", summary)
 	}
-	if median > 2*time.Second {
+	if median, _ := c.readiness(); median > 2*time.Second {
 		t.Errorf("it takes %v until the process is ready again, want 2 s at most", median)
 	}
+}
+
+// summary is what a campaign of money has to say, in one line.
+func (c *campaign) summary(took time.Duration, seed int64) string {
+	f := c.f
+	median, most := c.readiness()
+	return fmt.Sprintf("kills=%d (outside=%d points=%d) other_ends=%d acknowledged=%d entries=%d refused=%d left=%d cut_off=%d credits=%d refunds=%d absorbed=%d receipts_read=%d "+
+		"lost=%d double=%d overspend=%d held=%d wrong=%d trouble=%d undelivered=%d (most in one kill: %d) ready_median=%v ready_max=%v took=%v seed=%d",
+		f.deaths(), f.kills, f.crashes, f.ends, f.acks, f.entries, f.refusals, f.gone, f.cut, f.credits, f.refunds, f.absorbed, f.receipts,
+		f.counts[lost], f.counts[double], f.counts[overspend], f.counts[held], f.counts[wrong], f.counts[trouble], f.undelivered, f.mostUndelivered,
+		median.Round(time.Millisecond), most.Round(time.Millisecond), took.Round(time.Second), seed)
 }
 
 // Whoever asks with a key until he has an answer has paid for one, and has the
@@ -78,6 +90,7 @@ func TestAKeyIsChargedOnceWhateverHappens(t *testing.T) {
 	for _, said := range f.said {
 		t.Error(said)
 	}
+	f.reached(t, crashPoints())
 	if f.deaths() < 12 || k.keys.Load() < 100 || len(k.w.book.refunds) == 0 {
 		t.Errorf("too little was going on to prove anything: %s", summary)
 	}

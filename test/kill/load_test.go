@@ -1,6 +1,7 @@
 package kill
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pontage/pontage/internal/obs"
 	"github.com/pontage/pontage/test/harness"
 )
 
@@ -47,14 +49,17 @@ type shift struct {
 	jobs    []*job
 	credits []*credit
 	refunds []giving
-	odd     []string // what must not be answered
+	unpaid  []string               // requests whose refund was asked for, and its answer did not come
+	repaid  map[requestID]struct{} // of which nothing is left to refund
+	odd     []string               // what must not be answered
 
 	limited atomic.Int64 // jobs with the keys that have limits
+	acked   atomic.Int64 // jobs whose final bytes came
 }
 
 // begin starts the load.
 func (w *world) begin(g *harness.Gateway, tight int) *shift {
-	s := &shift{w: w, g: g, tight: tight, halt: make(chan struct{}), credits: w.unsure, begun: time.Now()}
+	s := &shift{w: w, g: g, tight: tight, halt: make(chan struct{}), credits: w.unsure, begun: time.Now(), repaid: map[requestID]struct{}{}}
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableCompression: true}}
 	for range inFlight {
 		rng := rand.New(rand.NewPCG(w.rng.Uint64(), 1))
@@ -63,7 +68,9 @@ func (w *world) begin(g *harness.Gateway, tight int) *shift {
 	rng := rand.New(rand.NewPCG(w.rng.Uint64(), 2))
 	s.wg.Go(func() { s.topUp(rng) })
 	rng2 := rand.New(rand.NewPCG(w.rng.Uint64(), 3))
-	s.wg.Go(func() { s.giveBack(rng2) })
+	unsure := w.unpaid
+	w.unpaid = nil
+	s.wg.Go(func() { s.giveBack(rng2, unsure) })
 	return s
 }
 
@@ -108,7 +115,7 @@ func (s *shift) pause(d time.Duration) bool {
 // to talk to, and it stops.
 func (s *shift) work(rng *rand.Rand) {
 	for !s.over() {
-		j := s.run(draw(rng, s.w.next.Add(1), s.pick(rng)))
+		j := s.run(s.next(rng))
 		switch f, _ := j.outcome(); f {
 		case broken:
 			if !s.pause(20 * time.Millisecond) {
@@ -122,6 +129,21 @@ func (s *shift) work(rng *rand.Rand) {
 	}
 }
 
+// next makes up a job. In bulk they are small, quick, and end well.
+func (s *shift) next(rng *rand.Rand) *job {
+	n, k := s.w.next.Add(1), s.pick(rng)
+	if rng.IntN(100) >= s.w.bulk {
+		return draw(rng, n, k)
+	}
+	j := &job{n: n, key: k, surface: chat, model: "gpt", ending: answers, stream: rng.IntN(2) == 0, started: make(chan struct{})}
+	if rng.IntN(4) == 0 {
+		j.surface, j.model = messages, "claude"
+	}
+	j.prompt, j.maxTokens, j.chunks, j.size = 200, 50, 1, 16
+	j.used = usage{input: 1 + rng.Int64N(12), output: 1 + rng.Int64N(50)}
+	return j
+}
+
 // run does one job.
 func (s *shift) run(j *job) *job {
 	s.mu.Lock()
@@ -129,6 +151,9 @@ func (s *shift) run(j *job) *job {
 	s.mu.Unlock()
 	s.w.up.jobs.Store(j.n, j)
 	j.do(s.client, s.g.URL)
+	if f, _ := j.outcome(); f == acked {
+		s.acked.Add(1)
+	}
 	return j
 }
 
@@ -230,7 +255,10 @@ func (s *shift) note(format string, args ...any) {
 
 // giveBack refunds some charges: whole, in parts, by two at once, and once more
 // than there is.
-func (s *shift) giveBack(rng *rand.Rand) {
+func (s *shift) giveBack(rng *rand.Rand, unsure []string) {
+	for _, id := range unsure { // of the life before, which did not say
+		s.refund(id, 0)
+	}
 	for s.pause(time.Duration(20+rng.IntN(60)) * time.Millisecond) {
 		s.mu.Lock()
 		var j *job
@@ -265,7 +293,20 @@ func (s *shift) refund(request string, amount int64) {
 		in["amount_usd"] = usd(amount)
 	}
 	var e entryAnswer
-	status, _, err := s.g.Admin(context.Background(), http.MethodPost, "/admin/v1/requests/"+request+"/refund", in, &e)
+	status, b, err := s.g.Admin(context.Background(), http.MethodPost, "/admin/v1/requests/"+request+"/refund", in, &e)
+	id, bad := obs.ParseRequestID(request)
+	s.mu.Lock()
+	switch all := amount == 0; {
+	case bad != nil:
+		s.odd = append(s.odd, bad.Error())
+	case err != nil || status == http.StatusServiceUnavailable:
+		s.unpaid = append(s.unpaid, request)
+	case all && (status == http.StatusCreated || status == http.StatusConflict && bytes.Contains(b, []byte("refunded entirely"))):
+		s.repaid[requestID(id)] = struct{}{}
+	case all:
+		s.odd = append(s.odd, fmt.Sprintf("refund of what is left of request %s: %d %s", request, status, b))
+	}
+	s.mu.Unlock()
 	if err != nil || status != http.StatusCreated {
 		return
 	}

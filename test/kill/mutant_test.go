@@ -15,13 +15,45 @@ import (
 // mutantKills is how many kills a mutation may survive in the campaign of money.
 const mutantKills = 30
 
-// ofKeys are the mutations of what only callers with idempotency keys, and jobs,
-// ask of the ledger. The campaign of keys is to find them, the campaign of money
-// all others.
-var ofKeys = []ledger.Mutation{
-	ledger.AnswerIgnored,  // a key is charged again, and has another answer
-	ledger.AnswerStands,   // a key has an answer whose charge came too late and was taken back
-	ledger.HoldsForgotten, // the requests of a job are never done
+// hunters are the campaigns that are to find the mutations: that of keys those of
+// what only callers with idempotency keys, and jobs, ask of the ledger.
+var hunters = map[ledger.Mutation]string{
+	ledger.HoldUnchecked:     byMoney,
+	ledger.EarlyReply:        byMoney,
+	ledger.EarlyRelease:      byMoney,
+	ledger.LostFold:          byMoney,
+	ledger.FoldBeforeReplay:  byMoney,
+	ledger.DoubleApply:       byMoney,
+	ledger.VoidKeeps:         byMoney,
+	ledger.ReferenceIgnored:  byMoney,
+	ledger.RefundUnbounded:   byMoney,
+	ledger.ChargeAboveFunds:  byMoney,
+	ledger.AdmissionDayMoves: byMoney,
+	ledger.AnswerIgnored:     byKeys, // a key is charged again, and has another answer
+	ledger.AnswerStands:      byKeys, // a key has an answer whose charge came too late and was taken back
+	ledger.HoldsForgotten:    byKeys, // the requests of a job are never done
+}
+
+// The campaigns.
+const (
+	byMoney = "money"
+	byKeys  = "keys"
+)
+
+// A mutation that no campaign is to find would be one that nobody looks for.
+func TestEveryMutationHasACampaign(t *testing.T) {
+	t.Parallel()
+	all := ledger.Mutations()
+	for _, m := range all {
+		if by := hunters[m]; by != byMoney && by != byKeys {
+			t.Errorf("mutation %s: no campaign is to find it: add it to hunters", m)
+		}
+	}
+	for m := range hunters {
+		if !slices.Contains(all, m) {
+			t.Errorf("mutation %s is to be found, and does not exist", m)
+		}
+	}
 }
 
 // The harness sees every deliberate mistake that the ledger can make.
@@ -35,13 +67,15 @@ func TestEveryMutationIsFoundOut(t *testing.T) {
 			c := newCampaign(t, seed, "PONTAGE_MUTATION="+string(m))
 			c.mutant = true
 			begun := time.Now()
-			by := "money"
-			if slices.Contains(ofKeys, m) {
-				by = "keys"
+			by := hunters[m]
+			switch by {
+			case byKeys:
 				newKeyed(c).run()
-			} else {
+			case byMoney:
 				c.until = func(f *findings) bool { return f.deaths() >= mutantKills }
 				c.run()
+			default:
+				t.Fatal("no campaign is to find the mutation")
 			}
 			if !c.f.any() {
 				t.Fatalf("the mutation lived through %d kills of the campaign of %s (seed %d)", c.f.deaths(), by, seed)

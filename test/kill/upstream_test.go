@@ -47,7 +47,7 @@ func (u *upstream) providers() string {
 routing: {attempts: %d, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}
 models:
 `, u.url, u.url, attempts)
-	for _, name := range []string{"gpt", "claude", "flat", "shaky", "brittle"} {
+	for _, name := range []string{"gpt", "claude", "flat", "embed", "shaky", "brittle"} {
 		b.WriteString(modelConfig(name, tariffs[name]))
 	}
 	return b.String()
@@ -59,7 +59,10 @@ func modelConfig(name string, p tariff) string {
 		provider = "clerk"
 	}
 	price := fmt.Sprintf("input: %s, cached_input: %s, output: %s", usd(p.input), usd(p.cached), usd(p.output))
-	if p.request != 0 {
+	switch {
+	case name == "embed":
+		return fmt.Sprintf("  %s: {targets: [{provider: %s}], kind: embedding, context: 200000, price: {input: %s}}\n", name, provider, usd(p.input))
+	case p.request != 0:
 		price = "request: " + usd(p.request)
 	}
 	return fmt.Sprintf("  %s: {targets: [{provider: %s}], context: 200000, max_output: 8000, reasoning: false, price: {%s}}\n", name, provider, price)
@@ -69,7 +72,9 @@ var jobMark = regexp.MustCompile(`job-(\d+)-`)
 
 // asked is what of a request matters here.
 type asked struct {
-	Stream        bool `json:"stream"`
+	Stream        bool  `json:"stream"`
+	MaxTokens     int64 `json:"max_tokens"`
+	MaxCompletion int64 `json:"max_completion_tokens"`
 	StreamOptions struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`
@@ -94,11 +99,12 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	j := v.(*job)
 	j.meet(r.Header.Get("X-Request-Id"))
-	j.mu.Lock()
-	j.reached = true
-	j.attempts++
-	attempt := j.attempts
-	j.mu.Unlock()
+	var a asked
+	if err := json.Unmarshal(body, &a); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	attempt := j.arrive(max(a.MaxTokens, a.MaxCompletion))
 	if !u.wait(r, j.first) {
 		return
 	}
@@ -108,13 +114,10 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"type":"error","error":{"type":"api_error","message":"a defect"}}`)
 		return
 	}
-	var a asked
-	if err := json.Unmarshal(body, &a); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
 	x := &talk{u: u, w: w, r: r, j: j, usage: a.StreamOptions.IncludeUsage}
 	switch anthropic := r.URL.Path == "/v1/messages"; {
+	case r.URL.Path == vectors:
+		x.embedding()
 	case anthropic && a.Stream:
 		x.messageStream()
 	case anthropic:
@@ -206,11 +209,11 @@ func (x *talk) chatStream() {
 	if !ok {
 		return
 	}
-	finish := "stop"
-	if x.j.ending == blocks {
-		finish = "content_filter"
+	x.frames(head + `{"index":0,"delta":{},"finish_reason":"` + x.finish() + `"}]}` + "\n\n")
+	if x.j.lag > 0 && !x.u.wait(x.r, x.j.lag) {
+		return
 	}
-	x.frames(head + `{"index":0,"delta":{},"finish_reason":"` + finish + `"}]}` + "\n\n")
+	x.j.report()
 	if x.usage {
 		x.frames(head + `],"usage":` + x.chatUsage() + "}\n\n")
 	}
@@ -219,10 +222,18 @@ func (x *talk) chatStream() {
 
 func (x *talk) chatUsage() string {
 	u := x.j.used
-	if x.j.ending == empty {
-		u.output = 0
-	}
 	return fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}`, u.input, u.output, u.input+u.output, u.cached)
+}
+
+// finish says why the answer ends.
+func (x *talk) finish() string {
+	switch {
+	case x.j.ending == blocks:
+		return "content_filter"
+	case x.j.capped:
+		return "length"
+	}
+	return "stop"
 }
 
 // text is the whole answer.
@@ -237,12 +248,16 @@ func (x *talk) text() string {
 }
 
 func (x *talk) completion() {
-	finish := "stop"
-	if x.j.ending == blocks {
-		finish = "content_filter"
+	if x.j.ending != cuts {
+		x.j.report()
 	}
 	x.whole(`{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":` +
-		x.text() + `},"finish_reason":"` + finish + `"}],"usage":` + x.chatUsage() + `}`)
+		x.text() + `},"finish_reason":"` + x.finish() + `"}],"usage":` + x.chatUsage() + `}`)
+}
+
+func (x *talk) embedding() {
+	x.j.report()
+	x.whole(fmt.Sprintf(`{"object":"list","model":"embed","data":[{"object":"embedding","index":0,"embedding":[0.25,-0.5]}],"usage":{"prompt_tokens":%d,"total_tokens":%d}}`, x.j.used.input, x.j.used.input))
 }
 
 // whole sends a body in one piece, or half of one that breaks off.
@@ -262,6 +277,9 @@ func (x *talk) messageUsage(output int64) string {
 }
 
 func (x *talk) message() {
+	if x.j.ending != cuts {
+		x.j.report()
+	}
 	x.whole(`{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":` + x.text() +
 		`}],"stop_reason":"end_turn","stop_sequence":null,"usage":` + x.messageUsage(x.j.used.output) + `}`)
 }
@@ -277,8 +295,12 @@ func (x *talk) messageStream() {
 	if !ok {
 		return
 	}
-	x.frames(event("content_block_stop", `{"type":"content_block_stop","index":0}`),
-		event("message_delta", fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":%d}}`, x.j.used.output)),
+	x.frames(event("content_block_stop", `{"type":"content_block_stop","index":0}`))
+	if x.j.lag > 0 && !x.u.wait(x.r, x.j.lag) {
+		return
+	}
+	x.j.report()
+	x.frames(event("message_delta", fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":%d}}`, x.j.used.output)),
 		event("message_stop", `{"type":"message_stop"}`))
 }
 
@@ -287,6 +309,10 @@ func (j *job) body() []byte {
 	prompt := fmt.Sprintf("job-%d-", j.n)
 	prompt += strings.Repeat("lorem ipsum ", j.prompt/12+1)[:max(0, j.prompt-len(prompt))]
 	var b bytes.Buffer
+	if j.surface == vectors {
+		fmt.Fprintf(&b, `{"model":%q,"input":%q}`, j.model, prompt)
+		return b.Bytes()
+	}
 	fmt.Fprintf(&b, `{"model":%q,"messages":[{"role":"user","content":%q}]`, j.model, prompt)
 	if j.limited() {
 		fmt.Fprintf(&b, `,"max_tokens":%d`, j.maxTokens)

@@ -29,6 +29,7 @@ const (
 type world struct {
 	up   *upstream
 	rng  *rand.Rand
+	bulk int          // percent of the jobs that are small and quick
 	next atomic.Int64 // numbers of jobs and credits
 	book *book
 
@@ -41,6 +42,7 @@ type world struct {
 
 	ahead   time.Duration // of the gateway's clock, which tests may put forward
 	unsure  []*credit     // asked for and not acknowledged
+	unpaid  []string      // requests whose refund was asked for and not acknowledged
 	credits []*credit     // acknowledged, not yet seen in the book
 	closed  int64         // entries up to this one belong to shifts that were closed
 }
@@ -85,12 +87,20 @@ func (w *world) newKey(t testing.TB, g *harness.Gateway, a *payer, requests, nan
 		}
 		more["limits"] = limits
 	}
+	k := w.newKeyFor(t, g, a, more)
+	k.requestsPerDay, k.usdPerDay = requests, nano
+	return k
+}
+
+// newKeyFor makes a key; more holds members beside its name.
+func (w *world) newKeyFor(t testing.TB, g *harness.Gateway, a *payer, more map[string]any) *key {
+	t.Helper()
 	made := g.NewKey(t, a.id, more)
 	num, err := account.ParseKeyID(made.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &key{account: a, id: made.ID, secret: made.Key, num: int64(num), requestsPerDay: requests, usdPerDay: nano}
+	k := &key{account: a, id: made.ID, secret: made.Key, num: int64(num)}
 	w.book.keys[k.num] = k
 	return k
 }
@@ -154,6 +164,7 @@ func (w *world) closeJob(j *job, f *findings) (fate, requestID, bool) {
 		f.add(wrong, "%v: it was tried %d times, and %d are allowed", j, j.attempts, attempts)
 	}
 	c := w.book.charges[requestID(id)]
+	f.bill.add(j, saw, c, f)
 	switch saw {
 	case acked:
 		w.closeAcked(j, c, f)
@@ -181,6 +192,10 @@ func (w *world) closeJob(j *job, f *findings) (fate, requestID, bool) {
 // closeAcked is about a job whose final bytes came.
 func (w *world) closeAcked(j *job, c *charge, f *findings) {
 	f.acks++
+	if f.surfaces == nil {
+		f.surfaces = map[string]int{}
+	}
+	f.surfaces[j.surface]++
 	if j.wasCut() {
 		w.closeCut(j, c, f)
 		return
@@ -219,6 +234,9 @@ func (w *world) closeCut(j *job, c *charge, f *findings) {
 // the answer came to its end all the same, or else by an estimate of what was
 // produced, which is never more than the hold.
 func (w *world) closeLeft(j *job, c *charge, f *findings) {
+	if !j.reached {
+		f.add(wrong, "%v: it is charged, and its client left before it was at the provider", j)
+	}
 	r := c.line.receipt
 	if r == nil {
 		return // the book has said so
@@ -297,6 +315,12 @@ func (w *world) acknowledged(s *shift, f *findings) {
 		}
 		if l, ok := w.book.credits[c.entry]; !ok || l.amount != c.amount || l.account != c.account.num || l.kind != kind {
 			f.add(lost, "a %s of %s was acknowledged as entry %d, which is %+v", c.kind, usd(c.amount), c.entry, l)
+		}
+	}
+	w.unpaid = s.unpaid
+	for id := range s.repaid {
+		if c := w.book.charges[id]; c == nil || c.refunded != c.line.amount {
+			f.add(lost, "all that was left of the charge of request %x was given back, and of its entry: %+v", id, c)
 		}
 	}
 	for _, r := range s.refunds {

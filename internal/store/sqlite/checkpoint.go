@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pontage/pontage/internal/failpoint"
 )
 
 // Pace of checkpoints.
@@ -26,6 +28,21 @@ type checkpointer struct {
 	done   chan struct{}
 	once   sync.Once
 	frames atomic.Int64 // pages in the log when it was last looked at
+	points atomic.Pointer[failpoint.Set]
+}
+
+// Arm lets tests make the process fail at the points of checkpoints. nil: off.
+func (db *DB) Arm(s *failpoint.Set) { db.checkpoint.points.Store(s) }
+
+// dies makes the process die at the point, at some moment of what comes next, if
+// the point is armed.
+func (c *checkpointer) dies(point string) bool {
+	s := c.points.Load()
+	if s.Left(point) == 0 {
+		return false
+	}
+	go func() { _ = s.Hit(point) }()
+	return true
 }
 
 func newCheckpointer(conn *sql.Conn) *checkpointer {
@@ -58,6 +75,7 @@ func (c *checkpointer) run() {
 			return
 		case <-pause.C:
 		}
+		c.dies(failpoint.CrashMidCheckpoint)
 		// An error here costs nothing but a longer log: the writer, which sees
 		// its size, reports what is wrong with the disk.
 		if frames, err := checkpoint(c.conn, "PASSIVE"); err == nil {

@@ -9,6 +9,7 @@ import (
 
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/ledger"
 )
 
@@ -164,7 +165,7 @@ func (l *ledgerJournal) Begin() (ledger.Tx, error) {
 // could keep up with.
 func (j *journal) restart() error {
 	frames := &j.db.checkpoint.frames
-	if frames.Load()*pageSize <= restartAboveBytes {
+	if frames.Load()*pageSize <= restartAboveBytes && !j.db.checkpoint.dies(failpoint.CrashMidRestart) {
 		return nil
 	}
 	frames.Store(0)
