@@ -38,6 +38,13 @@ type NewCredit struct {
 	Note      string     `json:"note,omitempty"`
 }
 
+// NewRefund is what to give back. The same reference twice is one entry.
+type NewRefund struct {
+	AmountUSD string `json:"amount_usd,omitempty"` // empty: all that is left
+	Reference string `json:"reference,omitempty"`  // unique in the account, credits included
+	Note      string `json:"note"`
+}
+
 // Entry is one line of the ledger.
 type Entry struct {
 	Entry      int64      `json:"entry"` // its place in the journal
@@ -49,6 +56,7 @@ type Entry struct {
 	ExpiresAt  *time.Time `json:"expires_at"`
 	Reference  string     `json:"reference"`
 	Note       string     `json:"note"`
+	Actor      string     `json:"actor"` // operator, operator:NAME, key:ID or system; empty: not known
 	CreatedAt  *time.Time `json:"created_at"`
 	BalanceUSD string     `json:"balance_usd"` // now, of the balance that was moved
 }

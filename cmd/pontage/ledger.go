@@ -55,7 +55,7 @@ func newCreditCommand(sys *system) *cobra.Command {
 func (r *remote) entry(e *admin.Entry) error {
 	return r.show(e, func() error {
 		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", e.Request,
-			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note,
+			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note, "actor", e.Actor,
 			"expires", whenever(e.ExpiresAt), "created", whenever(e.CreatedAt))
 	})
 }
@@ -224,7 +224,7 @@ func requestList(r *remote) *cobra.Command {
 }
 
 func requestRefund(r *remote) *cobra.Command {
-	var amount, note string
+	var n admin.NewRefund
 	c := &cobra.Command{
 		Use: "refund REQUEST", Short: "Give back what a request was charged", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -232,15 +232,17 @@ func requestRefund(r *remote) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := api.Refund(c.Context(), args[0], strings.TrimPrefix(amount, "$"), note)
+			n.AmountUSD = strings.TrimPrefix(n.AmountUSD, "$")
+			e, err := api.Refund(c.Context(), args[0], n)
 			if err != nil {
 				return err
 			}
 			return r.entry(e)
 		},
 	}
-	c.Flags().StringVar(&amount, "amount", "", "`dollars` to give back (default: all that was charged)")
-	c.Flags().StringVar(&note, "note", "", "`words` for whoever reads the ledger (required)")
+	c.Flags().StringVar(&n.AmountUSD, "amount", "", "`dollars` to give back (default: all that is left of the charge)")
+	c.Flags().StringVar(&n.Reference, "reference", "", "your own `name` of the refund; the same twice is one entry")
+	c.Flags().StringVar(&n.Note, "note", "", "`words` for whoever reads the ledger (required)")
 	_ = c.MarkFlagRequired("note")
 	return c
 }

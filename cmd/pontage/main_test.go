@@ -207,10 +207,20 @@ func TestOperatingOneAccount(t *testing.T) {
 		{acc} demo pro active $0.00 $0.00 $0.00 {day} {time}`)
 	g.well("credit", "add", acc, "$25.00", "--reference", "invoice-1")
 	like(t, g.well("credit", "add", acc, "25.00", "--reference", "invoice-1", "--note", "again"), `
-		entry {n} account {acc} kind topup amount $25.00 balance $25.00 reference invoice-1 created {day} {time}`)
+		entry {n} account {acc} kind topup amount $25.00 balance $25.00 reference invoice-1 actor operator created {day} {time}`)
 	g.well("credit", "add", acc, "3", "--test", "--kind", "grant", "--expires", "30d")
-	like(t, g.well("credit", "add", acc, "--kind", "adjust", "--", "-0.5"), `
-		entry {n} account {acc} kind adjust amount -$0.50 balance $24.50 created {day} {time}`)
+	like(t, g.well("credit", "add", acc, "--kind", "adjust", "--actor", "alice@example", "--", "-0.5"), `
+		entry {n} account {acc} kind adjust amount -$0.50 balance $24.50 actor operator:alice@example created {day} {time}`)
+	if r := g.run("credit", "add", acc, "25.01", "--reference", "invoice-1"); r.code != exitWrong || !strings.Contains(r.err, "a topup of 25.00") {
+		t.Errorf("another amount under the same reference = %+v", r)
+	}
+	for user, actor := range map[string]string{"bob": "operator:bob", "Bob Smith": "operator", strings.Repeat("b", 65): "operator"} {
+		g.env["USER"] = user
+		if got := g.value("actor", "credit", "add", acc, "1", "--test"); got != actor {
+			t.Errorf("the actor of %q is %s, want %s", user, got, actor)
+		}
+	}
+	delete(g.env, "USER")
 
 	made := g.run("key", "create", acc, "--name", "laptop", "--rps", "2.5", "--burst", "5", "--usd-per-day", "1.50", "--model", "gpt-*,claude-*", "--expires", "2099-01-01")
 	if made.code != exitWell || !strings.Contains(made.err, "only time") {
@@ -281,8 +291,10 @@ func TestLookingIntoRequests(t *testing.T) {
 	like(t, g.well("usage", "--by", "account,key", "--model", "gpt-5-mini"), `
 		ACCOUNT KEY REQUESTS INPUT CACHED OUTPUT CHARGE `+acc+` `+key+` 2 200 80 14 $1.001234567`)
 
-	like(t, g.well("request", "refund", id, "--amount", "0.001", "--note", "sorry"), `
-		entry {n} account {acc} kind refund request `+id+` amount $0.001 balance {b} note sorry created {day} {time}`)
+	for range 2 {
+		like(t, g.well("request", "refund", id, "--amount", "0.001", "--note", "sorry", "--reference", "ticket-7"), `
+		entry {n} account {acc} kind refund request `+id+` amount $0.001 balance {b} reference ticket-7 note sorry actor operator created {day} {time}`)
+	}
 	if got := g.value("amount_usd", "request", "refund", id, "--note", "all"); got != "0.000234567" {
 		t.Errorf("the rest of the refund is %s", got)
 	}

@@ -255,8 +255,8 @@ func (d *described) driveWell(acc, key, request string) {
 	d.call(w, "GET /admin/v1/requests/{request}", aRequest, "", 200)
 	d.call(w, "GET /admin/v1/usage", "/admin/v1/usage", "", 200)
 	d.call(w, "GET /admin/v1/usage", "/admin/v1/usage?group_by=day,account,key,model&test=false&model=m&from=2026-11-20&to=2026-11-20&account="+acc+"&key="+key, "", 200)
-	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":"1","note":"n"}`, 201)
-	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":null,"note":"n"}`, 201)
+	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":"1","note":"n","reference":"t"}`, 201, "X-Pontage-Actor", "alice@example")
+	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":null,"note":"n","reference":null}`, 201)
 	d.call(w, "DELETE /admin/v1/keys/{key}", aKey, "", 200)
 
 	d.call(w, "GET /admin/v1/ledger/verify", "/admin/v1/ledger/verify", "", 200)

@@ -16,7 +16,7 @@ func TestEntryDetailsAreReadAsTheyWereWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Entry{
 			Model: rapid.String().Draw(t, "model"), Tokens: drawTokens(t), Grant: rapid.Int64().Draw(t, "grant"),
-			Reference: rapid.String().Draw(t, "reference"), Note: rapid.String().Draw(t, "note"),
+			Reference: rapid.String().Draw(t, "reference"), Note: rapid.String().Draw(t, "note"), Actor: Actor(rapid.String().Draw(t, "actor")),
 			Classes: rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "classes"),
 		}
 		if rapid.Bool().Draw(t, "expires") {
@@ -30,6 +30,30 @@ func TestEntryDetailsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
 	})
+}
+
+// What an older version wrote, of which the last member is the note.
+func TestEntryDetailsOfLayout1AreRead(t *testing.T) {
+	t.Parallel()
+	old := []byte{
+		1, 2, 'm', 2, 8, 'o', 'p', 'e', 'n', // layout, model, one class
+		20, 8, 0, 0, 40, 10, 1, // tokens, and that they are estimated
+		0, 0, // grant, expiry
+		4, 'r', '1', 4, 'h', 'i', // reference, note
+	}
+	want := Entry{Model: "m", Classes: []string{"open"}, Tokens: Tokens{Input: 10, CachedInput: 4, Output: 20, Reasoning: 5, Estimated: true}, Reference: "r1", Note: "hi"}
+	got := Entry{Actor: "somebody"}
+	if err := got.SetDetail(old); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, bad := range [][]byte{append([]byte{0}, old[1:]...), append([]byte{3}, old[1:]...), append([]byte{2}, old[1:]...)} {
+		if err := new(Entry).SetDetail(bad); err == nil {
+			t.Errorf("layout %d of that reads", bad[0])
+		}
+	}
 }
 
 func drawTokens(t *rapid.T) Tokens {
@@ -77,7 +101,7 @@ func FuzzSetDoc(f *testing.F) {
 }
 
 func FuzzSetDetail(f *testing.F) {
-	f.Add((&Entry{Model: "m", Classes: []string{"open"}, Reference: "r"}).Detail())
+	f.Add((&Entry{Model: "m", Classes: []string{"open"}, Reference: "r", Actor: ActorKey}).Detail())
 	f.Add([]byte{1, 2, 'm'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e, again Entry

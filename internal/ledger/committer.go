@@ -336,9 +336,7 @@ func (e *Engine) post(o *op, now int64) {
 	if o.extra != nil {
 		e.postExtra(o)
 	}
-	if o.turn != nil {
-		e.turns.drop(*o.turn)
-	}
+	e.turns.drop(o)
 }
 
 // postExtra ends the claims and holds of an op. Who asks for the key next asks
@@ -421,9 +419,7 @@ func (e *Engine) fail(w *work, err error) {
 	e.dead.Store(true)
 	for _, o := range w.ops {
 		o.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		if o.turn != nil {
-			e.turns.drop(*o.turn)
-		}
+		e.turns.drop(o)
 		if o.done != nil {
 			close(o.done)
 		}

@@ -70,7 +70,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	o.hold, o.receipt = h, row
 	o.entry = Entry{
 		Time: h.e.now(), Kind: KindUsage, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day,
-		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes,
+		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes, Actor: ActorKey,
 	}
 	if s.Receipt != nil {
 		o.entry.Tokens = s.Receipt.Usage
@@ -80,7 +80,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	}
 	o.absorbed = nil
 	if absorbed > 0 {
-		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model}
+		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model, Actor: ActorKey}
 	}
 	if h.durable != nil {
 		o.extra = &extra{ends: []HoldEnd{{ID: h.request, State: DurablePosted, Charge: charge, Result: bytes.Clone(s.Result), At: o.entry.Time}}}

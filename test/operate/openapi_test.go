@@ -232,8 +232,8 @@ func (d *driver) well() {
 	d.call("GET /admin/v1/requests/{request}", "", "", 200)
 	d.call("GET /admin/v1/usage", "", "", 200)
 	d.call("GET /admin/v1/usage", "?group_by=day,account,key,model&test=false&model=gpt-5-mini&account="+d.values["account"]+"&key="+d.values["key"]+"&from="+day.Add(-24*time.Hour).Format(time.DateOnly), "", 200)
-	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":"0.000000001","note":"n"}`, 201)
-	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":null,"note":"n"}`, 201)
+	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":"0.000000001","note":"n","reference":"t"}`, 201)
+	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":null,"note":"n","reference":null}`, 201)
 	d.call("GET /admin/v1/requests/{request}", "", "", 200)
 
 	d.call("GET /admin/v1/ledger/verify", "", "", 200)
