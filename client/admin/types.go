@@ -165,7 +165,8 @@ type Receipt struct {
 	ChargeUSD   string     `json:"charge_usd"`
 	AbsorbedUSD string     `json:"absorbed_usd"` // cost above what could be charged
 	RefundedUSD string     `json:"refunded_usd"`
-	Lines       []Line     `json:"lines"`
+	Price       string     `json:"price"` // names the rates of Lines; empty: none
+	Lines       []Line     `json:"lines"` // what was used at its price; more than the charge where some was absorbed
 	Attempts    []Attempt  `json:"attempts"`
 	Delivery    string     `json:"delivery"` // complete, partial, none or unknown
 	StartedAt   *time.Time `json:"started_at"`
@@ -187,6 +188,7 @@ type Tokens struct {
 type Line struct {
 	Kind      string `json:"kind"`
 	Units     int64  `json:"units"`
+	RateUSD   string `json:"rate_usd"` // for a million units, of request for it; empty: none
 	AmountUSD string `json:"amount_usd"`
 }
 

@@ -146,40 +146,6 @@ func requestShow(r *remote) *cobra.Command {
 	}
 }
 
-func (r *remote) receipt(v *admin.Receipt) error {
-	status := fmt.Sprint(v.Status)
-	if v.Fault != "" {
-		status += " " + v.Fault
-	}
-	err := r.facts("request", v.ID, "started", whenever(v.StartedAt), "took", millis(v.MS), "account", v.Account, "key", v.Key, "test", yes(v.Test, "yes"),
-		"site", v.Site, "surface", v.Surface, "model", v.Model, "answered by", v.AnsweredBy,
-		"outcome", v.Outcome, "status", status, "delivery", v.Delivery,
-		"input tokens", count(v.Tokens.Input), "  of them cached", count(v.Tokens.CachedInput), "  of them written to cache", count(v.Tokens.CacheWrite+v.Tokens.CacheWrite1h), "output tokens", count(v.Tokens.Output), "  of them reasoning", count(v.Tokens.Reasoning),
-		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD))
-	if err != nil {
-		return err
-	}
-	if len(v.Lines) > 0 {
-		fmt.Fprintln(r.sys.out)
-		var rows [][]string
-		for _, l := range v.Lines {
-			rows = append(rows, []string{l.Kind, fmt.Sprint(l.Units), dollars(l.AmountUSD)})
-		}
-		if err := r.table([]string{"CHARGE", "UNITS", "AMOUNT"}, rows); err != nil {
-			return err
-		}
-	}
-	if len(v.Attempts) == 0 {
-		return nil
-	}
-	fmt.Fprintln(r.sys.out)
-	var rows [][]string
-	for _, a := range v.Attempts {
-		rows = append(rows, []string{a.Target, a.Outcome, count(int64(a.Status)), millis(a.MS)})
-	}
-	return r.table([]string{"ATTEMPT", "OUTCOME", "STATUS", "TOOK"}, rows)
-}
-
 func requestList(r *remote) *cobra.Command {
 	var f admin.ReceiptFilter
 	var from, to string

@@ -171,7 +171,8 @@ func (g *gateway) spend(acc, key string, charge money.Amount) string {
 	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Receipt: &ledger.Receipt{
 		ID: id, Account: int64(a), Key: int64(k), Site: "openai", Surface: "openai.chat", Model: "gpt-5-mini", Outcome: "ok", Status: 200, Delivery: ledger.DeliveryComplete,
 		Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 7}, Started: at, Took: 1500 * time.Millisecond,
-		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge}},
+		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge, Rate: 10_000 * money.Rate(charge), Rated: true}},
+		Price:    "0123abcd",
 		Attempts: []ledger.Attempt{{Target: "sim/gpt-5-mini", Outcome: "ok", Status: 200, Took: time.Second}},
 	}})
 	if err != nil {
@@ -273,8 +274,10 @@ func TestLookingIntoRequests(t *testing.T) {
 
 	like(t, g.well("request", "show", id), `
 		request `+id+` started {day} {time} took 1.5s account {acc} key {key} site openai surface openai.chat model gpt-5-mini
-		outcome ok status 200 delivery complete input tokens 100 of them cached 40 output tokens 7 held $0.002469134 charged $0.001234567
-		CHARGE UNITS AMOUNT input 100 $0.001234567
+		outcome ok status 200 delivery complete input tokens 100 of them cached 40 output tokens 7 held $0.002469134 charged $0.001234567 price 0123abcd
+		LINE UNITS RATE AMOUNT input 100 × $12.34567 / 1M = $0.001234567
+		The sum is rounded up once, to a nano-dollar ($0.000000001); each line is what the sum grows by with it.
+		- The answer came to its end and is charged as used.
 		ATTEMPT OUTCOME STATUS TOOK sim/gpt-5-mini ok 200 1s`)
 	if list := g.well("request", "list", "--account", acc, "--from", "1h", "--limit", "1"); strings.Count(list, "\n") != 2 || strings.Contains(list, id) {
 		t.Errorf("request list --limit 1 does not show the latest alone:\n%s", list)

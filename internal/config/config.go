@@ -105,12 +105,13 @@ type Target struct {
 
 // Price is what a model costs its callers. A nil price is unknown.
 type Price struct {
-	Input        *money.Rate   `yaml:"input" doc:"tokens of the prompt; needed for a price by tokens. 0 must be meant"`
+	Input        *money.Rate   `yaml:"input" doc:"tokens of the prompt; needed for a price by tokens. Every price is above 0, and by tokens from 0.0001 to 10000"`
 	Output       *money.Rate   `yaml:"output" doc:"tokens of the answer, reasoning among them; needed with input, but for embeddings"`
 	CachedInput  *money.Rate   `yaml:"cached_input" shown:"as input" doc:"tokens read from the provider's cache"`
 	CacheWrite   *money.Rate   `yaml:"cache_write" shown:"as input" doc:"tokens written to it"`
 	CacheWrite1h *money.Rate   `yaml:"cache_write_1h" shown:"as input; 2 × input where cache_write is given" doc:"tokens written to it for an hour"`
-	Request      *money.Amount `yaml:"request" doc:"dollars for each request; alone, or besides the price by tokens"`
+	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
+	Free         bool          `yaml:"free" doc:"true: the model costs nothing; stands alone"`
 }
 
 // Plan is what accounts of it may use.

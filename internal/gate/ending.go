@@ -285,8 +285,12 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 func (call *Call) charged(usage llm.Usage, how ending, lines []catalog.Line) *ledger.Receipt {
 	r := call.receipt(usage)
 	r.Outcome, r.Status = how.outcome, 200
+	included := call.terms.included()
+	if !included {
+		r.Price = call.model.Price.ID()
+	}
 	for _, l := range lines {
-		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Amount: l.Amount})
+		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Rate: l.Rate, Rated: !included, Amount: l.Amount})
 	}
 	if how.left {
 		r.Delivery = ledger.DeliveryPartial

@@ -67,10 +67,10 @@ func TestReceiptsAreReadAsTheyWereWritten(t *testing.T) {
 		text := func() string { return rapid.String().Draw(t, "text") }
 		want := Receipt{
 			Site: text(), Surface: text(), AnsweredBy: text(), Fault: text(), Status: rapid.Int().Draw(t, "status"), Stream: rapid.Bool().Draw(t, "stream"),
-			Usage: drawTokens(t), Took: time.Duration(rapid.Int64().Draw(t, "took")),
+			Usage: drawTokens(t), Took: time.Duration(rapid.Int64().Draw(t, "took")), Price: text(),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "lines") {
-			want.Lines = append(want.Lines, Line{text(), rapid.Int64().Draw(t, "units"), money.Amount(rapid.Int64().Draw(t, "amount"))})
+			want.Lines = append(want.Lines, Line{text(), rapid.Int64().Draw(t, "units"), money.Amount(rapid.Int64().Draw(t, "amount")), money.Rate(rapid.Int64().Draw(t, "rate")), rapid.Bool().Draw(t, "rated")})
 			want.Attempts = append(want.Attempts, Attempt{text(), text(), rapid.Int().Draw(t, "status"), time.Duration(rapid.Int64().Draw(t, "took"))})
 		}
 		var got Receipt
@@ -83,10 +83,35 @@ func TestReceiptsAreReadAsTheyWereWritten(t *testing.T) {
 	})
 }
 
+func TestReceiptsOfLayout1AreRead(t *testing.T) {
+	t.Parallel()
+	old := []byte{
+		1, 2, 's', 2, 'u', 0, 0, 144, 3, 1, // layout, site, surface, answered by, fault, status 200, streamed
+		20, 0, 0, 0, 40, 0, 0, // tokens
+		2, 10, 'i', 'n', 'p', 'u', 't', 20, 6, // one line
+		2, 2, 't', 4, 'o', 'k', 144, 3, 2, // one attempt
+		14, // took
+	}
+	want := Receipt{
+		Site: "s", Surface: "u", Status: 200, Stream: true, Usage: Tokens{Input: 10, Output: 20}, Lines: []Line{{Kind: "input", Units: 10, Amount: 3}},
+		Attempts: []Attempt{{"t", "ok", 200, 1}}, Took: 7,
+	}
+	got := Receipt{Price: "stale"}
+	if err := got.SetDoc(old); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := new(Receipt).SetDoc(append([]byte{3}, old[1:]...)); err == nil {
+		t.Error("a layout that there is not reads")
+	}
+}
+
 // Whatever the disk gives back, reading it ends, allocates no more than it was
 // given, and what it accepts can be written and read again.
 func FuzzSetDoc(f *testing.F) {
-	f.Add((&Receipt{Site: "s", Lines: []Line{{"input", 1, 2}}, Attempts: []Attempt{{"t", "ok", 200, 1}}}).Doc())
+	f.Add((&Receipt{Site: "s", Price: "0123abcd", Lines: []Line{{"input", 1, 2, 3, true}}, Attempts: []Attempt{{"t", "ok", 200, 1}}}).Doc())
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
