@@ -102,6 +102,17 @@ func All[T any](ctx context.Context, page func(ctx context.Context, cursor strin
 	}
 }
 
+// Webhooks lists the events that the webhook is told of, of that state (empty:
+// any), from a cursor on; see [All].
+func (c *Client) Webhooks(ctx context.Context, state, cursor string) (*List[Webhook], error) {
+	return get[List[Webhook]](ctx, c.read, "webhooks", query("state", state, "cursor", cursor))
+}
+
+// RetryWebhook delivers an event now, whatever became of it.
+func (c *Client) RetryWebhook(ctx context.Context, id string) (*Webhook, error) {
+	return send[Webhook](ctx, c.write, http.MethodPost, "webhooks/"+url.PathEscape(id)+"/retry", nil)
+}
+
 // CreateAccount makes an account. An empty plan is none.
 func (c *Client) CreateAccount(ctx context.Context, name, plan string) (*Account, error) {
 	return send[Account](ctx, c.write, http.MethodPost, "accounts", struct {

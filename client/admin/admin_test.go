@@ -60,6 +60,11 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 	run(first(c.Limits(ctx, "acc_1", "x")))
 	run(first(c.Receipts(ctx, ReceiptFilter{Model: "a b", From: at, Limit: 7}, "")))
 	run(first(c.Refund(ctx, "req_1", NewRefund{Reference: "t", Note: "why"})))
+	run(first(c.Webhooks(ctx, "failed", "evt_1")))
+	run(first(c.RetryWebhook(ctx, "evt_1")))
+	never, sites := Amount("0"), Amount("")
+	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &never})))
+	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &sites})))
 	run(first(c.Usage(ctx, UsageFilter{By: []string{"day", "key"}, Test: true, To: at})))
 	run(first(c.EffectiveConfig(ctx)))
 	run(c.AdvanceClock(ctx, 3*time.Hour))
@@ -76,6 +81,10 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 		`GET /admin/v1/accounts/acc_1/limits?cursor=x`,
 		`GET /admin/v1/requests?from=2026-11-20T01%3A02%3A03Z&limit=7&model=a+b`,
 		`POST /admin/v1/requests/req_1/refund {"reference":"t","note":"why"}`,
+		`GET /admin/v1/webhooks?cursor=evt_1&state=failed`,
+		`POST /admin/v1/webhooks/evt_1/retry`,
+		`PATCH /admin/v1/accounts/acc_1 {"warn_below_usd":"0"}`,
+		`PATCH /admin/v1/accounts/acc_1 {"warn_below_usd":null}`,
 		`GET /admin/v1/usage?group_by=day%2Ckey&test=true&to=2026-11-20T01%3A02%3A03Z`,
 		`GET /admin/v1/effective-config`,
 		`POST /admin/v1/test/clock {"advance":"3h0m0s"}`,

@@ -18,6 +18,7 @@ type Account struct {
 	TestBalanceUSD   string    `json:"test_balance_usd"`
 	TestHeldUSD      string    `json:"test_held_usd"`
 	TestAvailableUSD string    `json:"test_available_usd"`
+	WarnBelowUSD     string    `json:"warn_below_usd"` // "0.00": never; empty: the site's
 	CreatedAt        time.Time `json:"created_at"`
 }
 
@@ -26,6 +27,19 @@ type AccountPatch struct {
 	Name   *string `json:"name,omitempty"`
 	Plan   *string `json:"plan,omitempty"`
 	Status *string `json:"status,omitempty"` // active or suspended
+
+	WarnBelowUSD *Amount `json:"warn_below_usd,omitempty"` // "0": never; empty: the site's
+}
+
+// Amount is an amount of money as decimal text. Empty, it is null.
+type Amount string
+
+// MarshalJSON writes a string, or null.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	if a == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(a))
 }
 
 // NewCredit is money to add. The same reference twice is one entry.
@@ -245,6 +259,18 @@ type Verification struct {
 	Entries     int64    `json:"entries"`
 	Accounts    int64    `json:"accounts"`
 	Differences []string `json:"differences"`
+}
+
+// Webhook is an event that the operator's webhook is told of.
+type Webhook struct {
+	ID      string          `json:"id"`
+	Type    string          `json:"type"`  // balance_warning or absorbed
+	State   string          `json:"state"` // pending, delivered or failed
+	Tries   int             `json:"tries"`
+	NextAt  *time.Time      `json:"next_at"`
+	EndedAt *time.Time      `json:"ended_at"`
+	Error   string          `json:"error"` // of the last try
+	Body    json.RawMessage `json:"body"`  // what is posted
 }
 
 // Target is one place a request can go, and how it is.

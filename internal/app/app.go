@@ -30,6 +30,7 @@ import (
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/outbox"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/sim"
 	"github.com/pontage/pontage/internal/route"
@@ -66,6 +67,7 @@ type App struct {
 	obs    *obs.Obs
 
 	db       *sqlite.DB
+	outbox   *outbox.Outbox
 	ledger   *ledger.Engine
 	accounts *account.Registry
 	limiter  *limit.Limiter
@@ -111,6 +113,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	a.base, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	a.obs = obs.New(obs.Options{Log: o.Log, Level: o.LogLevel, Format: o.LogFormat, Build: o.Version})
 	a.obs.Hide(o.Config.Server.AdminToken.Reveal())
+	a.obs.Hide(o.Config.Webhooks.Secret.Reveal())
 	if o.Test || o.Dev {
 		if a.points, err = failpoint.FromEnv(o.Failpoints); err != nil {
 			return err
@@ -138,6 +141,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Base:     a.base,
 	}, s.plans)
 	a.current.Store(s)
+	a.outbox.Hurry()
 	if err := a.startJobs(ctx); err != nil {
 		return err
 	}
@@ -170,7 +174,9 @@ func (a *App) openStore(ctx context.Context) error {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
 	a.undo = append(a.undo, a.db.Close)
-	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal}); err != nil {
+	a.startOutbox()
+	o := ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake}
+	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), o); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)
@@ -363,12 +369,16 @@ func (a *App) adminHandler(c *config.Config) http.Handler {
 		EffectiveConfig: func() any { return a.current.Load().config.Redacted() },
 		Ready:           a.degraded,
 		Metrics:         a.obs.Handler(),
+		Webhooks:        a.outbox,
 	}
 	if a.o.Test || a.o.Dev {
 		d.Test = &dash.TestControls{
-			AdvanceClock: a.clock.advance,
-			Failpoints:   a.points,
-			Sim:          scripts{a.sim},
+			AdvanceClock: func(d time.Duration) {
+				a.clock.advance(d)
+				a.outbox.Hurry()
+			},
+			Failpoints: a.points,
+			Sim:        scripts{a.sim},
 		}
 	}
 	h := dash.New(d)

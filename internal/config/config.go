@@ -8,6 +8,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
@@ -26,6 +27,7 @@ type Config struct {
 	Classes   []Class             `yaml:"classes" key:"name" doc:"classes of models, for plans; a model is of the first class, in the order written, with a pattern that matches. Without any match it is of class open or closed, as its weights are"`
 	Sites     []Site              `yaml:"sites" doc:"hosts and the contract that each presents; none: every host, with the contract openai"`
 	Routing   Routing             `yaml:"routing" doc:"how hard to try"`
+	Webhooks  Webhooks            `yaml:"webhooks" doc:"who is told of events; see webhooks.md"`
 
 	name  string         // of the file
 	lines map[string]int // of every member that was written, by path
@@ -180,6 +182,18 @@ type Routing struct {
 type Backoff struct {
 	Base time.Duration `yaml:"base" default:"250ms" doc:"most to wait before the second round; doubles each round"`
 	Max  time.Duration `yaml:"max" default:"8s" doc:"most to wait at all"`
+}
+
+// Webhooks says who is told of events.
+type Webhooks struct {
+	URL    string   `yaml:"url" secret:"url" doc:"where events are posted to; empty: nobody is told, and no event is kept"`
+	Secret Secret   `yaml:"secret" doc:"what they are signed with, 16 bytes at least; needed with url"`
+	Events []string `yaml:"events" shown:"all" doc:"which: balance_warning, absorbed"`
+}
+
+// Tells reports whether somebody is told of events of that kind.
+func (w Webhooks) Tells(kind string) bool {
+	return w.URL != "" && (w.Events == nil || slices.Contains(w.Events, kind))
 }
 
 // Breaker says when a target is left alone.

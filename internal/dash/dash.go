@@ -61,6 +61,7 @@ type Deps struct {
 	EffectiveConfig func() any           // what is in force, without secrets, in a form that JSON can hold; nil: an empty object
 	Ready           func() []string      // what keeps the process from taking traffic; nil, or nothing: ready
 	Metrics         http.Handler         // nil: /metrics is not found
+	Webhooks        Webhooks             // nil: there are no events
 	Test            *TestControls        // nil outside dev and serve --test: their paths are not found
 	NewRequestID    func() obs.RequestID // nil: obs.NewRequestID
 }
@@ -137,6 +138,8 @@ func (s *server) routes() []route {
 		{"GET", "/admin/v1/ledger/verify", s.verify, false},
 		{"GET", "/admin/v1/effective-config", s.effectiveConfig, false},
 		{"GET", "/admin/v1/targets", s.targets, false},
+		{"GET", "/admin/v1/webhooks", s.listWebhooks, false},
+		{"POST", "/admin/v1/webhooks/{webhook}/retry", s.retryWebhook, false},
 	}
 	if s.Metrics != nil {
 		routes = append(routes, route{"GET", "/metrics", s.metrics, true})

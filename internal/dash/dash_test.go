@@ -26,7 +26,7 @@ func TestAccountsFromBirthToSuspension(t *testing.T) {
 	w := setup(t)
 	made := w.do("POST", "/admin/v1/accounts", `{"name":"ada","plan":"free"}`).must(201)
 	want := fmt.Sprintf(`{"id":%q,"name":"ada","plan":"free","status":"active","balance_usd":"0.00","held_usd":"0.00","available_usd":"0.00",`+
-		`"test_balance_usd":"0.00","test_held_usd":"0.00","test_available_usd":"0.00","created_at":"2026-11-20T12:00:00Z"}`+"\n", made.at("id"))
+		`"test_balance_usd":"0.00","test_held_usd":"0.00","test_available_usd":"0.00","warn_below_usd":null,"created_at":"2026-11-20T12:00:00Z"}`+"\n", made.at("id"))
 	if string(made.body) != want {
 		t.Errorf("created %swant    %s", made.body, want)
 	}

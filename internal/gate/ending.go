@@ -248,7 +248,7 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 		cost = min(cost, call.hold.Amount())
 	}
 	call.note(usage, how.outcome)
-	settlement := ledger.Settlement{Actual: cost, Receipt: call.charged(usage, how, lines), Result: how.result}
+	settlement := ledger.Settlement{Actual: cost, Receipt: call.charged(usage, how, lines), Result: how.result, Alerts: call.alerts()}
 	var unkept error
 	if how.keep != nil {
 		settlement.Claim = call.c.claim
@@ -279,6 +279,24 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 	ev := call.c.v.Event
 	ev.Charge, ev.Absorbed = s.Charge, s.Absorbed
 	return Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}, nil
+}
+
+// alerts says which events the charge may cause.
+func (call *Call) alerts() (a ledger.Alerts) {
+	c := call.c
+	if c.who.Key.Test {
+		return a
+	}
+	if c.plans.WarnsBalance {
+		a.WarnBelow = c.plans.WarnBelow[c.v.Site]
+		if own := c.who.Account.WarnBelow; own != nil {
+			a.WarnBelow = *own
+		}
+	}
+	if c.plans.TellsAbsorbed {
+		a.Absorbed, a.Target = true, c.v.Event.Provider
+	}
+	return a
 }
 
 // charged is the receipt of an answer that is charged for.

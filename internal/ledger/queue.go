@@ -26,6 +26,7 @@ type op struct {
 	incoming money.Amount
 	turns    []turnKey // what others may not do meanwhile
 	follows  bool      // made by the committer itself, which takes it in while it closes
+	alerts   Alerts    // of a settle
 	bare     bool      // without an entry; of the entry only the account is meant
 	extra    *extra    // what few ops have; nil: nothing of it
 

@@ -14,6 +14,7 @@ type Settlement struct {
 	Actual  money.Amount // what it cost, ≥ 0
 	Receipt *Receipt     // may be nil
 	Result  []byte       // of a durable hold: kept with it; at most MaxResult bytes
+	Alerts  Alerts       // the events that the charge may cause
 
 	// Claim is the request's idempotency key, or nil. What Render returns becomes
 	// its answer in the transaction of the charge.
@@ -53,6 +54,9 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if s.Actual < 0 {
 		return Settled{}, fmt.Errorf("settle: actual: %s is negative", s.Actual)
 	}
+	if s.Alerts.WarnBelow < 0 {
+		return Settled{}, fmt.Errorf("settle: warn below: %s is negative", s.Alerts.WarnBelow)
+	}
 	if len(s.Result) > MaxResult || (s.Result != nil && h.durable == nil) {
 		return Settled{}, fmt.Errorf("settle: result: longer than %d bytes, or of a hold that is not durable", MaxResult)
 	}
@@ -67,7 +71,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 		s.Receipt.Charge, s.Receipt.Absorbed = charge, absorbed
 	}
 	o := &h.op
-	o.hold, o.receipt = h, row
+	o.hold, o.receipt, o.alerts = h, row, s.Alerts
 	o.entry = Entry{
 		Time: h.e.now(), Kind: KindUsage, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day,
 		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes, Actor: ActorKey,
