@@ -19,6 +19,7 @@ import (
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/outbox"
 	"github.com/pontage/pontage/internal/store/sqlite"
 )
 
@@ -39,7 +40,8 @@ type gateway struct {
 	admin    *httptest.Server
 	api      *httptest.Server
 	env      map[string]string
-	spent    int // requests made by spend
+	spent    int           // requests made by spend
+	alerts   ledger.Alerts // of them
 
 	mu       sync.Mutex
 	targets  []dash.TargetHealth
@@ -60,9 +62,10 @@ func setup(t *testing.T) *gateway {
 	if g.ledger, err = ledger.Open(t.Context(), g.db.Journal(), ledger.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	hooks := outbox.New(outbox.Options{Store: g.db.Outbox()})
 	g.targets = []dash.TargetHealth{{Target: "sim/gpt-5-mini", Provider: "sim", Model: "gpt-5-mini", Healthy: true, Breaker: "closed", Requests: 3}}
 	g.admin = httptest.NewServer(dash.New(dash.Deps{
-		Accounts: g.accounts, Ledger: g.ledger, Token: secret(token), Now: time.Now, Routes: g,
+		Accounts: g.accounts, Ledger: g.ledger, Token: secret(token), Now: time.Now, Routes: g, Webhooks: hooks,
 		EffectiveConfig: func() any { return map[string]any{"server": map[string]any{"listen": "x"}} },
 		Ready: func() []string {
 			g.mu.Lock()
@@ -168,7 +171,7 @@ func (g *gateway) spend(acc, key string, charge money.Amount) string {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Receipt: &ledger.Receipt{
+	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Alerts: g.alerts, Receipt: &ledger.Receipt{
 		ID: id, Account: int64(a), Key: int64(k), Site: "openai", Surface: "openai.chat", Model: "gpt-5-mini", Outcome: "ok", Status: 200, Delivery: ledger.DeliveryComplete,
 		Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 7}, Started: at, Took: 1500 * time.Millisecond,
 		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge, Rate: 10_000 * money.Rate(charge), Rated: true}},
@@ -260,6 +263,35 @@ func TestOperatingOneAccount(t *testing.T) {
 	}
 	if got := g.value("available_usd", "account", "show", acc); got != "24.50" {
 		t.Errorf("available %s, want 24.50", got)
+	}
+}
+
+func TestWebhooksOfOneAccount(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	acc := g.value("id", "account", "create", "demo")
+	g.well("credit", "add", acc, "9")
+	key := g.value("id", "key", "create", acc, "--name", "k")
+	if r := g.run("webhook", "list"); r.code != exitWell || r.err != "none\n" {
+		t.Errorf("webhook list of nothing = %+v", r)
+	}
+	if got := g.value("warn_below_usd", "account", "update", acc, "--warn-below", "$2.5"); got != "2.50" {
+		t.Errorf("the threshold is %s", got)
+	}
+	like(t, g.well("account", "update", acc, "--warn-below", ""), `account {acc} name demo status active balance {b} held $0.00 available {b} test balance $0.00 created {day} {time}`)
+	g.alerts = ledger.Alerts{WarnBelow: 8 * money.Dollar}
+	warned := g.spend(acc, key, money.Dollar+money.Cent)
+	g.alerts = ledger.Alerts{}
+	like(t, g.well("webhook", "list", "--state", "pending"), `
+		ID TYPE ACCOUNT STATE NEXT
+		{event} balance_warning `+acc+` pending {day} {time}`)
+	if r := g.run("webhook", "list", "--state", "lost"); r.code != exitUsage {
+		t.Errorf("webhook list --state lost = %+v", r)
+	}
+	event := strings.Fields(g.well("webhook", "list"))[5]
+	like(t, g.well("webhook", "retry", event), `event `+event+` type balance_warning account `+acc+` state pending tries 0 next {day} {time}`)
+	if r := g.run("webhook", "retry", warned); r.code != exitWrong {
+		t.Errorf("webhook retry of a request = %+v", r)
 	}
 }
 

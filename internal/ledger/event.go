@@ -146,7 +146,7 @@ func (e *Engine) notice(b *Batch, ops []*op) {
 		if x.below > 0 && x.posted-x.below >= (x.below+4)/5 {
 			x.below = 0
 		}
-		if below := o.alerts.WarnBelow; below > 0 && x.posted < below && (x.below == 0 || below < x.below) {
+		if below := o.alerts.WarnBelow; below > 0 && x.posted < below && (x.below == 0 || below < x.below || mutated(EdgeIgnored)) {
 			x.below = below
 			v := o.event(EventBalanceWarning)
 			v.Balance, v.Below = x.posted, below

@@ -87,7 +87,7 @@ type Batch struct {
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
 	Opened    []*HoldRow
 	Ended     []HoldEnd // a hold that is not open is an error
-	Events    []*Event  // an event that is there already is an error
+	Events    []*Event  // an event that is there already stays as it is
 	Warned    []WarnedRow
 
 	purge time.Time // answers that had expired by then are to be purged; zero: none

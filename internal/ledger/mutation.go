@@ -21,6 +21,8 @@ const (
 	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
 	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
+	WarningsForgotten Mutation = "warnings_forgotten"  // recovery does not know which balances were warned of
+	EdgeIgnored       Mutation = "edge_ignored"        // every charge below the threshold warns
 )
 
 // Mutations returns every mutation.
@@ -28,6 +30,6 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
-		AnswerIgnored, AnswerStands, HoldsForgotten,
+		AnswerIgnored, AnswerStands, HoldsForgotten, WarningsForgotten, EdgeIgnored,
 	}
 }

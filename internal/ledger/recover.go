@@ -42,7 +42,9 @@ func (e *Engine) load(ctx context.Context, r Reader, mark Mark) error {
 		return err
 	}
 	err := r.Warned(ctx, func(w WarnedRow) error {
-		e.warned[w.Account] = w.Below
+		if !mutated(WarningsForgotten) {
+			e.warned[w.Account] = w.Below
+		}
 		return nil
 	})
 	if err != nil {

@@ -132,7 +132,11 @@ func (o *Outbox) pass(ctx context.Context) time.Duration {
 	if o.hurry.Swap(false) {
 		o.inRow, o.paused = 0, time.Time{}
 	}
-	wait, err := o.deliver(ctx)
+	err := o.tidy(ctx)
+	var wait time.Duration
+	if err == nil {
+		wait, err = o.deliver(ctx)
+	}
 	if err == nil {
 		err = o.tidy(ctx)
 	}

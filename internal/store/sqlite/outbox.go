@@ -11,8 +11,9 @@ import (
 	"github.com/pontage/pontage/internal/outbox"
 )
 
+// An event that is there already is the same one: no charge fails because of it.
 var insertEvents = verb{
-	head: "INSERT INTO outbox (id, kind, account_id, request, created, detail, state, tries, next_at, until, ended, error) VALUES ",
+	head: "INSERT OR IGNORE INTO outbox (id, kind, account_id, request, created, detail, state, tries, next_at, until, ended, error) VALUES ",
 	row:  "(?,?,?,?,?,?,1,0,?,0,0,'')",
 }
 
