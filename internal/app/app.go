@@ -113,7 +113,6 @@ func (a *App) make(ctx context.Context) (err error) {
 	a.base, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	a.obs = obs.New(obs.Options{Log: o.Log, Level: o.LogLevel, Format: o.LogFormat, Build: o.Version})
 	a.obs.Hide(o.Config.Server.AdminToken.Reveal())
-	a.obs.Hide(o.Config.Webhooks.Secret.Reveal())
 	if o.Test || o.Dev {
 		if a.points, err = failpoint.FromEnv(o.Failpoints); err != nil {
 			return err
@@ -140,8 +139,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Now:      a.clock.now,
 		Base:     a.base,
 	}, s.plans)
-	a.current.Store(s)
-	a.outbox.Hurry()
+	a.inForce(s)
 	if err := a.startJobs(ctx); err != nil {
 		return err
 	}
@@ -175,8 +173,7 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.undo = append(a.undo, a.db.Close)
 	a.startOutbox()
-	o := ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake}
-	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), o); err != nil {
+	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake}); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)
@@ -373,12 +370,9 @@ func (a *App) adminHandler(c *config.Config) http.Handler {
 	}
 	if a.o.Test || a.o.Dev {
 		d.Test = &dash.TestControls{
-			AdvanceClock: func(d time.Duration) {
-				a.clock.advance(d)
-				a.outbox.Hurry()
-			},
-			Failpoints: a.points,
-			Sim:        scripts{a.sim},
+			AdvanceClock: a.advance,
+			Failpoints:   a.points,
+			Sim:          scripts{a.sim},
 		}
 	}
 	h := dash.New(d)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/pontage/pontage/internal/outbox"
 )
@@ -21,6 +22,20 @@ func (a *App) startOutbox() {
 		<-done
 		return nil
 	})
+}
+
+// inForce makes s what the configuration in force says. Events may go elsewhere
+// from now on.
+func (a *App) inForce(s *setup) {
+	a.obs.Hide(s.config.Webhooks.Secret.Reveal())
+	a.current.Store(s)
+	a.outbox.Hurry()
+}
+
+// advance puts the clock forward; events may be due by that.
+func (a *App) advance(d time.Duration) {
+	a.clock.advance(d)
+	a.outbox.Hurry()
 }
 
 // endpoint is who is told of events, as the configuration in force says.

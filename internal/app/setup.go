@@ -308,10 +308,8 @@ func (a *App) Reload(c *config.Config) error {
 	}
 	a.gate.Swap(s.plans)
 	a.wire.Swap(s.sites)
-	a.current.Store(s)
+	a.inForce(s)
 	a.health.keep(s.live, s.norms)
-	a.obs.Hide(c.Webhooks.Secret.Reveal())
-	a.outbox.Hurry() // it may have another endpoint
 	return nil
 }
 
