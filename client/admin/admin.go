@@ -27,6 +27,7 @@ type Options struct {
 	BaseURL    string       // of the admin listener, without /admin/v1; empty: DefaultBaseURL
 	Token      string       // the admin token
 	HTTPClient *http.Client // nil: one with a timeout of 60 seconds
+	Actor      string       // who calls, noted with every entry that it makes: at most 64 visible characters of ASCII; empty: not told
 }
 
 // Client calls one admin API. It is used by many goroutines at once. Every
@@ -46,11 +47,15 @@ func New(o Options) (*Client, error) {
 	}
 	root := strings.TrimSuffix(strings.TrimRight(o.BaseURL, "/"), "/admin/v1")
 	base := root + "/admin/v1"
-	read, err := client.New(client.Options{BaseURL: base, APIKey: o.Token, HTTPClient: o.HTTPClient, MaxRetries: 1})
+	header := http.Header{}
+	if o.Actor != "" {
+		header.Set("X-Pontage-Actor", o.Actor)
+	}
+	read, err := client.New(client.Options{BaseURL: base, APIKey: o.Token, HTTPClient: o.HTTPClient, MaxRetries: 1, Header: header})
 	if err != nil {
 		return nil, errors.New(strings.Replace(err.Error(), "API key:", "admin token:", 1))
 	}
-	write, _ := client.New(client.Options{BaseURL: base, APIKey: o.Token, HTTPClient: o.HTTPClient, MaxRetries: -1})
+	write, _ := client.New(client.Options{BaseURL: base, APIKey: o.Token, HTTPClient: o.HTTPClient, MaxRetries: -1, Header: header})
 	// The paths beside the API need no token and get none. A base URL without a
 	// path would be given one.
 	bare, err := client.New(client.Options{BaseURL: root + "/.", HTTPClient: o.HTTPClient, MaxRetries: -1})
@@ -95,6 +100,17 @@ func All[T any](ctx context.Context, page func(ctx context.Context, cursor strin
 			cursor = l.Next
 		}
 	}
+}
+
+// Webhooks lists the events that the webhook is told of, of that state (empty:
+// any), from a cursor on; see [All].
+func (c *Client) Webhooks(ctx context.Context, state, cursor string) (*List[Webhook], error) {
+	return get[List[Webhook]](ctx, c.read, "webhooks", query("state", state, "cursor", cursor))
+}
+
+// RetryWebhook delivers an event now, whatever became of it.
+func (c *Client) RetryWebhook(ctx context.Context, id string) (*Webhook, error) {
+	return send[Webhook](ctx, c.write, http.MethodPost, "webhooks/"+url.PathEscape(id)+"/retry", nil)
 }
 
 // CreateAccount makes an account. An empty plan is none.
@@ -161,12 +177,9 @@ func (c *Client) Receipts(ctx context.Context, f ReceiptFilter, cursor string) (
 		"from", stamp(f.From), "to", stamp(f.To), "limit", number(f.Limit), "cursor", cursor))
 }
 
-// Refund gives back what a request was charged. An empty amount is all of it.
-func (c *Client) Refund(ctx context.Context, request, amountUSD, note string) (*Entry, error) {
-	return send[Entry](ctx, c.write, http.MethodPost, "requests/"+url.PathEscape(request)+"/refund", struct {
-		AmountUSD string `json:"amount_usd,omitempty"`
-		Note      string `json:"note"`
-	}{amountUSD, note})
+// Refund gives back what a request was charged, or some of it.
+func (c *Client) Refund(ctx context.Context, request string, n NewRefund) (*Entry, error) {
+	return send[Entry](ctx, c.write, http.MethodPost, "requests/"+url.PathEscape(request)+"/refund", n)
 }
 
 // Usage sums up requests.

@@ -59,7 +59,12 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 	run(first(c.RevokeKey(ctx, "key_1")))
 	run(first(c.Limits(ctx, "acc_1", "x")))
 	run(first(c.Receipts(ctx, ReceiptFilter{Model: "a b", From: at, Limit: 7}, "")))
-	run(first(c.Refund(ctx, "req_1", "", "why")))
+	run(first(c.Refund(ctx, "req_1", NewRefund{Reference: "t", Note: "why"})))
+	run(first(c.Webhooks(ctx, "failed", "evt_1")))
+	run(first(c.RetryWebhook(ctx, "evt_1")))
+	never, sites := Amount("0"), Amount("")
+	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &never})))
+	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &sites})))
 	run(first(c.Usage(ctx, UsageFilter{By: []string{"day", "key"}, Test: true, To: at})))
 	run(first(c.EffectiveConfig(ctx)))
 	run(c.AdvanceClock(ctx, 3*time.Hour))
@@ -75,7 +80,11 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 		`DELETE /admin/v1/keys/key_1`,
 		`GET /admin/v1/accounts/acc_1/limits?cursor=x`,
 		`GET /admin/v1/requests?from=2026-11-20T01%3A02%3A03Z&limit=7&model=a+b`,
-		`POST /admin/v1/requests/req_1/refund {"note":"why"}`,
+		`POST /admin/v1/requests/req_1/refund {"reference":"t","note":"why"}`,
+		`GET /admin/v1/webhooks?cursor=evt_1&state=failed`,
+		`POST /admin/v1/webhooks/evt_1/retry`,
+		`PATCH /admin/v1/accounts/acc_1 {"warn_below_usd":"0"}`,
+		`PATCH /admin/v1/accounts/acc_1 {"warn_below_usd":null}`,
 		`GET /admin/v1/usage?group_by=day%2Ckey&test=true&to=2026-11-20T01%3A02%3A03Z`,
 		`GET /admin/v1/effective-config`,
 		`POST /admin/v1/test/clock {"advance":"3h0m0s"}`,
@@ -119,6 +128,30 @@ func TestAllWalksEveryPage(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("a list whose cursor does not move gave %d items, want an end after 2", n)
+	}
+}
+
+func TestTheActorIsTold(t *testing.T) {
+	t.Parallel()
+	var got [][]string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Values("X-Pontage-Actor"))
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer s.Close()
+	for _, actor := range []string{"", "alice@example"} {
+		c, err := New(Options{BaseURL: s.URL, Token: "t", HTTPClient: s.Client(), Actor: actor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err1 := c.Credit(t.Context(), "a", NewCredit{})
+		_, err2 := c.Account(t.Context(), "a")
+		if err1 != nil || err2 != nil {
+			t.Error(err1, err2)
+		}
+	}
+	if diff := cmp.Diff([][]string{nil, nil, {"alice@example"}, {"alice@example"}}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -18,6 +18,7 @@ type Account struct {
 	TestBalanceUSD   string    `json:"test_balance_usd"`
 	TestHeldUSD      string    `json:"test_held_usd"`
 	TestAvailableUSD string    `json:"test_available_usd"`
+	WarnBelowUSD     string    `json:"warn_below_usd"` // "0.00": never; empty: the site's
 	CreatedAt        time.Time `json:"created_at"`
 }
 
@@ -26,6 +27,19 @@ type AccountPatch struct {
 	Name   *string `json:"name,omitempty"`
 	Plan   *string `json:"plan,omitempty"`
 	Status *string `json:"status,omitempty"` // active or suspended
+
+	WarnBelowUSD *Amount `json:"warn_below_usd,omitempty"` // "0": never; empty: the site's
+}
+
+// Amount is an amount of money as decimal text. Empty, it is null.
+type Amount string
+
+// MarshalJSON writes a string, or null.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	if a == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(a))
 }
 
 // NewCredit is money to add. The same reference twice is one entry.
@@ -36,6 +50,13 @@ type NewCredit struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of a grant
 	Reference string     `json:"reference,omitempty"`
 	Note      string     `json:"note,omitempty"`
+}
+
+// NewRefund is what to give back. The same reference twice is one entry.
+type NewRefund struct {
+	AmountUSD string `json:"amount_usd,omitempty"` // empty: all that is left
+	Reference string `json:"reference,omitempty"`  // unique in the account, credits included
+	Note      string `json:"note"`
 }
 
 // Entry is one line of the ledger.
@@ -49,6 +70,7 @@ type Entry struct {
 	ExpiresAt  *time.Time `json:"expires_at"`
 	Reference  string     `json:"reference"`
 	Note       string     `json:"note"`
+	Actor      string     `json:"actor"` // operator, operator:NAME, key:ID or system; empty: not known
 	CreatedAt  *time.Time `json:"created_at"`
 	BalanceUSD string     `json:"balance_usd"` // now, of the balance that was moved
 }
@@ -158,7 +180,8 @@ type Receipt struct {
 	ChargeUSD   string     `json:"charge_usd"`
 	AbsorbedUSD string     `json:"absorbed_usd"` // cost above what could be charged
 	RefundedUSD string     `json:"refunded_usd"`
-	Lines       []Line     `json:"lines"`
+	Price       string     `json:"price"` // names the rates of Lines; empty: none
+	Lines       []Line     `json:"lines"` // what was used at its price; more than the charge where some was absorbed
 	Attempts    []Attempt  `json:"attempts"`
 	Delivery    string     `json:"delivery"` // complete, partial, none or unknown
 	StartedAt   *time.Time `json:"started_at"`
@@ -180,6 +203,7 @@ type Tokens struct {
 type Line struct {
 	Kind      string `json:"kind"`
 	Units     int64  `json:"units"`
+	RateUSD   string `json:"rate_usd"` // for a million units, of request for it; empty: none
 	AmountUSD string `json:"amount_usd"`
 }
 
@@ -236,6 +260,18 @@ type Verification struct {
 	Entries     int64    `json:"entries"`
 	Accounts    int64    `json:"accounts"`
 	Differences []string `json:"differences"`
+}
+
+// Webhook is an event that the operator's webhook is told of.
+type Webhook struct {
+	ID      string          `json:"id"`
+	Type    string          `json:"type"`  // balance_warning or absorbed
+	State   string          `json:"state"` // pending, delivered or failed
+	Tries   int             `json:"tries"`
+	NextAt  *time.Time      `json:"next_at"`
+	EndedAt *time.Time      `json:"ended_at"`
+	Error   string          `json:"error"` // of the last try
+	Body    json.RawMessage `json:"body"`  // what is posted
 }
 
 // Target is one place a request can go, and how it is.

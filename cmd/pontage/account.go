@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,9 +97,9 @@ func accountShow(r *remote) *cobra.Command {
 }
 
 func accountUpdate(r *remote) *cobra.Command {
-	var name, plan string
+	var name, plan, warn string
 	c := &cobra.Command{
-		Use: "update ACCOUNT", Short: "Change an account's name or plan", Args: cobra.ExactArgs(1),
+		Use: "update ACCOUNT", Short: "Change an account's name, plan or warning", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var p admin.AccountPatch
 			if c.Flags().Changed("name") {
@@ -107,14 +108,19 @@ func accountUpdate(r *remote) *cobra.Command {
 			if c.Flags().Changed("plan") {
 				p.Plan = &plan
 			}
+			if c.Flags().Changed("warn-below") {
+				below := admin.Amount(strings.TrimPrefix(warn, "$"))
+				p.WarnBelowUSD = &below
+			}
 			if p == (admin.AccountPatch{}) {
-				return usagef("say what to change: --name or --plan")
+				return usagef("say what to change: --name, --plan or --warn-below")
 			}
 			return r.patchAccount(c.Context(), args[0], p)
 		},
 	}
 	c.Flags().StringVar(&name, "name", "", "new `name`")
 	c.Flags().StringVar(&plan, "plan", "", "`name` of the new plan; empty: none")
+	c.Flags().StringVar(&warn, "warn-below", "", "`dollars` of balance below which the webhook is told; 0: never; empty: as the site says")
 	return c
 }
 
@@ -142,7 +148,7 @@ func (r *remote) patchAccount(ctx context.Context, id string, p admin.AccountPat
 func (r *remote) account(a *admin.Account) error {
 	return r.show(a, func() error {
 		return r.facts("account", a.ID, "name", a.Name, "plan", a.Plan, "status", a.Status,
-			"balance", dollars(a.BalanceUSD), "held", dollars(a.HeldUSD), "available", dollars(a.AvailableUSD), "test balance", dollars(a.TestBalanceUSD),
+			"balance", dollars(a.BalanceUSD), "held", dollars(a.HeldUSD), "available", dollars(a.AvailableUSD), "test balance", dollars(a.TestBalanceUSD), "warned below", dollars(a.WarnBelowUSD),
 			"created", when(a.CreatedAt))
 	})
 }

@@ -55,7 +55,7 @@ func newCreditCommand(sys *system) *cobra.Command {
 func (r *remote) entry(e *admin.Entry) error {
 	return r.show(e, func() error {
 		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", e.Request,
-			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note,
+			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note, "actor", e.Actor,
 			"expires", whenever(e.ExpiresAt), "created", whenever(e.CreatedAt))
 	})
 }
@@ -146,40 +146,6 @@ func requestShow(r *remote) *cobra.Command {
 	}
 }
 
-func (r *remote) receipt(v *admin.Receipt) error {
-	status := fmt.Sprint(v.Status)
-	if v.Fault != "" {
-		status += " " + v.Fault
-	}
-	err := r.facts("request", v.ID, "started", whenever(v.StartedAt), "took", millis(v.MS), "account", v.Account, "key", v.Key, "test", yes(v.Test, "yes"),
-		"site", v.Site, "surface", v.Surface, "model", v.Model, "answered by", v.AnsweredBy,
-		"outcome", v.Outcome, "status", status, "delivery", v.Delivery,
-		"input tokens", count(v.Tokens.Input), "  of them cached", count(v.Tokens.CachedInput), "  of them written to cache", count(v.Tokens.CacheWrite+v.Tokens.CacheWrite1h), "output tokens", count(v.Tokens.Output), "  of them reasoning", count(v.Tokens.Reasoning),
-		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD))
-	if err != nil {
-		return err
-	}
-	if len(v.Lines) > 0 {
-		fmt.Fprintln(r.sys.out)
-		var rows [][]string
-		for _, l := range v.Lines {
-			rows = append(rows, []string{l.Kind, fmt.Sprint(l.Units), dollars(l.AmountUSD)})
-		}
-		if err := r.table([]string{"CHARGE", "UNITS", "AMOUNT"}, rows); err != nil {
-			return err
-		}
-	}
-	if len(v.Attempts) == 0 {
-		return nil
-	}
-	fmt.Fprintln(r.sys.out)
-	var rows [][]string
-	for _, a := range v.Attempts {
-		rows = append(rows, []string{a.Target, a.Outcome, count(int64(a.Status)), millis(a.MS)})
-	}
-	return r.table([]string{"ATTEMPT", "OUTCOME", "STATUS", "TOOK"}, rows)
-}
-
 func requestList(r *remote) *cobra.Command {
 	var f admin.ReceiptFilter
 	var from, to string
@@ -224,7 +190,7 @@ func requestList(r *remote) *cobra.Command {
 }
 
 func requestRefund(r *remote) *cobra.Command {
-	var amount, note string
+	var n admin.NewRefund
 	c := &cobra.Command{
 		Use: "refund REQUEST", Short: "Give back what a request was charged", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -232,15 +198,17 @@ func requestRefund(r *remote) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := api.Refund(c.Context(), args[0], strings.TrimPrefix(amount, "$"), note)
+			n.AmountUSD = strings.TrimPrefix(n.AmountUSD, "$")
+			e, err := api.Refund(c.Context(), args[0], n)
 			if err != nil {
 				return err
 			}
 			return r.entry(e)
 		},
 	}
-	c.Flags().StringVar(&amount, "amount", "", "`dollars` to give back (default: all that was charged)")
-	c.Flags().StringVar(&note, "note", "", "`words` for whoever reads the ledger (required)")
+	c.Flags().StringVar(&n.AmountUSD, "amount", "", "`dollars` to give back (default: all that is left of the charge)")
+	c.Flags().StringVar(&n.Reference, "reference", "", "your own `name` of the refund; the same twice is one entry")
+	c.Flags().StringVar(&n.Note, "note", "", "`words` for whoever reads the ledger (required)")
 	_ = c.MarkFlagRequired("note")
 	return c
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/outbox"
 	"github.com/pontage/pontage/internal/store/sqlite"
 )
 
@@ -39,7 +40,8 @@ type gateway struct {
 	admin    *httptest.Server
 	api      *httptest.Server
 	env      map[string]string
-	spent    int // requests made by spend
+	spent    int           // requests made by spend
+	alerts   ledger.Alerts // of them
 
 	mu       sync.Mutex
 	targets  []dash.TargetHealth
@@ -60,9 +62,10 @@ func setup(t *testing.T) *gateway {
 	if g.ledger, err = ledger.Open(t.Context(), g.db.Journal(), ledger.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	hooks := outbox.New(outbox.Options{Store: g.db.Outbox()})
 	g.targets = []dash.TargetHealth{{Target: "sim/gpt-5-mini", Provider: "sim", Model: "gpt-5-mini", Healthy: true, Breaker: "closed", Requests: 3}}
 	g.admin = httptest.NewServer(dash.New(dash.Deps{
-		Accounts: g.accounts, Ledger: g.ledger, Token: secret(token), Now: time.Now, Routes: g,
+		Accounts: g.accounts, Ledger: g.ledger, Token: secret(token), Now: time.Now, Routes: g, Webhooks: hooks,
 		EffectiveConfig: func() any { return map[string]any{"server": map[string]any{"listen": "x"}} },
 		Ready: func() []string {
 			g.mu.Lock()
@@ -168,10 +171,11 @@ func (g *gateway) spend(acc, key string, charge money.Amount) string {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Receipt: &ledger.Receipt{
+	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Alerts: g.alerts, Receipt: &ledger.Receipt{
 		ID: id, Account: int64(a), Key: int64(k), Site: "openai", Surface: "openai.chat", Model: "gpt-5-mini", Outcome: "ok", Status: 200, Delivery: ledger.DeliveryComplete,
 		Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 7}, Started: at, Took: 1500 * time.Millisecond,
-		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge}},
+		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge, Rate: 10_000 * money.Rate(charge), Rated: true}},
+		Price:    "0123abcd",
 		Attempts: []ledger.Attempt{{Target: "sim/gpt-5-mini", Outcome: "ok", Status: 200, Took: time.Second}},
 	}})
 	if err != nil {
@@ -207,10 +211,20 @@ func TestOperatingOneAccount(t *testing.T) {
 		{acc} demo pro active $0.00 $0.00 $0.00 {day} {time}`)
 	g.well("credit", "add", acc, "$25.00", "--reference", "invoice-1")
 	like(t, g.well("credit", "add", acc, "25.00", "--reference", "invoice-1", "--note", "again"), `
-		entry {n} account {acc} kind topup amount $25.00 balance $25.00 reference invoice-1 created {day} {time}`)
+		entry {n} account {acc} kind topup amount $25.00 balance $25.00 reference invoice-1 actor operator created {day} {time}`)
 	g.well("credit", "add", acc, "3", "--test", "--kind", "grant", "--expires", "30d")
-	like(t, g.well("credit", "add", acc, "--kind", "adjust", "--", "-0.5"), `
-		entry {n} account {acc} kind adjust amount -$0.50 balance $24.50 created {day} {time}`)
+	like(t, g.well("credit", "add", acc, "--kind", "adjust", "--actor", "alice@example", "--", "-0.5"), `
+		entry {n} account {acc} kind adjust amount -$0.50 balance $24.50 actor operator:alice@example created {day} {time}`)
+	if r := g.run("credit", "add", acc, "25.01", "--reference", "invoice-1"); r.code != exitWrong || !strings.Contains(r.err, "a topup of 25.00") {
+		t.Errorf("another amount under the same reference = %+v", r)
+	}
+	for user, actor := range map[string]string{"bob": "operator:bob", "Bob Smith": "operator", strings.Repeat("b", 65): "operator"} {
+		g.env["USER"] = user
+		if got := g.value("actor", "credit", "add", acc, "1", "--test"); got != actor {
+			t.Errorf("the actor of %q is %s, want %s", user, got, actor)
+		}
+	}
+	delete(g.env, "USER")
 
 	made := g.run("key", "create", acc, "--name", "laptop", "--rps", "2.5", "--burst", "5", "--tokens-per-minute", "9000", "--usd-per-day", "1.50", "--model", "gpt-*,claude-*", "--expires", "2099-01-01")
 	if made.code != exitWell || !strings.Contains(made.err, "only time") {
@@ -252,6 +266,35 @@ func TestOperatingOneAccount(t *testing.T) {
 	}
 }
 
+func TestWebhooksOfOneAccount(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	acc := g.value("id", "account", "create", "demo")
+	g.well("credit", "add", acc, "9")
+	key := g.value("id", "key", "create", acc, "--name", "k")
+	if r := g.run("webhook", "list"); r.code != exitWell || r.err != "none\n" {
+		t.Errorf("webhook list of nothing = %+v", r)
+	}
+	if got := g.value("warn_below_usd", "account", "update", acc, "--warn-below", "$2.5"); got != "2.50" {
+		t.Errorf("the threshold is %s", got)
+	}
+	like(t, g.well("account", "update", acc, "--warn-below", ""), `account {acc} name demo status active balance {b} held $0.00 available {b} test balance $0.00 created {day} {time}`)
+	g.alerts = ledger.Alerts{WarnBelow: 8 * money.Dollar}
+	warned := g.spend(acc, key, money.Dollar+money.Cent)
+	g.alerts = ledger.Alerts{}
+	like(t, g.well("webhook", "list", "--state", "pending"), `
+		ID TYPE ACCOUNT STATE NEXT
+		{event} balance_warning `+acc+` pending {day} {time}`)
+	if r := g.run("webhook", "list", "--state", "lost"); r.code != exitUsage {
+		t.Errorf("webhook list --state lost = %+v", r)
+	}
+	event := strings.Fields(g.well("webhook", "list"))[5]
+	like(t, g.well("webhook", "retry", event), `event `+event+` type balance_warning account `+acc+` state pending tries 0 next {day} {time}`)
+	if r := g.run("webhook", "retry", warned); r.code != exitWrong {
+		t.Errorf("webhook retry of a request = %+v", r)
+	}
+}
+
 func TestLookingIntoRequests(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
@@ -263,8 +306,10 @@ func TestLookingIntoRequests(t *testing.T) {
 
 	like(t, g.well("request", "show", id), `
 		request `+id+` started {day} {time} took 1.5s account {acc} key {key} site openai surface openai.chat model gpt-5-mini
-		outcome ok status 200 delivery complete input tokens 100 of them cached 40 output tokens 7 held $0.002469134 charged $0.001234567
-		CHARGE UNITS AMOUNT input 100 $0.001234567
+		outcome ok status 200 delivery complete input tokens 100 of them cached 40 output tokens 7 held $0.002469134 charged $0.001234567 price 0123abcd
+		LINE UNITS RATE AMOUNT input 100 × $12.34567 / 1M = $0.001234567
+		The sum is rounded up once, to a nano-dollar ($0.000000001); each line is what the sum grows by with it.
+		- The answer came to its end and is charged as used.
 		ATTEMPT OUTCOME STATUS TOOK sim/gpt-5-mini ok 200 1s`)
 	if list := g.well("request", "list", "--account", acc, "--from", "1h", "--limit", "1"); strings.Count(list, "\n") != 2 || strings.Contains(list, id) {
 		t.Errorf("request list --limit 1 does not show the latest alone:\n%s", list)
@@ -281,8 +326,10 @@ func TestLookingIntoRequests(t *testing.T) {
 	like(t, g.well("usage", "--by", "account,key", "--model", "gpt-5-mini"), `
 		ACCOUNT KEY REQUESTS INPUT CACHED OUTPUT CHARGE `+acc+` `+key+` 2 200 80 14 $1.001234567`)
 
-	like(t, g.well("request", "refund", id, "--amount", "0.001", "--note", "sorry"), `
-		entry {n} account {acc} kind refund request `+id+` amount $0.001 balance {b} note sorry created {day} {time}`)
+	for range 2 {
+		like(t, g.well("request", "refund", id, "--amount", "0.001", "--note", "sorry", "--reference", "ticket-7"), `
+		entry {n} account {acc} kind refund request `+id+` amount $0.001 balance {b} reference ticket-7 note sorry actor operator created {day} {time}`)
+	}
 	if got := g.value("amount_usd", "request", "refund", id, "--note", "all"); got != "0.000234567" {
 		t.Errorf("the rest of the refund is %s", got)
 	}

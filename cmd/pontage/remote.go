@@ -17,6 +17,7 @@ import (
 type remote struct {
 	sys     *system
 	server  string
+	actor   string
 	baseURL string
 	envFile string
 	json    bool
@@ -27,6 +28,7 @@ func newRemote(sys *system, c *cobra.Command) *remote {
 	r := &remote{sys: sys}
 	f := c.PersistentFlags()
 	f.StringVar(&r.server, "server", "", "`URL` of the admin API (default $PONTAGE_ADMIN_URL, else "+admin.DefaultBaseURL+")")
+	f.StringVar(&r.actor, "actor", "", "`name` that is noted with the entries that this makes (default $USER)")
 	r.shared(c)
 	return r
 }
@@ -115,7 +117,11 @@ func (r *remote) admin() (*admin.Client, error) {
 	if s.adminToken == "" {
 		return nil, usagef("no admin token: set PONTAGE_ADMIN_TOKEN")
 	}
-	c, err := admin.New(admin.Options{BaseURL: s.adminURL, Token: s.adminToken, HTTPClient: r.sys.http})
+	actor := r.actor
+	if user := r.sys.getenv("USER"); actor == "" && len(user) <= 64 && !strings.ContainsFunc(user, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		actor = user
+	}
+	c, err := admin.New(admin.Options{BaseURL: s.adminURL, Token: s.adminToken, HTTPClient: r.sys.http, Actor: actor})
 	if err != nil {
 		return nil, usagef("%w", err)
 	}

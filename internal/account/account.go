@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/money"
 )
 
 // What an account's status, a key's kind and a key's way with callers who leave
@@ -49,6 +50,10 @@ type Account struct {
 	Plan      string // empty: none
 	Status    string // StatusActive or StatusSuspended
 	CreatedAt time.Time
+
+	// WarnBelow is the balance below which there is a warning event; nil: that of
+	// the site decides; 0: never. It is not changed either.
+	WarnBelow *money.Amount
 }
 
 // Key is a credential of an account. It is not changed once it was handed out;
@@ -117,6 +122,8 @@ type Principal struct {
 type NewAccount struct {
 	Name string // 1 … MaxName characters
 	Plan string // at most MaxPlan characters; empty: none
+
+	WarnBelow *money.Amount // 0 … MaxWarnBelow; nil: the site's
 }
 
 // AccountPatch changes an account. A nil field changes nothing.
@@ -124,6 +131,9 @@ type AccountPatch struct {
 	Name   *string
 	Plan   *string
 	Status *string
+
+	SetWarnBelow bool          // false: WarnBelow changes nothing
+	WarnBelow    *money.Amount // nil: the site's
 }
 
 // NewKey is what makes a key.
@@ -168,6 +178,16 @@ func checkName(s string) error {
 		return bad("name", "must be 1 to %d characters", MaxName)
 	}
 	return checkText("name", s, MaxName)
+}
+
+// MaxWarnBelow bounds [Account.WarnBelow].
+const MaxWarnBelow = 1_000_000_000 * money.Dollar
+
+func checkWarnBelow(a *money.Amount) error {
+	if a != nil && (*a < 0 || *a > MaxWarnBelow) {
+		return bad("warn_below_usd", "must be from 0 to %s", MaxWarnBelow)
+	}
+	return nil
 }
 
 func checkPlan(s string) error { return checkText("plan", s, MaxPlan) }

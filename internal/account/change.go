@@ -24,9 +24,12 @@ func (r *Registry) CreateAccount(ctx context.Context, n NewAccount) (*Account, e
 	if err := checkPlan(n.Plan); err != nil {
 		return nil, err
 	}
+	if err := checkWarnBelow(n.WarnBelow); err != nil {
+		return nil, err
+	}
 	r.write.Lock()
 	defer r.write.Unlock()
-	a := &Account{ID: ID(newID()), Name: n.Name, Plan: n.Plan, Status: StatusActive, CreatedAt: stamp(r.now())}
+	a := &Account{ID: ID(newID()), Name: n.Name, Plan: n.Plan, Status: StatusActive, CreatedAt: stamp(r.now()), WarnBelow: n.WarnBelow}
 	for r.accounts[a.ID] != nil {
 		a.ID = ID(newID())
 	}
@@ -89,7 +92,10 @@ func (r *Registry) UpdateAccount(ctx context.Context, id ID, p AccountPatch) (*A
 	if p.Status != nil {
 		a.Status = *p.Status
 	}
-	for _, err := range []error{checkName(a.Name), checkPlan(a.Plan), checkOneOf("status", a.Status, StatusActive, StatusSuspended)} {
+	if p.SetWarnBelow {
+		a.WarnBelow = p.WarnBelow
+	}
+	for _, err := range []error{checkName(a.Name), checkPlan(a.Plan), checkWarnBelow(a.WarnBelow), checkOneOf("status", a.Status, StatusActive, StatusSuspended)} {
 		if err != nil {
 			return nil, err
 		}

@@ -30,6 +30,7 @@ import (
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/outbox"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/sim"
 	"github.com/pontage/pontage/internal/route"
@@ -66,6 +67,7 @@ type App struct {
 	obs    *obs.Obs
 
 	db       *sqlite.DB
+	outbox   *outbox.Outbox
 	ledger   *ledger.Engine
 	accounts *account.Registry
 	limiter  *limit.Limiter
@@ -137,7 +139,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Now:      a.clock.now,
 		Base:     a.base,
 	}, s.plans)
-	a.current.Store(s)
+	a.inForce(s)
 	if err := a.startJobs(ctx); err != nil {
 		return err
 	}
@@ -171,7 +173,8 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.undo = append(a.undo, a.db.Close)
 	a.db.Arm(a.points)
-	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal}); err != nil {
+	a.startOutbox()
+	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake}); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)
@@ -364,10 +367,11 @@ func (a *App) adminHandler(c *config.Config) http.Handler {
 		EffectiveConfig: func() any { return a.current.Load().config.Redacted() },
 		Ready:           a.degraded,
 		Metrics:         a.obs.Handler(),
+		Webhooks:        a.outbox,
 	}
 	if a.o.Test || a.o.Dev {
 		d.Test = &dash.TestControls{
-			AdvanceClock: a.clock.advance, StopClock: a.clock.stop,
+			AdvanceClock: a.advance, StopClock: a.clock.stop,
 			Failpoints: a.points,
 			Sim:        scripts{a.sim},
 		}

@@ -77,7 +77,7 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 		if p := m.Price; p != nil {
 			e.Price = &catalog.PriceEntry{
 				Input: p.Input, Output: p.Output, CachedInput: p.CachedInput,
-				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request,
+				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request, Free: p.Free,
 			}
 		}
 		out[name] = e

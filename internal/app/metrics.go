@@ -9,6 +9,12 @@ func (a *App) metrics() {
 	a.obs.Gauge("pontage_ledger_last_seq", "Number of the newest durable entry of the journal.", func() float64 { return float64(stats().LastSeq) })
 	a.obs.Counter("pontage_ledger_absorbed_nanousd_total", "Cost above what could be charged, in nano-dollars.", func() float64 { return float64(stats().Absorbed) })
 	a.obs.Counter("pontage_receipts_dropped_total", "Receipts of uncharged requests that were dropped because too many waited.", func() float64 { return float64(stats().DroppedReceipts) })
+	hooks := a.outbox.Stats
+	a.obs.Gauge("pontage_webhooks_pending", "Events that wait to be delivered.", func() float64 { return float64(hooks().Pending) })
+	a.obs.Gauge("pontage_webhooks_failed", "Events that were given up and can be retried.", func() float64 { return float64(hooks().Failed) })
+	a.obs.Counter("pontage_webhooks_delivered_total", "Events that were delivered.", func() float64 { return float64(hooks().Delivered) })
+	a.obs.Counter("pontage_webhook_failures_total", "Tries to deliver an event that failed.", func() float64 { return float64(hooks().Failures) })
+	a.obs.Counter("pontage_webhooks_dropped_total", "Events that fell out before they were delivered, because too many waited.", func() float64 { return float64(hooks().Dropped) })
 	a.obs.Gauge("pontage_limiter_keys", "Keys whose throughput is remembered.", func() float64 { return float64(a.limiter.Len()) })
 	a.obs.GaugeBy("pontage_target_healthy", "Whether a target that has been used would be tried now.", "target", func(emit func(string, float64)) {
 		for _, t := range a.health.Targets() {

@@ -17,7 +17,9 @@ import (
 	"github.com/pontage/pontage/internal/dash"
 	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/gate"
+	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/limit"
+	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/route"
 	"github.com/pontage/pontage/internal/wire"
 )
@@ -56,8 +58,11 @@ func (a *App) build(c *config.Config) (*setup, error) {
 
 		Attempts: c.Routing.Attempts,
 	}
+	s.plans.WarnsBalance, s.plans.TellsAbsorbed = c.Webhooks.Tells(string(ledger.EventBalanceWarning)), c.Webhooks.Tells(string(ledger.EventAbsorbed))
+	s.plans.WarnBelow = map[string]money.Amount{}
 	s.norms = route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen}
 	for _, site := range s.list {
+		s.plans.WarnBelow[site.Name] = cmp.Or(site.WarnBelow, site.Contract.WarnBelow())
 		view := cat.View(site.Name)
 		s.plans.Views[site.Name] = view
 		for _, m := range view.Models() {
@@ -308,7 +313,7 @@ func (a *App) Reload(c *config.Config) error {
 		return err
 	}
 	a.wire.Swap(s.sites)
-	a.current.Store(s)
+	a.inForce(s)
 	a.health.keep(s.live, s.norms)
 	return nil
 }

@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/job":      {"internal/account", "internal/fault"},
 	"internal/ledger":   {"internal/money", "internal/failpoint"},
 	"internal/limit":    {},
+	"internal/outbox":   {"internal/account", "internal/ledger", "internal/money", "internal/obs"},
 	"internal/provider": {"internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/wire":     {"internal/account", "internal/contract", "internal/failpoint", "internal/fault", "internal/jsonx", "internal/limit", "internal/llm", "internal/money", "internal/obs"},
 
@@ -48,13 +49,13 @@ var allowed = map[string][]string{
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
-	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint"},
+	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/outbox"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator
 	"internal/gate":        {"internal/account", "internal/catalog", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/token"},
 	"internal/selfservice": {"internal/account", "internal/contract", "internal/fault", "internal/fields", "internal/jsonx", "internal/ledger", "internal/limit", "internal/money", "internal/obs"},
-	"internal/dash":        {"internal/account", "internal/catalog", "internal/failpoint", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/provider"},
+	"internal/dash":        {"internal/account", "internal/catalog", "internal/failpoint", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/outbox", "internal/route", "internal/provider"},
 
 	// tests' own
 	"internal/architecture": {},
@@ -71,7 +72,7 @@ var allowed = map[string][]string{
 
 // mayUseHTTP lists who may import net/http: the edges.
 var mayUseHTTP = []string{
-	"internal/wire", "internal/provider", "internal/dash", "internal/app", "internal/obs",
+	"internal/wire", "internal/provider", "internal/dash", "internal/app", "internal/obs", "internal/outbox",
 	"client", "cmd", "test", "internal/testkit",
 	"internal/contract", // tries route patterns on a ServeMux
 }

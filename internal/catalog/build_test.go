@@ -214,7 +214,7 @@ fallbacks.gpt-4o[1]: there is no model "gtp-5"
 fallbacks.gpt-4o[2]: text-embedding-3-small is a model of another kind
 fallbacks.gtp-4: there is no such model
 models.gemini-2.0-flash: has no targets, and none of its providers is configured (gemini)
-models.gpt-5-mini.price.output: is missing: a price per token needs it, and 0 only if it is really free
+models.gpt-5-mini.price.output: is missing: a price per token needs it
 models.house.attempts: must be from 1 to 10
 models.house.context: must not be negative
 models.house.input[0]: "smell" is not known
@@ -224,7 +224,7 @@ models.house.targets[0]: there is no provider "locale"
 models.nowhere: has no targets, and is not in the embedded catalogue
 sites[0].fallbacks.gpt-4o[0]: there is no model "x"
 sites[0].models.elsewhere: has no targets, and is not in the embedded catalogue
-sites[0].models.gpt-5-mini.price.request: must not be negative
+sites[0].models.gpt-5-mini.price.request: must be above 0; what is really free says so, with price: {free: true}
 sites[0].plans[0]: there is no plan "gold"`)
 	if err == nil {
 		t.Fatal("Build accepted all of it")

@@ -1,6 +1,9 @@
 package catalog
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -11,6 +14,7 @@ import (
 // Bounds of what is believed to be a price. A price per token that was meant
 // per million, or the other way round, falls outside.
 const (
+	MinRate    money.Rate   = 100_000                           // per million tokens
 	MaxRate    money.Rate   = 10_000 * money.Rate(money.Dollar) // per million tokens
 	MaxRequest money.Amount = 1_000 * money.Dollar              // per request
 )
@@ -26,18 +30,42 @@ type Price struct {
 	PerToken, PerRequest bool // neither: there is no price
 }
 
+// ID names the price in receipts: eight hexadecimal digits that are the same for
+// the same rates, whatever model, site or process has them.
+func (p Price) ID() string {
+	b := make([]byte, 0, 64)
+	for _, n := range [...]int64{
+		int64(p.Input), int64(p.Output), int64(p.CachedInput), int64(p.CacheWrite), int64(p.CacheWrite1h), int64(p.Request), number(p.PerToken), number(p.PerRequest),
+	} {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:4])
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // PriceEntry is a price as an operator or the table gives it. It is one whole:
 // where an entry has a price, nothing of another price shows through.
 //
-// A nil rate is unknown. A chat model charged by tokens needs Input and Output,
-// and is free only if both are given as zero. Unknown: CachedInput and
-// CacheWrite are charged as Input; CacheWrite1h as twice Input if CacheWrite is
-// known (as Anthropic charges), else as Input.
+// A nil rate is unknown, and none may be zero. A chat model charged by tokens needs
+// Input and Output. Unknown: CachedInput and CacheWrite are charged as Input;
+// CacheWrite1h as twice Input if CacheWrite is known (as Anthropic charges), else
+// as Input.
 type PriceEntry struct {
 	Input, Output, CachedInput, CacheWrite, CacheWrite1h *money.Rate
 
 	Request *money.Amount
+
+	Free bool // costs nothing; stands alone
 }
+
+const mustCost = "must be above 0; what is really free says so, with price: {free: true}"
 
 // price checks e and fills in what is unknown. Errors are given to bad with the
 // name of the field.
@@ -55,30 +83,39 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		if f.rate == nil {
 			continue
 		}
-		if *f.rate < 0 {
-			bad(f.name, "must not be negative")
-		} else if *f.rate > MaxRate {
+		switch {
+		case *f.rate <= 0 && (f.name == "input" || f.name == "output"):
+			bad(f.name, mustCost)
+		case *f.rate <= 0:
+			bad(f.name, "must be above 0; leave it out where the cache has no price of its own")
+		case *f.rate < MinRate:
+			bad(f.name, "is below 0.0001 dollars per million tokens: it looks like the price of one token")
+		case *f.rate > MaxRate:
 			bad(f.name, "is above 10000 dollars per million tokens")
 		}
 	}
 	p := Price{PerToken: e.Input != nil || e.Output != nil}
 	if e.Request != nil {
 		p.Request, p.PerRequest = *e.Request, true
-		if p.Request < 0 {
-			bad("request", "must not be negative")
+		if p.Request <= 0 {
+			bad("request", mustCost)
 		} else if p.Request > MaxRequest {
 			bad("request", "is above 1000 dollars per request")
 		}
 	}
 	switch {
+	case e.Free && (p.PerToken || p.PerRequest || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
+		bad("free", "stands alone: what is free has no other price")
+	case e.Free:
+		return Price{PerToken: true}
 	case p.PerToken && e.Input == nil:
-		bad("input", "is missing: a price per token needs it, and 0 only if it is really free")
+		bad("input", "is missing: a price per token needs it")
 	case p.PerToken && e.Output == nil && kind != Embedding:
-		bad("output", "is missing: a price per token needs it, and 0 only if it is really free")
+		bad("output", "is missing: a price per token needs it")
 	case !p.PerToken && (e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("input", "is missing: cache prices need a price of input and output")
 	case !p.PerToken && !p.PerRequest:
-		bad("", "is empty: give input and output, or request")
+		bad("", "is empty: give input and output, or request, or free: true")
 	}
 	p.fill(e)
 	return p
@@ -106,8 +143,9 @@ func or(r *money.Rate, d money.Rate) money.Rate {
 
 // Line is one part of a charge.
 type Line struct {
-	Kind   string // input, cached_input, cache_write, cache_write_1h, output, request
-	Units  int64  // tokens; of request, 1
+	Kind   string     // input, cached_input, cache_write, cache_write_1h, output, request
+	Units  int64      // tokens; of request, 1
+	Rate   money.Rate // per million tokens; of request, for it
 	Amount money.Amount
 }
 
@@ -140,7 +178,7 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 		}
 	}
 	if p.PerRequest {
-		lines = append(lines, Line{Kind: "request", Units: 1, Amount: p.Request})
+		lines = append(lines, Line{Kind: "request", Units: 1, Rate: money.Rate(p.Request), Amount: p.Request})
 		if total, err = total.Add(p.Request); err != nil {
 			return 0, nil, err
 		}
@@ -172,7 +210,7 @@ func (p Price) tokens(plain int64, u llm.Usage) (total money.Amount, lines []Lin
 		if err != nil {
 			return 0, nil, err
 		}
-		lines = append(lines, Line{Kind: x.kind, Units: x.line.Units, Amount: next - total})
+		lines = append(lines, Line{Kind: x.kind, Units: x.line.Units, Rate: x.line.Rate, Amount: next - total})
 		total = next
 	}
 	return total, lines, nil

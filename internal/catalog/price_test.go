@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -55,18 +56,24 @@ func TestCostSplitsUsageIntoDisjointLines(t *testing.T) {
 		total money.Amount
 		lines []Line
 	}{
-		{"plain", claude, llm.Usage{Input: 1000, Output: 100}, 4_500_000, []Line{{"input", 1000, 3_000_000}, {"output", 100, 1_500_000}}},
+		{"plain", claude, llm.Usage{Input: 1000, Output: 100}, 4_500_000, []Line{{"input", 1000, usd(t, "3"), 3_000_000}, {"output", 100, usd(t, "15"), 1_500_000}}},
 		{
 			"every class", claude,
 			llm.Usage{Input: 1000, CachedInput: 200, CacheWrite: 300, CacheWrite1h: 100, Output: 10, Reasoning: 4},
 			1_200_000 + 60_000 + 1_125_000 + 600_000 + 150_000,
-			[]Line{{"input", 400, 1_200_000}, {"cached_input", 200, 60_000}, {"cache_write", 300, 1_125_000}, {"cache_write_1h", 100, 600_000}, {"output", 10, 150_000}},
+			[]Line{
+				{"input", 400, usd(t, "3"), 1_200_000},
+				{"cached_input", 200, usd(t, "0.3"), 60_000},
+				{"cache_write", 300, usd(t, "3.75"), 1_125_000},
+				{"cache_write_1h", 100, usd(t, "6"), 600_000},
+				{"output", 10, usd(t, "15"), 150_000},
+			},
 		},
 		{"nothing used", claude, llm.Usage{}, 0, []Line{}},
-		{"a flat price counts no tokens", flat, llm.Usage{Input: 9, Output: 9}, 3_000_000, []Line{{"request", 1, 3_000_000}}},
-		{"both", both.must(t, Chat), llm.Usage{Input: 1, Output: 1}, 5_003_000, []Line{{"input", 1, 1000}, {"output", 1, 2000}, {"request", 1, 5_000_000}}},
+		{"a flat price counts no tokens", flat, llm.Usage{Input: 9, Output: 9}, 3_000_000, []Line{{"request", 1, 3_000_000, 3_000_000}}},
+		{"both", both.must(t, Chat), llm.Usage{Input: 1, Output: 1}, 5_003_000, []Line{{"input", 1, usd(t, "1"), 1000}, {"output", 1, usd(t, "2"), 2000}, {"request", 1, 5_000_000, 5_000_000}}},
 		// 1 token at $0.0001/M is a tenth of a nano-dollar: the sum is rounded up once, not each line.
-		{"rounds once", entry(t, "0.0001", "0.0001").must(t, Chat), llm.Usage{Input: 1, Output: 1}, 1, []Line{{"input", 1, 1}, {"output", 1, 0}}},
+		{"rounds once", entry(t, "0.0001", "0.0001").must(t, Chat), llm.Usage{Input: 1, Output: 1}, 1, []Line{{"input", 1, MinRate, 1}, {"output", 1, MinRate, 0}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -113,7 +120,7 @@ func TestUnknownCachePricesAreNeverFree(t *testing.T) {
 		{"none known", entry(t, "3", "15"), Price{Input: usd(t, "3"), Output: usd(t, "15"), CachedInput: usd(t, "3"), CacheWrite: usd(t, "3"), CacheWrite1h: usd(t, "3"), PerToken: true}},
 		{"a write known", entry(t, "3", "15", "", "3.75"), Price{Input: usd(t, "3"), Output: usd(t, "15"), CachedInput: usd(t, "3"), CacheWrite: usd(t, "3.75"), CacheWrite1h: usd(t, "6"), PerToken: true}},
 		{"all known", entry(t, "3", "15", "0.3", "3.75", "7"), Price{Input: usd(t, "3"), Output: usd(t, "15"), CachedInput: usd(t, "0.3"), CacheWrite: usd(t, "3.75"), CacheWrite1h: usd(t, "7"), PerToken: true}},
-		{"free, and said so", entry(t, "0", "0"), Price{PerToken: true}},
+		{"free, and said so", &PriceEntry{Free: true}, Price{PerToken: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -144,6 +151,20 @@ func TestAPriceMustBeBelievable(t *testing.T) {
 		{"negative fee", Chat, PriceEntry{Request: &negReq}, "request"},
 		{"a fee beyond belief", Chat, PriceEntry{Request: &dearReq}, "request"},
 		{"the dearest", Chat, *entry(t, "10000", "10000"), "-"},
+		{"the cheapest", Chat, *entry(t, "0.0001", "0.0001", "0.0001"), "-"},
+		{"of one token, meant per million", Chat, *entry(t, "0.00000025", "0.000002"), "input output"},
+		{"of one token, and the cache's", Chat, *entry(t, "1", "1", "0.0000999", "0.000099999", "0.000000001"), "cached_input cache_write cache_write_1h"},
+		{"nothing", Chat, *entry(t, "0", "0"), "input output"},
+		{"an answer for nothing", Chat, *entry(t, "1", "0"), "output"},
+		{"embeddings for nothing", Embedding, *entry(t, "0"), "input"},
+		{"caches for nothing", Chat, *entry(t, "1", "1", "0", "0", "0"), "cached_input cache_write cache_write_1h"},
+		{"a fee of nothing", Chat, PriceEntry{Request: new(money.Amount)}, "request"},
+		{"a fee of nothing besides", Chat, PriceEntry{Input: entry(t, "1").Input, Output: entry(t, "1").Input, Request: new(money.Amount)}, "request"},
+		{"free", Chat, PriceEntry{Free: true}, "-"},
+		{"free embeddings", Embedding, PriceEntry{Free: true}, "-"},
+		{"free, and not", Chat, PriceEntry{Free: true, Input: entry(t, "1").Input, Output: entry(t, "1").Input}, "free"},
+		{"free, but for the cache", Chat, PriceEntry{Free: true, CacheWrite: entry(t, "1").Input}, "free"},
+		{"free, for a fee", Chat, PriceEntry{Free: true, Request: perRequest(1).Request}, "free"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -163,7 +184,7 @@ func TestAPriceMustBeBelievable(t *testing.T) {
 // drawPrice draws a price as an operator could write it.
 func drawPrice(t *rapid.T) Price {
 	rate := func(name string) *money.Rate {
-		r := money.Rate(rapid.Int64Range(0, int64(MaxRate)).Draw(t, name))
+		r := money.Rate(rapid.Int64Range(int64(MinRate), int64(MaxRate)).Draw(t, name))
 		return &r
 	}
 	maybe := func(name string) *money.Rate {
@@ -178,7 +199,7 @@ func drawPrice(t *rapid.T) Price {
 		e = PriceEntry{Input: rate("input"), Output: rate("output"), CachedInput: maybe("cached"), CacheWrite: maybe("write"), CacheWrite1h: maybe("write1h")}
 	}
 	if way != "token" {
-		a := money.Amount(rapid.Int64Range(0, int64(MaxRequest)).Draw(t, "request"))
+		a := money.Amount(rapid.Int64Range(1, int64(MaxRequest)).Draw(t, "request"))
 		e.Request = &a
 	}
 	return e.price(Chat, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) })
@@ -215,10 +236,32 @@ func TestLinesSumToTheTotal(t *testing.T) {
 			if l.Amount < 0 || l.Units <= 0 {
 				t.Fatalf("line %+v", l)
 			}
+			// What a customer reckons by hand is less than a nano-dollar away.
+			exact := new(big.Rat).Mul(big.NewRat(l.Units, 1), big.NewRat(int64(l.Rate), 1_000_000))
+			if l.Kind == "request" {
+				exact = big.NewRat(l.Units*int64(l.Rate), 1)
+			}
+			if off := exact.Sub(exact, big.NewRat(int64(l.Amount), 1)); off.Abs(off).Cmp(big.NewRat(1, 1)) >= 0 {
+				t.Fatalf("line %+v is off by %s nano-dollars", l, off)
+			}
 			sum += l.Amount
 		}
 		if sum != total {
 			t.Fatalf("lines sum to %d, total is %d", sum, total)
+		}
+	})
+}
+
+func TestAPricesIDIsThatOfItsRates(t *testing.T) {
+	t.Parallel()
+	// It stands in receipts: another version must not change it.
+	if got := entry(t, "3", "15", "0.3", "3.75", "6").must(t, Chat).ID(); got != "f4cfe8d2" {
+		t.Errorf("ID = %s", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		p, other := drawPrice(t), drawPrice(t)
+		if (p == other) != (p.ID() == other.ID()) || len(p.ID()) != 8 {
+			t.Fatalf("%+v is %s, %+v is %s", p, p.ID(), other, other.ID())
 		}
 	})
 }

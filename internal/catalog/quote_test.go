@@ -136,7 +136,7 @@ func TestContextIsCountedBeforeItRefuses(t *testing.T) {
 
 func TestACapLeavesRoomInTheContext(t *testing.T) {
 	t.Parallel()
-	m := chatModel(entry(t, "0.000001", "1").must(t, Chat), 8192, 8192)
+	m := chatModel(entry(t, "0.0001", "1").must(t, Chat), 8192, 8192)
 	q, err := m.Quote(&llm.Request{}, 5000, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
@@ -26,6 +27,7 @@ type Config struct {
 	Classes   []Class             `yaml:"classes" key:"name" doc:"classes of models, for plans; a model is of the first class, in the order written, with a pattern that matches. Without any match it is of class open or closed, as its weights are"`
 	Sites     []Site              `yaml:"sites" doc:"hosts and the contract that each presents; none: every host, with the contract openai"`
 	Routing   Routing             `yaml:"routing" doc:"how hard to try"`
+	Webhooks  Webhooks            `yaml:"webhooks" doc:"who is told of events; see webhooks.md"`
 
 	name  string         // of the file
 	lines map[string]int // of every member that was written, by path
@@ -105,12 +107,13 @@ type Target struct {
 
 // Price is what a model costs its callers. A nil price is unknown.
 type Price struct {
-	Input        *money.Rate   `yaml:"input" doc:"tokens of the prompt; needed for a price by tokens. 0 must be meant"`
+	Input        *money.Rate   `yaml:"input" doc:"tokens of the prompt; needed for a price by tokens. Every price is above 0, and by tokens from 0.0001 to 10000"`
 	Output       *money.Rate   `yaml:"output" doc:"tokens of the answer, reasoning among them; needed with input, but for embeddings"`
 	CachedInput  *money.Rate   `yaml:"cached_input" shown:"as input" doc:"tokens read from the provider's cache"`
 	CacheWrite   *money.Rate   `yaml:"cache_write" shown:"as input" doc:"tokens written to it"`
 	CacheWrite1h *money.Rate   `yaml:"cache_write_1h" shown:"as input; 2 × input where cache_write is given" doc:"tokens written to it for an hour"`
-	Request      *money.Amount `yaml:"request" doc:"dollars for each request; alone, or besides the price by tokens"`
+	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
+	Free         bool          `yaml:"free" doc:"true: the model costs nothing; stands alone"`
 }
 
 // Plan is what accounts of it may use.
@@ -181,6 +184,18 @@ type Routing struct {
 type Backoff struct {
 	Base time.Duration `yaml:"base" default:"250ms" doc:"most to wait before the second round; doubles each round"`
 	Max  time.Duration `yaml:"max" default:"8s" doc:"most to wait at all"`
+}
+
+// Webhooks says who is told of events.
+type Webhooks struct {
+	URL    string   `yaml:"url" secret:"url" doc:"where events are posted to; empty: nobody is told, and no event is kept"`
+	Secret Secret   `yaml:"secret" doc:"what they are signed with, 16 bytes at least; needed with url"`
+	Events []string `yaml:"events" shown:"all" doc:"which: balance_warning, absorbed"`
+}
+
+// Tells reports whether somebody is told of events of that kind.
+func (w Webhooks) Tells(kind string) bool {
+	return w.URL != "" && (w.Events == nil || slices.Contains(w.Events, kind))
 }
 
 // Breaker says when a target is left alone.

@@ -165,6 +165,15 @@ func TestMistakesAreReported(t *testing.T) {
 		{"too low a rate", "sites: [{limits: {rps: 0.0001}}]\n", "sites[0].limits.rps: must be from 0.001 to 1000000"},
 		{"too large a burst", "sites: [{limits: {rps: 1, burst: 1000001}}]\n", "sites[0].limits.burst: must be from 0 to 1000000"},
 		{"too many at once", "sites: [{limits: {concurrency: 1000001}}]\n", "sites[0].limits.concurrency: must be from 0 to 1000000"},
+		{"a webhook without a secret", "webhooks:\n  url: https://h.example\n", "c.yaml:1: webhooks.secret: is missing"},
+		{"a secret without a webhook", "webhooks:\n  secret: 0123456789abcdef\n", "webhooks.url: is missing"},
+		{"a short secret", "webhooks:\n  url: https://h.example\n  secret: 0123456789abcde\n", "c.yaml:3: webhooks.secret: is shorter than 16 bytes"},
+		{"no URL", "webhooks: {url: h.example, secret: 0123456789abcdef}\n", "webhooks.url: must be a URL like"},
+		{"a password in the URL", "webhooks: {url: \"https://u:p@h.example\", secret: 0123456789abcdef}\n", "webhooks.url: must not hold credentials"},
+		{"an unknown event", "webhooks:\n  url: https://h.example\n  secret: 0123456789abcdef\n  events: [absorbd]\n", `c.yaml:4: webhooks.events[0]: "absorbd" is not one of balance_warning, absorbed (did you mean "absorbed"?)`},
+		{"an event twice", "webhooks: {url: https://h.example, secret: 0123456789abcdef, events: [absorbed, absorbed]}\n", "webhooks.events[1]: is there twice"},
+		{"no event", "webhooks: {url: https://h.example, secret: 0123456789abcdef, events: []}\n", "webhooks.events: is empty"},
+		{"another member", "webhooks: {urls: [a]}\n", `webhooks.urls: unknown field (did you mean "url"?)`},
 		{"a cycle of aliases", "sites: &s [*s]\n", "must be a mapping of names to values, not a list"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -244,6 +253,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	env := vars("S", secret, "BAD", secret+" "+secret)
 	c, err := Parse("c.yaml", []byte(`server: {admin_token: ${S}}
 providers: {a: {api_key: ${S}}, b: {api_keys: [${S}, other]}}
+webhooks: {url: "https://h.example/p", secret: "${S}-16-bytes"}
 `), env)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ var (
 	kinds    = []string{"openai", "anthropic", "sim"}
 	roles    = []string{"api", "dashboard"}
 	billings = []string{"included", "metered"}
+	events   = []string{"balance_warning", "absorbed"}
 	inputs   = []string{"text", "image", "audio", "file", "video"}
 	weights  = []string{"open", "closed"} // classes that models have without any configuration
 )
@@ -100,6 +101,7 @@ func (v *validator) all() {
 	v.plans("plans", c.Plans, everywhere)
 	v.sites()
 	v.routing()
+	v.webhooks()
 	for _, m := range names(c.Models) {
 		v.class("models."+m+".class", c.Models[m].Class, everywhere)
 	}
@@ -213,6 +215,32 @@ func (v *validator) baseURL(path, s string) {
 		v.bad(path, "must be a URL like https://api.example.com/v1")
 	case u.User != nil || u.Fragment != "":
 		v.bad(path, "must not hold credentials or a fragment")
+	}
+}
+
+// minSecret is the least length of what events are signed with, in bytes.
+const minSecret = 16
+
+func (v *validator) webhooks() {
+	w := v.c.Webhooks
+	v.baseURL("webhooks.url", w.URL)
+	known := !v.wrong("webhooks.url") && !v.wrong("webhooks.secret")
+	switch {
+	case known && w.URL != "" && w.Secret == "":
+		v.bad("webhooks.secret", "is missing: events are signed with it")
+	case known && w.URL == "" && w.Secret != "":
+		v.bad("webhooks.url", "is missing: it says where events are posted to")
+	case known && w.Secret != "" && len(w.Secret) < minSecret:
+		v.bad("webhooks.secret", "is shorter than %d bytes", minSecret)
+	}
+	if w.Events != nil && len(w.Events) == 0 && !v.wrong("webhooks.events") {
+		v.bad("webhooks.events", "is empty: leave it out for all of them")
+	}
+	for i, e := range w.Events {
+		at := fmt.Sprintf("webhooks.events[%d]", i)
+		if v.oneOf(at, e, events); slices.Contains(w.Events[:i], e) {
+			v.bad(at, "is there twice")
+		}
 	}
 }
 

@@ -44,6 +44,16 @@ func (x *extra) applies(face int, p place, f *Facts) bool {
 	return f.HasBalance && f.Balance < below
 }
 
+// WarnBelow is the balance below which answers of the contract carry its warning,
+// where the site has no bound of its own; the highest, if there are several; 0:
+// there is no such warning.
+func (c *Contract) WarnBelow() (below money.Amount) {
+	for i := range c.extras {
+		below = max(below, c.extras[i].below)
+	}
+	return below
+}
+
 // isIn reports whether an extra appears in an envelope.
 func (x *extra) isIn(face int) bool { return len(x.faces) == 0 || slices.Contains(x.faces, face) }
 

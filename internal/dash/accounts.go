@@ -10,23 +10,24 @@ import (
 
 // accountJSON is an account with what it has.
 type accountJSON struct {
-	ID               string       `json:"id"`
-	Name             string       `json:"name"`
-	Plan             *string      `json:"plan"`
-	Status           string       `json:"status"`
-	BalanceUSD       money.Amount `json:"balance_usd"`
-	HeldUSD          money.Amount `json:"held_usd"`
-	AvailableUSD     money.Amount `json:"available_usd"`
-	TestBalanceUSD   money.Amount `json:"test_balance_usd"`
-	TestHeldUSD      money.Amount `json:"test_held_usd"`
-	TestAvailableUSD money.Amount `json:"test_available_usd"`
-	CreatedAt        time.Time    `json:"created_at"`
+	ID               string        `json:"id"`
+	Name             string        `json:"name"`
+	Plan             *string       `json:"plan"`
+	Status           string        `json:"status"`
+	BalanceUSD       money.Amount  `json:"balance_usd"`
+	HeldUSD          money.Amount  `json:"held_usd"`
+	AvailableUSD     money.Amount  `json:"available_usd"`
+	TestBalanceUSD   money.Amount  `json:"test_balance_usd"`
+	TestHeldUSD      money.Amount  `json:"test_held_usd"`
+	TestAvailableUSD money.Amount  `json:"test_available_usd"`
+	WarnBelowUSD     *money.Amount `json:"warn_below_usd"` // null: the site's
+	CreatedAt        time.Time     `json:"created_at"`
 }
 
 func (s *server) account(a *account.Account) accountJSON {
 	b := s.Ledger.Balance(int64(a.ID))
 	return accountJSON{
-		ID: a.ID.String(), Name: a.Name, Plan: orNull(a.Plan), Status: a.Status, CreatedAt: a.CreatedAt,
+		ID: a.ID.String(), Name: a.Name, Plan: orNull(a.Plan), Status: a.Status, WarnBelowUSD: a.WarnBelow, CreatedAt: a.CreatedAt,
 		BalanceUSD: b.Posted, HeldUSD: b.Held, AvailableUSD: b.Available,
 		TestBalanceUSD: b.TestPosted, TestHeldUSD: b.TestHeld, TestAvailableUSD: b.TestAvailable,
 	}
@@ -50,8 +51,9 @@ func (s *server) checkPlan(plan string) error {
 
 func (s *server) createAccount(c *call) error {
 	var in struct {
-		Name *string `json:"name"`
-		Plan *string `json:"plan"`
+		Name         *string       `json:"name"`
+		Plan         *string       `json:"plan"`
+		WarnBelowUSD *money.Amount `json:"warn_below_usd"`
 	}
 	if err := c.read(&in); err != nil {
 		return err
@@ -59,7 +61,7 @@ func (s *server) createAccount(c *call) error {
 	if in.Name == nil {
 		return missing("name")
 	}
-	n := account.NewAccount{Name: *in.Name, Plan: deref(in.Plan)}
+	n := account.NewAccount{Name: *in.Name, Plan: deref(in.Plan), WarnBelow: in.WarnBelowUSD}
 	if err := s.checkPlan(n.Plan); err != nil {
 		return err
 	}
@@ -119,6 +121,8 @@ func (s *server) updateAccount(c *call) error {
 		Name   opt[string] `json:"name"`
 		Plan   opt[string] `json:"plan"`
 		Status opt[string] `json:"status"`
+
+		WarnBelowUSD opt[money.Amount] `json:"warn_below_usd"`
 	}
 	if err := c.read(&in); err != nil {
 		return err
@@ -134,6 +138,11 @@ func (s *server) updateAccount(c *call) error {
 		p.Plan = &in.Plan.v
 		if err := s.checkPlan(*p.Plan); err != nil {
 			return err
+		}
+	}
+	if in.WarnBelowUSD.set { // null is the site's
+		if p.SetWarnBelow = true; !in.WarnBelowUSD.null {
+			p.WarnBelow = &in.WarnBelowUSD.v
 		}
 	}
 	if a, err = s.Accounts.UpdateAccount(c.ctx(), a.ID, p); err != nil {

@@ -2,6 +2,7 @@ package dash
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type entryJSON struct {
 	ExpiresAt  *time.Time   `json:"expires_at"`
 	Reference  *string      `json:"reference"`
 	Note       *string      `json:"note"`
+	Actor      *string      `json:"actor"` // who caused it; null: written before that was noted
 	CreatedAt  *time.Time   `json:"created_at"`
 	BalanceUSD money.Amount `json:"balance_usd"` // now, of the balance that was moved
 }
@@ -43,7 +45,7 @@ func (s *server) entry(e ledger.Entry) entryJSON {
 	b := s.Ledger.Balance(e.Account)
 	out := entryJSON{
 		Entry: e.Seq, Account: account.ID(e.Account).String(), Kind: string(kind), AmountUSD: e.Effect(), Test: e.Test,
-		ExpiresAt: stampOf(e.ExpiresAt), Reference: orNull(e.Reference), Note: orNull(e.Note), CreatedAt: stampOf(e.Time),
+		ExpiresAt: stampOf(e.ExpiresAt), Reference: orNull(e.Reference), Note: orNull(e.Note), Actor: actorOf(&e), CreatedAt: stampOf(e.Time),
 		BalanceUSD: b.Posted,
 	}
 	if e.Test {
@@ -53,6 +55,14 @@ func (s *server) entry(e ledger.Entry) entryJSON {
 		out.Request = orNull(obs.RequestID(e.Request).String())
 	}
 	return out
+}
+
+// actorOf tells who caused an entry: operator, operator:NAME, key:ID or system.
+func actorOf(e *ledger.Entry) *string {
+	if e.Actor == ledger.ActorKey {
+		return orNull(string(e.Actor) + ":" + account.KeyID(e.Key).String())
+	}
+	return orNull(string(e.Actor))
 }
 
 // creditIn is the body of a credit.
@@ -113,17 +123,28 @@ func (s *server) credit(c *call) error {
 	if err != nil {
 		return err
 	}
-	want.Account = int64(a.ID)
+	want.Account, want.Actor = int64(a.ID), c.actor
 	e, err := s.Ledger.Credit(c.ctx(), want)
-	if err != nil {
+	switch {
+	case errors.Is(err, ledger.ErrReferenceTaken):
+		return s.taken(e)
+	case err != nil:
 		return argument(err, "credit: ", map[string]string{"amount": "amount_usd"})
 	}
+	return c.write(http.StatusCreated, s.entry(e))
+}
+
+// taken is the fault of a reference that stands for another entry.
+func (s *server) taken(e ledger.Entry) error {
 	out := s.entry(e)
-	if out.Kind != string(want.Kind) || out.AmountUSD != want.Amount || out.Test != want.Test {
-		f := fail(http.StatusConflict, codeConflict, "reference", "this reference stands for a %s of %s", out.Kind, out.AmountUSD)
-		return f
+	what := fmt.Sprintf("a %s of %s", out.Kind, out.AmountUSD)
+	if out.Request != nil {
+		what += " for " + *out.Request
 	}
-	return c.write(http.StatusCreated, out)
+	if out.Test {
+		what += " on the test balance"
+	}
+	return fail(http.StatusConflict, codeConflict, "reference", "this reference stands for %s", what)
 }
 
 // argument makes a fault of the ledger's words about an argument: an error that
@@ -153,6 +174,8 @@ func noRequest() error {
 	return fail(http.StatusNotFound, codeNotFound, "", "there is no such request")
 }
 
+// refund gives back what a request was charged. The same reference twice is one
+// entry, and the same answer.
 func (s *server) refund(c *call) error {
 	id, err := requestOf(c)
 	if err != nil {
@@ -160,6 +183,7 @@ func (s *server) refund(c *call) error {
 	}
 	var in struct {
 		AmountUSD *money.Amount `json:"amount_usd"`
+		Reference *string       `json:"reference"`
 		Note      *string       `json:"note"`
 	}
 	if err := c.read(&in); err != nil {
@@ -168,13 +192,19 @@ func (s *server) refund(c *call) error {
 	switch {
 	case in.AmountUSD != nil && *in.AmountUSD <= 0:
 		return invalid("amount_usd", "must be greater than 0; leave it out to refund all that is left")
+	case in.Reference != nil && (*in.Reference == "" || len(*in.Reference) > maxReference):
+		return invalid("reference", "must be 1 to %d bytes", maxReference)
 	case in.Note == nil:
 		return missing("note")
 	case strings.TrimSpace(*in.Note) == "" || len(*in.Note) > maxNote:
 		return invalid("note", "must be 1 to %d bytes", maxNote)
 	}
-	e, err := s.Ledger.Refund(c.ctx(), id, deref(in.AmountUSD), *in.Note)
+	e, err := s.Ledger.Refund(c.ctx(), ledger.Refund{
+		Request: id, Amount: deref(in.AmountUSD), Reference: deref(in.Reference), Note: *in.Note, Actor: c.actor,
+	})
 	switch {
+	case errors.Is(err, ledger.ErrReferenceTaken):
+		return s.taken(e)
 	case errors.Is(err, ledger.ErrRefundTooLarge):
 		return invalid("amount_usd", "is more than is left of the charge")
 	case errors.Is(err, ledger.ErrNothingToRefund):

@@ -61,6 +61,7 @@ type Deps struct {
 	EffectiveConfig func() any           // what is in force, without secrets, in a form that JSON can hold; nil: an empty object
 	Ready           func() []string      // what keeps the process from taking traffic; nil, or nothing: ready
 	Metrics         http.Handler         // nil: /metrics is not found
+	Webhooks        Webhooks             // nil: there are no events
 	Test            *TestControls        // nil outside dev and serve --test: their paths are not found
 	NewRequestID    func() obs.RequestID // nil: obs.NewRequestID
 }
@@ -138,6 +139,8 @@ func (s *server) routes() []route {
 		{"GET", "/admin/v1/ledger/verify", s.verify, false},
 		{"GET", "/admin/v1/effective-config", s.effectiveConfig, false},
 		{"GET", "/admin/v1/targets", s.targets, false},
+		{"GET", "/admin/v1/webhooks", s.listWebhooks, false},
+		{"POST", "/admin/v1/webhooks/{webhook}/retry", s.retryWebhook, false},
 	}
 	if s.Metrics != nil {
 		routes = append(routes, route{"GET", "/metrics", s.metrics, true})
@@ -231,7 +234,8 @@ type call struct {
 	r     *http.Request
 	id    string
 	route string
-	wrote int // status; 0: nothing was written
+	actor ledger.Actor // who calls; set for every operation that needs the token
+	wrote int          // status; 0: nothing was written
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }
@@ -252,7 +256,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "GET" && r.Method != "HEAD" {
 			level = slog.LevelInfo // what changed, and who was refused to
 		}
-		s.Log.Log(c.ctx(), level, "admin", "id", c.id, "method", r.Method, "route", c.route, "status", c.wrote, "remote", r.RemoteAddr, "took", s.Now().Sub(started))
+		s.Log.Log(c.ctx(), level, "admin", "id", c.id, "method", r.Method, "route", c.route, "status", c.wrote, "actor", string(c.actor), "remote", r.RemoteAddr, "took", s.Now().Sub(started))
 	}()
 	if err := s.serve(c); err != nil {
 		s.answer(c, err)
@@ -277,5 +281,29 @@ func (s *server) serve(c *call) error {
 		return err
 	}
 	c.route = op.path
+	if !op.open {
+		if c.actor, err = operator(c.r); err != nil {
+			return err
+		}
+	}
 	return op.serve(c)
+}
+
+// actorHeader names the operator who calls.
+const actorHeader = "X-Pontage-Actor"
+
+// operator is who calls: whoever has the token, by the name that he gives.
+func operator(r *http.Request) (ledger.Actor, error) {
+	names := r.Header.Values(actorHeader)
+	if len(names) > 1 {
+		return "", invalid(actorHeader, "stands twice")
+	}
+	if len(names) == 1 && names[0] == "" {
+		return "", invalid(actorHeader, "is empty")
+	}
+	a, err := ledger.Operator(strings.Join(names, ""))
+	if err != nil {
+		return "", invalid(actorHeader, "%s", err)
+	}
+	return a, nil
 }

@@ -26,7 +26,7 @@ func TestAccountsFromBirthToSuspension(t *testing.T) {
 	w := setup(t)
 	made := w.do("POST", "/admin/v1/accounts", `{"name":"ada","plan":"free"}`).must(201)
 	want := fmt.Sprintf(`{"id":%q,"name":"ada","plan":"free","status":"active","balance_usd":"0.00","held_usd":"0.00","available_usd":"0.00",`+
-		`"test_balance_usd":"0.00","test_held_usd":"0.00","test_available_usd":"0.00","created_at":"2026-11-20T12:00:00Z"}`+"\n", made.at("id"))
+		`"test_balance_usd":"0.00","test_held_usd":"0.00","test_available_usd":"0.00","warn_below_usd":null,"created_at":"2026-11-20T12:00:00Z"}`+"\n", made.at("id"))
 	if string(made.body) != want {
 		t.Errorf("created %swant    %s", made.body, want)
 	}
@@ -196,7 +196,7 @@ func TestReceiptsRefundsAndUsage(t *testing.T) {
 	got := w.do("GET", "/admin/v1/requests/"+id, "").must(200)
 	want := fmt.Sprintf(`{"id":%q,"account":%q,"key":%q,"test":false,"site":"ninja.localhost","surface":"openai.chat","model":"gpt","answered_by":null,"stream":false,`+
 		`"outcome":"ok","status":200,"fault":null,"tokens":{"input":10,"cached_input":4,"cache_write":0,"cache_write_1h":0,"output":20,"reasoning":5},"estimated":false,`+
-		`"hold_usd":"5.00","charge_usd":"3.00","absorbed_usd":"0.00","refunded_usd":"0.00","lines":[{"kind":"input","units":10,"amount_usd":"0.000000001"},{"kind":"output","units":20,"amount_usd":"2.999999999"}],`+
+		`"hold_usd":"5.00","charge_usd":"3.00","absorbed_usd":"0.00","refunded_usd":"0.00","price":"0123abcd","lines":[{"kind":"input","units":10,"rate_usd":null,"amount_usd":"0.000000001"},{"kind":"output","units":20,"rate_usd":"0.0075","amount_usd":"2.999999999"}],`+
 		`"attempts":[{"target":"sim/m","outcome":"upstream_timeout","status":null,"ms":1},{"target":"other/m","outcome":"ok","status":200,"ms":0.25}],`+
 		`"delivery":"complete","started_at":"2026-11-20T12:00:00Z","ms":1.5}`+"\n", id, acc, key)
 	if diff := cmp.Diff(want, string(got.body)); diff != "" {
@@ -243,6 +243,63 @@ func TestReceiptsRefundsAndUsage(t *testing.T) {
 	if got := w.do("GET", "/admin/v1/usage?group_by=account", "").must(200); strings.Join(got.names("account"), ",") != acc || got.names("day")[0] != "" {
 		t.Errorf("usage by account: %s", got.body)
 	}
+}
+
+// Who sends no name is the operator; a name must be one.
+func TestTheActorOfAnEntryIsTold(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	acc, key, _ := w.newAccount("10")
+	id := w.spend(acc, key, "m", money.Dollar, money.Dollar)
+	credits, refund := "/admin/v1/accounts/"+acc+"/credits", "/admin/v1/requests/"+id+"/refund"
+	for header, want := range map[string]string{"": "operator", "alice@example": "operator:alice@example", strings.Repeat("x", 64): "operator:" + strings.Repeat("x", 64)} {
+		if got := w.do("POST", credits, `{"amount_usd":"1","kind":"topup"}`, "X-Pontage-Actor", header).must(201).at("actor"); got != want {
+			t.Errorf("a credit by %q has the actor %s", header, got)
+		}
+		if got := w.do("POST", refund, `{"amount_usd":"0.01","note":"n"}`, "X-Pontage-Actor", header).must(201).at("actor"); got != want {
+			t.Errorf("a refund by %q has the actor %s", header, got)
+		}
+	}
+	for _, bad := range []string{"a b", "é", strings.Repeat("x", 65), "\x7f"} {
+		w.do("POST", credits, `{"amount_usd":"1","kind":"topup"}`, "X-Pontage-Actor", bad).failed(400, "invalid_parameter", "X-Pontage-Actor")
+		w.do("GET", "/admin/v1/accounts", "", "X-Pontage-Actor", bad).failed(400, "invalid_parameter", "X-Pontage-Actor")
+	}
+	r := httptest.NewRequest("GET", "/admin/v1/accounts", nil)
+	r.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Pontage-Actor": {"a", "b"}}
+	rec := httptest.NewRecorder()
+	if w.handler.ServeHTTP(rec, r); rec.Code != 400 {
+		t.Errorf("two names: %d %s", rec.Code, rec.Body)
+	}
+	if log := w.logged(); !strings.Contains(log, "actor=operator:alice@example") {
+		t.Error("the log does not name the actor")
+	}
+}
+
+func TestARefundsReferenceStandsForOneRefund(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	acc, key, _ := w.newAccount("10")
+	id, other := w.spend(acc, key, "m", money.Dollar, money.Dollar), w.spend(acc, key, "m", money.Dollar, money.Dollar)
+	refund := func(id, body string) *reply { return w.do("POST", "/admin/v1/requests/"+id+"/refund", body) }
+	first := refund(id, `{"amount_usd":"0.25","note":"n","reference":"t"}`).must(201)
+	again := refund(id, `{"amount_usd":"0.25","note":"another note","reference":"t"}`).must(201)
+	if string(first.body) != string(again.body) || first.at("reference") != "t" || first.at("balance_usd") != "8.25" {
+		t.Errorf("the same reference: %s, then %s", first.body, again.body)
+	}
+	for _, r := range []*reply{
+		refund(id, `{"amount_usd":"0.5","note":"n","reference":"t"}`),
+		refund(id, `{"note":"n","reference":"t"}`),
+		refund(other, `{"amount_usd":"0.25","note":"n","reference":"t"}`),
+		w.do("POST", "/admin/v1/accounts/"+acc+"/credits", `{"amount_usd":"0.25","kind":"topup","reference":"t"}`),
+	} {
+		if r.failed(409, "conflict", "reference"); !strings.Contains(r.at("error.message"), "a refund of 0.25 for "+id) {
+			t.Errorf("the message is %s", r.at("error.message"))
+		}
+	}
+	for _, bad := range []string{`""`, `"` + strings.Repeat("r", 256) + `"`} {
+		refund(id, `{"note":"n","reference":`+bad+`}`).failed(400, "invalid_parameter", "reference")
+	}
+	refund(id, `{"note":"n","reference":7}`).failed(400, "invalid_type", "reference")
 }
 
 func TestUnchargedRequestIsNotRefunded(t *testing.T) {

@@ -144,7 +144,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	request := w.spend(acc, key, "m", 5*money.Dollar, 3*money.Dollar)
 	const a, r = "/admin/v1/accounts", "/admin/v1/requests"
 	anAccount, aRequest := a+"/"+acc, r+"/"+request
-	paths := map[string]string{"{account}": acc, "{key}": key, "{request}": request}
+	paths := map[string]string{"{account}": acc, "{key}": key, "{request}": request, "{webhook}": w.do("GET", "/admin/v1/webhooks", "").at("data.0.id")}
 	d.driveWell(acc, key, request)
 
 	// What goes wrong in the same way everywhere.
@@ -173,7 +173,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		}
 		if responses.Value("404") != nil {
 			gone := d.ops[op].Path
-			for name, value := range map[string]string{"{account}": "acc_0000000000001", "{key}": "key_0000000000001", "{request}": "req_0000000000000000000000000a"} {
+			for name, value := range map[string]string{"{account}": "acc_0000000000001", "{key}": "key_0000000000001", "{request}": "req_0000000000000000000000000a", "{webhook}": "evt_0000000000000000000000000a"} {
 				gone = strings.ReplaceAll(gone, name, value)
 			}
 			where := w
@@ -226,13 +226,17 @@ func (d *described) driveWell(acc, key, request string) {
 	d.call(w, "GET /metrics", "/metrics", "", 200)
 	d.call(w, "POST /admin/v1/accounts", a, `{"name":"eve"}`, 201)
 	d.call(w, "POST /admin/v1/accounts", a, `{"name":"eve","plan":null}`, 201)
-	d.call(w, "POST /admin/v1/accounts", a, `{"name":"eve","plan":"pro"}`, 201)
+	d.call(w, "POST /admin/v1/accounts", a, `{"name":"eve","plan":"pro","warn_below_usd":"5.00"}`, 201)
 	d.call(w, "GET /admin/v1/accounts", a, "", 200)
 	next := d.call(w, "GET /admin/v1/accounts", a+"?limit=1", "", 200).at("next")
 	d.call(w, "GET /admin/v1/accounts", a+"?limit=200&cursor="+next, "", 200)
 	d.call(w, "GET /admin/v1/accounts/{account}", anAccount, "", 200)
 	d.call(w, "PATCH /admin/v1/accounts/{account}", anAccount, `{"name":"n","plan":null,"status":"suspended"}`, 200)
-	d.call(w, "PATCH /admin/v1/accounts/{account}", anAccount, `{"plan":"free","status":"active"}`, 200)
+	d.call(w, "PATCH /admin/v1/accounts/{account}", anAccount, `{"plan":"free","status":"active","warn_below_usd":"0"}`, 200)
+	d.call(w, "PATCH /admin/v1/accounts/{account}", anAccount, `{"warn_below_usd":null}`, 200)
+	event := d.call(w, "GET /admin/v1/webhooks", "/admin/v1/webhooks?state=pending&limit=1", "", 200).at("data.0.id")
+	d.call(w, "GET /admin/v1/webhooks", "/admin/v1/webhooks?cursor="+event, "", 200)
+	d.call(w, "POST /admin/v1/webhooks/{webhook}/retry", "/admin/v1/webhooks/"+event+"/retry", "", 200)
 
 	credits := anAccount + "/credits"
 	d.call(w, "POST /admin/v1/accounts/{account}/credits", credits, `{"amount_usd":"1","kind":"topup","reference":"r","note":"n","test":true}`, 201)
@@ -255,8 +259,8 @@ func (d *described) driveWell(acc, key, request string) {
 	d.call(w, "GET /admin/v1/requests/{request}", aRequest, "", 200)
 	d.call(w, "GET /admin/v1/usage", "/admin/v1/usage", "", 200)
 	d.call(w, "GET /admin/v1/usage", "/admin/v1/usage?group_by=day,account,key,model&test=false&model=m&from=2026-11-20&to=2026-11-20&account="+acc+"&key="+key, "", 200)
-	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":"1","note":"n"}`, 201)
-	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":null,"note":"n"}`, 201)
+	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":"1","note":"n","reference":"t"}`, 201, "X-Pontage-Actor", "alice@example")
+	d.call(w, "POST /admin/v1/requests/{request}/refund", aRequest+"/refund", `{"amount_usd":null,"note":"n","reference":null}`, 201)
 	d.call(w, "DELETE /admin/v1/keys/{key}", aKey, "", 200)
 
 	d.call(w, "GET /admin/v1/ledger/verify", "/admin/v1/ledger/verify", "", 200)

@@ -30,6 +30,7 @@ type receiptJSON struct {
 	ChargeUSD   money.Amount  `json:"charge_usd"`
 	AbsorbedUSD money.Amount  `json:"absorbed_usd"`
 	RefundedUSD money.Amount  `json:"refunded_usd"`
+	Price       *string       `json:"price"` // names the rates of the lines
 	Lines       []lineJSON    `json:"lines"`
 	Attempts    []attemptJSON `json:"attempts"`
 	Delivery    string        `json:"delivery"`
@@ -51,9 +52,10 @@ func tokensOut(t ledger.Tokens) tokensJSON {
 }
 
 type lineJSON struct {
-	Kind      string       `json:"kind"`
-	Units     int64        `json:"units"`
-	AmountUSD money.Amount `json:"amount_usd"`
+	Kind      string        `json:"kind"`
+	Units     int64         `json:"units"`
+	RateUSD   *money.Amount `json:"rate_usd"` // per million units; of request, for it; null: none
+	AmountUSD money.Amount  `json:"amount_usd"`
 }
 
 type attemptJSON struct {
@@ -71,7 +73,7 @@ func receipt(r *ledger.Receipt) receiptJSON {
 		ID: obs.RequestID(r.ID).String(), Test: r.Test, Site: orNull(r.Site), Surface: orNull(r.Surface), Model: orNull(r.Model),
 		AnsweredBy: orNull(r.AnsweredBy), Stream: r.Stream, Outcome: r.Outcome, Status: r.Status, Fault: orNull(r.Fault),
 		Tokens: tokensOut(r.Usage), Estimated: r.Usage.Estimated, HoldUSD: r.Hold, ChargeUSD: r.Charge,
-		AbsorbedUSD: r.Absorbed, RefundedUSD: r.Refunded, Lines: []lineJSON{}, Attempts: []attemptJSON{},
+		AbsorbedUSD: r.Absorbed, RefundedUSD: r.Refunded, Price: orNull(r.Price), Lines: []lineJSON{}, Attempts: []attemptJSON{},
 		Delivery: r.Delivery, StartedAt: stampOf(r.Started), MS: millis(r.Took),
 	}
 	if r.Account != 0 {
@@ -81,7 +83,12 @@ func receipt(r *ledger.Receipt) receiptJSON {
 		out.Key = orNull(account.KeyID(r.Key).String())
 	}
 	for _, l := range r.Lines {
-		out.Lines = append(out.Lines, lineJSON{l.Kind, l.Units, l.Amount})
+		line := lineJSON{Kind: l.Kind, Units: l.Units, AmountUSD: l.Amount}
+		if l.Rated {
+			rate := money.Amount(l.Rate)
+			line.RateUSD = &rate
+		}
+		out.Lines = append(out.Lines, line)
 	}
 	for _, a := range r.Attempts {
 		out.Attempts = append(out.Attempts, attemptJSON{a.Target, a.Outcome, orNull(a.Status), millis(a.Took)})

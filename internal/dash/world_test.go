@@ -25,6 +25,7 @@ import (
 	"github.com/pontage/pontage/internal/limit"
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/outbox"
 	"github.com/pontage/pontage/internal/store/sqlite"
 )
 
@@ -43,6 +44,7 @@ type world struct {
 	logMu   *sync.Mutex
 	ready   []string
 	sim     map[string]string
+	store   func() outbox.Store
 
 	mu  sync.Mutex
 	now time.Time
@@ -99,6 +101,7 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	w.store = db.Outbox
 	fp := failpoint.New()
 	engine, err := ledger.Open(t.Context(), db.Journal(), ledger.Options{Now: w.time, Failpoints: fp})
 	if err != nil {
@@ -128,6 +131,7 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 			return []ledger.Quota{{Class: "open", PerDay: 150}, {Class: "closed", PerDay: -1}}
 		},
 		Limiter:         limit.New(w.time),
+		Webhooks:        outbox.New(outbox.Options{Store: db.Outbox(), Now: w.time}),
 		Routes:          w,
 		EffectiveConfig: func() any { return map[string]any{"server": map[string]any{"admin_token": "[redacted]"}} },
 		Ready:           func() []string { return w.ready },
@@ -264,10 +268,10 @@ func (w *world) spend(acc, key, model string, hold, charge money.Amount) string 
 	r := ledger.Receipt{
 		ID: id, Account: int64(a), Key: int64(k), Site: "ninja.localhost", Surface: "openai.chat", Model: model, Outcome: "ok", Status: 200,
 		Usage: ledger.Tokens{Input: 10, CachedInput: 4, Output: 20, Reasoning: 5}, Hold: hold, Started: w.time(), Took: 1500 * time.Microsecond,
-		Lines:    []ledger.Line{{Kind: "input", Units: 10, Amount: 1}, {Kind: "output", Units: 20, Amount: charge - 1}},
+		Lines: []ledger.Line{{Kind: "input", Units: 10, Amount: 1}, {Kind: "output", Units: 20, Amount: charge - 1, Rate: 7_500_000, Rated: true}}, Price: "0123abcd",
 		Attempts: []ledger.Attempt{{Target: "sim/m", Outcome: "upstream_timeout", Took: time.Millisecond}, {Target: "other/m", Outcome: "ok", Status: 200, Took: 250 * time.Microsecond}},
 	}
-	if _, err := h.Settle(context.WithoutCancel(w.Context()), ledger.Settlement{Actual: charge, Receipt: &r}); err != nil {
+	if _, err := h.Settle(context.WithoutCancel(w.Context()), ledger.Settlement{Actual: charge, Receipt: &r, Alerts: ledger.Alerts{WarnBelow: 98 * money.Dollar}}); err != nil {
 		w.Fatal(err)
 	}
 	w.deps.Ledger.Delivered(id)

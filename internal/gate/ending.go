@@ -225,7 +225,9 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 		return Bill{}, fault.Wrap(fault.Internal, err)
 	}
 	call.note(usage, how.class)
-	settlement := ledger.Settlement{Actual: cost, Excess: excess, Receipt: call.charged(usage, how.class, lines), Result: how.result, Claim: call.c.claim}
+	settlement := ledger.Settlement{
+		Actual: cost, Excess: excess, Receipt: call.charged(usage, how.class, lines), Result: how.result, Claim: call.c.claim, Alerts: call.alerts(),
+	}
 	var unkept error
 	if how.keep != nil {
 		settlement.Render = func(s ledger.Settled) (*ledger.Stored, error) {
@@ -259,6 +261,24 @@ func (call *Call) settle(usage llm.Usage, how ending) (Bill, error) {
 	return Bill{Charge: s.Charge, Balance: s.Balance, Usage: usage}, nil
 }
 
+// alerts says which events the charge may cause.
+func (call *Call) alerts() (a ledger.Alerts) {
+	c := call.c
+	if c.who.Key.Test {
+		return a
+	}
+	if c.plans.WarnsBalance {
+		a.WarnBelow = c.plans.WarnBelow[c.v.Site]
+		if own := c.who.Account.WarnBelow; own != nil {
+			a.WarnBelow = *own
+		}
+	}
+	if c.plans.TellsAbsorbed {
+		a.Absorbed, a.Target = true, c.v.Event.Provider
+	}
+	return a
+}
+
 // charged is the receipt of an answer that is charged for.
 func (call *Call) charged(usage llm.Usage, how class, lines []catalog.Line) *ledger.Receipt {
 	r := call.receipt(usage)
@@ -270,8 +290,12 @@ func (call *Call) charged(usage llm.Usage, how class, lines []catalog.Line) *led
 	if how == classLeftWaiting {
 		r.Status = 499
 	}
+	included := call.terms.included()
+	if !included {
+		r.Price = call.model.Price.ID()
+	}
 	for _, l := range lines {
-		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Amount: l.Amount})
+		r.Lines = append(r.Lines, ledger.Line{Kind: l.Kind, Units: l.Units, Rate: l.Rate, Rated: !included, Amount: l.Amount})
 	}
 	return r
 }

@@ -34,8 +34,8 @@ func chained(t *testing.T, balance money.Amount, in catalog.Input, o catalog.Ove
 	for i, name := range []string{"first", "second", "third", "extra"} {
 		c.up[name] = &upstream{events: []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 0, Output: 10}}}}
 		in.Providers = append(in.Providers, catalog.Provider{Name: name})
-		rate, nothing := money.Rate(i+1)*perMillion, money.Rate(0)
-		in.Models[name] = catalog.Entry{Targets: []catalog.Target{{Provider: name}}, Context: 100_000, MaxOutput: 10_000, Price: &catalog.PriceEntry{Input: &nothing, Output: &rate}}
+		rate := money.Rate(i+1) * perMillion
+		in.Models[name] = catalog.Entry{Targets: []catalog.Target{{Provider: name}}, Context: 100_000, MaxOutput: 10_000, Price: &catalog.PriceEntry{Input: &rate, Output: &rate}}
 	}
 	if in.Fallbacks == nil {
 		in.Fallbacks = map[string][]string{"first": {"second", "third"}}
@@ -50,6 +50,7 @@ func chained(t *testing.T, balance money.Amount, in catalog.Input, o catalog.Ove
 	p := &Plans{Views: map[string]*catalog.View{"*": view}, Targets: map[*catalog.Model][]*route.Target{}, Tests: map[*catalog.Model][]*route.Target{}, Attempts: 1}
 	now := w.now
 	for _, m := range view.Models() {
+		m.Price = catalog.Price{Output: m.Price.Output, PerToken: true} // no entry can say that prompts cost nothing
 		p.Targets[m] = []*route.Target{
 			{ID: m.ID + "/1", Provider: c.up[m.ID], Model: "their-" + m.ID, Health: route.NewHealth(now, route.Norms{})},
 			{ID: m.ID + "/2", Provider: &upstream{open: down(fault.UpstreamFailed)}, Model: m.ID, Health: route.NewHealth(now, route.Norms{})},

@@ -50,6 +50,10 @@ type Plans struct {
 	Tests   map[*catalog.Model][]*route.Target // where test keys' requests go: the simulator
 
 	Attempts int // most tries for a model that does not say; 0: the router's default
+
+	WarnsBalance  bool                    // a charge that takes a live balance below its threshold is an event
+	WarnBelow     map[string]money.Amount // that threshold by site, where the account has none of its own; absent: none
+	TellsAbsorbed bool                    // what cannot be charged to a live key is an event
 }
 
 // New returns a gate with the given plans in force.

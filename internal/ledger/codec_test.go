@@ -16,7 +16,7 @@ func TestEntryDetailsAreReadAsTheyWereWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Entry{
 			Model: rapid.String().Draw(t, "model"), Tokens: drawTokens(t), Grant: rapid.Int64().Draw(t, "grant"),
-			Reference: rapid.String().Draw(t, "reference"), Note: rapid.String().Draw(t, "note"),
+			Reference: rapid.String().Draw(t, "reference"), Note: rapid.String().Draw(t, "note"), Actor: Actor(rapid.String().Draw(t, "actor")),
 			Classes: rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "classes"),
 		}
 		if rapid.Bool().Draw(t, "expires") {
@@ -32,6 +32,30 @@ func TestEntryDetailsAreReadAsTheyWereWritten(t *testing.T) {
 	})
 }
 
+// What an older version wrote, of which the last member is the note.
+func TestEntryDetailsOfLayout1AreRead(t *testing.T) {
+	t.Parallel()
+	old := []byte{
+		1, 2, 'm', 2, 8, 'o', 'p', 'e', 'n', // layout, model, one class
+		20, 8, 0, 0, 40, 10, 1, // tokens, and that they are estimated
+		0, 0, // grant, expiry
+		4, 'r', '1', 4, 'h', 'i', // reference, note
+	}
+	want := Entry{Model: "m", Classes: []string{"open"}, Tokens: Tokens{Input: 10, CachedInput: 4, Output: 20, Reasoning: 5, Estimated: true}, Reference: "r1", Note: "hi"}
+	got := Entry{Actor: "somebody"}
+	if err := got.SetDetail(old); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, bad := range [][]byte{append([]byte{0}, old[1:]...), append([]byte{3}, old[1:]...), append([]byte{2}, old[1:]...)} {
+		if err := new(Entry).SetDetail(bad); err == nil {
+			t.Errorf("layout %d of that reads", bad[0])
+		}
+	}
+}
+
 func drawTokens(t *rapid.T) Tokens {
 	n := func() int64 { return rapid.Int64().Draw(t, "tokens") }
 	return Tokens{n(), n(), n(), n(), n(), n(), rapid.Bool().Draw(t, "estimated")}
@@ -43,10 +67,10 @@ func TestReceiptsAreReadAsTheyWereWritten(t *testing.T) {
 		text := func() string { return rapid.String().Draw(t, "text") }
 		want := Receipt{
 			Site: text(), Surface: text(), AnsweredBy: text(), Fault: text(), Status: rapid.Int().Draw(t, "status"), Stream: rapid.Bool().Draw(t, "stream"),
-			Usage: drawTokens(t), Took: time.Duration(rapid.Int64().Draw(t, "took")),
+			Usage: drawTokens(t), Took: time.Duration(rapid.Int64().Draw(t, "took")), Price: text(),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "lines") {
-			want.Lines = append(want.Lines, Line{text(), rapid.Int64().Draw(t, "units"), money.Amount(rapid.Int64().Draw(t, "amount"))})
+			want.Lines = append(want.Lines, Line{text(), rapid.Int64().Draw(t, "units"), money.Amount(rapid.Int64().Draw(t, "amount")), money.Rate(rapid.Int64().Draw(t, "rate")), rapid.Bool().Draw(t, "rated")})
 			want.Attempts = append(want.Attempts, Attempt{text(), text(), rapid.Int().Draw(t, "status"), time.Duration(rapid.Int64().Draw(t, "took"))})
 		}
 		var got Receipt
@@ -59,10 +83,35 @@ func TestReceiptsAreReadAsTheyWereWritten(t *testing.T) {
 	})
 }
 
+func TestReceiptsOfLayout1AreRead(t *testing.T) {
+	t.Parallel()
+	old := []byte{
+		1, 2, 's', 2, 'u', 0, 0, 144, 3, 1, // layout, site, surface, answered by, fault, status 200, streamed
+		20, 0, 0, 0, 40, 0, 0, // tokens
+		2, 10, 'i', 'n', 'p', 'u', 't', 20, 6, // one line
+		2, 2, 't', 4, 'o', 'k', 144, 3, 2, // one attempt
+		14, // took
+	}
+	want := Receipt{
+		Site: "s", Surface: "u", Status: 200, Stream: true, Usage: Tokens{Input: 10, Output: 20}, Lines: []Line{{Kind: "input", Units: 10, Amount: 3}},
+		Attempts: []Attempt{{"t", "ok", 200, 1}}, Took: 7,
+	}
+	got := Receipt{Price: "stale"}
+	if err := got.SetDoc(old); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := new(Receipt).SetDoc(append([]byte{3}, old[1:]...)); err == nil {
+		t.Error("a layout that there is not reads")
+	}
+}
+
 // Whatever the disk gives back, reading it ends, allocates no more than it was
 // given, and what it accepts can be written and read again.
 func FuzzSetDoc(f *testing.F) {
-	f.Add((&Receipt{Site: "s", Lines: []Line{{"input", 1, 2}}, Attempts: []Attempt{{"t", "ok", 200, 1}}}).Doc())
+	f.Add((&Receipt{Site: "s", Price: "0123abcd", Lines: []Line{{"input", 1, 2, 3, true}}, Attempts: []Attempt{{"t", "ok", 200, 1}}}).Doc())
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -77,7 +126,7 @@ func FuzzSetDoc(f *testing.F) {
 }
 
 func FuzzSetDetail(f *testing.F) {
-	f.Add((&Entry{Model: "m", Classes: []string{"open"}, Reference: "r"}).Detail())
+	f.Add((&Entry{Model: "m", Classes: []string{"open"}, Reference: "r", Actor: ActorKey}).Detail())
 	f.Add([]byte{1, 2, 'm'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e, again Entry

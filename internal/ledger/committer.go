@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pontage/pontage/internal/failpoint"
+	"github.com/pontage/pontage/internal/money"
 )
 
 // keeper is what only the committer's goroutine touches: where the journal
@@ -16,6 +17,7 @@ type keeper struct {
 	expiry  expiryHeap
 	rate    rate
 	purge   purge
+	warned  map[int64]money.Amount // live balances that were warned of, with the threshold
 }
 
 // Pace of the committer.
@@ -112,6 +114,7 @@ func (e *Engine) step(w *work) (more bool, err error) {
 	b.purge = e.purge.due(now, e.now())
 	if len(w.ops)+len(b.Receipts)+len(b.Delivered) > 0 || f != nil || !b.purge.IsZero() {
 		e.number(b, w.ops)
+		e.notice(b, w.ops)
 		if err := e.write(b, f); err != nil {
 			e.fail(w, err)
 			return false, err
@@ -319,6 +322,7 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 		e.stats.lastSeq.Store(e.lastSeq)
 	}
 	e.purge.done(b, now)
+	e.noticed(b)
 	queued := int64(0)
 	for _, o := range ops {
 		if o.expire == nil {
@@ -339,9 +343,7 @@ func (e *Engine) post(o *op, now int64) {
 	if o.extra != nil {
 		e.postExtra(o)
 	}
-	if o.turn != nil {
-		e.turns.drop(*o.turn)
-	}
+	e.turns.drop(o)
 }
 
 // postExtra ends the claims and holds of an op. Who asks for the key next asks
@@ -424,9 +426,7 @@ func (e *Engine) fail(w *work, err error) {
 	e.dead.Store(true)
 	for _, o := range w.ops {
 		o.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		if o.turn != nil {
-			e.turns.drop(*o.turn)
-		}
+		e.turns.drop(o)
 		if o.done != nil {
 			close(o.done)
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +11,10 @@ import (
 	"github.com/pontage/pontage/internal/money"
 )
 
-// Errors of refunds.
-var (
-	ErrNoCharge        = errors.New("no such charge")
-	ErrNothingToRefund = errors.New("nothing is left to refund")
-	ErrRefundTooLarge  = errors.New("more than is left of the charge")
-)
+// ErrReferenceTaken is returned for a credit, or a refund, whose reference stands
+// for another one: of another amount, kind or balance, or of another request. The
+// entry that it stands for is returned with it.
+var ErrReferenceTaken = errors.New("the reference stands for another entry")
 
 // Bounds of credits.
 const (
@@ -24,8 +23,6 @@ const (
 	maxReference = 255                          // bytes
 	maxNote      = 1024                         // bytes
 )
-
-const noteRevoked = "the answer was not delivered"
 
 // Credit is money given to an account, or taken from it by its operator.
 type Credit struct {
@@ -36,6 +33,7 @@ type Credit struct {
 	ExpiresAt time.Time    // grants only: what is left then is taken back; zero: never
 	Reference string       // at most 255 bytes; unique in its account; empty: none
 	Note      string       // at most 1,024 bytes
+	Actor     Actor        // who gives it; empty: the system
 }
 
 func (c *Credit) check(now time.Time) error {
@@ -67,14 +65,18 @@ func (c *Credit) check(now time.Time) error {
 	case len(c.Note) > maxNote:
 		return fmt.Errorf("credit: note: longer than %d bytes", maxNote)
 	}
+	if err := c.Actor.check(); err != nil {
+		return fmt.Errorf("credit: actor: %w", err)
+	}
 	return nil
 }
 
 // Credit makes the credit durable and available, and returns its entry. A
 // negative adjust gives an entry of kind KindReduce. With a reference that the
 // account has used before, Credit changes nothing and returns the entry of that
-// time. If ctx ends first the credit may still happen; asking again with the
-// same reference is safe.
+// time, together with [ErrReferenceTaken] if that is of another kind, amount or
+// balance; its note, expiry and actor stay what they were. If ctx ends first the
+// credit may still happen; asking again with the same reference is safe.
 func (e *Engine) Credit(ctx context.Context, c Credit) (Entry, error) {
 	if err := e.Ready(); err != nil {
 		return Entry{}, err
@@ -86,15 +88,21 @@ func (e *Engine) Credit(ctx context.Context, c Credit) (Entry, error) {
 	o := &op{done: make(chan struct{})}
 	o.entry = Entry{
 		Time: now, Kind: c.Kind, Account: c.Account, Test: c.Test, Day: e.today(), Amount: c.Amount,
-		ExpiresAt: c.ExpiresAt, Reference: c.Reference, Note: c.Note,
+		ExpiresAt: c.ExpiresAt, Reference: c.Reference, Note: c.Note, Actor: cmp.Or(c.Actor, ActorSystem),
 	}
 	if c.Amount < 0 {
 		o.entry.Kind, o.entry.Amount = KindReduce, -c.Amount
 	}
 	if c.Reference != "" && !mutated(ReferenceIgnored) {
-		before, err := e.turnForReference(ctx, o)
-		if err != nil || before != nil {
-			return deref(before), err
+		want := o.entry
+		before, err := e.turnForReference(ctx, o, turnKey{account: c.Account, reference: c.Reference})
+		switch {
+		case err != nil:
+			return Entry{}, fmt.Errorf("credit: %w", err)
+		case before != nil && (before.Kind != want.Kind || before.Amount != want.Amount || before.Test != want.Test):
+			return *before, fmt.Errorf("credit: reference: %w", ErrReferenceTaken)
+		case before != nil:
+			return *before, nil
 		}
 	}
 	if err := e.announce(o); err != nil {
@@ -107,13 +115,6 @@ func (e *Engine) Credit(ctx context.Context, c Credit) (Entry, error) {
 		return Entry{}, fmt.Errorf("credit: %w", err)
 	}
 	return o.entry, nil
-}
-
-func deref(e *Entry) Entry {
-	if e == nil {
-		return Entry{}
-	}
-	return *e
 }
 
 // announce keeps the sum of credits within its bound, credits on their way
@@ -135,132 +136,6 @@ func (e *Engine) announce(o *op) error {
 	return nil
 }
 
-// Refund gives back amount of what the request was charged; 0 means all that is
-// left. Refunds never exceed the charge: [ErrRefundTooLarge]. A request that was
-// not charged gives [ErrNoCharge], one that was refunded entirely
-// [ErrNothingToRefund]. Daily counters are not given back.
-func (e *Engine) Refund(ctx context.Context, request [16]byte, amount money.Amount, note string) (Entry, error) {
-	if err := e.Ready(); err != nil {
-		return Entry{}, err
-	}
-	switch {
-	case amount < 0:
-		return Entry{}, fmt.Errorf("refund: amount: %s is negative", amount)
-	case len(note) > maxNote:
-		return Entry{}, fmt.Errorf("refund: note: longer than %d bytes", maxNote)
-	}
-	o, err := e.prepareRefund(ctx, request, amount, note)
-	if err == nil {
-		_, err = e.finishRefund(ctx, o)
-	}
-	if err != nil {
-		return Entry{}, fmt.Errorf("refund: %w", err)
-	}
-	return o.entry, nil
-}
-
-// prepareRefund returns the op of a refund, which is the only one of its request.
-func (e *Engine) prepareRefund(ctx context.Context, request [16]byte, amount money.Amount, note string) (*op, error) {
-	o := &op{done: make(chan struct{})}
-	if err := e.turnForRequest(ctx, request, o); err != nil {
-		return nil, err
-	}
-	row, err := e.journal.ReadReceipt(ctx, request)
-	if err == nil {
-		err = o.refund(row, amount)
-	}
-	if err != nil {
-		return nil, e.turns.end(o, err)
-	}
-	o.entry.Time, o.entry.Day, o.entry.Note = e.now(), e.today(), note
-	return o, nil
-}
-
-// finishRefund queues o, and waits for it. It reports whether o was queued.
-func (e *Engine) finishRefund(ctx context.Context, o *op) (queued bool, err error) {
-	if err := e.enqueue(o); err != nil {
-		return false, e.turns.end(o, err)
-	}
-	return true, o.wait(ctx)
-}
-
-// refund makes o the refund of amount, or of all that is left, of the charge.
-func (o *op) refund(row *ReceiptRow, amount money.Amount) error {
-	if row == nil || row.Seq == 0 {
-		return ErrNoCharge
-	}
-	left := row.Charge - row.Refunded
-	if mutated(RefundUnbounded) {
-		left = row.Charge
-	}
-	switch {
-	case left == 0:
-		return ErrNothingToRefund
-	case amount == 0:
-		amount = left
-	case amount > left:
-		return fmt.Errorf("amount: %s: %w: %s of %s", amount, ErrRefundTooLarge, left, row.Charge)
-	}
-	o.entry = Entry{Kind: KindRefund, Account: row.Account, Key: row.Key, Test: row.Test, Amount: amount, Request: row.ID, Model: row.Model}
-	return nil
-}
-
-// takeBack refunds what is left of a revoked charge, and deletes the answer of
-// the claim that it was settled with; nil: there is none. It reports whether
-// that was queued; if not, the charge stands, and so does the answer.
-func (e *Engine) takeBack(ctx context.Context, request [16]byte, c *Claim) (queued bool, err error) {
-	if err := e.claims.revoke(ctx, c); err != nil {
-		return false, err
-	}
-	o, err := e.prepareRefund(ctx, request, 0, noteRevoked)
-	if errors.Is(err, ErrNothingToRefund) {
-		if c == nil {
-			return true, nil
-		}
-		o, err = &op{bare: true}, nil
-	}
-	if err == nil {
-		if c != nil {
-			o.extra = &extra{forget: c}
-		}
-		queued, err = e.finishRefund(ctx, o)
-	}
-	if !queued {
-		e.claims.stand(c)
-	}
-	return queued, err
-}
-
-// takeBackOnTheWay follows the durable charge of o, which was revoked on its
-// way, with a refund. It runs on the committer's goroutine. If an operator is
-// refunding the request at this moment, whatever that leaves is refunded after
-// it: it may have looked before the charge was there.
-func (e *Engine) takeBackOnTheWay(o *op) {
-	c := o.kept()
-	r := &op{follows: true, bare: o.entry.Amount == 0, done: make(chan struct{})}
-	switch {
-	case r.bare && c == nil:
-		return
-	case !r.bare && e.turns.put(turnKey{request: o.entry.Request}, r) != nil:
-		go func() {
-			// It asks nobody whether the ledger is ready: this commit may have taken
-			// long. There is nobody to tell that it could not, which takes an engine
-			// that ends at this moment.
-			_, _ = e.takeBack(context.Background(), o.entry.Request, c)
-		}()
-		return
-	}
-	if c != nil {
-		r.extra = &extra{forget: c}
-	}
-	r.entry = Entry{
-		Time: e.now(), Kind: KindRefund, Account: o.entry.Account, Key: o.entry.Key, Test: o.entry.Test, Day: e.today(),
-		Amount: o.entry.Amount, Request: o.entry.Request, Model: o.entry.Model, Note: noteRevoked,
-	}
-	// A follower is always taken in.
-	_ = e.enqueue(r)
-}
-
 // turnKey is something that only one op at a time may be about: a reference of
 // an account, or the refunds of a request.
 type turnKey struct {
@@ -273,7 +148,7 @@ type turnKey struct {
 // is in it from before the look-up until it is durable.
 type turns struct {
 	mu  sync.Mutex
-	ops map[turnKey]*op // guarded by mu; one per call of Credit or Refund at most
+	ops map[turnKey]*op // guarded by mu; two per call of Credit or Refund at most
 }
 
 // put enters o, or returns the op that is there.
@@ -284,44 +159,47 @@ func (c *turns) put(key turnKey, o *op) *op {
 		return other
 	}
 	c.ops[key] = o
-	o.turn = &key
+	o.turns = append(o.turns, key)
 	return nil
 }
 
-func (c *turns) drop(key turnKey) {
+// drop lets others have the turns of o.
+func (c *turns) drop(o *op) {
+	if len(o.turns) == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.ops, key)
+	for _, key := range o.turns {
+		delete(c.ops, key)
+	}
 }
 
 // end ends an op that never reached the queue, and returns err.
 func (c *turns) end(o *op, err error) error {
-	if o.turn != nil {
-		c.drop(*o.turn)
-	}
+	c.drop(o)
 	o.err = err
 	close(o.done)
 	return err
 }
 
-// turnForReference makes o the only op about its reference. It returns the entry
-// that the reference already stands for, if there is one.
-func (e *Engine) turnForReference(ctx context.Context, o *op) (*Entry, error) {
-	key := turnKey{account: o.entry.Account, reference: o.entry.Reference}
+// turnForReference makes o the only op about a reference. It returns the entry
+// that the reference already stands for, if there is one; o has ended then, and
+// after an error.
+func (e *Engine) turnForReference(ctx context.Context, o *op, key turnKey) (*Entry, error) {
 	for other := e.turns.put(key, o); other != nil; other = e.turns.put(key, o) {
 		err := other.wait(ctx)
 		if err == nil {
 			return &other.entry, nil
 		}
-		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-		if ctx.Err() != nil || !gaveUp {
-			return nil, fmt.Errorf("credit: %w", err)
+		if ctx.Err() != nil || !passes(err) {
+			return nil, err
 		}
-		// The other's caller gave up before it was queued, so now it is our turn.
+		// The other came to nothing before it was queued, so now it is our turn.
 	}
 	before, err := e.journal.ReadReference(ctx, key.account, key.reference)
 	if err != nil {
-		return nil, e.turns.end(o, fmt.Errorf("credit: look up reference: %w", err))
+		return nil, e.turns.end(o, fmt.Errorf("look up reference: %w", err))
 	}
 	if before == nil {
 		return nil, nil
@@ -331,15 +209,13 @@ func (e *Engine) turnForReference(ctx context.Context, o *op) (*Entry, error) {
 	return before, nil
 }
 
-// turnForRequest makes o the only refund of its request, once others have ended.
-func (e *Engine) turnForRequest(ctx context.Context, request [16]byte, o *op) error {
-	for {
-		other := e.turns.put(turnKey{request: request}, o)
-		if other == nil {
-			return nil
-		}
-		if err := other.wait(ctx); err != nil && ctx.Err() != nil {
-			return err
+// passes reports whether err is the end of one op alone, so that whoever waited
+// for it may try: its caller gave up, or it could not be refunded.
+func passes(err error) bool {
+	for _, own := range []error{context.Canceled, context.DeadlineExceeded, ErrNoCharge, ErrNothingToRefund, ErrRefundTooLarge} {
+		if errors.Is(err, own) {
+			return true
 		}
 	}
+	return false
 }

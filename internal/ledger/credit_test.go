@@ -27,10 +27,10 @@ func TestTheSameReferenceIsOneCredit(t *testing.T) {
 		t.Errorf("Credit = %+v", first)
 	}
 	again := c
-	again.Amount, again.Note = 5*money.Dollar, "second"
+	again.Note, again.Actor = "second", ledger.ActorOperator
 	h.reopen()
 	second, err := h.Credit(background, again)
-	if err != nil || second.Seq != first.Seq || second.Amount != money.Dollar || second.Note != "first" {
+	if err != nil || second.Seq != first.Seq || second.Amount != money.Dollar || second.Note != "first" || second.Actor != ledger.ActorSystem {
 		t.Errorf("the same reference = %+v, %v; want entry %d", second, err, first.Seq)
 	}
 	other := c
@@ -134,24 +134,24 @@ func TestRefundsNeverExceedTheCharge(t *testing.T) {
 	h.topup(1, money.Dollar)
 	r := reserve(10 * money.Cent)
 	h.charge(r, 10*money.Cent)
-	e, err := h.Refund(background, r.Request, 4*money.Cent, "sorry")
+	e, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 4 * money.Cent, Note: "sorry"})
 	if err != nil || e.Kind != ledger.KindRefund || e.Amount != 4*money.Cent || e.Request != r.Request || e.Note != "sorry" || e.Model != "m" {
 		t.Fatalf("Refund = %+v, %v", e, err)
 	}
-	if _, err := h.Refund(background, r.Request, 6*money.Cent+1, ""); !errors.Is(err, ledger.ErrRefundTooLarge) {
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 6*money.Cent + 1}); !errors.Is(err, ledger.ErrRefundTooLarge) {
 		t.Errorf("Refund of a nano-dollar too much = %v", err)
 	}
-	if _, err := h.Refund(background, r.Request, -1, ""); err == nil {
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: -1}); err == nil {
 		t.Error("Refund of a negative amount: want an error")
 	}
 	h.reopen()
-	if e, err := h.Refund(background, r.Request, 0, ""); err != nil || e.Amount != 6*money.Cent {
+	if e, err := h.Refund(background, ledger.Refund{Request: r.Request}); err != nil || e.Amount != 6*money.Cent {
 		t.Errorf("Refund of the rest = %+v, %v", e, err)
 	}
-	if _, err := h.Refund(background, r.Request, 0, ""); !errors.Is(err, ledger.ErrNothingToRefund) {
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request}); !errors.Is(err, ledger.ErrNothingToRefund) {
 		t.Errorf("Refund of nothing = %v", err)
 	}
-	if _, err := h.Refund(background, request(), 0, ""); !errors.Is(err, ledger.ErrNoCharge) {
+	if _, err := h.Refund(background, ledger.Refund{Request: request()}); !errors.Is(err, ledger.ErrNoCharge) {
 		t.Errorf("Refund of an unknown request = %v", err)
 	}
 	if b := h.Balance(1); b.Posted != money.Dollar {
@@ -179,7 +179,7 @@ func TestManyRefundsAtOnceNeverExceedTheCharge(t *testing.T) {
 	h.charge(r, 10*money.Cent)
 	var sum atomic.Int64
 	together(16, func(int) {
-		e, err := h.Refund(background, r.Request, 3*money.Cent, "")
+		e, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 3 * money.Cent})
 		if err == nil {
 			sum.Add(int64(e.Amount))
 		} else if !errors.Is(err, ledger.ErrRefundTooLarge) {

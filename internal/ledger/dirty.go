@@ -243,7 +243,7 @@ func (e *Engine) expire(x expiry, now time.Time) (ops []*op, more bool) {
 	for _, g := range parts {
 		p.held += g.amount
 		o := &op{expire: &stake{purse: p, amount: g.amount}, done: make(chan struct{})}
-		o.entry = Entry{Time: now, Kind: KindExpire, Account: x.account.id, Test: x.test, Day: e.today(), Amount: g.amount, Grant: g.grant}
+		o.entry = Entry{Time: now, Kind: KindExpire, Account: x.account.id, Test: x.test, Day: e.today(), Amount: g.amount, Grant: g.grant, Actor: ActorSystem}
 		ops = append(ops, o)
 	}
 	return ops, more

@@ -35,6 +35,10 @@ type Options struct {
 	Now        func() time.Time // wall clock; nil: time.Now
 	Failpoints *failpoint.Set   // nil: off
 
+	// Notify is called when there are new events, which are durable then. It must
+	// not block: charges wait for it. Nil does nothing.
+	Notify func()
+
 	// Fatal is called, once, when the journal may hold something else than
 	// memory does, so that the process must end and recover from disk. The
 	// engine does nothing more afterwards. Nil does nothing.
@@ -47,6 +51,7 @@ type Engine struct {
 	now     func() time.Time
 	fp      *failpoint.Set
 	fatal   func(error)
+	notify  func()    // may be nil
 	start   time.Time // of the monotonic clock that readiness goes by
 	epoch   int64
 
@@ -109,12 +114,13 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
 	}
-	e := &Engine{journal: j, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1)}
+	e := &Engine{journal: j, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, notify: o.Notify, start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1)}
 	for i := range e.shards {
 		e.shards[i].accounts = map[int64]*account{}
 	}
 	e.queue.kick = make(chan struct{}, 1)
 	e.turns.ops = map[turnKey]*op{}
+	e.warned = map[int64]money.Amount{}
 	e.claims.slots = map[IdemKey]*slot{}
 	e.durables.open = map[[16]byte]*Hold{}
 	e.day.Store(int32(DayOf(o.Now())))

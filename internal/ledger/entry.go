@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
@@ -95,6 +96,47 @@ type Entry struct {
 	ExpiresAt time.Time // grant: zero if it does not expire
 	Reference string    // credits: the caller's own reference, unique in its account
 	Note      string
+	Actor     Actor // who caused it; empty: written before that was noted
+}
+
+// Actor is who caused an entry: [ActorOperator], [ActorOperator] with a name after
+// a colon, [ActorKey] or [ActorSystem].
+type Actor string
+
+// The actors.
+const (
+	ActorOperator Actor = "operator" // whoever has the admin token
+	ActorKey      Actor = "key"      // the entry's key, by using it
+	ActorSystem   Actor = "system"   // an expiry, or what the gateway takes back itself
+)
+
+const maxActorName = 64 // bytes
+
+// Operator returns the operator of that name; the empty name is that of one who
+// gave none. The name must be at most 64 visible characters of ASCII.
+func Operator(name string) (Actor, error) {
+	a := ActorOperator
+	if name != "" {
+		a += Actor(":" + name)
+	}
+	return a, a.check()
+}
+
+func (a Actor) check() error {
+	kind, name, named := strings.Cut(string(a), ":")
+	switch Actor(kind) {
+	case "", ActorKey, ActorSystem:
+		if named {
+			return fmt.Errorf("%q has no name", kind)
+		}
+	case ActorOperator:
+		if named && (name == "" || len(name) > maxActorName || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })) {
+			return fmt.Errorf("must be 1 to %d visible characters of ASCII", maxActorName)
+		}
+	default:
+		return fmt.Errorf("%q is none", kind)
+	}
+	return nil
 }
 
 // Effect returns what the entry adds to its balance.
@@ -135,12 +177,12 @@ func (e *Entry) usage() (UsageID, bool) {
 	return UsageID{}, false
 }
 
-// Version of the layout that Detail writes.
-const entryLayout = 1
+// Version of the layout that Detail writes. Layout 1 has no actor.
+const entryLayout = 2
 
 // Detail packs the fields of the entry that have no column of their own.
 func (e *Entry) Detail() []byte {
-	w := writer{b: make([]byte, 0, 48+len(e.Model)+len(e.Reference)+len(e.Note))}
+	w := writer{b: make([]byte, 0, 56+len(e.Model)+len(e.Reference)+len(e.Note))}
 	w.b = append(w.b, entryLayout)
 	w.string(e.Model)
 	w.strings(e.Classes)
@@ -149,13 +191,15 @@ func (e *Entry) Detail() []byte {
 	w.time(e.ExpiresAt)
 	w.string(e.Reference)
 	w.string(e.Note)
+	w.string(string(e.Actor))
 	return w.b
 }
 
 // SetDetail fills in the fields that [Entry.Detail] packed.
 func (e *Entry) SetDetail(b []byte) error {
 	r := reader{b: b}
-	if v := r.byte(); v != entryLayout {
+	v := r.byte()
+	if v < 1 || v > entryLayout {
 		return fmt.Errorf("entry %d: detail: unknown layout %d", e.Seq, v)
 	}
 	e.Model = r.string()
@@ -165,6 +209,10 @@ func (e *Entry) SetDetail(b []byte) error {
 	e.ExpiresAt = r.time()
 	e.Reference = r.string()
 	e.Note = r.string()
+	e.Actor = ""
+	if v >= 2 {
+		e.Actor = Actor(r.string())
+	}
 	if err := r.end(); err != nil {
 		return fmt.Errorf("entry %d: detail: %w", e.Seq, err)
 	}

@@ -87,6 +87,8 @@ type Batch struct {
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
 	Opened    []*HoldRow
 	Ended     []HoldEnd // a hold that is not open is an error
+	Events    []*Event  // an event that is there already stays as it is
+	Warned    []WarnedRow
 
 	purge time.Time // answers that had expired by then are to be purged; zero: none
 }
@@ -187,6 +189,8 @@ type Reader interface {
 	// OpenHolds yields the durable holds that are open in the order of their
 	// making.
 	OpenHolds(ctx context.Context, yield func(HoldRow) error) error
+	// Warned yields the live balances that were warned of.
+	Warned(ctx context.Context, yield func(WarnedRow) error) error
 	// Expiry returns when the first stored answer expires; zero: there is none.
 	Expiry(ctx context.Context) (time.Time, error)
 	// Mismatches describes at most limit receipts, answers and durable holds that

@@ -74,6 +74,7 @@ type modelHold struct {
 }
 
 type payment struct {
+	account int64
 	request [16]byte
 	left    money.Amount
 	p       *pocketState
@@ -284,7 +285,7 @@ func (m *model) Settle(t *rapid.T) {
 	if s.Balance != h.p.posted {
 		t.Fatalf("Settle(%d) = %+v, want balance %d", actual, s, h.p.posted)
 	}
-	p := &payment{h.r.Request, charge, h.p, h.hold}
+	p := &payment{h.r.Account, h.r.Request, charge, h.p, h.hold}
 	if h.durable {
 		p.hold = nil // it cannot be revoked
 	}
@@ -379,17 +380,19 @@ func (m *model) Credit(t *rapid.T) {
 		c.ExpiresAt = m.h.clock.now().Add(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour)
 	}
 	e, err := m.h.Credit(background, c)
+	if m.known(c.Account, c.Reference, e, err, func(before ledger.Entry) bool {
+		kind := c.Kind
+		if c.Amount < 0 {
+			kind = ledger.KindReduce
+		}
+		return before.Kind == kind && before.Effect() == c.Amount && before.Test == c.Test
+	}) {
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := keyName(c.Account) + c.Reference
-	if before, used := m.refs[name]; used && c.Reference != "" {
-		if before.Seq != e.Seq || before.Amount != e.Amount {
-			t.Fatalf("Credit(%+v) = %+v, want %+v", c, e, before)
-		}
-		return
-	}
-	m.refs[name] = e
+	m.refs[keyName(c.Account)+c.Reference] = e
 	p.posted += c.Amount
 	if c.Amount < 0 {
 		p.spend(-c.Amount)
@@ -405,6 +408,19 @@ func (m *model) Credit(t *rapid.T) {
 	}
 }
 
+// known reports whether a reference was used before, and checks that it gave the
+// entry of that time, as the same one or as another.
+func (m *model) known(account int64, reference string, e ledger.Entry, err error, same func(ledger.Entry) bool) bool {
+	before, used := m.refs[keyName(account)+reference]
+	if !used || reference == "" {
+		return false
+	}
+	if before.Seq != e.Seq || before.Amount != e.Amount || (err == nil) != same(before) || (err != nil && !errors.Is(err, ledger.ErrReferenceTaken)) {
+		m.t.Fatalf("the reference %q of account %d gave %+v, %v, want %+v", reference, account, e, err, before)
+	}
+	return true
+}
+
 func (m *model) Refund(t *rapid.T) {
 	m.t = t
 	if len(m.paid) == 0 {
@@ -412,6 +428,13 @@ func (m *model) Refund(t *rapid.T) {
 	}
 	p := m.paid[rapid.IntRange(0, len(m.paid)-1).Draw(t, "payment")]
 	amount := money.Amount(rapid.Int64Range(0, 100).Draw(t, "amount"))
+	r := ledger.Refund{Request: p.request, Amount: amount, Reference: rapid.SampledFrom([]string{"", "", "x", "z"}).Draw(t, "reference")}
+	e, err := m.h.Refund(background, r)
+	if m.known(p.account, r.Reference, e, err, func(before ledger.Entry) bool {
+		return before.Kind == ledger.KindRefund && before.Request == p.request && (before.Amount == amount || (amount == 0 && p.left == 0))
+	}) {
+		return
+	}
 	want, fails := amount, error(nil)
 	switch {
 	case p.left == 0:
@@ -421,13 +444,13 @@ func (m *model) Refund(t *rapid.T) {
 	case amount > p.left:
 		fails = ledger.ErrRefundTooLarge
 	}
-	e, err := m.h.Refund(background, p.request, amount, "")
 	if !errors.Is(err, fails) || (err == nil && e.Amount != want) {
 		t.Fatalf("Refund(%d) of %d = %+v, %v; want %v", amount, p.left, e, err, fails)
 	}
 	if err == nil {
 		p.left -= want
 		p.p.posted += want
+		m.refs[keyName(p.account)+r.Reference] = e
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
 	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
 	ExtendUnchecked   Mutation = "extend_unchecked"    // an extension takes without looking at what is free
+	WarningsForgotten Mutation = "warnings_forgotten"  // recovery does not know which balances were warned of
+	EdgeIgnored       Mutation = "edge_ignored"        // every charge below the threshold warns
 )
 
 // Mutations returns every mutation.
@@ -29,6 +31,6 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
-		AnswerIgnored, AnswerStands, HoldsForgotten, ExtendUnchecked,
+		AnswerIgnored, AnswerStands, HoldsForgotten, ExtendUnchecked, WarningsForgotten, EdgeIgnored,
 	}
 }

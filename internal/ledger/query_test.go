@@ -303,7 +303,7 @@ func TestTransactionsAreWhatMovedABalance(t *testing.T) {
 		t.Fatal(err)
 	}
 	note(usage)
-	refund, err := h.Refund(background, r.Request, 30, "")
+	refund, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 30})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,10 +24,11 @@ type op struct {
 	hold     *Hold       // of a settle
 	expire   *stake      // of an expiry: what it keeps others from taking
 	incoming money.Amount
-	turn     *turnKey // what others may not do meanwhile
-	follows  bool     // made by the committer itself, which takes it in while it closes
-	bare     bool     // without an entry; of the entry only the account is meant
-	extra    *extra   // what few ops have; nil: nothing of it
+	turns    []turnKey // what others may not do meanwhile
+	follows  bool      // made by the committer itself, which takes it in while it closes
+	alerts   Alerts    // of a settle
+	bare     bool      // without an entry; of the entry only the account is meant
+	extra    *extra    // what few ops have; nil: nothing of it
 
 	at       int64 // monotonic time it was queued
 	progress atomic.Int32

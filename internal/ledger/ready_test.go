@@ -240,6 +240,8 @@ func (empty) Entries(context.Context, int64, func(*ledger.Entry) error) error { 
 
 func (empty) OpenHolds(context.Context, func(ledger.HoldRow) error) error { return nil }
 
+func (empty) Warned(context.Context, func(ledger.WarnedRow) error) error { return nil }
+
 func (empty) Expiry(context.Context) (time.Time, error) { return time.Time{}, nil }
 
 func (empty) Close() error { return nil }

@@ -20,6 +20,8 @@ type Line struct {
 	Kind   string // input, cached_input, cache_write, output, request, …
 	Units  int64
 	Amount money.Amount
+	Rate   money.Rate // per million units; of request, for it
+	Rated  bool       // there is a rate: not where a plan pays, nor in receipts of layout 1
 }
 
 // Attempt is one try at one target.
@@ -50,17 +52,18 @@ type Receipt struct {
 	Absorbed     money.Amount // cost above what could be charged
 	Refunded     money.Amount // filled in when read
 	Lines        []Line       // sum to Charge, unless some was absorbed
+	Price        string       // names the rates that Lines were reckoned at; empty: none were
 	Attempts     []Attempt
 	Started      time.Time
 	Took         time.Duration
 }
 
-// Version of the layout that Doc writes.
-const receiptLayout = 1
+// Version of the layout that Doc writes. Layout 1 has neither price nor rates.
+const receiptLayout = 2
 
 // Doc packs the fields of the receipt that have no column of their own.
 func (r *Receipt) Doc() []byte {
-	w := writer{b: make([]byte, 0, 96+len(r.Site)+len(r.Surface)+len(r.AnsweredBy)+24*len(r.Lines)+48*len(r.Attempts))}
+	w := writer{b: make([]byte, 0, 96+len(r.Site)+len(r.Surface)+len(r.AnsweredBy)+32*len(r.Lines)+48*len(r.Attempts))}
 	w.b = append(w.b, receiptLayout)
 	w.string(r.Site)
 	w.string(r.Surface)
@@ -74,7 +77,10 @@ func (r *Receipt) Doc() []byte {
 		w.string(l.Kind)
 		w.int(l.Units)
 		w.int(int64(l.Amount))
+		w.bool(l.Rated)
+		w.int(int64(l.Rate))
 	}
+	w.string(r.Price)
 	w.int(int64(len(r.Attempts)))
 	for _, a := range r.Attempts {
 		w.string(a.Target)
@@ -89,7 +95,8 @@ func (r *Receipt) Doc() []byte {
 // SetDoc fills in the fields that [Receipt.Doc] packed.
 func (r *Receipt) SetDoc(b []byte) error {
 	d := reader{b: b}
-	if v := d.byte(); v != receiptLayout {
+	v := d.byte()
+	if v < 1 || v > receiptLayout {
 		return fmt.Errorf("receipt %x: unknown layout %d", r.ID, v)
 	}
 	r.Site = d.string()
@@ -99,9 +106,16 @@ func (r *Receipt) SetDoc(b []byte) error {
 	r.Status = int(d.int())
 	r.Stream = d.bool()
 	r.Usage = d.tokens()
-	r.Lines, r.Attempts = nil, nil
+	r.Lines, r.Price, r.Attempts = nil, "", nil
 	for range d.count() {
-		r.Lines = append(r.Lines, Line{Kind: d.string(), Units: d.int(), Amount: money.Amount(d.int())})
+		l := Line{Kind: d.string(), Units: d.int(), Amount: money.Amount(d.int())}
+		if v >= 2 {
+			l.Rated, l.Rate = d.bool(), money.Rate(d.int())
+		}
+		r.Lines = append(r.Lines, l)
+	}
+	if v >= 2 {
+		r.Price = d.string()
 	}
 	for range d.count() {
 		r.Attempts = append(r.Attempts, Attempt{Target: d.string(), Outcome: d.string(), Status: int(d.int()), Took: d.dur()})

@@ -41,10 +41,19 @@ func (e *Engine) load(ctx context.Context, r Reader, mark Mark) error {
 	if err := e.loadBalances(ctx, r); err != nil {
 		return err
 	}
+	err := r.Warned(ctx, func(w WarnedRow) error {
+		if !mutated(WarningsForgotten) {
+			e.warned[w.Account] = w.Below
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	var tail []*Entry
 	since := e.today() - 1 // late settles of yesterday do not survive a restart, but refusals look at today
 	next := mark.LowWater
-	err := r.Entries(ctx, mark.LowWater, func(x *Entry) error {
+	err = r.Entries(ctx, mark.LowWater, func(x *Entry) error {
 		if next++; x.Seq != next {
 			return fmt.Errorf("journal: entry %d follows %d", x.Seq, next-1)
 		}

@@ -59,7 +59,7 @@ func TestRecoveryReplaysAndFoldsTheTail(t *testing.T) {
 		r.Request = request()
 		h.charge(r, money.Cent)
 	}
-	if _, err := h.Refund(background, r.Request, 0, ""); err != nil {
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request}); err != nil {
 		t.Fatal(err)
 	}
 	c := h.crashCopy()
@@ -193,7 +193,7 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.grantTo(money.Cent, 1000)
-			if _, err := h.Refund(background, r.Request, 1, ""); err != nil {
+			if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 1}); err != nil {
 				t.Fatal(err)
 			}
 			h.verify()

@@ -28,7 +28,7 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 		{"durable, of nothing", 0, durable},
 		{"durable, and refunded before", money.Cent, func(h *house, hold *ledger.Hold) {
 			durable(h, hold)
-			if _, err := h.Refund(background, hold.Request(), 0, ""); err != nil {
+			if _, err := h.Refund(background, ledger.Refund{Request: hold.Request()}); err != nil {
 				h.t.Error(err)
 			}
 		}},

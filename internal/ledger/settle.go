@@ -18,6 +18,7 @@ type Settlement struct {
 	Excess  money.Amount
 	Receipt *Receipt // may be nil
 	Result  []byte   // of a durable hold: kept with it; at most MaxResult bytes
+	Alerts  Alerts   // the events that the charge may cause
 
 	// Claim is the request's idempotency key, or nil. What Render returns becomes
 	// its answer in the transaction of the charge.
@@ -60,6 +61,9 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	if s.Excess < 0 || s.Excess > s.Actual {
 		return Settled{}, fmt.Errorf("settle: excess: %s is not between 0 and %s", s.Excess, s.Actual)
 	}
+	if s.Alerts.WarnBelow < 0 {
+		return Settled{}, fmt.Errorf("settle: warn below: %s is negative", s.Alerts.WarnBelow)
+	}
 	if len(s.Result) > MaxResult || (s.Result != nil && h.durable == nil) {
 		return Settled{}, fmt.Errorf("settle: result: longer than %d bytes, or of a hold that is not durable", MaxResult)
 	}
@@ -74,10 +78,10 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 		s.Receipt.Charge, s.Receipt.Absorbed = charge, absorbed
 	}
 	o := &h.op
-	o.hold, o.receipt = h, row
+	o.hold, o.receipt, o.alerts = h, row, s.Alerts
 	o.entry = Entry{
 		Time: h.e.now(), Kind: KindUsage, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day,
-		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes,
+		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes, Actor: ActorKey,
 	}
 	if s.Receipt != nil {
 		o.entry.Tokens = s.Receipt.Usage
@@ -87,7 +91,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 	}
 	o.absorbed = nil
 	if absorbed > 0 {
-		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model}
+		o.absorbed = &Entry{Time: o.entry.Time, Kind: KindAbsorbed, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day, Amount: absorbed, Request: h.request, Model: row.Model, Actor: ActorKey}
 	}
 	if h.durable != nil {
 		o.extra = &extra{ends: []HoldEnd{{ID: h.request, State: DurablePosted, Charge: charge, Result: bytes.Clone(s.Result), At: o.entry.Time}}}

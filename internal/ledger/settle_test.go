@@ -357,7 +357,7 @@ func TestARevokedChargeIsGivenBackBesideARefund(t *testing.T) {
 	}
 	refunded := make(chan error, 1)
 	go func() {
-		_, err := h.Refund(background, hold.Request(), 0, "operator")
+		_, err := h.Refund(background, ledger.Refund{Request: hold.Request(), Note: "operator"})
 		refunded <- err
 	}()
 	<-j.asked

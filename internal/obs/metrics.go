@@ -55,7 +55,6 @@ type attemptKey struct{ target, outcome string }
 type metrics struct {
 	registry *prometheus.Registry
 	inflight atomic.Int64
-	absorbed atomic.Int64 // nano-dollars
 
 	requests *prometheus.CounterVec
 	outcomes *prometheus.CounterVec
@@ -71,6 +70,16 @@ type metrics struct {
 	byOutcome cache[string, prometheus.Counter]
 	byAttempt cache[attemptKey, prometheus.Counter]
 	byTarget  cache[string, prometheus.Observer]
+	absorbed  cache[servedKey, *absorbed]
+}
+
+// servedKey is a model at a provider.
+type servedKey struct{ provider, model string }
+
+// absorbed is what could not be charged of the answers of one model.
+type absorbed struct {
+	key           servedKey
+	usd, requests atomic.Int64 // nano-dollars; answers
 }
 
 func newMetrics(build string, s *sink) *metrics {
@@ -95,13 +104,12 @@ func newMetrics(build string, s *sink) *metrics {
 		panics:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "panics_total", Help: "Requests that ended in a panic."}),
 	}
 	m.bySeries.max, m.byRequest.max, m.byOutcome.max = maxSeries, maxRequests, 100
-	m.byAttempt.max, m.byTarget.max = maxAttempts, maxAttempts
+	m.byAttempt.max, m.byTarget.max, m.absorbed.max = maxAttempts, maxAttempts, maxSeries
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.outcomes, m.duration, m.first, m.tokens, m.attempts, m.attempt, m.panics, m.charges(),
+		m.requests, m.outcomes, m.duration, m.first, m.tokens, m.attempts, m.attempt, m.panics, m.charges(), m.losses(),
 	)
 	m.gauge("inflight_requests", "Requests that have begun and not ended.", func() float64 { return float64(m.inflight.Load()) })
-	m.counter("absorbed_usd_total", "Dollars of usage that could not be charged. Summed exactly in nano-dollars.", func() float64 { return dollars(m.absorbed.Load()) })
 	m.counter("log_dropped_total", "Log lines that the log's writer did not take.", func() float64 { return float64(s.dropped.Load()) })
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "Always 1.",
@@ -118,8 +126,8 @@ func (m *metrics) count(e *Event, model string) {
 	if e.Panic != "" {
 		m.panics.Inc()
 	}
-	if e.Absorbed > 0 {
-		m.absorbed.Add(int64(e.Absorbed))
+	if e.Absorbed > 0 && !e.Test {
+		m.absorb(e, model)
 	}
 	for i := range e.Attempts {
 		a := &e.Attempts[i]
@@ -184,10 +192,34 @@ func (s *series) add(e *Event) {
 	}
 }
 
+// absorb adds what could not be charged of an answer.
+func (m *metrics) absorb(e *Event, model string) {
+	if e.AnsweredBy != "" {
+		model = e.AnsweredBy
+	}
+	provider, _, _ := strings.Cut(e.Provider, "/")
+	a := m.absorbed.get(servedKey{provider, model}, servedKey{otherModel, otherModel}, func(k servedKey) *absorbed { return &absorbed{key: k} })
+	a.usd.Add(int64(e.Absorbed))
+	a.requests.Add(1)
+}
+
+// losses shows what could not be charged.
+func (m *metrics) losses() prometheus.Collector {
+	labels := []string{"provider", "model"}
+	usd := prometheus.NewDesc(namespace+"_absorbed_usd_total", "Dollars that answers to live keys cost above what could be charged. Summed exactly in nano-dollars; the number shown is the nearest float.", labels, nil)
+	requests := prometheus.NewDesc(namespace+"_absorbed_requests_total", "Answers to live keys that cost more than could be charged.", labels, nil)
+	return collector{[]*prometheus.Desc{usd, requests}, func(ch chan<- prometheus.Metric) {
+		m.absorbed.each(func(a *absorbed) {
+			ch <- prometheus.MustNewConstMetric(usd, prometheus.CounterValue, dollars(a.usd.Load()), a.key.provider, a.key.model)
+			ch <- prometheus.MustNewConstMetric(requests, prometheus.CounterValue, float64(a.requests.Load()), a.key.provider, a.key.model)
+		})
+	}}
+}
+
 // charges shows the exact sums of the series.
 func (m *metrics) charges() prometheus.Collector {
 	desc := prometheus.NewDesc(namespace+"_charge_usd_total", "Dollars charged to live keys. Summed exactly in nano-dollars; the number shown is the nearest float.", []string{"site", "surface", "model"}, nil)
-	return collector{desc, func(ch chan<- prometheus.Metric) {
+	return collector{[]*prometheus.Desc{desc}, func(ch chan<- prometheus.Metric) {
 		m.bySeries.each(func(s *series) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, dollars(s.charge.Load()), s.key.site, s.key.surface, s.key.model)
 		})
@@ -207,7 +239,7 @@ func (m *metrics) counter(name, help string, value func() float64) {
 
 func (m *metrics) gaugeBy(name, help, label string, each func(emit func(string, float64))) {
 	desc := prometheus.NewDesc(fullName(name), help, []string{label}, nil)
-	m.registry.MustRegister(collector{desc, func(ch chan<- prometheus.Metric) {
+	m.registry.MustRegister(collector{[]*prometheus.Desc{desc}, func(ch chan<- prometheus.Metric) {
 		each(func(l string, v float64) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, l)
 		})
@@ -221,13 +253,17 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true})
 }
 
-// collector shows the values of one description at the time of the scrape.
+// collector shows the values of its descriptions at the time of the scrape.
 type collector struct {
-	desc    *prometheus.Desc
+	descs   []*prometheus.Desc
 	collect func(chan<- prometheus.Metric)
 }
 
-func (c collector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
 func (c collector) Collect(ch chan<- prometheus.Metric) { c.collect(ch) }
 
 // cache keeps at most max values, each made once; the zero value keeps none.

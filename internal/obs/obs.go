@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"net/http"
@@ -99,9 +100,15 @@ func (o *Obs) GaugeBy(name, help, label string, each func(emit func(label string
 
 // Done logs and counts a request that has ended. It does not keep e. The line
 // is at level error for our own mistakes, warn for other answers of 500 and
-// above and for streams that broke off, and info otherwise.
+// above and for streams that broke off, and info otherwise. An answer that cost
+// more than could be charged has a line of its own besides, at level warn.
 func (o *Obs) Done(e *Event) {
 	o.m.count(e, o.modelLabel(e))
+	if e.Absorbed > 0 {
+		o.log.Warn("an answer cost more than could be charged", "id", e.ID, "account", e.Account, "key", e.Key, "test", e.Test,
+			"model", cmp.Or(e.AnsweredBy, e.Model), "provider", e.Provider,
+			"hold_usd", e.Hold.String(), "charge_usd", e.Charge.String(), "absorbed_usd", e.Absorbed.String())
+	}
 	level := levelOf(e)
 	if level < o.level.Level() {
 		return

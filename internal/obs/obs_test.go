@@ -200,6 +200,10 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	o.SetModels(func(_, model string) bool { return model == "gpt-5" })
 	o.Done(&Event{Site: "openai", Surface: "openai.chat", Model: "gpt-5", Status: 402, Fault: "balance_insufficient", Outcome: "refused"})
 	o.Done(&Event{Model: "gpt-5\xff", Status: 402, Absorbed: 2_500_000_000, Panic: "x"})
+	for range 2 {
+		o.Done(&Event{Model: "gpt-5", AnsweredBy: "claude", Provider: "anthropic/claude-4", Status: 200, Absorbed: 1})
+	}
+	o.Done(&Event{Model: "gpt-5", Provider: "anthropic/claude-4", Status: 200, Absorbed: 1, Test: true})
 	o.Gauge("held_usd", "Held.", func() float64 { return 1.5 })
 	o.Counter("pontage_commits_total", "Commits.", func() float64 { return 7 })
 	o.GaugeBy("breaker_open", "Open.", "target", func(emit func(string, float64)) { emit("openai/gpt-4o", 1) })
@@ -218,7 +222,10 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`pontage_upstream_attempts_total{outcome="upstream_failed",target="openai/gpt-5-mini"} 3`,
 		`pontage_upstream_attempt_seconds_count{target="openai/gpt-4o"} 3`,
 		`pontage_inflight_requests 1`,
-		`pontage_absorbed_usd_total 2.5`,
+		`pontage_absorbed_usd_total{model="other",provider=""} 2.5`,
+		`pontage_absorbed_requests_total{model="other",provider=""} 1`,
+		`pontage_absorbed_usd_total{model="claude",provider="anthropic"} 2e-09`,
+		`pontage_absorbed_requests_total{model="claude",provider="anthropic"} 2`,
 		`pontage_panics_total 1`,
 		`pontage_held_usd 1.5`,
 		`pontage_commits_total 7`,
@@ -352,5 +359,38 @@ func TestDoneDoesNotAllocate(t *testing.T) {
 	e := event()
 	if got := testing.AllocsPerRun(200, func() { o.Done(e) }); got > 1 {
 		t.Errorf("Done allocates %v times, want none (one for an emptied pool)", got)
+	}
+}
+
+// What an answer cost above its charge is the operator's loss, and an alarm.
+func TestWhatIsAbsorbedIsAlarmed(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	o := New(Options{Log: &out})
+	e := Event{
+		ID: "req_1", Account: "acc_1", Key: "key_1", Model: "gpt-5", Provider: "openai/gpt-5", Outcome: "ok", Status: 200,
+		Hold: 1_000_000, Charge: 2_000_000, Absorbed: 500_000_001,
+	}
+	o.Done(&e)
+	e.Absorbed = 0
+	o.Done(&e)
+	o.Flush()
+	alarms := 0
+	for line := range strings.Lines(out.String()) {
+		if !strings.Contains(line, `"level":"WARN"`) {
+			continue
+		}
+		alarms++
+		for _, want := range []string{
+			`"msg":"an answer cost more than could be charged"`, `"id":"req_1"`, `"account":"acc_1"`, `"model":"gpt-5"`, `"provider":"openai/gpt-5"`,
+			`"hold_usd":"0.001"`, `"charge_usd":"0.002"`, `"absorbed_usd":"0.500000001"`,
+		} {
+			if !strings.Contains(line, want) {
+				t.Errorf("the alarm lacks %s: %s", want, line)
+			}
+		}
+	}
+	if alarms != 1 {
+		t.Errorf("%d alarms in %s", alarms, out.String())
 	}
 }

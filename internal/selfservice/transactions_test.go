@@ -24,7 +24,7 @@ func TestTransactionsTellWhatMovedTheBalance(t *testing.T) {
 	w.credit(w.ada, ledger.Credit{Kind: ledger.KindGrant, Amount: money.Dollar})
 	w.credit(w.ada, ledger.Credit{Kind: ledger.KindAdjust, Amount: money.Dollar})
 	w.credit(w.ada, ledger.Credit{Kind: ledger.KindAdjust, Amount: -money.Dollar})
-	if _, err := w.engine.Refund(t.Context(), r.ID, 2*money.Dollar, ""); err != nil {
+	if _, err := w.engine.Refund(t.Context(), ledger.Refund{Request: r.ID, Amount: 2 * money.Dollar}); err != nil {
 		t.Fatal(err)
 	}
 	data := w.get(w.owner, SurfaceTransactions)

@@ -418,7 +418,7 @@ func TestRefundsInTheSummary(t *testing.T) {
 	r := w.spend(w.key, "m", 5*money.Dollar, ledger.Tokens{})
 	w.set(w.time().AddDate(0, 0, 1))
 	w.spend(w.key, "m", money.Dollar, ledger.Tokens{})
-	if _, err := w.engine.Refund(t.Context(), r.ID, 4*money.Dollar, ""); err != nil {
+	if _, err := w.engine.Refund(t.Context(), ledger.Refund{Request: r.ID, Amount: 4 * money.Dollar}); err != nil {
 		t.Fatal(err)
 	}
 	data := w.get(w.key, SurfaceUsageSummary)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/test/harness"
 )
 
@@ -56,7 +57,7 @@ func TestACreditWithAReferenceIsOneEntry(t *testing.T) {
 	other.entry(t, credit) // another account's reference is another's
 	other.has(t, "10.00")
 	for _, changed := range []map[string]any{{"amount_usd": "11"}, {"kind": "grant"}, {"test": true}} {
-		if got := c.entry(t, and(credit, changed)); got != "409 conflict reference" && got != "409 conflict null" {
+		if got := c.entry(t, and(credit, changed)); got != "409 conflict reference" {
 			t.Errorf("the same reference with %v: %s", changed, got)
 		}
 	}
@@ -174,6 +175,82 @@ func TestRefunds(t *testing.T) {
 	g.Receipt(t, request, nil)
 	if got := refund(request, map[string]any{"note": "n"}); got != "409 conflict" {
 		t.Errorf("a refund of what cost nothing: %s", got)
+	}
+	settled(t, g)
+}
+
+// Amounts that are none, or too much, are refused by name, and move nothing.
+func TestAmountsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: oneSite})
+	c := newCustomer(t, g, "1", nil)
+	request := post(t, c).is(t, 200).header.Get("X-Request-ID")
+	paths := map[string]map[string]any{
+		"/admin/v1/accounts/" + c.account + "/credits": {"kind": "topup"},
+		"/admin/v1/requests/" + request + "/refund":    {"note": "n"},
+	}
+	for _, amount := range []any{
+		"", "0", "0.00", "-0", "-1", "-0.000000001", "1000000000.000000001", "1000000001", "9223372036.854775808", "99999999999999999999", // sums that cannot be
+		"1e9", "1E-3", "NaN", "Infinity", "inf", "0x10", "0.0000000001", " 1", "1 ", "1.", ".5", "+1", "--1", "1,5", "1_000", "$1", "\u0661", "\uff11", "1\x00", // no decimal numbers
+		1, 1.5, true, []string{"1"}, map[string]string{"usd": "1"}, // no strings
+	} {
+		for path, more := range paths {
+			status, body, err := g.Admin(t.Context(), "POST", path, and(more, map[string]any{"amount_usd": amount}), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status != 400 || member(t, body, "error.param") != "amount_usd" || member(t, body, "error.message") == "" {
+				t.Errorf("%s of %#v: %d %s", path, amount, status, body)
+			}
+		}
+	}
+	if status, body, err := g.Admin(t.Context(), "POST", "/admin/v1/accounts/"+c.account+"/credits", map[string]any{"kind": "topup", "amount_usd": nil}, nil); err != nil || status != 400 || member(t, body, "error.param") != "amount_usd" {
+		t.Errorf("a credit of null: %d %s %v", status, body, err)
+	}
+	c.has(t, "0.997")
+	settled(t, g)
+}
+
+// TestAHundredRefundsAtOnce give back what was charged, and not a nano-dollar
+// more, whatever their references.
+func TestAHundredRefundsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: oneSite})
+	c := newCustomer(t, g, "1", nil)
+	request := post(t, c).is(t, 200).header.Get("X-Request-ID")
+	var mu sync.Mutex
+	sum, entries := money.Amount(0), map[string]bool{}
+	var wg sync.WaitGroup
+	for i := range 100 {
+		in := map[string]any{"note": "n", "amount_usd": fmt.Sprintf("0.000%d", i%4+1)}
+		if i%2 == 0 {
+			in["reference"] = fmt.Sprint("ticket-", i/10)
+		}
+		wg.Go(func() {
+			status, body, err := g.Admin(t.Context(), "POST", "/admin/v1/requests/"+request+"/refund", in, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Error(err)
+			case status == 201 && !entries[member(t, body, "entry")]:
+				entries[member(t, body, "entry")] = true
+				sum += usd(t, member(t, body, "amount_usd"))
+			case status != 201 && status != 400 && status != 409:
+				t.Errorf("%d %s", status, body)
+			}
+		})
+	}
+	wg.Wait()
+	var r struct {
+		Refunded string `json:"refunded_usd"`
+	}
+	g.MustAdmin(t, "GET", "/admin/v1/requests/"+request, nil, &r)
+	if r.Refunded != sum.String() || sum < usd(t, "0.0027") || sum > usd(t, "0.003") {
+		t.Errorf("%d refunds of %s, the receipt says %s", len(entries), sum, r.Refunded)
+	}
+	if got := c.g.AccountNow(t, c.account).BalanceUSD; got != (usd(t, "0.997") + sum).String() {
+		t.Errorf("the balance is %s", got)
 	}
 	settled(t, g)
 }

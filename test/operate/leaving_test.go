@@ -21,11 +21,15 @@ import (
 // test's own.
 func behind(t *testing.T, u *testkit.Upstream) *harness.Gateway {
 	t.Helper()
-	return harness.Start(t, harness.Options{Config: fmt.Sprintf(`
+	return harness.Start(t, harness.Options{Config: behindConfig(u)})
+}
+
+func behindConfig(u *testkit.Upstream) string {
+	return fmt.Sprintf(`
 providers: {up: {kind: openai, base_url: %q, api_key: sk-upstream-4711}}
 models: {m: {targets: [{provider: up, model: upstream-m}], attempts: 1, context: 100000, max_output: 5000, price: {input: 10.00, output: 100.00}}}
 sites: [{hosts: ["*"], contract: openai}]
-`, u.URL+"/v1")})
+`, u.URL+"/v1")
 }
 
 // chunk is an event of a stream that says text; without text it ends.

@@ -155,12 +155,15 @@ func params(pattern, path string) map[string]string {
 func TestTheAdminAPIIsAsDescribed(t *testing.T) {
 	t.Parallel()
 	doc := describe(t)
-	g := harness.Start(t, harness.Options{Config: twoSites})
+	g := harness.Start(t, harness.Options{Config: twoSites + "webhooks: {url: \"http://127.0.0.1:1/\", secret: 0123456789abcdef}\n"})
 	c := newCustomer(t, g, "100", nil)
+	g.MustAdmin(t, "PATCH", "/admin/v1/accounts/"+c.account, map[string]any{"warn_below_usd": "1000"}, nil)
 	answered := ask(t, g, call{path: "/v1/chat/completions", key: c.key, body: chat("gpt-5-mini", `"max_tokens":1000`)}).is(t, 200)
 	request := answered.header.Get("X-Request-ID")
 	g.Receipt(t, request, func(r harness.Receipt) bool { return r.Delivery == "complete" })
-	d := &driver{T: t, document: doc, g: g, client: direct, token: harness.AdminToken, values: map[string]string{"account": c.account, "key": c.id, "request": request}}
+	var events struct{ Data []struct{ ID string } }
+	g.MustAdmin(t, "GET", "/admin/v1/webhooks", nil, &events)
+	d := &driver{T: t, document: doc, g: g, client: direct, token: harness.AdminToken, values: map[string]string{"account": c.account, "key": c.id, "request": request, "webhook": events.Data[0].ID}}
 	d.well()
 	d.wrong()
 	plain := harness.Start(t, harness.Options{Config: twoSites, Args: []string{"serve", "--config", "pontage.yaml"}})
@@ -202,7 +205,12 @@ func (d *driver) well() {
 	}
 	d.call("GET "+account, "", "", 200)
 	d.call("PATCH "+account, "", `{"name":"n","plan":null,"status":"suspended"}`, 200)
-	d.call("PATCH "+account, "", `{"status":"active"}`, 200)
+	d.call("PATCH "+account, "", `{"status":"active","warn_below_usd":"5.00"}`, 200)
+	d.call("PATCH "+account, "", `{"warn_below_usd":null}`, 200)
+	d.call("POST "+accounts, "", `{"name":"eve","warn_below_usd":"0"}`, 201)
+	d.call("GET /admin/v1/webhooks", "", "", 200)
+	d.call("GET /admin/v1/webhooks", "?state=pending&limit=1&cursor="+d.values["webhook"], "", 200)
+	d.call("POST /admin/v1/webhooks/{webhook}/retry", "", "", 200)
 
 	d.call("POST "+account+"/credits", "", `{"amount_usd":"1","kind":"topup","reference":"r","note":"n","test":true}`, 201)
 	d.call("POST "+account+"/credits", "", `{"amount_usd":"1","kind":"grant","expires_at":"2190-12-01T00:00:00+01:00"}`, 201)
@@ -232,8 +240,8 @@ func (d *driver) well() {
 	d.call("GET /admin/v1/requests/{request}", "", "", 200)
 	d.call("GET /admin/v1/usage", "", "", 200)
 	d.call("GET /admin/v1/usage", "?group_by=day,account,key,model&test=false&model=gpt-5-mini&account="+d.values["account"]+"&key="+d.values["key"]+"&from="+day.Add(-24*time.Hour).Format(time.DateOnly), "", 200)
-	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":"0.000000001","note":"n"}`, 201)
-	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":null,"note":"n"}`, 201)
+	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":"0.000000001","note":"n","reference":"t"}`, 201)
+	d.call("POST /admin/v1/requests/{request}/refund", "", `{"amount_usd":null,"note":"n","reference":null}`, 201)
 	d.call("GET /admin/v1/requests/{request}", "", "", 200)
 
 	d.call("GET /admin/v1/ledger/verify", "", "", 200)
@@ -255,7 +263,7 @@ func (d *driver) wrong() {
 	d.Helper()
 	tooLong := `{"name":"` + strings.Repeat("a", 1<<20) + `"}`
 	gone, stranger, nobody, throttled := *d, *d, *d, *d
-	gone.values = map[string]string{"account": "acc_0000000000001", "key": "key_0000000000001", "request": "req_0000000000000000000000000a"}
+	gone.values = map[string]string{"account": "acc_0000000000001", "key": "key_0000000000001", "request": "req_0000000000000000000000000a", "webhook": "evt_0000000000000000000000000a"}
 	stranger.token, stranger.client = "wrong", from("127.0.0.2")
 	nobody.token = ""
 	throttled.client = from("127.0.0.3")

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/pontage/pontage/internal/account"
+	"github.com/pontage/pontage/internal/money"
 )
 
 // accounts implements [account.Store].
@@ -53,7 +54,7 @@ func (s accounts) Load(ctx context.Context, yieldAccount func(account.Account) e
 }
 
 func loadAccounts(ctx context.Context, tx *sql.Tx, yield func(account.Account) error) error {
-	rows, err := tx.QueryContext(ctx, `SELECT id, name, plan, status, created_at FROM accounts ORDER BY place`)
+	rows, err := tx.QueryContext(ctx, `SELECT id, name, plan, status, created_at, warn_below FROM accounts ORDER BY place`)
 	if err != nil {
 		return err
 	}
@@ -61,8 +62,12 @@ func loadAccounts(ctx context.Context, tx *sql.Tx, yield func(account.Account) e
 	for rows.Next() {
 		var a account.Account
 		var created int64
-		if err := rows.Scan(&a.ID, &a.Name, &a.Plan, &a.Status, &created); err != nil {
+		var warn sql.NullInt64
+		if err := rows.Scan(&a.ID, &a.Name, &a.Plan, &a.Status, &created, &warn); err != nil {
 			return err
+		}
+		if warn.Valid {
+			a.WarnBelow = (*money.Amount)(&warn.Int64)
 		}
 		a.CreatedAt = time.UnixMilli(created).UTC()
 		if err := yield(a); err != nil {
@@ -127,11 +132,15 @@ func toMillis(t time.Time) sql.NullInt64 {
 
 // PutAccount inserts or replaces the account.
 func (s accounts) PutAccount(ctx context.Context, a account.Account) error {
+	var warn sql.NullInt64
+	if a.WarnBelow != nil {
+		warn = sql.NullInt64{Int64: int64(*a.WarnBelow), Valid: true}
+	}
 	err := s.db.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO accounts (id, place, name, plan, status, created_at)
-			VALUES (?, (SELECT coalesce(max(place), 0) + 1 FROM accounts), ?, ?, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, plan = excluded.plan, status = excluded.status`,
-			a.ID, a.Name, a.Plan, a.Status, a.CreatedAt.UnixMilli())
+		_, err := tx.ExecContext(ctx, `INSERT INTO accounts (id, place, name, plan, status, created_at, warn_below)
+			VALUES (?, (SELECT coalesce(max(place), 0) + 1 FROM accounts), ?, ?, ?, ?, ?)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, plan = excluded.plan, status = excluded.status, warn_below = excluded.warn_below`,
+			a.ID, a.Name, a.Plan, a.Status, a.CreatedAt.UnixMilli(), warn)
 		return err
 	})
 	if err != nil {

@@ -83,6 +83,9 @@ func TestStoreOfAccountsReturnsWhatWasPut(t *testing.T) {
 		put(s.PutAccount(ctx, a))
 		want.Accounts = append(want.Accounts, a)
 	}
+	below, never := 5*money.Dollar, money.Amount(0)
+	want.Accounts[0].WarnBelow, want.Accounts[1].WarnBelow = &below, &never
+	put(s.PutAccount(ctx, want.Accounts[0]))
 	want.Accounts[1].Name, want.Accounts[1].Plan, want.Accounts[1].Status = "new", "", account.StatusSuspended
 	put(s.PutAccount(ctx, want.Accounts[1]))
 	put(s.PutAccount(ctx, want.Accounts[1])) // the same again

@@ -102,6 +102,9 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if err := t.holds(b.Opened, b.Ended); err != nil {
 		return fmt.Errorf("holds: %w", err)
 	}
+	if err := t.events(b.Events, b.Warned); err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
 	return nil
 }
 
