@@ -210,13 +210,9 @@ func TestBoundsOfAFile(t *testing.T) {
 		bomb.WriteString("   m" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + strings.Repeat("y", i/26) + ": {context: 1}\n")
 	}
 	bomb.WriteString(strings.Repeat(" - *s\n", 10_000))
-	start := time.Now()
 	_, err := Parse("c.yaml", []byte(bomb.String()), vars())
 	if err == nil || !strings.Contains(err.Error(), "more than 200000 values") {
 		t.Errorf("a bomb of aliases: %.300v", err)
-	}
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("a bomb of aliases took %s", took)
 	}
 
 	var many strings.Builder

@@ -3,6 +3,7 @@ package dash
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pontage/pontage/internal/money"
 	"github.com/pontage/pontage/internal/outbox"
@@ -17,7 +18,7 @@ func TestEventsAreListedAndRetried(t *testing.T) {
 	acc, key, _ := w.newAccount("10")
 	request := w.spend(acc, key, "m", money.Dollar, money.Dollar) // 9 is below 98
 	other, otherKey, _ := w.newAccount("10")
-	w.advance(1000)
+	w.advance(time.Second) // events are listed by their ids, which tell milliseconds
 	w.spend(other, otherKey, "m", money.Dollar, money.Dollar)
 	first := w.do("GET", "/admin/v1/webhooks?limit=1&state=pending", "").must(200)
 	if first.at("data.0.body.data.account") != other || first.at("next") == "null" {

@@ -31,9 +31,12 @@ var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`[?&](?:key|sig|signature|token|api[_-]key|x-amz-[a-z-]+)=[^\s"'&]+`,
 }, "|"))
 
+// redacted stands for what is not told.
+const redacted = "[redacted]"
+
 // Redact replaces what looks like a credential, an organisation or a mail
 // address by a placeholder.
-func Redact(s string) string { return secrets.ReplaceAllString(s, "[redacted]") }
+func Redact(s string) string { return secrets.ReplaceAllString(s, redacted) }
 
 // places are addresses of machines.
 var places = regexp.MustCompile(`(?i)` + strings.Join([]string{
@@ -69,7 +72,7 @@ func publicWords(s string) string {
 func sentence(s string) string {
 	s = opaque.ReplaceAllStringFunc(places.ReplaceAllString(Redact(clip(s)), "[…]"), func(word string) string {
 		if strings.ContainsAny(word, "0123456789") {
-			return "[redacted]"
+			return redacted
 		}
 		return word
 	})
@@ -93,6 +96,9 @@ func (f *Failure) Hide(key Secret) {
 	}
 	for _, words := range []*string{&f.Fault.Message, &f.Fault.Said, &f.Fault.Upstream} {
 		s, mark := strings.CutSuffix(strings.ReplaceAll(*words, k, key.String()), "…")
+		for n := len(k) - 1; n >= shortestKey; n-- { // where the rest of it was taken for a secret already
+			s = strings.ReplaceAll(s, k[:n]+redacted, redacted)
+		}
 		for n := len(k) - 1; n >= shortestKey; n-- { // where the words were cut, so was the key
 			if rest, cut := strings.CutSuffix(s, k[:n]); cut {
 				s = rest + key.String()

@@ -61,7 +61,13 @@ func TestAFailureHidesTheKeyThatWasUsed(t *testing.T) {
 			}
 		}
 	})
-	f := Classify("openai", 500, nil, []byte("An abc"))
+	const broken = "!!!!!!Hf-!!" // part of which looks like another vendor's
+	f := Classify("openai", 500, nil, []byte(broken+" is refused"))
+	f.Hide(broken)
+	if f.Fault.Said != "[redacted] is refused" {
+		t.Errorf("a key within a key: %q", f.Fault.Said)
+	}
+	f = Classify("openai", 500, nil, []byte("An abc"))
 	f.Hide("abc")
 	if f.Fault.Said != "An abc" {
 		t.Errorf("a key that is no key: %q", f.Fault.Said)

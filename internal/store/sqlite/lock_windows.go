@@ -24,3 +24,6 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlockFile gives the lock up.
+func unlockFile(f *os.File) error { return f.Close() }

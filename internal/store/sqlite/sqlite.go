@@ -228,7 +228,7 @@ func (db *DB) Close() error {
 	}
 	db.pools = nil
 	if db.lock != nil {
-		errs = append(errs, db.lock.Close())
+		errs = append(errs, unlockFile(db.lock))
 		db.lock = nil
 	}
 	return errors.Join(errs...)
