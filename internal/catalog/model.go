@@ -61,7 +61,7 @@ type Model struct {
 	Inputs      []Modality
 	Tools       bool
 	ForcedTool  bool // tool_choice required, any or a named tool
-	Reasoning   bool // takes an effort or a budget
+	Reasoning   bool // takes an effort or a budget, so that output may be thought which nobody sees
 	JSONSchema  bool
 	Temperature bool // takes one other than the default
 	BatchInput  bool // embeddings: inputs as an array

@@ -19,19 +19,15 @@ const shareOf = 8
 // cappedByBalance says that the output is capped at what can be paid.
 const cappedByBalance = "balance"
 
-// What output weighs, in sixths of a token: a token for every three ASCII bytes
-// and every two others, as for prompts. No part of an answer is less than a
-// token, and one that shows no text, such as the beginning of a tool call, is
-// taken for sixteen.
+// No event with content is less than a token, and one that shows no text, such as
+// what seals a thought, is taken for sixteen.
 const (
-	wholeToken = 6
-	asciiByte  = wholeToken / 3
-	otherByte  = wholeToken / 2
+	wholeToken = llm.WeightPerToken
 	noText     = 16 * wholeToken
 	mostTokens = 1 << 50 // keeps sums of them from overflowing
 )
 
-// growth is how far the hold of an answer is ahead of it, in sixths of a token.
+// growth is how far the hold of an answer is ahead of it, in parts of a token.
 // In the zero value the hold stays as it is.
 type growth struct {
 	on      bool
@@ -116,33 +112,13 @@ func (call *Call) cutOff(ev llm.Event) llm.Event {
 	return llm.Event{Name: ev.Name, Data: ev.Data, Finish: llm.FinishLength, Cut: true}
 }
 
-// weigh returns an upper estimate of the output in ev, in sixths of a token.
+// weigh returns an upper estimate of the output in ev, in parts of a token.
 func weigh(ev *llm.Event) int64 {
-	if !ev.Content {
+	switch {
+	case !ev.Content:
 		return 0
-	}
-	n := int64(ev.OutputBytes)
-	if n == 0 {
+	case ev.Weight == 0:
 		return noText
 	}
-	other := others(ev.Data)
-	for i := range ev.Deltas {
-		other += others(ev.Deltas[i].Text)
-	}
-	other = min(other, n)
-	return max((n-other)*asciiByte+other*otherByte, wholeToken)
-}
-
-// others counts the bytes of text that are not ASCII. What is escaped counts as
-// the longest that it can stand for.
-func others[T string | []byte](text T) (n int64) {
-	for i := range len(text) {
-		switch {
-		case text[i] >= 0x80:
-			n++
-		case text[i] == '\\' && i+1 < len(text) && text[i+1] == 'u':
-			n += 3
-		}
-	}
-	return n
+	return max(int64(ev.Weight), llm.WeightPerToken)
 }

@@ -69,7 +69,7 @@ func (w *world) mustAsk(key string, r *llm.Request) *Call {
 func pieces(n, size int) []llm.Event {
 	var out []llm.Event
 	for range n {
-		out = append(out, llm.Event{Content: true, OutputBytes: size, Data: []byte(`{}`)})
+		out = append(out, llm.Event{Content: true, OutputBytes: size, Weight: 2 * size, Data: []byte(`{}`)})
 	}
 	return append(out, llm.Event{Finish: llm.FinishStop}, llm.Event{Usage: &llm.Usage{Input: 100, Output: int64(n * size / 4)}})
 }
@@ -287,26 +287,18 @@ func TestAnAnswerIsCutOffWhereTheMoneyEnds(t *testing.T) {
 	}
 }
 
-// What counts as output, in tokens: no less than any tokenizer makes of it.
+// What an event counts for, in sixths of a token.
 func TestOutputIsWeighed(t *testing.T) {
 	t.Parallel()
-	text := func(s string) llm.Event {
-		return llm.Event{Content: true, OutputBytes: len(s), Data: []byte(`{"content":"` + s + `"}`)}
-	}
-	escaped := llm.Event{Content: true, OutputBytes: 6, Data: []byte(`{"content":"\u4f60\u597d"}`)}
 	for _, c := range []struct {
 		name string
 		ev   llm.Event
-		want int64 // sixths
+		want int64
 	}{
-		{"no content", llm.Event{OutputBytes: 9, Finish: llm.FinishStop}, 0},
-		{"a letter", text("a"), 6},
-		{"a sentence", text("It was the best of times."), 50},
-		{"Chinese", text("你好"), 18},
-		{"Chinese, escaped", escaped, 18},
-		{"both", text("hello 你"), 21},
-		{"translated", llm.Event{Content: true, OutputBytes: 6, Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "你好"}}}, 18},
-		{"a call begins", llm.Event{Content: true}, 96},
+		{"no content", llm.Event{OutputBytes: 9, Weight: 18, Finish: llm.FinishStop}, 0},
+		{"less than a token", llm.Event{Content: true, OutputBytes: 1, Weight: 2}, 6},
+		{"a sentence", llm.Event{Content: true, OutputBytes: 25, Weight: 55}, 55},
+		{"no text", llm.Event{Content: true}, 96},
 	} {
 		if got := weigh(&c.ev); got != c.want {
 			t.Errorf("%s weighs %d sixths of a token, want %d", c.name, got, c.want)
@@ -352,7 +344,7 @@ func TestACountOnTheWayIsBelieved(t *testing.T) {
 	w := watched(t, 2*elasticFloor)
 	key := w.key(account.NewKey{})
 	piece := func(n int64) llm.Event {
-		return llm.Event{Content: true, OutputBytes: 4, Usage: &llm.Usage{Input: 90, Output: n}}
+		return llm.Event{Content: true, OutputBytes: 4, Weight: 8, Usage: &llm.Usage{Input: 90, Output: n}}
 	}
 	w.up.events = []llm.Event{piece(500), piece(1000), piece(1020), piece(1030), {Finish: llm.FinishStop}}
 	call := w.mustAsk(key, elastic())

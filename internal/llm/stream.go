@@ -52,6 +52,9 @@ type Usage struct {
 	Estimated    bool // counted by us, since the provider did not say
 }
 
+// WeightPerToken is what one token weighs, as [Event.Weight] has it.
+const WeightPerToken = 6
+
 // Event is one step of an answer.
 type Event struct {
 	// Raw is the provider's own bytes when the caller speaks its dialect: one
@@ -70,6 +73,7 @@ type Event struct {
 	Content     bool   // holds something the caller would miss: text, reasoning, a tool call, a refusal, an embedding
 	Refusal     bool   // its content is a refusal and nothing else
 	OutputBytes int    // bytes of text, reasoning and tool arguments in it
+	Weight      int    // an upper estimate of the tokens of that, in parts of WeightPerToken; of streams only
 	Finish      Finish // a choice has ended with this event
 	Usage       *Usage // the usage so far, if this event reports it: totals, not increments
 	UsageOnly   bool   // holds nothing else but usage that the gateway asked for on its own account

@@ -14,6 +14,7 @@ type span struct{ from, to int }
 // each, and their meaning too if the caller speaks another dialect.
 type scanner struct {
 	translate bool
+	stream    bool
 
 	// Of the whole answer.
 	id, model string
@@ -30,6 +31,7 @@ type scanner struct {
 	hasModel bool
 	content  bool
 	bytes    int
+	weight   int // of streams
 	finish   llm.Finish
 	sequence string // stop sequence
 	reported bool   // there was a usage object
@@ -76,13 +78,15 @@ func eventOf(name []byte) event {
 }
 
 // newScanner returns the scanner of one answer.
-func newScanner(c provider.Call) scanner { return scanner{translate: !passes(c.Request)} }
+func newScanner(c provider.Call) scanner {
+	return scanner{translate: !passes(c.Request), stream: c.Request.Stream}
+}
 
 // scan reads one event, or a whole answer; it reports whether data is a JSON
 // object.
 func (s *scanner) scan(data []byte) bool {
 	s.kind, s.failed, s.known, s.hasModel, s.content, s.reported = other, false, false, false, false, false
-	s.bytes, s.finish, s.sequence, s.refusal, s.deltas = 0, "", "", "", s.deltas[:0]
+	s.bytes, s.weight, s.finish, s.sequence, s.refusal, s.deltas = 0, 0, "", "", "", s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -271,7 +275,15 @@ func (s *scanner) begin(b content) {
 		s.tool(b)
 	default:
 		s.content = true
-		s.bytes += inputLen(b.input)
+		s.add(inputLen(b.input), b.input)
+	}
+}
+
+// add counts output of so many bytes.
+func (s *scanner) add(n int, text []byte) {
+	s.bytes += n
+	if s.stream && n > 0 {
+		s.weight += provider.Weight(text)
 	}
 }
 
@@ -287,7 +299,10 @@ func (s *scanner) tool(b content) {
 	s.content, s.open, s.filled = true, true, false
 	s.tools++
 	n := inputLen(b.input)
-	s.bytes += n
+	s.add(n, b.input)
+	if s.stream {
+		s.weight += provider.CallWeight
+	}
 	if !s.translate {
 		return
 	}
@@ -358,7 +373,7 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 		return
 	}
 	s.content = true
-	s.bytes += provider.TextLen(inner)
+	s.add(provider.TextLen(inner), inner)
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Unescape(inner)})
 	}
@@ -370,7 +385,7 @@ func (s *scanner) args(inner []byte) {
 		return
 	}
 	s.content = true
-	s.bytes += provider.TextLen(inner)
+	s.add(provider.TextLen(inner), inner)
 	if s.translate && s.open {
 		s.filled = true
 		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: s.tools - 1, Text: provider.Unescape(inner)})

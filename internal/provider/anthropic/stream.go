@@ -122,7 +122,7 @@ func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 		return llm.Event{}, provider.Classify(family, http.StatusOK, nil, data)
 	}
 	ev := llm.Event{
-		Name: f.Name, Content: k.content, OutputBytes: k.bytes, Finish: k.finish,
+		Name: f.Name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
 		Ping: k.kind == ping, Last: k.kind == messageStop,
 	}
 	if k.kind == messageStart {

@@ -64,6 +64,9 @@ func (s *scanner) text(kind llm.DeltaKind, ch int, inner []byte) {
 		s.content = true
 	}
 	s.bytes += provider.TextLen(inner)
+	if s.stream {
+		s.weight += provider.Weight(inner)
+	}
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Choice: s.choices[ch].index, Text: provider.Unescape(inner)})
 	}
@@ -257,6 +260,12 @@ func (s *scanner) readFunction(c *provider.Cursor, ch int) {
 func (s *scanner) tool(t tool, ch int) {
 	s.content = true
 	s.bytes += provider.TextLen(t.args) + len(t.object)
+	if s.stream {
+		s.weight += provider.Weight(t.args) + provider.Weight(t.object)
+		if len(t.name) > 0 {
+			s.weight += provider.CallWeight
+		}
+	}
 	k := s.call(t, ch)
 	if k == nil || !s.translate {
 		return

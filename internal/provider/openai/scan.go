@@ -40,6 +40,7 @@ type scanner struct {
 	content   bool // besides a refusal
 	refused   bool // some of a refusal
 	bytes     int  //
+	weight    int  // of streams
 	finish    llm.Finish
 	counted   bool // usage holds something
 	usage     llm.Usage
@@ -81,7 +82,7 @@ func newScanner(p *Provider, c provider.Call) scanner {
 func (s *scanner) scan(data []byte) bool {
 	s.data = data
 	s.hasModel, s.failed, s.known, s.content, s.refused, s.counted = false, false, false, false, false, false
-	s.nullError, s.elements, s.bytes, s.finish, s.deltas = span{}, 0, 0, "", s.deltas[:0]
+	s.nullError, s.elements, s.bytes, s.weight, s.finish, s.deltas = span{}, 0, 0, 0, "", s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false

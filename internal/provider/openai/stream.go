@@ -149,7 +149,7 @@ func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 		return llm.Event{}, provider.Classify(s.family, http.StatusOK, nil, data)
 	}
 	ev := llm.Event{
-		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Finish: k.finish,
+		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
 	}
 	if k.counted {
 		s.usage = k.usage
