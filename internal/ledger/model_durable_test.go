@@ -38,6 +38,27 @@ func (m *model) claim(k ledger.IdemKey, request [16]byte) *ledger.Claim {
 	return c
 }
 
+// Fact keeps for a key that its request was done, and may forget it again.
+func (m *model) Fact(t *rapid.T) {
+	m.t = t
+	k, id := ledger.IdemKey{Account: 1, Key: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "key")}, request()
+	c := m.claim(k, id)
+	if c == nil {
+		return
+	}
+	f, err := m.h.KeepFact(background, c, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rapid.Bool().Draw(t, "forget") {
+		return
+	}
+	if err := f.Forget(background); err != nil {
+		t.Fatal(err)
+	}
+	delete(m.keys, k)
+}
+
 // Revoke takes back a charge, also one that was refunded in part, with the
 // answer of its key.
 func (m *model) Revoke(t *rapid.T) {

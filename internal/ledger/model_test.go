@@ -514,7 +514,7 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": m.Hold, "hold again": m.Hold, "hold durably": m.HoldDurably, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange, "extend": m.Extend,
-			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
+			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "fact": m.Fact, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
 		})
 	})
 }
