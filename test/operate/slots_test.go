@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pontage/pontage/test/harness"
 )
@@ -186,7 +185,7 @@ func TestASlotIsFreeWhenItsCallerHasLeft(t *testing.T) {
 				if more == stream && s.last == "" {
 					continue
 				}
-				script(t, g, "m", `[{"first_ms":500}]`)
+				script(t, g, "m", `[{"first_ms":1500}]`)
 				q := s.call(c.key, "m", more)
 				q.header = map[string]string{"Idempotency-Key": fmt.Sprintf("drained-%d", n)}
 				leaveBefore(t, g, c, q)
@@ -200,7 +199,7 @@ func TestASlotIsFreeWhenItsCallerHasLeft(t *testing.T) {
 	}
 }
 
-// leaveBefore sends a request and leaves as soon as it holds the key's slot.
+// leaveBefore sends a request and leaves as soon as it is admitted.
 func leaveBefore(t *testing.T, g *harness.Gateway, c customer, q call) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -210,8 +209,9 @@ func leaveBefore(t *testing.T, g *harness.Gateway, c customer, q call) {
 		_, err := try(ctx, g, q)
 		done <- err
 	}()
-	eventually(t, "the slot is taken", func() bool { return counter(t, g, c, "concurrency") == "0 of 1, 1 held" })
-	time.Sleep(20 * time.Millisecond) // most often the request is with its provider by then; it need not be
+	eventually(t, "the slot is taken, and the price is held", func() bool {
+		return counter(t, g, c, "concurrency") == "0 of 1, 1 held" && c.now(t).HeldUSD != "0.00"
+	})
 	cancel()
 	if err := <-done; err == nil {
 		t.Error("an answer came to who had left")
