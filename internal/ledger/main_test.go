@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		crashChild(dir)
 	}
-	if raceEnabled {
+	if ledger.RaceEnabled {
 		// Each check opens files and passes the disk many times.
 		if err := flag.Set("rapid.checks", "25"); err != nil {
 			panic(err)

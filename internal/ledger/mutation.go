@@ -21,6 +21,14 @@ const (
 	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
 	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
+	FenceIgnored      Mutation = "fence_ignored"       // a batch is appended wherever the journal stands
+	CommitAssumed     Mutation = "commit_assumed"      // an error of a commit is taken for success
+	ClaimLapses       Mutation = "claim_lapses"        // a claim ends while its work goes on
+	ExpireHeld        Mutation = "expire_held"         // a grant expires with what requests hold of it
+	RevokeLost        Mutation = "revoke_lost"         // a charge that was revoked on its way stands
+	AnswerPurged      Mutation = "answer_purged"       // answers are deleted before their time
+	TurnsIgnored      Mutation = "turns_ignored"       // two may be about the same reference or refund at once
+	VoidEarly         Mutation = "void_early"          // a durable hold is free before its end is on disk
 )
 
 // Mutations returns every mutation.
@@ -29,5 +37,9 @@ func Mutations() []Mutation {
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
 		AnswerIgnored, AnswerStands, HoldsForgotten,
+		FenceIgnored, CommitAssumed, ClaimLapses, ExpireHeld, RevokeLost, AnswerPurged, TurnsIgnored, VoidEarly,
 	}
 }
+
+// Mutated is for journals, which some mutations are about.
+func Mutated(m Mutation) bool { return mutated(m) }
