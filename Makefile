@@ -58,7 +58,7 @@ generate: ## write the generated documents again
 .PHONY: test
 test: needs build ## install what the tests need, and run all of them
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
-	$(MAKE) --no-print-directory allocs outside rows kills compat
+	$(MAKE) --no-print-directory allocs simmutants outside rows kills compat
 
 .PHONY: allocs
 allocs: ## the ceilings on allocations, which cannot be counted with the race detector
@@ -87,8 +87,18 @@ KILLS_TIMEOUT ?= 15m
 kills: build ## kill -9 the binary under load KILLS times, and count the money
 	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS=$(KILLS) go test -v -count=1 -timeout $(KILLS_TIMEOUT) ./test/kill
 
+.PHONY: simmutants
+simmutants: ## each seeded defect of the ledger, and the seed of the simulator that sees it
+	go test -count=1 -tags mutation -run 'TheSimulatorSees' -v ./internal/ledger
+
+SIM_SEEDS ?= 100000
+SIM_FROM ?= 1
+.PHONY: sim
+sim: ## simulate SIM_SEEDS runs of the ledger's engine, from the seed SIM_FROM on
+	PONTAGE_SIM_SEEDS=$(SIM_SEEDS) PONTAGE_SIM_FROM=$(SIM_FROM) go test -count=1 -timeout 2h -run 'NoCrash' -v ./internal/ledger
+
 .PHONY: mutants
-mutants: ## prove that the kill harness sees each seeded defect of the ledger
+mutants: simmutants ## prove that the simulator and the kill harness see each seeded defect of the ledger
 	@mkdir -p build
 	go build -trimpath -tags mutation -o build/pontage-mutant ./cmd/pontage
 	PONTAGE_BIN=$(abspath build/pontage-mutant) PONTAGE_MUTANTS=1 go test -v -count=1 -timeout 30m -run Mutation ./test/kill
