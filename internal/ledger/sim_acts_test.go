@@ -167,7 +167,7 @@ func (s *sim) moveClock() {
 	case 2:
 		d = DayOf(s.wall).Start().Add(24*time.Hour - 1).Sub(s.wall) // the last moment of the day
 	}
-	s.wall = s.wall.Add(d)
+	s.setClock(s.wall.Add(d))
 	if s.wall.After(s.model.maxWall) {
 		s.model.maxWall = s.wall
 	}
@@ -192,7 +192,7 @@ func (s *sim) reopen() {
 	for s.err == nil && s.step(l) {
 	}
 	synctest.Wait()
-	if !c.finished {
+	if !c.finished.Load() {
 		s.fail("Close does not return")
 	}
 	s.collect()
@@ -266,7 +266,7 @@ func (s *sim) credit() {
 		e, err := l.e.Credit(ctx, c)
 		return func() { s.credited(l, c, e, err) }
 	})
-	s.note("credit %+v: returned %t", c, call.finished)
+	s.note("credit %+v: returned %t", c, call.finished.Load())
 }
 
 func (s *sim) credited(l *life, c Credit, e Entry, err error) {

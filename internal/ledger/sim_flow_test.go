@@ -322,7 +322,7 @@ func (f *flow) settled(so Settled, err error) {
 		if f.state = flowLeft; f.durable {
 			f.end() // it cannot be revoked
 		}
-	case errors.Is(err, ErrUnavailable) && !f.life.cut && f.life.closing:
+	case errors.Is(err, ErrUnavailable) && !f.life.cut.Load() && f.life.closing:
 		f.refused()
 	case f.life.excuses(err):
 		f.end()

@@ -71,7 +71,7 @@ func (s *sim) jobTaken(list []*flow, holds []*Hold, err error, short []Bucket) {
 		for _, f := range list {
 			f.state, f.revoked = flowVoiding, true
 		}
-	case !errors.Is(err, ErrUnavailable) || (len(short) == 0 && f.life == s.life && !f.life.cut && f.life.e.Ready() == nil):
+	case !errors.Is(err, ErrUnavailable) || (len(short) == 0 && f.life == s.life && !f.life.cut.Load() && f.life.e.Ready() == nil):
 		s.fail("HoldDurably: %v", err)
 	}
 }

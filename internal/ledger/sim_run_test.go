@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,7 +89,12 @@ func TestASeedIsOneRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, second, _ := simulate(t, seed, simSteps, true); second != first {
-			t.Fatalf("seed %d ran twice and did different things", seed)
+			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+			for i := range min(len(a), len(b)) {
+				if a[i] != b[i] {
+					t.Fatalf("seed %d ran twice and did different things, after\n%s\nfirst: %s\nthen:  %s", seed, strings.Join(a[max(0, i-30):i], "\n"), a[i], b[i])
+				}
+			}
 		}
 	}
 }

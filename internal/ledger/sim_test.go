@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,12 +33,13 @@ type sim struct {
 	rnd   *rand.Rand
 	disk  *disk
 	model *simModel
-	life  *life // the process that runs now
-	ghost *life // one that was paused when this one took over; nil: none
-	wall  time.Time
-	calls []*simCall // that have not returned, in the order of their beginning
-	flows []*flow    // of this life, that have not ended
-	paid  []*flow    // requests that were charged, of any life
+	life  *life        // the process that runs now
+	ghost *life        // one that was paused when this one took over; nil: none
+	wall  time.Time    // as the simulator sees it
+	clock atomic.Int64 // the same, as callers see it
+	calls []*simCall   // that have not returned, in the order of their beginning
+	flows []*flow      // of this life, that have not ended
+	paid  []*flow      // requests that were charged, of any life
 	pace  [numSimActs]int
 	ids   uint64
 
@@ -64,8 +66,8 @@ type life struct {
 	e       *Engine
 	journal *MemoryJournal
 	w       work
-	cut     bool // nothing reaches the disk any more
-	excused bool // it was made to fail
+	cut     atomic.Bool // nothing reaches the disk any more
+	excused bool        // it was made to fail
 	closing bool
 	fault   fault
 	held    simHeld
@@ -105,7 +107,12 @@ func (s *sim) note(format string, args ...any) {
 }
 
 // now is the wall clock of every process.
-func (s *sim) now() time.Time { return s.wall }
+func (s *sim) now() time.Time { return time.Unix(0, s.clock.Load()).UTC() }
+
+func (s *sim) setClock(at time.Time) {
+	s.wall = at
+	s.clock.Store(at.UnixNano())
+}
 
 func (s *sim) id() (id [16]byte) {
 	s.ids++
@@ -121,8 +128,8 @@ func simulate(t *testing.T, seed uint64, steps int, traced bool) (stats simStats
 	synctest.Test(t, func(t *testing.T) {
 		s := &sim{
 			rnd: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), disk: newDisk(),
-			wall: time.Date(2026, 3, 14, 21, 0, 0, 0, time.UTC),
 		}
+		s.setClock(time.Date(2026, 3, 14, 21, 0, 0, 0, time.UTC))
 		if traced {
 			s.trace = new(strings.Builder)
 		}
@@ -178,7 +185,7 @@ func (s *sim) boot() bool {
 			s.fail("open: %v", err)
 		}
 		s.note("process %d dies while it starts", n)
-		l.cut = true
+		l.cut.Store(true)
 		return false
 	}
 	s.note("process %d runs, journal at %+v", n, s.disk.mark)
@@ -195,7 +202,8 @@ func (s *sim) guard(l *life, do func() error) (err error) {
 			if p != error(errCut) {
 				s.fail("panic: %v", p)
 			}
-			l.cut, err = true, errCut
+			l.cut.Store(true)
+			err = errCut
 		}
 	}()
 	return do()
@@ -203,10 +211,10 @@ func (s *sim) guard(l *life, do func() error) (err error) {
 
 // at is every moment of a process's work with the journal.
 func (s *sim) at(l *life, at journalCall, b *Batch) error {
-	if l.cut {
+	if l.cut.Load() {
 		return errCut
 	}
-	if at == atRead || at == atRollback {
+	if at == atRead || at == atRollback || (at == atSnapshot && l.e != nil) {
 		return nil
 	}
 	if l == s.life {
@@ -269,14 +277,14 @@ func (s *sim) step(l *life) bool {
 		more, err = l.e.step(&l.w)
 		return err
 	})
-	s.note("step of process %d: more %t, %v", l.n, more, err)
+	s.note("step of process %d: %v", l.n, err) // whether more waits is a matter of who woke first
 	switch {
 	case err == nil:
 		s.stats.commits++
 		s.drop()
 		s.settleDown()
 		if l.w.closing && !more {
-			l.cut = true
+			l.cut.Store(true)
 			l.e.end(nil)
 			s.settleDown()
 			return false
@@ -307,7 +315,7 @@ func (s *sim) bury(l *life) {
 	if l.e == nil || l.e.failure != nil {
 		return
 	}
-	l.cut = true
+	l.cut.Store(true)
 	for _, o := range l.w.ops {
 		if o == nil || isClosed(o.done) {
 			continue
@@ -344,7 +352,7 @@ func isClosed(c chan struct{}) bool {
 func (s *sim) crash() {
 	s.stats.crashes++
 	s.note("process %d dies between two steps", s.life.n)
-	s.life.cut = true
+	s.life.cut.Store(true)
 	s.bury(s.life)
 	s.start()
 }
@@ -355,7 +363,7 @@ func (s *sim) abandonAll() {
 		if l == nil || l.e == nil {
 			continue
 		}
-		l.cut = true
+		l.cut.Store(true)
 		_ = s.guard(l, func() error { s.bury(l); return nil })
 	}
 	for _, c := range s.calls {
@@ -372,7 +380,7 @@ type simCall struct {
 	what      string
 	cancel    context.CancelFunc
 	cancelled bool
-	finished  bool
+	finished  atomic.Bool
 	end       func() // what is made of its outcome
 	turn      *turnKey
 }
@@ -388,7 +396,7 @@ func (s *sim) call(what string, turn *turnKey, run func(context.Context) func())
 			if p := recover(); p != nil {
 				c.end = func() { s.fail("%s: panic: %v", what, p) }
 			}
-			c.finished = true
+			c.finished.Store(true)
 		}()
 		c.end = run(ctx)
 	}()
@@ -401,7 +409,7 @@ func (s *sim) collect() {
 	calls := s.calls
 	for i := 0; i < len(calls); i++ {
 		c := calls[i]
-		if !c.finished {
+		if !c.finished.Load() {
 			continue
 		}
 		c.cancel()
@@ -417,7 +425,7 @@ func (s *sim) collect() {
 func (s *sim) settleDown() {
 	synctest.Wait()
 	s.collect()
-	if s.life.e != nil && !s.life.cut && !s.inTx {
+	if s.life.e != nil && !s.life.cut.Load() && !s.inTx {
 		s.check()
 	}
 }
@@ -445,10 +453,10 @@ func (s *sim) busy(k turnKey) bool {
 // excuses reports that an error says nothing of what was asked for: its caller
 // gave up, the ledger is not available, or the process is over.
 func (l *life) excuses(err error) bool {
-	return l.cut || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable)
+	return l.cut.Load() || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable)
 }
 
 // unavailable reports that the error may be put down to the state of the ledger.
 func (s *sim) unavailable(err error) bool {
-	return errors.Is(err, ErrUnavailable) && (s.life.cut || s.life.e.Ready() != nil)
+	return errors.Is(err, ErrUnavailable) && (s.life.cut.Load() || s.life.e.Ready() != nil)
 }
