@@ -65,7 +65,7 @@ allocs: ## the ceilings on allocations, which cannot be counted with the race de
 	go test -count=1 -run Alloc ./internal/...
 
 .PHONY: needs
-needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs, requests for Python, curl
+needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs, requests for Python, curl, strace
 	@test/needs.sh
 
 .PHONY: outside

@@ -1,0 +1,112 @@
+//go:build linux
+
+package sqlite
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// The environment of the process whose power is cut.
+const (
+	powerDir  = "PONTAGE_TEST_POWER_DIR"
+	powerSync = "PONTAGE_TEST_POWER_SYNC" // what synchronous is set to, behind the back of the check; empty: FULL stays
+)
+
+const (
+	powerBursts  = 8 // of charges, with a pause for a checkpoint after each
+	powerCharges = 48
+	powerClients = 4
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(powerDir); dir != "" {
+		if err := powerChild(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "power child:", err)
+			os.Exit(3)
+		}
+		os.Exit(0) // without closing anything
+	}
+	os.Exit(m.Run())
+}
+
+// powerChild charges, and says so on its output with one write for each charge,
+// as an answer's last bytes would.
+func powerChild(dir string) error {
+	ctx := context.Background()
+	db, err := Open(ctx, filepath.Join(dir, "pontage.db"))
+	if err != nil {
+		return err
+	}
+	if level := os.Getenv(powerSync); level != "" {
+		if _, err := db.journal.conn.ExecContext(ctx, "PRAGMA synchronous = "+level); err != nil {
+			return err
+		}
+		if _, err := db.checkpoint.conn.ExecContext(ctx, "PRAGMA synchronous = "+level); err != nil {
+			return err
+		}
+	}
+	e, err := ledger.Open(ctx, db.Journal(), ledger.Options{})
+	if err != nil {
+		return err
+	}
+	for burst := range powerBursts {
+		var wg sync.WaitGroup
+		errs := make([]error, powerClients)
+		for c := range powerClients {
+			wg.Go(func() { errs[c] = powerClient(ctx, e, burst, c) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		if burst == powerBursts/2 {
+			db.checkpoint.frames.Store(restartAboveBytes) // the writer itself resets the log once
+		}
+		// The checkpoint after the burst moves the whole log, and the next burst
+		// starts the log again from its beginning.
+		<-time.After(checkpointEvery + checkpointEvery/2)
+	}
+	return nil
+}
+
+func powerClient(ctx context.Context, e *ledger.Engine, burst, client int) error {
+	rnd := rand.New(rand.NewPCG(uint64(burst), uint64(client)))
+	for i := range powerCharges / powerClients {
+		ref := fmt.Sprintf("b%dc%di%d", burst, client, i)
+		c, err := e.Credit(ctx, ledger.Credit{Account: int64(1 + client%2), Kind: ledger.KindTopup, Amount: money.Cent, Reference: ref})
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(os.Stdout, "ack credit %d %s %d\n", c.Account, ref, c.Amount); err != nil {
+			return err
+		}
+		r := ledger.Reservation{Account: c.Account, Key: c.Account, Amount: money.Cent}
+		for k := range r.Request {
+			r.Request[k] = byte(rnd.Uint32())
+		}
+		hold, err := e.Hold(r)
+		if err != nil {
+			return err
+		}
+		s, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Amount(rnd.Int64N(int64(money.Cent)))})
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(os.Stdout, "ack charge %s %d\n", hex.EncodeToString(r.Request[:]), s.Charge); err != nil {
+			return err
+		}
+	}
+	return nil
+}
