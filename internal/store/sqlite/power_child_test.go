@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -104,7 +103,7 @@ func powerClient(ctx context.Context, e *ledger.Engine, burst, client int) error
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(os.Stdout, "ack charge %s %d\n", hex.EncodeToString(r.Request[:]), s.Charge); err != nil {
+		if _, err := fmt.Fprintf(os.Stdout, "ack charge %x %d\n", r.Request, s.Charge); err != nil {
 			return err
 		}
 	}
