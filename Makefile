@@ -58,7 +58,7 @@ generate: ## write the generated documents again
 .PHONY: test
 test: needs build ## install what the tests need, and run all of them
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
-	$(MAKE) --no-print-directory allocs simmutants outside rows kills compat
+	$(MAKE) --no-print-directory allocs bars outside rows kills compat
 
 .PHONY: allocs
 allocs: ## the ceilings on allocations, which cannot be counted with the race detector
@@ -90,6 +90,10 @@ kills: build ## kill -9 the binary under load KILLS times, and count the money
 .PHONY: simmutants
 simmutants: ## each seeded defect of the ledger, and the seed of the simulator that sees it
 	go test -count=1 -tags mutation -run 'TheSimulatorSees' -v ./internal/ledger
+
+.PHONY: bars
+bars: simmutants ## what takes too long with the race detector: 2,400 seeds of the simulator, 200 histories, millions of prices, 60 power cuts
+	go test -count=1 -run 'NoCrash|Linearizable|Million|PowerLoss' -v ./internal/ledger ./internal/store/sqlite ./internal/catalog ./internal/money
 
 SIM_SEEDS ?= 100000
 SIM_FROM ?= 1

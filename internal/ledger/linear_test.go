@@ -134,8 +134,10 @@ func (h *house) step(account int64, rnd *rand.Rand, do func(input, func() output
 	switch rnd.IntN(8) {
 	case 0:
 		do(input{kind: "credit", amount: amount}, func() output {
-			h.topup(account, amount)
-			return output{ok: true}
+			return output{ok: h.patiently(func() error {
+				_, err := h.Credit(background, ledger.Credit{Account: account, Kind: ledger.KindTopup, Amount: amount})
+				return err
+			})}
 		})
 	case 1:
 		do(input{kind: "balance"}, func() output {
@@ -149,31 +151,54 @@ func (h *house) step(account int64, rnd *rand.Rand, do func(input, func() output
 	}
 }
 
+// patiently asks again while the ledger is not ready, as it is not on a machine
+// that is so busy that a commit takes a second. What was refused did not happen.
+func (h *house) patiently(do func() error) bool {
+	for {
+		err := do()
+		if errors.Is(err, ledger.ErrUnavailable) && h.fatal.Load() == nil {
+			<-time.After(10 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			h.t.Error(err)
+		}
+		return err == nil
+	}
+}
+
 // request holds, and ends the hold in one of the ways there are.
 func (h *house) request(account int64, amount money.Amount, rnd *rand.Rand, do func(input, func() output) output) {
 	r := ledger.Reservation{Account: account, Key: account, Request: request(), Amount: amount}
 	var hold *ledger.Hold
-	taken := func(got *ledger.Hold, err error) output {
+	taken := func(take func() (*ledger.Hold, error)) output {
 		var short *ledger.Short
-		if errors.As(err, &short) {
+		ok := h.patiently(func() error {
+			got, err := take()
+			if err == nil {
+				hold = got
+			}
+			if errors.As(err, &short) {
+				return nil
+			}
+			return err
+		})
+		if short != nil {
 			b, _ := short.Find(ledger.BucketBalance)
 			return output{free: money.Amount(b.Free())}
 		}
-		if err != nil {
-			h.t.Error(err)
-			return output{}
-		}
-		hold = got
-		return output{ok: true}
+		return output{ok: ok}
 	}
-	if got := do(input{kind: "hold", amount: amount}, func() output { return taken(h.Hold(r)) }); !got.ok {
+	if got := do(input{kind: "hold", amount: amount}, func() output { return taken(func() (*ledger.Hold, error) { return h.Hold(r) }) }); !got.ok {
 		return
 	}
 	defer func() { hold.Abort() }()
 	if rnd.IntN(4) == 0 {
 		other := r
 		other.Amount = money.Amount(1 + rnd.Int64N(80))
-		if got := do(input{kind: "exchange", amount: amount, actual: other.Amount}, func() output { return taken(hold.Exchange(other)) }); got.ok {
+		if got := do(input{kind: "exchange", amount: amount, actual: other.Amount}, func() output {
+			return taken(func() (*ledger.Hold, error) { return hold.Exchange(other) })
+		}); got.ok {
 			amount = other.Amount
 		}
 	}
@@ -200,10 +225,10 @@ func (h *house) request(account int64, amount money.Amount, rnd *rand.Rand, do f
 	case 0: // a part of it, and then whatever is left
 		part := 1 + money.Amount(rnd.Int64N(int64(actual)-1))
 		do(input{kind: "refund", amount: part}, func() output {
-			if _, err := h.Refund(background, r.Request, part, ""); err != nil {
-				h.t.Error(err)
-			}
-			return output{ok: true}
+			return output{ok: h.patiently(func() error {
+				_, err := h.Refund(background, r.Request, part, "")
+				return err
+			})}
 		})
 		back -= part
 		fallthrough
