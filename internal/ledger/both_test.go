@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pontage/pontage/internal/ledger"
@@ -18,8 +20,9 @@ import (
 // shows with the one then holds for the other.
 type both struct {
 	ledger.Journal
-	mem *ledger.MemoryJournal
-	t   *testing.T
+	mem     *ledger.MemoryJournal
+	t       *testing.T
+	commits int
 }
 
 // same compares what the two have returned.
@@ -118,10 +121,17 @@ func (t *bothTx) Rollback() error {
 func (t *bothTx) Commit() error {
 	errX, errY := t.x.Commit(), t.y.Commit()
 	t.b.same("commit", nil, nil, errX, errY)
-	if x, y := t.b.dump(t.b.Journal), t.b.dump(t.b.mem); x != y {
-		t.b.t.Errorf("after a commit the disk has\n%s\nmemory has\n%s", x, y)
+	if t.b.commits++; t.b.commits%10 == 0 {
+		t.b.compare()
 	}
 	return errX
+}
+
+// compare holds all that one has against all that the other has.
+func (b *both) compare() {
+	if x, y := b.dump(b.Journal), b.dump(b.mem); x != y {
+		b.t.Errorf("after %d commits the disk has\n%s\nmemory has\n%s", b.commits, x, y)
+	}
 }
 
 // dump writes down everything that a journal holds, in some order.
@@ -157,49 +167,65 @@ func (b *both) dump(j ledger.Journal) string {
 	return fmt.Sprintf("%+v, %v, %q\n%s", mark, first.UTC(), found, strings.Join(lines, "\n"))
 }
 
-// The journal in memory does what the one on disk does.
+// The journal in memory does what the one on disk does. In fake time the ledger
+// is ready however busy the machine is.
 func TestTheJournalInMemoryIsTheOneOnDisk(t *testing.T) {
 	t.Parallel()
-	mem := ledger.NewMemoryJournal()
-	h := &house{t: t, path: t.TempDir() + "/pontage.db", clock: newClock()}
-	h.front = func(j ledger.Journal) ledger.Journal { return &both{j, mem, t} }
-	h.reopen()
-	t.Cleanup(h.close)
-	rnd := rand.New(rand.NewPCG(3, 4))
-	var paid []*ledger.Hold
-	for n := range 400 {
-		account := 1 + rnd.Int64N(2)
-		r := ledger.Reservation{Account: account, Key: 10 * account, Request: request(), Amount: money.Amount(rnd.IntN(40)), Quotas: []ledger.Quota{{Class: "c", PerDay: -1}}}
-		r.Test = rnd.IntN(4) == 0
-		switch rnd.IntN(10) {
-		case 0:
-			h.clock.advance(time.Duration(rnd.IntN(9)) * time.Hour)
-		case 1:
-			h.anyCredit(rnd, account, n)
-		case 2:
-			h.anyJob(rnd, r)
-		case 3:
-			if len(paid) > 0 {
-				p := paid[rnd.IntN(len(paid))]
-				if rnd.IntN(2) == 0 {
-					_ = p.Revoke(background)
-				} else {
-					_, _ = h.Refund(background, p.Request(), money.Amount(rnd.IntN(10)), "")
-				}
-			}
-		case 4:
-			if rnd.IntN(8) == 0 {
+	synctest.Test(t, func(t *testing.T) {
+		b := &both{mem: ledger.NewMemoryJournal(), t: t}
+		h := &house{t: t, path: filepath.Join(t.TempDir(), "pontage.db"), clock: newClock()}
+		h.front = func(j ledger.Journal) ledger.Journal {
+			b.Journal = j
+			return b
+		}
+		h.reopen()
+		t.Cleanup(h.close)
+		steps := 400
+		if ledger.RaceEnabled {
+			steps = 100
+		}
+		rnd := rand.New(rand.NewPCG(3, 4))
+		var paid []*ledger.Hold
+		for n := range steps {
+			if n%60 == 59 {
 				paid = nil
 				h.reopen()
 			}
-			h.verify()
-		default:
-			if hold := h.anyCharge(rnd, r); hold != nil {
-				paid = append(paid, hold)
-			}
+			paid = h.anything(rnd, n, paid)
+		}
+		h.verify()
+		b.compare()
+	})
+}
+
+// anything does one of the things there are to do. It returns what was paid for.
+func (h *house) anything(rnd *rand.Rand, n int, paid []*ledger.Hold) []*ledger.Hold {
+	account := 1 + rnd.Int64N(2)
+	r := ledger.Reservation{Account: account, Key: 10 * account, Request: request(), Amount: money.Amount(rnd.IntN(40)), Quotas: []ledger.Quota{{Class: "c", PerDay: -1}}}
+	r.Test = rnd.IntN(4) == 0
+	switch rnd.IntN(10) {
+	case 0:
+		h.clock.advance(time.Duration(rnd.IntN(9)) * time.Hour)
+	case 1, 2:
+		h.anyCredit(rnd, account, n)
+	case 3:
+		h.anyJob(rnd, r)
+	case 4:
+		if len(paid) == 0 {
+			break
+		}
+		p := paid[rnd.IntN(len(paid))]
+		if rnd.IntN(2) == 0 {
+			_ = p.Revoke(background)
+		} else {
+			_, _ = h.Refund(background, p.Request(), money.Amount(rnd.IntN(10)), "")
+		}
+	default:
+		if hold := h.anyCharge(rnd, r); hold != nil {
+			paid = append(paid, hold)
 		}
 	}
-	h.verify()
+	return paid
 }
 
 func (h *house) anyCredit(rnd *rand.Rand, account int64, n int) {

@@ -70,12 +70,15 @@ func powerChild(dir string) error {
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
+		// The checkpoint after the burst moves the whole log, and the next burst
+		// starts the log again from its beginning.
+		db.checkpoint.frames.Store(-1)
+		for db.checkpoint.frames.Load() < 0 {
+			<-time.After(checkpointEvery / 10)
+		}
 		if burst == powerBursts/2 {
 			db.checkpoint.frames.Store(restartAboveBytes) // the writer itself resets the log once
 		}
-		// The checkpoint after the burst moves the whole log, and the next burst
-		// starts the log again from its beginning.
-		<-time.After(checkpointEvery + checkpointEvery/2)
 	}
 	return nil
 }
@@ -84,8 +87,11 @@ func powerClient(ctx context.Context, e *ledger.Engine, burst, client int) error
 	rnd := rand.New(rand.NewPCG(uint64(burst), uint64(client)))
 	for i := range powerCharges / powerClients {
 		ref := fmt.Sprintf("b%dc%di%d", burst, client, i)
-		c, err := e.Credit(ctx, ledger.Credit{Account: int64(1 + client%2), Kind: ledger.KindTopup, Amount: money.Cent, Reference: ref})
-		if err != nil {
+		var c ledger.Entry
+		if err := patiently(func() (err error) {
+			c, err = e.Credit(ctx, ledger.Credit{Account: int64(1 + client%2), Kind: ledger.KindTopup, Amount: money.Cent, Reference: ref})
+			return err
+		}); err != nil {
 			return err
 		}
 		if _, err := fmt.Fprintf(os.Stdout, "ack credit %d %s %d\n", c.Account, ref, c.Amount); err != nil {
@@ -95,8 +101,8 @@ func powerClient(ctx context.Context, e *ledger.Engine, burst, client int) error
 		for k := range r.Request {
 			r.Request[k] = byte(rnd.Uint32())
 		}
-		hold, err := e.Hold(r)
-		if err != nil {
+		var hold *ledger.Hold
+		if err := patiently(func() (err error) { hold, err = e.Hold(r); return err }); err != nil {
 			return err
 		}
 		s, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Amount(rnd.Int64N(int64(money.Cent)))})
@@ -108,4 +114,16 @@ func powerClient(ctx context.Context, e *ledger.Engine, burst, client int) error
 		}
 	}
 	return nil
+}
+
+// patiently asks again for a while, if the machine is so busy that a commit takes
+// more than a second.
+func patiently(do func() error) (err error) {
+	for range 1000 {
+		if err = do(); !errors.Is(err, ledger.ErrUnavailable) {
+			return err
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	return err
 }
