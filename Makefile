@@ -58,7 +58,7 @@ generate: ## write the generated documents again
 .PHONY: test
 test: needs build ## install what the tests need, and run all of them
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
-	$(MAKE) --no-print-directory allocs outside rows kills compat
+	$(MAKE) --no-print-directory allocs bars outside rows kills compat
 	$(MAKE) --no-print-directory soak SOAK=40s
 
 .PHONY: allocs
@@ -66,7 +66,7 @@ allocs: ## the ceilings on allocations, which cannot be counted with the race de
 	go test -count=1 -run Alloc ./internal/...
 
 .PHONY: needs
-needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs, requests for Python, curl
+needs: ## find or install what the tests need beside Go: a C compiler for -race, Node for the npm SDKs, requests for Python, curl, strace
 	@test/needs.sh
 
 .PHONY: outside
@@ -101,8 +101,22 @@ SOAK ?= 30m
 soak: build ## traffic of every kind under faults of every kind for SOAK, and whether anything piles up; writes build/soak.json
 	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_SOAK=$(SOAK) go test -v -count=1 -timeout 0 -run NothingPilesUp ./test/soak
 
+.PHONY: simmutants
+simmutants: ## each seeded defect of the ledger, and the seed of the simulator that sees it
+	go test -count=1 -tags mutation -run 'TheSimulatorSees' -v ./internal/ledger
+
+.PHONY: bars
+bars: simmutants ## what takes too long with the race detector: 2,400 seeds of the simulator, 200 histories, millions of prices, 60 power cuts
+	go test -count=1 -run 'NoCrash|Linearizable|Million|PowerLoss' -v ./internal/ledger ./internal/store/sqlite ./internal/catalog ./internal/money
+
+SIM_SEEDS ?= 100000
+SIM_FROM ?= 1
+.PHONY: sim
+sim: ## simulate SIM_SEEDS runs of the ledger's engine, from the seed SIM_FROM on
+	PONTAGE_SIM_SEEDS=$(SIM_SEEDS) PONTAGE_SIM_FROM=$(SIM_FROM) go test -count=1 -timeout 2h -run 'NoCrash' -v ./internal/ledger
+
 .PHONY: mutants
-mutants: ## prove that the kill harness sees each seeded defect of the ledger
+mutants: simmutants ## prove that the simulator and the kill harness see each seeded defect of the ledger
 	@mkdir -p build
 	go build -trimpath -tags mutation -o build/pontage-mutant ./cmd/pontage
 	PONTAGE_BIN=$(abspath build/pontage-mutant) PONTAGE_MUTANTS=1 go test -v -count=1 -timeout 30m -run Mutation ./test/kill

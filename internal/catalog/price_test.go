@@ -182,35 +182,35 @@ func TestAPriceMustBeBelievable(t *testing.T) {
 }
 
 // drawPrice draws a price as an operator could write it.
-func drawPrice(t *rapid.T) Price {
+func drawPrice(t draws) Price {
 	rate := func(name string) *money.Rate {
-		r := money.Rate(rapid.Int64Range(int64(MinRate), int64(MaxRate)).Draw(t, name))
+		r := money.Rate(t.between(int64(MinRate), int64(MaxRate), name))
 		return &r
 	}
 	maybe := func(name string) *money.Rate {
-		if rapid.Bool().Draw(t, name+" known") {
+		if t.either(name + " known") {
 			return rate(name)
 		}
 		return nil
 	}
 	e := PriceEntry{}
-	way := rapid.SampledFrom([]string{"token", "request", "both"}).Draw(t, "way")
+	way := []string{"token", "request", "both"}[t.between(0, 2, "way")]
 	if way != "request" {
 		e = PriceEntry{Input: rate("input"), Output: rate("output"), CachedInput: maybe("cached"), CacheWrite: maybe("write"), CacheWrite1h: maybe("write1h")}
 	}
 	if way != "token" {
-		a := money.Amount(rapid.Int64Range(1, int64(MaxRequest)).Draw(t, "request"))
+		a := money.Amount(t.between(1, int64(MaxRequest), "request"))
 		e.Request = &a
 	}
 	return e.price(Chat, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) })
 }
 
 // drawUsage draws usage within the given totals.
-func drawUsage(t *rapid.T, input, output int64, hour bool) llm.Usage {
-	u := llm.Usage{Input: rapid.Int64Range(0, input).Draw(t, "used input"), Output: rapid.Int64Range(0, output).Draw(t, "used output")}
+func drawUsage(t draws, input, output int64, hour bool) llm.Usage {
+	u := llm.Usage{Input: t.between(0, input, "used input"), Output: t.between(0, output, "used output")}
 	left := u.Input
 	take := func(name string) int64 {
-		n := rapid.Int64Range(0, left).Draw(t, name)
+		n := t.between(0, left, name)
 		left -= n
 		return n
 	}
@@ -218,15 +218,15 @@ func drawUsage(t *rapid.T, input, output int64, hour bool) llm.Usage {
 	if hour {
 		u.CacheWrite1h = take("written for an hour")
 	}
-	u.Reasoning = rapid.Int64Range(0, u.Output).Draw(t, "thought")
+	u.Reasoning = t.between(0, u.Output, "thought")
 	return u
 }
 
 func TestLinesSumToTheTotal(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawPrice(t)
-		u := drawUsage(t, 1<<24, 1<<24, true)
+		p := drawPrice(rapidDraws{t})
+		u := drawUsage(rapidDraws{t}, 1<<24, 1<<24, true)
 		total, lines, err := p.Cost(u)
 		if err != nil {
 			t.Fatal(err)
@@ -259,7 +259,7 @@ func TestAPricesIDIsThatOfItsRates(t *testing.T) {
 		t.Errorf("ID = %s", got)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		p, other := drawPrice(t), drawPrice(t)
+		p, other := drawPrice(rapidDraws{t}), drawPrice(rapidDraws{t})
 		if (p == other) != (p.ID() == other.ID()) || len(p.ID()) != 8 {
 			t.Fatalf("%+v is %s, %+v is %s", p, p.ID(), other, other.ID())
 		}

@@ -211,52 +211,57 @@ func TestQuoteRefusesMoreThanAllMoney(t *testing.T) {
 // for a whole hold and for any elastic part of it.
 func TestNoUsageWithinTheCapsCostsMoreThanTheHold(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		limit := rapid.SampledFrom([]int64{0, 1, 500, 8192, 128_000, 1 << 20})
-		m := chatModel(drawPrice(t), limit.Draw(t, "context"), limit.Draw(t, "max output"))
-		r := llm.Request{Choices: rapid.IntRange(0, 4).Draw(t, "n")}
-		if r.HasMaxOutput = rapid.Bool().Draw(t, "limited"); r.HasMaxOutput {
-			r.MaxOutput = rapid.Int64Range(0, 1<<20).Draw(t, "max_tokens")
-		}
-		hour := rapid.Bool().Draw(t, "hour")
-		if hour {
-			r.Raw.Body = []byte(`"1h"`)
-		}
-		upper := rapid.Int64Range(0, 1<<21).Draw(t, "upper")
-		actual := rapid.Int64Range(0, upper).Draw(t, "actual")
-		q, err := m.Quote(&r, upper, func() int64 { return actual })
-		if err != nil {
-			return // refused
-		}
-		if m.Context > 0 {
-			actual = min(actual, m.Context) // the provider refuses more
-		}
-		if q.Floor > q.Hold || q.Floor < 0 {
-			t.Fatalf("floor %d, hold %d", q.Floor, q.Hold)
-		}
-		hold := money.Amount(rapid.Int64Range(int64(q.Floor), int64(q.Hold)).Draw(t, "hold"))
-		each := q.Output / max(int64(r.Choices), 1)
-		if limit := q.OutputFor(hold); limit > 0 {
-			each = limit
-		} else if hold < q.Hold && m.Price.Output > 0 {
-			t.Fatalf("hold %d of %d, and no cap", hold, q.Hold)
-		}
-		u := drawUsage(t, actual, each*max(int64(r.Choices), 1), hour)
-		cost, _, err := m.Price.Cost(u)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if cost > hold {
-			t.Fatalf("%+v costs %d, and only %d of %d is held (cap %d each)", u, cost, hold, q.Hold, each)
-		}
-	})
+	rapid.Check(t, func(t *rapid.T) { covered(rapidDraws{t}) })
+}
+
+// covered draws a request, and something it uses within its caps, which must not
+// cost more than is held. It reports whether the request was admitted.
+func covered(t draws) bool {
+	limits := []int64{0, 1, 500, 8192, 128_000, 1 << 20}
+	m := chatModel(drawPrice(t), limits[t.between(0, 5, "context")], limits[t.between(0, 5, "max output")])
+	r := llm.Request{Choices: int(t.between(0, 4, "n"))}
+	if r.HasMaxOutput = t.either("limited"); r.HasMaxOutput {
+		r.MaxOutput = t.between(0, 1<<20, "max_tokens")
+	}
+	hour := t.either("hour")
+	if hour {
+		r.Raw.Body = []byte(`"1h"`)
+	}
+	upper := t.between(0, 1<<21, "upper")
+	actual := t.between(0, upper, "actual")
+	q, err := m.Quote(&r, upper, func() int64 { return actual })
+	if err != nil {
+		return false
+	}
+	if m.Context > 0 {
+		actual = min(actual, m.Context) // the provider refuses more
+	}
+	if q.Floor > q.Hold || q.Floor < 0 {
+		t.Fatalf("floor %d, hold %d", q.Floor, q.Hold)
+	}
+	hold := money.Amount(t.between(int64(q.Floor), int64(q.Hold), "hold"))
+	each := q.Output / max(int64(r.Choices), 1)
+	if limit := q.OutputFor(hold); limit > 0 {
+		each = limit
+	} else if hold < q.Hold && m.Price.Output > 0 {
+		t.Fatalf("hold %d of %d, and no cap", hold, q.Hold)
+	}
+	u := drawUsage(t, actual, each*max(int64(r.Choices), 1), hour)
+	cost, _, err := m.Price.Cost(u)
+	if err != nil {
+		t.Fatalf("cost of %+v: %v", u, err)
+	}
+	if cost > hold {
+		t.Fatalf("%+v costs %d, and only %d of %d is held (cap %d each)", u, cost, hold, q.Hold, each)
+	}
+	return true
 }
 
 // A cap is no lower than it must be: one more token would not be covered.
 func TestACapGivesAllThatCanBePaid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := chatModel(drawPrice(t), 0, 1<<20)
+		m := chatModel(drawPrice(rapidDraws{t}), 0, 1<<20)
 		upper := rapid.Int64Range(0, 1<<20).Draw(t, "upper")
 		q, err := m.Quote(&llm.Request{}, upper, nil)
 		if err != nil || q.Floor == q.Hold {
@@ -277,7 +282,7 @@ func TestACapGivesAllThatCanBePaid(t *testing.T) {
 func TestAHoldThatGrowsCoversWhatItGrewFor(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := chatModel(drawPrice(t), 0, 1<<20)
+		m := chatModel(drawPrice(rapidDraws{t}), 0, 1<<20)
 		q, err := m.Quote(&llm.Request{Choices: rapid.IntRange(0, 4).Draw(t, "n")}, rapid.Int64Range(0, 1<<20).Draw(t, "upper"), nil)
 		if err != nil || q.Floor == q.Hold {
 			return

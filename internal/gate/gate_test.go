@@ -107,6 +107,12 @@ const perMillion = money.Rate(money.Dollar)
 
 func setup(t *testing.T, balance money.Amount) *world {
 	t.Helper()
+	return setupOn(t, balance, func(j ledger.Journal) ledger.Journal { return j })
+}
+
+// setupOn does what setup does, on a journal that is put in front of the real one.
+func setupOn(t *testing.T, balance money.Amount, front func(ledger.Journal) ledger.Journal) *world {
+	t.Helper()
 	w := &world{t: t, up: &upstream{}}
 	now := w.now
 	ctx := context.Background()
@@ -114,7 +120,7 @@ func setup(t *testing.T, balance money.Amount) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ledger, err = ledger.Open(ctx, db.Journal(), ledger.Options{Now: now, Fatal: func(err error) { t.Errorf("ledger: %v", err) }})
+	w.ledger, err = ledger.Open(ctx, front(db.Journal()), ledger.Options{Now: now, Fatal: func(err error) { t.Errorf("ledger: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,11 @@ const (
 
 // run is the committer: the only goroutine that writes to the journal, and the
 // only one that changes what is posted.
-func (e *Engine) run() {
-	err := e.keep()
+func (e *Engine) run() { e.end(e.keep()) }
+
+// end tells everybody that the committer has made its last step, and why; nil:
+// the engine was closed.
+func (e *Engine) end(err error) {
 	end := errors.New("closed")
 	if err != nil {
 		e.die(err)
@@ -305,7 +308,7 @@ func (e *Engine) commit(tx Tx) error {
 			return errors.Join(fmt.Errorf("commit batch: %w", err), tx.Rollback())
 		}
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.Commit(); err != nil && !mutated(CommitAssumed) {
 		return fmt.Errorf("commit batch: %w", err)
 	}
 	e.stats.batches.Add(1)
@@ -400,7 +403,7 @@ func (e *Engine) postEntry(o *op, now int64) {
 			e.open.Add(-1)
 		}
 		e.stats.settled.Add(1)
-		if !o.progress.CompareAndSwap(opWaiting, opApplied) {
+		if !o.progress.CompareAndSwap(opWaiting, opApplied) && !mutated(RevokeLost) {
 			e.takeBackOnTheWay(o)
 		}
 	}

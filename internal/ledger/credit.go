@@ -155,7 +155,7 @@ type turns struct {
 func (c *turns) put(key turnKey, o *op) *op {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if other := c.ops[key]; other != nil {
+	if other := c.ops[key]; other != nil && !mutated(TurnsIgnored) {
 		return other
 	}
 	c.ops[key] = o

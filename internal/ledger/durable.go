@@ -259,6 +259,9 @@ func (h *Hold) VoidDurably(ctx context.Context, r *Receipt, result []byte) error
 	if !h.state.CompareAndSwap(holdOpen, holdVoid) {
 		return ErrEnded
 	}
+	if mutated(VoidEarly) {
+		h.release()
+	}
 	o := &op{bare: true, extra: &extra{releases: []*Hold{h}}}
 	o.entry.Account = h.a.id
 	o.extra.ends = []HoldEnd{{ID: h.request, State: DurableVoided, Result: result, At: h.e.now()}}

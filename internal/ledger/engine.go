@@ -108,6 +108,16 @@ type stats struct {
 // Open takes over the journal, brings memory and folds up to its newest entry,
 // and starts the engine. The caller closes the engine before the journal.
 func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
+	e, err := open(ctx, j, o)
+	if err != nil {
+		return nil, err
+	}
+	go e.run()
+	return e, nil
+}
+
+// open is Open without the committer: whoever calls it makes the steps.
+func open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -127,7 +137,6 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if err := e.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover ledger: %w", err)
 	}
-	go e.run()
 	return e, nil
 }
 

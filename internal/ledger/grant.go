@@ -81,6 +81,9 @@ type part struct {
 // but never what is held or not there. more: something is left that cannot.
 func (p *purse) expired(now time.Time) (parts []part, more bool) {
 	free := p.free()
+	if mutated(ExpireHeld) {
+		free = p.posted()
+	}
 	for _, g := range p.grants {
 		if g.expires.After(now) {
 			break

@@ -235,6 +235,9 @@ func (t *claims) queueUp(k IdemKey, s *slot, fp [32]byte, patient bool) (*waiter
 	switch {
 	case t.slots[k] != s || s.claim == nil:
 		return nil, nil
+	case mutated(ClaimLapses):
+		delete(t.slots, k)
+		return nil, nil
 	case s.claim.fp != fp:
 		return nil, ErrIdemMismatch
 	case !patient:

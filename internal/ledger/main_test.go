@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		crashChild(dir)
 	}
-	if raceEnabled {
+	if ledger.RaceEnabled {
 		// Each check opens files and passes the disk many times.
 		if err := flag.Set("rapid.checks", "25"); err != nil {
 			panic(err)
@@ -52,6 +52,7 @@ type house struct {
 	clock *clock
 	fp    *failpoint.Set
 	fatal atomic.Pointer[error]
+	front func(ledger.Journal) ledger.Journal // nil: the engine has the real journal
 
 	db *sqlite.DB
 	*ledger.Engine
@@ -84,7 +85,11 @@ func (h *house) tryOpen() error {
 	if err != nil {
 		return err
 	}
-	e, err := ledger.Open(context.Background(), db.Journal(), ledger.Options{
+	j := db.Journal()
+	if h.front != nil {
+		j = h.front(j)
+	}
+	e, err := ledger.Open(context.Background(), j, ledger.Options{
 		Now: h.clock.now, Failpoints: h.fp, Fatal: func(err error) { h.fatal.Store(&err) },
 	})
 	if err != nil {

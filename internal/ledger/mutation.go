@@ -24,6 +24,14 @@ const (
 	ExtendUnchecked   Mutation = "extend_unchecked"    // an extension takes without looking at what is free
 	WarningsForgotten Mutation = "warnings_forgotten"  // recovery does not know which balances were warned of
 	EdgeIgnored       Mutation = "edge_ignored"        // every charge below the threshold warns
+	FenceIgnored      Mutation = "fence_ignored"       // a batch is appended wherever the journal stands
+	CommitAssumed     Mutation = "commit_assumed"      // an error of a commit is taken for success
+	ClaimLapses       Mutation = "claim_lapses"        // a claim ends while its work goes on
+	ExpireHeld        Mutation = "expire_held"         // a grant expires with what requests hold of it
+	RevokeLost        Mutation = "revoke_lost"         // a charge that was revoked on its way stands
+	AnswerPurged      Mutation = "answer_purged"       // answers are deleted before their time
+	TurnsIgnored      Mutation = "turns_ignored"       // two may be about the same reference or refund at once
+	VoidEarly         Mutation = "void_early"          // a durable hold is free before its end is on disk
 )
 
 // Mutations returns every mutation.
@@ -32,5 +40,9 @@ func Mutations() []Mutation {
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
 		AnswerIgnored, AnswerStands, HoldsForgotten, ExtendUnchecked, WarningsForgotten, EdgeIgnored,
+		FenceIgnored, CommitAssumed, ClaimLapses, ExpireHeld, RevokeLost, AnswerPurged, TurnsIgnored, VoidEarly,
 	}
 }
+
+// Mutated is for journals, which some mutations are about.
+func Mutated(m Mutation) bool { return mutated(m) }

@@ -17,7 +17,7 @@ func TestEveryMutationIsCaught(t *testing.T) {
 		t.Skip("this is a mutant")
 	}
 	if os.Getenv("PONTAGE_TEST_MUTATIONS") == "" {
-		t.Skip("SKIPPED: set PONTAGE_TEST_MUTATIONS=1 to see every deliberate mistake caught (two minutes)")
+		t.Skip("SKIPPED: set PONTAGE_TEST_MUTATIONS=1 to see every deliberate mistake caught by the tests beside the code (minutes)")
 	}
 	mutant := filepath.Join(t.TempDir(), "mutant.test")
 	build := exec.Command("go", "test", "-tags", "mutation", "-c", "-o", mutant, ".")

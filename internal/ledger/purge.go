@@ -18,6 +18,9 @@ type purge struct {
 
 // due returns now if answers have expired by then, and the zero time otherwise.
 func (p *purge) due(mono int64, now time.Time) time.Time {
+	if mutated(AnswerPurged) {
+		now = now.Add(IdemTTL)
+	}
 	if p.next.IsZero() || p.next.After(now) || mono < p.from {
 		return time.Time{}
 	}

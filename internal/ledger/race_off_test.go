@@ -1,5 +1,6 @@
 //go:build !race
 
-package ledger_test
+package ledger
 
-const raceEnabled = false
+// RaceEnabled says that the race detector is on, which slows everything down.
+const RaceEnabled = false

@@ -62,8 +62,8 @@ func Cost(lines ...Line) (Amount, error) {
 		}
 	}
 	lo, carry := bits.Add64(lo, perRate-1, 0)
-	hi += carry
-	if hi >= perRate {
+	hi, carry = bits.Add64(hi, 0, carry)
+	if carry != 0 || hi >= perRate {
 		return 0, ErrOverflow
 	}
 	q, _ := bits.Div64(hi, lo, perRate)

@@ -1,6 +1,7 @@
 package money
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"testing"
@@ -70,6 +71,18 @@ func TestCostMatchesBigArithmetic(t *testing.T) {
 			t.Fatalf("Cost(%v) = %d, %v; want %s", lines, got, err, sum)
 		}
 	})
+}
+
+// A sum that only the rounding takes past 128 bits.
+func TestRoundingUpIsAnOverflowToo(t *testing.T) {
+	t.Parallel()
+	lines := []Line{{1 << 62, 15}, {1<<62 - 5, 1}}
+	for range 4 {
+		lines = append(lines, Line{math.MaxInt64, math.MaxInt64})
+	}
+	if got, err := Cost(lines...); !errors.Is(err, ErrOverflow) {
+		t.Errorf("Cost of 2^128-1 = %d, %v; want ErrOverflow", got, err)
+	}
 }
 
 func TestCostRefusesNegatives(t *testing.T) {

@@ -84,7 +84,7 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if err != nil {
 		return err
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
+	if n, err := res.RowsAffected(); err != nil || (n != 1 && !ledger.Mutated(ledger.FenceIgnored)) {
 		return fmt.Errorf("%w (epoch %d, after entry %d)", ledger.ErrFenced, b.Epoch, b.After)
 	}
 	if err := t.entries(b.Entries); err != nil {
