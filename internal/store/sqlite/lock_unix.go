@@ -36,3 +36,13 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// diskSpace returns how many bytes of the disk that holds dir are free to us, and
+// how many there are.
+func diskSpace(dir string) (free, total int64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
+}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -201,14 +202,16 @@ func TestSchemasOfOtherVersionsAreRefused(t *testing.T) {
 		}
 	}
 	version("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
-	if _, err := OpenReadOnly(t.Context(), db.Path()); err == nil || !strings.Contains(err.Error(), "9999") {
-		t.Errorf("OpenReadOnly = %v, want an error naming the version", err)
+	for name, open := range map[string]func(context.Context, string) (*DB, error){"OpenReadOnly": OpenReadOnly, "OpenSource": OpenSource} {
+		if _, err := open(t.Context(), db.Path()); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "9999") {
+			t.Errorf("%s = %v, want an error naming the version", name, err)
+		}
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), db.Path()); err == nil || !strings.Contains(err.Error(), "older than the database") {
-		t.Errorf("Open = %v, want a refusal", err)
+	if _, err := Open(t.Context(), db.Path()); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "run the version that wrote it") {
+		t.Errorf("Open = %v, want a refusal that says what to do", err)
 	}
 }
 
