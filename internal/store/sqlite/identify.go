@@ -26,8 +26,8 @@ var ErrOlder = errors.New("the schema of the database is older than this program
 // magic is how every SQLite file begins.
 var magic = []byte("SQLite format 3\x00")
 
-// identify makes sure that the file at path is a database of ours, and changes
-// nothing. It reports false if there is none and one may be made.
+// identify makes sure that the file at path is a database of ours and not of a
+// newer version, and changes nothing. It reports false if there is none and one may be made.
 func identify(ctx context.Context, path string) (exists bool, err error) {
 	info, err := os.Stat(path)
 	log, logErr := os.Stat(path + "-wal")
@@ -88,5 +88,6 @@ func identifyTables(ctx context.Context, path string, inLog bool) (err error) {
 	if n != 2 {
 		return fmt.Errorf("%w: it is an SQLite file with other tables", ErrForeign)
 	}
-	return nil
+	_, err = checkVersion(ctx, db, true)
+	return err
 }
