@@ -121,9 +121,9 @@ func (a *App) make(ctx context.Context) (err error) {
 	if err := a.openStore(ctx); err != nil {
 		return err
 	}
-	a.limiter = limit.New(a.clock.now)
+	a.limiter = limit.New(a.clock.steady)
 	a.sim = sim.New(sim.Options{Now: a.clock.now})
-	a.health.now = a.clock.now
+	a.health.now = a.clock.steady
 	s, err := a.build(o.Config)
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (a *App) openStore(ctx context.Context) error {
 		a.obs.Logger().Info("the schema of the database was brought up to date", "from", was, "to", is)
 	}
 	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal}); err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return fmt.Errorf("store %s: ledger: %w", path, err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)
 	pepper, err := pepper(ctx, a.db, path)

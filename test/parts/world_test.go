@@ -148,7 +148,7 @@ func (a answer) refusal() bool {
 }
 
 func (a answer) String() string {
-	return fmt.Sprintf("%s: %d, Retry-After %d, %v, %.300s", a.id, a.status, a.after, a.err, a.body)
+	return fmt.Sprintf("%s: %d, Retry-After %d, %v, …%s", a.id, a.status, a.after, a.err, a.body[max(0, len(a.body)-300):])
 }
 
 // ask sends a chat and reads the answer to its end. started, if not nil, is
@@ -348,7 +348,9 @@ func cli(t testing.TB, g *harness.Gateway, args ...string) typed {
 func cliAt(t testing.TB, url string, args ...string) (r typed) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command(harness.Binary(t), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, harness.Binary(t), args...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "PONTAGE_ADMIN_URL="+url, "PONTAGE_ADMIN_TOKEN="+harness.AdminToken)
 	cmd.Stdout, cmd.Stderr = &out, &errs

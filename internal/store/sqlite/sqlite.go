@@ -253,7 +253,13 @@ func (db *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
 	if err := do(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		// A COMMIT that fails for want of room may leave the transaction open, and
+		// with it the lock that the journal needs.
+		_, _ = db.admin.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return err
+	}
+	return nil
 }
 
 // Close moves the log into the database and closes everything. The ledger's
