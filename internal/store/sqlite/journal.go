@@ -143,7 +143,7 @@ func (l *ledgerJournal) Start(ctx context.Context) (ledger.Mark, error) {
 
 // Begin implements ledger.Journal.
 func (l *ledgerJournal) Begin() (ledger.Tx, error) {
-	l.db.mu.Lock()
+	l.db.lockWriter()
 	j := l.db.journal
 	if j == nil {
 		l.db.mu.Unlock()

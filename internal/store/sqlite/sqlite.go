@@ -3,7 +3,7 @@
 //
 // One process owns the file, by a lock beside it. Two connections write: the
 // journal's, and one for everything else ([DB.Update]); a mutex keeps them from
-// waiting for each other inside SQLite. A third one moves the write-ahead log
+// waiting for each other inside SQLite, and many updates from keeping charges waiting. A third one moves the write-ahead log
 // into the database in the background. Reading is done by a small pool.
 package sqlite
 
@@ -49,8 +49,10 @@ type DB struct {
 	pools   []*sql.DB
 	journal *journal // nil: opened for reading only
 
-	mu    sync.Mutex // held by whoever writes
-	admin *sql.Conn  // writes of everything but the journal; guarded by mu
+	updates sync.Mutex // held by the one update that may wait for next
+	next    sync.Mutex // held by whoever waits for mu
+	mu      sync.Mutex // held by whoever writes
+	admin   *sql.Conn  // writes of everything but the journal; guarded by mu
 
 	checkpoint *checkpointer
 }
@@ -234,11 +236,14 @@ func (db *DB) Schema() (was, is int64) { return db.was, db.is }
 func (db *DB) Read() *sql.DB { return db.read }
 
 // Update runs do in one transaction that is on disk when Update returns nil, and
-// undone if do fails. It does not compete with the journal. A transaction that
+// undone if do fails. Charges wait for one update at most, however many there
+// are. A transaction that
 // has begun goes on when ctx ends: database/sql would roll it back by itself, and
 // might still be at it when the next one begins on the same connection.
 func (db *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
-	db.mu.Lock()
+	db.updates.Lock()
+	defer db.updates.Unlock()
+	db.lockWriter()
 	defer db.mu.Unlock()
 	if db.admin == nil {
 		return errors.New("the database is closed, or open for reading only")
@@ -260,6 +265,14 @@ func (db *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
 		return err
 	}
 	return nil
+}
+
+// lockWriter takes mu in the order of asking: of updates only one may ask at a
+// time, so a charge waits for one at most.
+func (db *DB) lockWriter() {
+	db.next.Lock()
+	db.mu.Lock()
+	db.next.Unlock()
 }
 
 // Close moves the log into the database and closes everything. The ledger's

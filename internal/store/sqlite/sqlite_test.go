@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -428,4 +431,49 @@ func TestALinkToTheDatabaseIsTheSameDatabase(t *testing.T) {
 	if !errors.Is(err, ErrInUse) {
 		t.Errorf("Open by a link = %v, want ErrInUse", err)
 	}
+}
+
+// A charge waits for the update that is under way and, at most, for the next,
+// not for all that want to.
+func TestAChargeDoesNotWaitForManyUpdates(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	held, release := make(chan struct{}), make(chan struct{})
+	var done atomic.Int64
+	var all sync.WaitGroup
+	update := func(do func()) {
+		all.Go(func() {
+			err := db.Update(t.Context(), func(*sql.Tx) error { do(); return nil })
+			if err != nil {
+				t.Error(err)
+			}
+			done.Add(1)
+		})
+	}
+	update(func() { close(held); <-release })
+	<-held
+	for range 200 {
+		update(func() {})
+	}
+	for range 10_000 {
+		runtime.Gosched() // so that they wait, whose turn it is
+	}
+	first := make(chan int64)
+	go func() {
+		tx, err := db.Journal().Begin()
+		if err != nil {
+			t.Error(err)
+		} else if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+		first <- done.Load()
+	}()
+	for range 10_000 {
+		runtime.Gosched()
+	}
+	close(release)
+	if before := <-first; before > 2 {
+		t.Errorf("a charge waited for %d updates", before)
+	}
+	all.Wait()
 }
