@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,8 @@ func TestAProcessThatIsStoppedGoesOn(t *testing.T) {
 	if err := g.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	// Before every thread has stopped, some might still see the ends of the streams.
+	eventually(t, "that it is stopped", func() bool { return stopped(t, g) })
 	u.release() // the ends of the streams arrive while nobody reads
 	time.Sleep(11 * time.Second)
 	if err := g.Signal(syscall.SIGCONT); err != nil {
@@ -47,6 +50,7 @@ func TestAProcessThatIsStoppedGoesOn(t *testing.T) {
 	for _, a := range running.answers {
 		if !a.whole(true) {
 			t.Errorf("a stream that was open meanwhile: %v", a)
+			continue
 		}
 		paid++
 	}
@@ -59,6 +63,25 @@ func TestAProcessThatIsStoppedGoesOn(t *testing.T) {
 	}
 	t.Logf("%d answers, %d refused", paid, len(l.odd))
 	c.spent(t, paid)
+}
+
+// stopped reports whether every thread of the process is stopped.
+func stopped(t testing.TB, g *harness.Gateway) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", g.PID()))
+	if err != nil || len(threads) == 0 {
+		t.Fatal(threads, err)
+	}
+	for _, thread := range threads {
+		b, err := os.ReadFile(thread)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, state, _ := strings.Cut(string(b), ") "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // rss returns how much memory the process has, in MiB.
