@@ -254,50 +254,33 @@ func TestASlowDiskMakesBatchesAndRefusesNobody(t *testing.T) {
 }
 
 // Commits that hang stop admission within a second: what comes more than a second
-// after the last commit began is refused and does not reach the provider.
+// after the oldest charge began to wait is refused and does not reach the provider.
 func TestAdmissionStopsWhenCommitsHang(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	g := harness.Start(t, harness.Options{Config: u.config()})
-	c := newCaller(t, g, 10, nil)
-	arm(t, g, failpoint.SlowFsync, 1)
-	waiting := &streams{answers: make([]answer, 1)}
-	waiting.done.Go(func() { waiting.answers[0] = ask(t.Context(), c.g, c.key, "hi", true, nil) })
-	var p probe
-	eventually(t, "that it is not ready", func() bool { p = ready(t, g); return p.status == 503 })
-	if !p.says("ledger: the last commit has taken 1.") {
-		t.Errorf("/readyz says %+v", p)
-	}
-	waiting.done.Wait()
-	if !waiting.answers[0].whole(true) {
-		t.Errorf("the answer that waited: %v", waiting.answers[0])
-	}
-	c.spent(t, 1)
-
-	// The answers one after another: served or refused, they never reach the
-	// provider while it is not ready, and are never charged.
-	arm(t, g, failpoint.SlowFsync, 2)
-	waiting.done.Go(func() { waiting.answers[0] = ask(t.Context(), c.g, c.key, "hi", true, nil) })
-	eventually(t, "that it is not ready", func() bool { return ready(t, g).status == 503 })
-	refused, served := 0, 0
-	for range 20 {
-		reached := u.reached()
-		switch a := c.ask(t, "hi", false); {
-		case a.refusal():
-			refused++
-			if got := u.reached(); got != reached {
-				t.Errorf("a request that was refused reached the provider")
-			}
-		case a.whole(false):
-			served++
-		default:
-			t.Errorf("neither served nor refused: %v", a)
+	c := newCaller(t, g, 100, nil)
+	arm(t, g, failpoint.SlowFsync, 3)
+	r := hurry(t, c)
+	var said probe
+	eventually(t, "refusals", func() bool {
+		if p := ready(t, g); p.status == 503 {
+			said = p
 		}
+		return r.refusals() > 20
+	})
+	if !said.says("ledger: the last commit has taken ") {
+		t.Errorf("/readyz said %+v", said)
 	}
-	waiting.done.Wait()
-	if refused == 0 {
-		t.Error("no request was refused")
+	eventually(t, "that it is ready again", func() bool { return ready(t, g).status == 200 })
+	r.end()
+	for _, a := range r.broken {
+		t.Errorf("neither served nor refused: %v", a)
 	}
-	c.spent(t, 2+served)
+	if got := u.reached(); got != r.whole {
+		t.Errorf("%d requests came to the provider, and %d were served", got, r.whole)
+	}
+	t.Logf("%d served, %d refused", r.whole, r.refused)
+	c.spent(t, r.whole)
 	g.Settled(t)
 }
