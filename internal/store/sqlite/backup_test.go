@@ -108,8 +108,8 @@ func TestABackupUnderLoadIsOneMoment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := newSpending(t, filepath.Join(t.TempDir(), "pontage.db"))
-	stop := s.load(t, 8)
-	for i := range 5 {
+	stop := s.load(t, 4)
+	for i := range 3 {
 		path := filepath.Join(dir, fmt.Sprintf("copy-%d.db", i))
 		before := s.acked.Load()
 		c, err := s.db.Backup(t.Context(), path)
@@ -134,7 +134,7 @@ func TestABackupUnderLoadIsOneMoment(t *testing.T) {
 		}
 	}
 	stop()
-	if left := files(t, dir); len(left) != 5 {
+	if left := files(t, dir); len(left) != 3 {
 		t.Errorf("there are %d files: %v", len(left), left)
 	}
 }
