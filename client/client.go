@@ -283,6 +283,18 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (*Res
 	return &r, nil
 }
 
+// Open sends one request without a body, with retries, and returns the answer
+// for its body to be read. The caller closes it. An answer other than 2xx is an
+// [*Error].
+func (c *Client) Open(ctx context.Context, method, path string) (*http.Response, error) {
+	var r *http.Response
+	err := c.do(ctx, call{method: method, path: path, accept: func(resp *http.Response) error {
+		r = resp
+		return nil
+	}})
+	return r, err
+}
+
 // CloseIdleConnections closes the connections that wait for a next request.
 func (c *Client) CloseIdleConnections() { c.options.HTTPClient.CloseIdleConnections() }
 

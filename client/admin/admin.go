@@ -35,6 +35,7 @@ type Options struct {
 // changes something once.
 type Client struct {
 	read, write, root *client.Client
+	long              *client.Client // for what takes as long as it takes
 }
 
 // New returns a Client. It reports an error for a base URL that is none.
@@ -62,7 +63,10 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{read: read, write: write, root: bare}, nil
+	patient := *o.HTTPClient
+	patient.Timeout = 0
+	long, _ := client.New(client.Options{BaseURL: base, APIKey: o.Token, HTTPClient: &patient, MaxRetries: -1})
+	return &Client{read: read, write: write, root: bare, long: long}, nil
 }
 
 // List is one page of a list.
@@ -241,6 +245,7 @@ func (c *Client) ScriptSim(ctx context.Context, model string, steps json.RawMess
 type Probe struct {
 	OK       bool
 	Degraded []string  // what keeps it from taking traffic
+	Reasons  []string  // the same with why, for people
 	Date     time.Time // the server's clock, to the second; zero: not told
 }
 
@@ -255,11 +260,12 @@ func (c *Client) probe(ctx context.Context, path string) (Probe, error) {
 	var e *client.Error
 	switch {
 	case errors.As(err, &e) && e.Status == http.StatusServiceUnavailable:
-		return Probe{Degraded: degraded(e.Body)}, nil
+		return degraded(e.Body), nil
 	case err != nil:
 		return Probe{}, err
 	}
-	p := Probe{OK: true, Degraded: degraded(resp.Body)}
+	p := degraded(resp.Body)
+	p.OK = true
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		p.Date = at
 	}
@@ -267,12 +273,13 @@ func (c *Client) probe(ctx context.Context, path string) (Probe, error) {
 }
 
 // degraded reads what a probe names; another shape names nothing.
-func degraded(body []byte) []string {
+func degraded(body []byte) Probe {
 	var v struct {
 		Degraded []string `json:"degraded"`
+		Reasons  []string `json:"reasons"`
 	}
 	_ = json.Unmarshal(body, &v)
-	return v.Degraded
+	return Probe{Degraded: v.Degraded, Reasons: v.Reasons}
 }
 
 func get[T any](ctx context.Context, c *client.Client, path string, q url.Values) (*T, error) {

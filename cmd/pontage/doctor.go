@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/pontage/pontage/client"
 	"github.com/pontage/pontage/client/admin"
+	"github.com/pontage/pontage/internal/app"
 )
 
 // maxSkew is how far two clocks may be apart: daily limits reset at midnight of
@@ -68,6 +70,7 @@ func (d *doctor) run(ctx context.Context) error {
 		return usagef("%w", err)
 	}
 	d.check(ctx, "configuration", d.checkConfig)
+	d.check(ctx, "key pepper", d.checkPepper)
 	d.check(ctx, "admin API", d.checkAlive)
 	d.check(ctx, "ready for traffic", d.checkReady)
 	d.check(ctx, "clock", d.checkClock)
@@ -128,6 +131,34 @@ func (d *doctor) checkConfig(context.Context) (string, error) {
 	return path + " has no errors", nil
 }
 
+// checkPepper looks whether the pepper that is there fits the database that the
+// configuration names, if that is on this machine.
+func (d *doctor) checkPepper(ctx context.Context) (string, error) {
+	path := first(d.config, "pontage.yaml")
+	conf, err := loadConfig(path)
+	if err != nil {
+		return "", skipf("no configuration names the database")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	db, err := app.StorePath(conf.Store.URL, filepath.Dir(abs))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(db); err != nil {
+		return "", skipf("there is no database %s", db)
+	}
+	switch err := checkPepper(ctx, db); {
+	case errors.Is(err, os.ErrNotExist): // the gateway may have it in its environment
+		return "", skipf("%w", err)
+	case err != nil:
+		return "", err
+	}
+	return "is the one that the keys in " + db + " were hashed with", nil
+}
+
 func (d *doctor) checkAlive(ctx context.Context) (string, error) {
 	p, err := d.admin.Alive(ctx)
 	if err != nil {
@@ -145,7 +176,7 @@ func (d *doctor) checkReady(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if !p.OK {
-		return "", errors.New(strings.Join(append([]string{"not ready"}, p.Degraded...), ": "))
+		return "", errors.New(strings.Join(append([]string{"not ready"}, p.Reasons...), ": "))
 	}
 	return strings.Join(append([]string{"yes"}, p.Degraded...), ", but: "), nil
 }

@@ -238,7 +238,7 @@ func TestDoctorWithoutAGateway(t *testing.T) {
 	g := setup(t)
 	g.env = map[string]string{"PONTAGE_ADMIN_URL": "http://127.0.0.1:1"}
 	r := g.run("doctor")
-	if r.code != exitWrong || strings.Count(r.out, "FAILED ") != 2 || strings.Count(r.out, "skipped ") != 6 {
+	if r.code != exitWrong || strings.Count(r.out, "FAILED ") != 2 || strings.Count(r.out, "skipped ") != 7 {
 		t.Errorf("doctor = %+v", r)
 	}
 }

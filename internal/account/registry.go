@@ -74,25 +74,34 @@ func (e *entry) key() *Key { return e.principal.Load().Key }
 // keys are hashed, at least 16 bytes; Open refuses another one than the store's
 // keys were hashed with, because none of them would be valid.
 func Open(ctx context.Context, store Store, pepper []byte, now func() time.Time) (*Registry, error) {
-	if len(pepper) < 16 {
-		return nil, errors.New("the key pepper must be at least 16 bytes")
+	if err := CheckPepper(ctx, store, pepper); err != nil {
+		return nil, err
 	}
 	r := &Registry{
 		store: store, now: now, hasher: newHasher(pepper),
 		accounts: make(map[ID]*owner), keys: make(map[KeyID]*entry),
 	}
-	fp := r.hasher.sum("pontage key pepper")
-	stored, err := store.Fingerprint(ctx, fp)
-	if err != nil {
-		return nil, fmt.Errorf("read fingerprint of the key pepper: %w", err)
-	}
-	if stored != fp {
-		return nil, errors.New("the key pepper is not the one that the stored keys were hashed with")
-	}
 	if err := r.load(ctx); err != nil {
 		return nil, fmt.Errorf("load accounts and keys: %w", err)
 	}
 	return r, nil
+}
+
+// CheckPepper refuses another pepper than the store's keys were hashed with. A
+// store that has none yet keeps the fingerprint of this one.
+func CheckPepper(ctx context.Context, store Store, pepper []byte) error {
+	if len(pepper) < 16 {
+		return errors.New("the key pepper must be at least 16 bytes")
+	}
+	fp := newHasher(pepper).sum("pontage key pepper")
+	stored, err := store.Fingerprint(ctx, fp)
+	if err != nil {
+		return fmt.Errorf("read fingerprint of the key pepper: %w", err)
+	}
+	if stored != fp {
+		return errors.New("the key pepper is not the one that the stored keys were hashed with")
+	}
+	return nil
 }
 
 func (r *Registry) load(ctx context.Context) error {

@@ -5,8 +5,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +86,7 @@ type App struct {
 	reload   sync.Mutex
 	current  atomic.Pointer[setup]
 	draining atomic.Bool
+	copying  atomic.Bool  // somebody is making or reading a backup
 	inFlight atomic.Int64 // requests of the API
 	base     context.Context
 	cancel   context.CancelCauseFunc
@@ -124,9 +123,9 @@ func (a *App) make(ctx context.Context) (err error) {
 	if err := a.openStore(ctx); err != nil {
 		return err
 	}
-	a.limiter = limit.New(a.clock.now)
+	a.limiter = limit.New(a.clock.steady)
 	a.sim = sim.New(sim.Options{Now: a.clock.now})
-	a.health.now = a.clock.now
+	a.health.now = a.clock.steady
 	s, err := a.build(o.Config)
 	if err != nil {
 		return err
@@ -173,12 +172,15 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.undo = append(a.undo, a.db.Close)
 	a.db.Arm(a.points)
+	if was, is := a.db.Schema(); was != is && was != 0 {
+		a.obs.Logger().Info("the schema of the database was brought up to date", "from", was, "to", is)
+	}
 	a.startOutbox()
 	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake}); err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return fmt.Errorf("store %s: ledger: %w", path, err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)
-	pepper, err := pepper(path)
+	pepper, err := pepper(ctx, a.db, path)
 	if err != nil {
 		return err
 	}
@@ -200,55 +202,6 @@ func storePath(url, dir string) (string, error) {
 		path = filepath.Join(dir, path)
 	}
 	return path, nil
-}
-
-// pepper returns the secret that keys are hashed with: PONTAGE_KEY_PEPPER, or
-// the content of a file beside the database, which is made the first time.
-// Without it no key can be checked, so it belongs in every backup.
-func pepper(db string) ([]byte, error) {
-	if env := os.Getenv("PONTAGE_KEY_PEPPER"); env != "" {
-		return []byte(env), nil
-	}
-	path := db + ".pepper"
-	b, err := os.ReadFile(path)
-	switch {
-	case err == nil && len(b) >= 32:
-		return b, nil
-	case err == nil:
-		return nil, fmt.Errorf("key pepper %s: %d bytes, want at least 32", path, len(b))
-	case !errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("key pepper: %w", err)
-	}
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw) // never fails
-	b = []byte(hex.EncodeToString(raw))
-	if err := keepNew(path, b); err != nil {
-		return nil, fmt.Errorf("key pepper: %w", err)
-	}
-	return b, nil
-}
-
-// keepNew writes a file whole or not at all, and so that it is on disk before
-// anything that depends on it.
-func keepNew(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new*") // nobody else may read it
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // where it was not renamed
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // fatal ends the process: what is on disk is right, and memory may not be.
@@ -363,6 +316,7 @@ func (a *App) adminHandler(c *config.Config) http.Handler {
 		Limiter:         a.limiter,
 		PlanKnown:       a.planKnown,
 		PlanQuotas:      a.planQuotas,
+		Backup:          a.backup,
 		Routes:          &a.health,
 		EffectiveConfig: func() any { return a.current.Load().config.Redacted() },
 		Ready:           a.degraded,
@@ -401,14 +355,14 @@ func (a *App) Ledger() *ledger.Engine { return a.ledger }
 // Logger gives the log of the process.
 func (a *App) Logger() *slog.Logger { return a.obs.Logger() }
 
-// degraded names what keeps the process from taking traffic.
+// degraded names what keeps the process from taking traffic, and why.
 func (a *App) degraded() []string {
 	var out []string
 	if a.draining.Load() {
 		out = append(out, "draining")
 	}
-	if a.ledger.Ready() != nil {
-		out = append(out, "ledger")
+	if err := a.ledger.Ready(); err != nil {
+		out = append(out, "ledger: "+strings.TrimPrefix(err.Error(), ledger.ErrUnavailable.Error()+": "))
 	}
 	return out
 }

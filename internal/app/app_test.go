@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/config"
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/route"
+	"github.com/pontage/pontage/internal/store/sqlite"
 )
 
 const small = `server: {listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", admin_token: abcdefghijklmnopqrstuvwxyz}
@@ -63,28 +65,60 @@ func TestWhatKeepsAGatewayFromStartingIsAnErrorAndNotAPanic(t *testing.T) {
 
 func TestThePepperIsMadeOnceAndWhole(t *testing.T) {
 	t.Parallel()
-	db := filepath.Join(t.TempDir(), "pontage.db")
-	first, err := pepper(db)
+	path := filepath.Join(t.TempDir(), "pontage.db")
+	db, err := sqlite.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := pepper(db)
+	t.Cleanup(func() { _ = db.Close() })
+	first, err := pepper(t.Context(), db, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := pepper(t.Context(), db, path)
 	if err != nil || string(first) != string(second) || len(first) != 64 {
 		t.Errorf("%q, then %q, %v", first, second, err)
 	}
-	info, err := os.Stat(db + ".pepper")
+	info, err := os.Stat(path + ".pepper")
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	left, err := filepath.Glob(db + ".pepper*")
-	if err != nil || len(left) != 1 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if err := CheckPepper(t.Context(), db, path); err != nil {
+		t.Errorf("before any key: %v", err)
 	}
-	if err := os.WriteFile(db+".pepper", []byte("short"), 0o600); err != nil {
+	if _, err := account.Open(t.Context(), db.Accounts(), first, time.Now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pepper(db); err == nil {
-		t.Error("a pepper that was cut is taken")
+	if err := CheckPepper(t.Context(), db, path); err != nil {
+		t.Errorf("the right one: %v", err)
+	}
+	for name, c := range map[string]struct{ content, says string }{
+		"cut":     {"short", "want at least 32"},
+		"another": {strings.Repeat("x", 64), "not the one"},
+		"missing": {"", "put back the file " + path + ".pepper"},
+	} {
+		if err := os.WriteFile(path+".pepper", []byte(c.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c.content == "" {
+			if err := os.Remove(path + ".pepper"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := pepper(t.Context(), db, path)
+		if err == nil && name == "another" {
+			err = CheckPepper(t.Context(), db, path)
+		}
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+		if name == "missing" && CheckPepper(t.Context(), db, path) == nil {
+			t.Error("a pepper that is missing is not told")
+		}
+		left, err := filepath.Glob(path + ".pepper*")
+		if err != nil || len(left) > 1 || (name == "missing" && len(left) > 0) {
+			t.Errorf("%s: left behind: %v, %v", name, left, err)
+		}
 	}
 }
 

@@ -1,5 +1,10 @@
 package app
 
+import (
+	"slices"
+	"strings"
+)
+
 // metrics registers what is read when somebody looks.
 func (a *App) metrics() {
 	stats := a.ledger.Stats
@@ -16,6 +21,16 @@ func (a *App) metrics() {
 	a.obs.Counter("pontage_webhook_failures_total", "Tries to deliver an event that failed.", func() float64 { return float64(hooks().Failures) })
 	a.obs.Counter("pontage_webhooks_dropped_total", "Events that fell out before they were delivered, because too many waited.", func() float64 { return float64(hooks().Dropped) })
 	a.obs.Gauge("pontage_limiter_keys", "Keys whose throughput is remembered.", func() float64 { return float64(a.limiter.Len()) })
+	a.obs.GaugeBy("pontage_degraded", "Whether that keeps the process from taking traffic: see /readyz.", "what", func(emit func(string, float64)) {
+		now := a.degraded()
+		for _, what := range []string{"draining", "ledger"} {
+			v := 0.0
+			if slices.ContainsFunc(now, func(why string) bool { return why == what || strings.HasPrefix(why, what+":") }) {
+				v = 1
+			}
+			emit(what, v)
+		}
+	})
 	a.obs.GaugeBy("pontage_target_healthy", "Whether a target that has been used would be tried now.", "target", func(emit func(string, float64)) {
 		for _, t := range a.health.Targets() {
 			if t.Requests == 0 {

@@ -29,6 +29,7 @@ const (
 	codeNotFound     = "not_found"
 	codeMethod       = "method_not_allowed"
 	codeConflict     = "conflict"
+	codeNoSpace      = "insufficient_storage"
 	codeUnavailable  = "ledger_unavailable"
 	codeInternal     = "internal"
 )

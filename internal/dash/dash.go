@@ -57,9 +57,13 @@ type Deps struct {
 	// first. Nil: throughput is not reported.
 	Limiter *limit.Limiter
 
+	// Backup makes a copy of everything that is durable. The caller closes its
+	// file. Nil: /admin/v1/backup is not found.
+	Backup func(context.Context) (*Copy, error)
+
 	Routes          Routes               // nil: there are no targets
 	EffectiveConfig func() any           // what is in force, without secrets, in a form that JSON can hold; nil: an empty object
-	Ready           func() []string      // what keeps the process from taking traffic; nil, or nothing: ready
+	Ready           func() []string      // what keeps the process from taking traffic: a word or, with why, "word: why"; nil, or nothing: ready
 	Metrics         http.Handler         // nil: /metrics is not found
 	Webhooks        Webhooks             // nil: there are no events
 	Test            *TestControls        // nil outside dev and serve --test: their paths are not found
@@ -141,6 +145,9 @@ func (s *server) routes() []route {
 		{"GET", "/admin/v1/targets", s.targets, false},
 		{"GET", "/admin/v1/webhooks", s.listWebhooks, false},
 		{"POST", "/admin/v1/webhooks/{webhook}/retry", s.retryWebhook, false},
+	}
+	if s.Backup != nil {
+		routes = append(routes, route{"GET", "/admin/v1/backup", s.backup, false})
 	}
 	if s.Metrics != nil {
 		routes = append(routes, route{"GET", "/metrics", s.metrics, true})

@@ -445,7 +445,7 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"POST", "/admin/v1/requests/req_0000000000000000000000000a/refund", `{"note":"x","amount_usd":"0"}`, "invalid_parameter", "amount_usd"},
 		{"POST", "/admin/v1/test/clock", `{}`, "missing_parameter", "advance"},
 		{"POST", "/admin/v1/test/clock", `{"advance":"0s","stop":1}`, "invalid_type", "stop"},
-		{"POST", "/admin/v1/test/clock", `{"advance":"-1s"}`, "invalid_parameter", "advance"},
+		{"POST", "/admin/v1/test/clock", `{"advance":"-88000h"}`, "invalid_parameter", "advance"},
 		{"POST", "/admin/v1/test/clock", `{"advance":"87841h"}`, "invalid_parameter", "advance"},
 		{"POST", "/admin/v1/test/fault", `{"times":1}`, "missing_parameter", "point"},
 		{"POST", "/admin/v1/test/fault", `{"point":"nowhere"}`, "invalid_parameter", "point"},
@@ -663,11 +663,11 @@ func TestTestControlsExistOnlyWhereTheyAreGiven(t *testing.T) {
 func TestReadinessNamesWhatIsDegraded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	if got := w.do("GET", "/readyz", "").must(200); string(got.body) != `{"ready":true,"degraded":[]}`+"\n" {
+	if got := w.do("GET", "/readyz", "").must(200); string(got.body) != `{"ready":true,"degraded":[],"reasons":[]}`+"\n" {
 		t.Errorf("ready: %s", got.body)
 	}
-	w.ready = []string{"ledger", "limits are not shared"}
-	if got := w.do("GET", "/readyz", "").must(503); string(got.body) != `{"ready":false,"degraded":["ledger","limits are not shared"]}`+"\n" {
+	w.ready = []string{"draining", "ledger: the last commit has taken 1.2s"}
+	if got := w.do("GET", "/readyz", "").must(503); string(got.body) != `{"ready":false,"degraded":["draining","ledger"],"reasons":["draining","ledger: the last commit has taken 1.2s"]}`+"\n" {
 		t.Errorf("not ready: %s", got.body)
 	}
 	bare := setup(t, func(d *Deps) {
@@ -782,6 +782,10 @@ func TestClockStopsBeforeTimeRunsOut(t *testing.T) {
 		w.do("POST", "/admin/v1/test/clock", `{"advance":"87840h"}`).must(200)
 	}
 	w.do("POST", "/admin/v1/test/clock", `{"advance":"87840h"}`).failed(400, "invalid_parameter", "advance")
+	for range 19 {
+		w.do("POST", "/admin/v1/test/clock", `{"advance":"-87840h"}`).must(200)
+	}
+	w.do("POST", "/admin/v1/test/clock", `{"advance":"-87840h"}`).failed(400, "invalid_parameter", "advance")
 }
 
 func TestCallerWhoLeftIsNoDefect(t *testing.T) {

@@ -195,7 +195,11 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		}
 	})
 	d.call(full, "POST /admin/v1/accounts/{account}/keys", a+"/acc_0000000000001/keys", `{"name":"k"}`, 409)
-	w.ready = []string{"ledger"}
+	w.backup = w.failing(ErrBusy)
+	d.call(w, "GET /admin/v1/backup", "/admin/v1/backup", "", 409)
+	w.backup = w.failing(ErrNoSpace)
+	d.call(w, "GET /admin/v1/backup", "/admin/v1/backup", "", 507)
+	w.ready = []string{"ledger: the disk is full"}
 	d.call(w, "GET /readyz", "/readyz", "", 503)
 	broken := setup(t, func(d *Deps) { d.EffectiveConfig = func() any { panic("broken") } })
 	d.call(broken, "GET /admin/v1/effective-config", "/admin/v1/effective-config", "", 500)
@@ -264,6 +268,7 @@ func (d *described) driveWell(acc, key, request string) {
 	d.call(w, "DELETE /admin/v1/keys/{key}", aKey, "", 200)
 
 	d.call(w, "GET /admin/v1/ledger/verify", "/admin/v1/ledger/verify", "", 200)
+	d.call(w, "GET /admin/v1/backup", "/admin/v1/backup", "", 200)
 	d.call(w, "GET /admin/v1/effective-config", "/admin/v1/effective-config", "", 200)
 	d.call(w, "GET /admin/v1/targets", "/admin/v1/targets", "", 200)
 	d.call(w, "POST /admin/v1/test/clock", "/admin/v1/test/clock", `{"advance":"1s","stop":false}`, 200)

@@ -2,6 +2,7 @@ package dash
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,9 +23,14 @@ func (s *server) ready(c *call) error {
 	out := struct {
 		Ready    bool     `json:"ready"`
 		Degraded []string `json:"degraded"`
-	}{Degraded: []string{}}
+		Reasons  []string `json:"reasons"`
+	}{Degraded: []string{}, Reasons: []string{}}
 	if s.Ready != nil {
-		out.Degraded = append(out.Degraded, s.Ready()...)
+		out.Reasons = append(out.Reasons, s.Ready()...)
+	}
+	for _, why := range out.Reasons {
+		word, _, _ := strings.Cut(why, ":")
+		out.Degraded = append(out.Degraded, word)
 	}
 	out.Ready = len(out.Degraded) == 0
 	if !out.Ready {
@@ -45,6 +51,7 @@ func (s *server) verify(c *call) error {
 	if err := c.query().done(); err != nil {
 		return err
 	}
+	c.unhurried()
 	r, err := s.Ledger.Verify(c.ctx())
 	if err != nil {
 		return err
@@ -102,8 +109,11 @@ func (s *server) targets(c *call) error {
 // maxAdvance bounds how far one call moves the test clock.
 const maxAdvance = 10 * 366 * 24 * time.Hour
 
-// advanceClock stops the test clock or lets it run, and moves it forward. It
-// never goes back: ledgers and limits rely on that.
+// firstYear is how far the test clock goes back.
+const firstYear = 2000
+
+// advanceClock stops the test clock or lets it run, and moves it, forward or, as
+// that of a machine may, back.
 func (s *server) advanceClock(c *call) error {
 	var in struct {
 		Advance *string `json:"advance"`
@@ -116,11 +126,11 @@ func (s *server) advanceClock(c *call) error {
 		return missing("advance")
 	}
 	d, err := time.ParseDuration(*in.Advance)
-	if err != nil || d < 0 || d > maxAdvance {
-		return invalid("advance", `must be a duration such as "3h", from 0s to %dh`, int64(maxAdvance/time.Hour))
+	if err != nil || d < -maxAdvance || d > maxAdvance {
+		return invalid("advance", `must be a duration such as "3h" or "-90s", of at most %dh`, int64(maxAdvance/time.Hour))
 	}
-	if s.Now().Add(d).Year() >= account.LastYear {
-		return invalid("advance", "must not reach the year %d", account.LastYear)
+	if to := s.Now().Add(d).Year(); to < firstYear || to >= account.LastYear {
+		return invalid("advance", "must not leave the years from %d to %d", firstYear, account.LastYear-1)
 	}
 	if in.Stop != nil && s.Test.StopClock != nil {
 		s.Test.StopClock(*in.Stop)

@@ -43,6 +43,7 @@ type world struct {
 	log     *bytes.Buffer
 	logMu   *sync.Mutex
 	ready   []string
+	backup  func() (*Copy, error)
 	sim     map[string]string
 	store   func() outbox.Store
 
@@ -96,6 +97,7 @@ func (l lockedWriter) Write(b []byte) (int, error) {
 func setup(t *testing.T, change ...func(*Deps)) *world {
 	t.Helper()
 	w := &world{T: t, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), log: new(bytes.Buffer), logMu: new(sync.Mutex), sim: map[string]string{}}
+	w.backup = w.copied("a database", 10)
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "pontage.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +134,7 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 		},
 		Limiter:         limit.New(w.time),
 		Webhooks:        outbox.New(outbox.Options{Store: db.Outbox(), Now: w.time}),
+		Backup:          func(context.Context) (*Copy, error) { return w.backup() },
 		Routes:          w,
 		EffectiveConfig: func() any { return map[string]any{"server": map[string]any{"admin_token": "[redacted]"}} },
 		Ready:           func() []string { return w.ready },

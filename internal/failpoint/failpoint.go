@@ -24,6 +24,7 @@ const (
 	CommitError          = "commit_error"
 	DiskFull             = "disk_full"
 	SlowFsync            = "slow_fsync"
+	SlowDisk             = "slow_disk"
 	CrashBeforeBegin     = "crash_before_begin"
 	CrashAfterInsert     = "crash_after_insert"
 	CrashBeforeCommit    = "crash_before_commit"
@@ -46,8 +47,15 @@ const (
 // second after which the ledger stops admitting requests.
 const SlowFsyncDelay = 1500 * time.Millisecond
 
+// SlowDiskDelay is how long one hit of slow_disk takes: what a sync takes on a
+// disk that is far away.
+const SlowDiskDelay = 4 * time.Millisecond
+
 // ErrInjected is what a point of the error kind returns, wrapped with its name.
 var ErrInjected = errors.New("injected failure")
+
+// delays are how long points of the sleep kind take.
+var delays = map[string]time.Duration{SlowFsync: SlowFsyncDelay, SlowDisk: SlowDiskDelay}
 
 // Kind is what a point does when it fires.
 type Kind string
@@ -56,7 +64,7 @@ type Kind string
 const (
 	Error Kind = "error" // Hit returns an error
 	Panic Kind = "panic" // Hit panics
-	Sleep Kind = "sleep" // Hit takes SlowFsyncDelay
+	Sleep Kind = "sleep" // Hit takes a while
 	Crash Kind = "crash" // the process is gone, as with kill -9
 )
 
@@ -78,6 +86,7 @@ func All() []Point {
 		{CrashMidFold, Crash, "the process dies between two rows of a fold"},
 		{CrashBeforeCommit, Crash, "the process dies just before COMMIT"},
 		{SlowFsync, Sleep, "a commit takes 1.5 s"},
+		{SlowDisk, Sleep, "a commit takes 4 ms longer"},
 		{CommitError, Error, "COMMIT reports an error, so its outcome is unknown"},
 		{CrashAfterCommit, Crash, "the process dies after COMMIT, before anybody is told"},
 		{CrashAfterWake, Crash, "the process dies when those who wait for a batch have just been told"},
@@ -180,7 +189,7 @@ func (s *Set) Left(point string) int {
 }
 
 // Hit passes the point. If it is armed it fires: it returns an error that wraps
-// [ErrInjected], panics, takes [SlowFsyncDelay], or ends the process, by the
+// [ErrInjected], panics, takes a while, or ends the process, by the
 // point's kind. Otherwise it returns nil.
 func (s *Set) Hit(point string) error {
 	if s == nil || s.armed.Load() == 0 {
@@ -195,7 +204,7 @@ func (s *Set) Hit(point string) error {
 	case Panic:
 		panic("failpoint: " + point)
 	case Sleep:
-		time.Sleep(SlowFsyncDelay)
+		time.Sleep(delays[point])
 	case Crash:
 		die()
 	}

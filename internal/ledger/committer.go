@@ -303,7 +303,7 @@ func (e *Engine) fold(tx Tx, f *Fold, point string) error {
 }
 
 func (e *Engine) commit(tx Tx) error {
-	for _, point := range []string{failpoint.CrashBeforeCommit, failpoint.SlowFsync, failpoint.CommitError} {
+	for _, point := range []string{failpoint.CrashBeforeCommit, failpoint.SlowFsync, failpoint.SlowDisk, failpoint.CommitError} {
 		if err := e.fp.Hit(point); err != nil {
 			return errors.Join(fmt.Errorf("commit batch: %w", err), tx.Rollback())
 		}

@@ -176,7 +176,7 @@ func (e *Engine) Ready() error {
 	case e.closed.Load():
 		return fmt.Errorf("%w: closed", ErrUnavailable)
 	case e.full.Load():
-		return fmt.Errorf("%w: the journal cannot be written to now", ErrUnavailable)
+		return fmt.Errorf("%w: the disk is full, or another process holds the database", ErrUnavailable)
 	}
 	if n := e.queue.waiting.Load(); n > maxQueue {
 		return fmt.Errorf("%w: %d charges wait for the disk", ErrUnavailable, n)

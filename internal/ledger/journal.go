@@ -8,10 +8,10 @@ import (
 	"github.com/pontage/pontage/internal/money"
 )
 
-// ErrRetry is wrapped by errors of [Journal.Begin], [Tx.Insert] and [Tx.Fold]
-// after which nothing was written and the same batch may be tried again: the
-// disk is full, or somebody holds the database. Every other error of theirs, and
-// every error of [Tx.Commit], leaves memory and disk possibly apart.
+// ErrRetry is wrapped by errors of [Journal.Begin] and of a [Tx] after which
+// nothing was written and the same batch may be tried again: the disk is full, or
+// somebody holds the database. Every other error of theirs leaves memory and disk
+// possibly apart.
 var ErrRetry = errors.New("nothing was written")
 
 // ErrFenced is returned by [Tx.Insert] when another process has taken over the

@@ -26,6 +26,8 @@ import (
 // and why. The tests of internal/dash do.
 var unseen = map[string]string{
 	"POST /admin/v1/accounts/{account}/keys 409": "needs ten thousand keys",
+	"GET /admin/v1/backup 409":                   "needs two at the same time; test/parts has them",
+	"GET /admin/v1/backup 507":                   "needs a full disk; test/parts has one",
 }
 
 // document is docs/admin.openapi.yaml, and which of its answers were seen.
@@ -245,6 +247,9 @@ func (d *driver) well() {
 	d.call("GET /admin/v1/requests/{request}", "", "", 200)
 
 	d.call("GET /admin/v1/ledger/verify", "", "", 200)
+	if b := d.call("GET /admin/v1/backup", "", "", 200); !bytes.HasPrefix(b.body, []byte("SQLite format 3\x00")) || b.header.Get("Content-Length") != fmt.Sprint(len(b.body)) {
+		d.Errorf("the backup has %d bytes: %v", len(b.body), b.header)
+	}
 	d.call("GET /admin/v1/effective-config", "", "", 200)
 	d.call("GET /admin/v1/targets", "", "", 200)
 	d.call("POST /admin/v1/test/clock", "", `{"advance":"1s"}`, 200)

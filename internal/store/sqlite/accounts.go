@@ -22,20 +22,41 @@ var _ account.Store = accounts{}
 // open.
 func (db *DB) Accounts() account.Store { return accounts{db} }
 
+// HasPepper reports whether the keys in the database, or those to come, are hashed
+// with a certain pepper.
+func (db *DB) HasPepper(ctx context.Context) (bool, error) {
+	_, ok, err := accounts{db}.fingerprint(ctx)
+	return ok, err
+}
+
+// fingerprint returns the fingerprint that is there, if there is one.
+func (s accounts) fingerprint(ctx context.Context) (fp account.Hash, ok bool, err error) {
+	var b []byte
+	err = s.db.Read().QueryRowContext(ctx, `SELECT fingerprint FROM key_pepper WHERE id = 1`).Scan(&b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fp, false, nil
+	}
+	if err != nil {
+		return fp, false, fmt.Errorf("fingerprint of the key pepper: %w", err)
+	}
+	return account.Hash(b), true, nil
+}
+
 // Fingerprint keeps fp if there is no fingerprint yet, and returns the one there
 // is.
 func (s accounts) Fingerprint(ctx context.Context, fp account.Hash) (account.Hash, error) {
-	var b []byte
+	if there, ok, err := s.fingerprint(ctx); ok || err != nil {
+		return there, err
+	}
 	err := s.db.Update(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO key_pepper (id, fingerprint) VALUES (1, ?) ON CONFLICT DO NOTHING`, fp[:]); err != nil {
-			return err
-		}
-		return tx.QueryRowContext(ctx, `SELECT fingerprint FROM key_pepper WHERE id = 1`).Scan(&b)
+		_, err := tx.ExecContext(ctx, `INSERT INTO key_pepper (id, fingerprint) VALUES (1, ?) ON CONFLICT DO NOTHING`, fp[:])
+		return err
 	})
 	if err != nil {
 		return account.Hash{}, fmt.Errorf("fingerprint of the key pepper: %w", err)
 	}
-	return account.Hash(b), nil
+	there, _, err := s.fingerprint(ctx)
+	return there, err
 }
 
 // Load yields all accounts and then all keys, as they were created.

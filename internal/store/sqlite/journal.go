@@ -144,7 +144,7 @@ func (l *ledgerJournal) Start(ctx context.Context) (ledger.Mark, error) {
 
 // Begin implements ledger.Journal.
 func (l *ledgerJournal) Begin() (ledger.Tx, error) {
-	l.db.mu.Lock()
+	l.db.lockWriter()
 	j := l.db.journal
 	if j == nil {
 		l.db.mu.Unlock()
@@ -200,11 +200,25 @@ func (t *journalTx) Commit() error {
 	}
 	defer t.end()
 	if _, err := t.j.exec("COMMIT"); err != nil {
-		_, undo := t.j.exec("ROLLBACK")
-		return errors.Join(err, undo)
+		return t.undone(err)
 	}
 	t.j.db.checkpoint.wake()
 	return nil
+}
+
+// undone rolls back after a COMMIT that failed. If that was for want of room,
+// nothing is there: the frame that makes a transaction count is the last to be
+// appended to the log, and the log is synced only after it. Should it be there all
+// the same, the next try is refused, since it says which entry it follows.
+func (t *journalTx) undone(err error) error {
+	if undo := t.rollback(); undo != nil {
+		return errors.Join(err, undo)
+	}
+	var coded interface{ Code() int }
+	if errors.As(err, &coded) && coded.Code() == sqlite3.SQLITE_FULL {
+		return again(err)
+	}
+	return err
 }
 
 // Rollback implements ledger.Tx.
@@ -213,6 +227,10 @@ func (t *journalTx) Rollback() error {
 		return nil
 	}
 	defer t.end()
+	return t.rollback()
+}
+
+func (t *journalTx) rollback() error {
 	_, err := t.j.exec("ROLLBACK")
 	if err != nil && strings.Contains(err.Error(), "no transaction is active") {
 		return nil // SQLite has rolled back by itself, as it does on a full disk

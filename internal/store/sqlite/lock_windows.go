@@ -27,3 +27,17 @@ func lockFile(path string) (*os.File, error) {
 
 // unlockFile gives the lock up.
 func unlockFile(f *os.File) error { return f.Close() }
+
+// diskSpace returns how many bytes of the disk that holds dir are free to us, and
+// how many there are.
+func diskSpace(dir string) (free, total int64, err error) {
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	var f, t uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &f, &t, nil); err != nil {
+		return 0, 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: dir, Err: err}
+	}
+	return int64(f), int64(t), nil
+}

@@ -41,7 +41,7 @@ func TestPowerLossWithoutFullSyncIsNoticed(t *testing.T) {
 // recording is a run of a process that was watched.
 type recording struct {
 	level     string // of synchronous, if it was changed
-	calls     []syscall
+	calls     []traced
 	platter   *platter // as it was before the run
 	acks      int
 	syncs     int

@@ -20,8 +20,8 @@ import (
 // hold when the power goes: everything that was written before a sync that has
 // returned, and any part of the rest.
 
-// syscall is one call, when it began or when it returned.
-type syscall struct {
+// traced is one system call, when it began or when it returned.
+type traced struct {
 	name     string
 	path     string // of the file
 	data     []byte // of a write
@@ -33,9 +33,9 @@ type syscall struct {
 }
 
 // readTrace reads what strace -f -y -xx wrote.
-func readTrace(r io.Reader) ([]syscall, error) {
-	var calls []syscall
-	open := map[string]syscall{} // by thread
+func readTrace(r io.Reader) ([]traced, error) {
+	var calls []traced
+	open := map[string]traced{} // by thread
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -86,7 +86,7 @@ func returns(line string) int64 {
 }
 
 // beginning reads the arguments of a call.
-func beginning(text string) (c syscall, err error) {
+func beginning(text string) (c traced, err error) {
 	name, rest, ok := strings.Cut(text, "(")
 	if !ok {
 		return c, errors.New("no call")
@@ -143,7 +143,7 @@ type onDisk struct {
 
 // change is a write, or a truncation, that is not durable yet.
 type change struct {
-	call syscall
+	call traced
 	done bool
 }
 
@@ -164,7 +164,7 @@ func (p *platter) kept(path string) bool {
 }
 
 // see takes in the next moment.
-func (p *platter) see(c syscall) error {
+func (p *platter) see(c traced) error {
 	if (c.name == "fsync" || c.name == "fdatasync") && c.path == p.dir {
 		for _, f := range p.files {
 			f.linked = f.linked || (!c.begins && c.returned == 0)
@@ -194,7 +194,7 @@ func (p *platter) see(c syscall) error {
 	return nil
 }
 
-func (f *onDisk) change(c syscall) {
+func (f *onDisk) change(c traced) {
 	if c.begins {
 		f.pending = append(f.pending, &change{call: c})
 		return
@@ -207,7 +207,7 @@ func (f *onDisk) change(c syscall) {
 }
 
 // sync makes durable, when it returns, what was complete when it began.
-func (f *onDisk) sync(c syscall) {
+func (f *onDisk) sync(c traced) {
 	if c.begins {
 		covered := map[*change]bool{}
 		for _, x := range f.pending {
@@ -232,7 +232,7 @@ func (f *onDisk) sync(c syscall) {
 }
 
 // apply writes the bytes from one to the other of a write, or truncates.
-func (c syscall) apply(b []byte, from, to int) []byte {
+func (c traced) apply(b []byte, from, to int) []byte {
 	end := int(c.off) + to
 	if c.name == "ftruncate" {
 		end = int(c.off)

@@ -3,7 +3,7 @@
 //
 // One process owns the file, by a lock beside it. Two connections write: the
 // journal's, and one for everything else ([DB.Update]); a mutex keeps them from
-// waiting for each other inside SQLite. A third one moves the write-ahead log
+// waiting for each other inside SQLite, and many updates from keeping charges waiting. A third one moves the write-ahead log
 // into the database in the background. Reading is done by a small pool.
 package sqlite
 
@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,29 +29,42 @@ const (
 	readers     = 4
 )
 
+// Files that are made beside a database, and are worth nothing once whoever makes
+// them is gone.
+const (
+	newTemp     = ".tmp-new"     // a database on its way
+	restoreTemp = ".tmp-restore" // what is to become the database
+	backupTemp  = ".tmp-backup"  // a copy that somebody is sent
+)
+
 // DB is an open database.
 type DB struct {
 	path    string
 	lock    *os.File // nil: opened for reading only
 	scanned int      // rows that one listing looks through
+	was, is int64    // version of the schema when it was opened, and now
 
 	read    *sql.DB // pool of readers
 	views   *sql.DB // pool for snapshots
 	pools   []*sql.DB
 	journal *journal // nil: opened for reading only
 
-	mu    sync.Mutex // held by whoever writes
-	admin *sql.Conn  // writes of everything but the journal; guarded by mu
+	updates sync.Mutex // held by the one update that may wait for next
+	next    sync.Mutex // held by whoever waits for mu
+	mu      sync.Mutex // held by whoever writes
+	admin   *sql.Conn  // writes of everything but the journal; guarded by mu
 
 	checkpoint *checkpointer
 }
 
 // Open opens the database at path, creates it if there is none, and brings its
-// schema up to date. It fails if another process has it open, and if a setting
-// that durability rests on is not in force. The caller closes it.
+// schema up to date. It fails if another process has it open ([ErrInUse]), if
+// the file is something else ([ErrForeign]) or of a newer version ([ErrNewer]),
+// and if a setting that durability rests on is not in force. The caller closes it.
 func Open(ctx context.Context, path string) (*DB, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // SQLite puts its log beside the file itself, and so goes the lock
+	path = resolve(path)
+	if _, err := identify(ctx, path); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
@@ -63,16 +77,41 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
+// resolve follows symbolic links: SQLite puts its log beside the file itself,
+// and so goes the lock.
+func resolve(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
 // OpenReadOnly opens an existing database for reading, whether or not a process
-// has it open for writing. Its schema must be up to date.
+// has it open for writing. Its schema must be up to date ([ErrOlder]).
 func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
+	return openReadOnly(ctx, path, false)
+}
+
+// OpenSource opens an existing database for a backup, as OpenReadOnly does, but
+// also if its schema is older.
+func OpenSource(ctx context.Context, path string) (*DB, error) {
+	return openReadOnly(ctx, path, true)
+}
+
+func openReadOnly(ctx context.Context, path string, older bool) (*DB, error) {
+	path = resolve(path)
+	exists, err := identify(ctx, path)
+	if err == nil && !exists {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	db := &DB{path: path, scanned: scanned}
-	err := db.openRead(ctx)
+	err = db.openRead(ctx)
 	if err == nil {
-		err = checkVersion(ctx, db.read)
+		db.is, err = checkVersion(ctx, db.read, older)
+		db.was = db.is
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
@@ -81,14 +120,25 @@ func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 }
 
 func (db *DB) open(ctx context.Context) error {
-	if err := create(db.path); err != nil {
+	exists, err := identify(ctx, db.path)
+	if err == nil && !exists {
+		err = create(ctx, db.path)
+	}
+	if err != nil {
 		return err
 	}
 	admin := db.pool(db.source("_txlock=immediate"), 1)
-	if err := migrate(ctx, admin); err != nil {
+	if db.was, db.is, err = migrate(ctx, admin); err != nil {
 		return err
 	}
-	var err error
+	if !exists {
+		db.was = 0
+	}
+	for _, temp := range []string{newTemp, restoreTemp, backupTemp} { // of a process that died
+		if err := removeAll(db.path + temp); err != nil {
+			return err
+		}
+	}
 	if db.admin, err = connect(ctx, admin); err != nil {
 		return err
 	}
@@ -141,17 +191,13 @@ func (db *DB) source(options ...string) string {
 	for _, o := range options {
 		q += "&" + o
 	}
-	u := url.URL{Scheme: "file", Opaque: url.PathEscape(db.path), RawQuery: q}
-	return u.String()
+	return fileURL(db.path, q)
 }
 
-// create makes an empty file that only its owner can read, if there is none.
-func create(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
+// fileURL returns the data source name of a file.
+func fileURL(path, query string) string {
+	u := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: query}
+	return u.String()
 }
 
 // connect returns a connection of its own, on which the settings that durability
@@ -182,15 +228,22 @@ func connect(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
 // Path returns the database's file.
 func (db *DB) Path() string { return db.path }
 
+// Schema returns the version that the schema had when the database was opened (0
+// if it was made then), and the one that it has.
+func (db *DB) Schema() (was, is int64) { return db.was, db.is }
+
 // Read returns the pool of readers. Its connections cannot write.
 func (db *DB) Read() *sql.DB { return db.read }
 
 // Update runs do in one transaction that is on disk when Update returns nil, and
-// undone if do fails. It does not compete with the journal. A transaction that
+// undone if do fails. Charges wait for one update at most, however many there
+// are. A transaction that
 // has begun goes on when ctx ends: database/sql would roll it back by itself, and
 // might still be at it when the next one begins on the same connection.
 func (db *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
-	db.mu.Lock()
+	db.updates.Lock()
+	defer db.updates.Unlock()
+	db.lockWriter()
 	defer db.mu.Unlock()
 	if db.admin == nil {
 		return errors.New("the database is closed, or open for reading only")
@@ -205,7 +258,21 @@ func (db *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
 	if err := do(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		// A COMMIT that fails for want of room may leave the transaction open, and
+		// with it the lock that the journal needs.
+		_, _ = db.admin.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return err
+	}
+	return nil
+}
+
+// lockWriter takes mu in the order of asking: of updates only one may ask at a
+// time, so a charge waits for one at most.
+func (db *DB) lockWriter() {
+	db.next.Lock()
+	db.mu.Lock()
+	db.next.Unlock()
 }
 
 // Close moves the log into the database and closes everything. The ledger's
@@ -236,3 +303,22 @@ func (db *DB) Close() error {
 
 // ErrInUse is wrapped by [Open] when another process has the database open.
 var ErrInUse = errors.New("the database is in use by another process")
+
+// InUse reports whether a process has the database at path open.
+func InUse(path string) (bool, error) {
+	lock := resolve(path) + ".lock"
+	if _, err := os.Stat(lock); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return false, err
+	}
+	f, err := lockFile(lock)
+	if errors.Is(err, ErrInUse) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, f.Close()
+}

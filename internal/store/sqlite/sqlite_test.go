@@ -1,13 +1,17 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,14 +205,16 @@ func TestSchemasOfOtherVersionsAreRefused(t *testing.T) {
 		}
 	}
 	version("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
-	if _, err := OpenReadOnly(t.Context(), db.Path()); err == nil || !strings.Contains(err.Error(), "9999") {
-		t.Errorf("OpenReadOnly = %v, want an error naming the version", err)
+	for name, open := range map[string]func(context.Context, string) (*DB, error){"OpenReadOnly": OpenReadOnly, "OpenSource": OpenSource} {
+		if _, err := open(t.Context(), db.Path()); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "9999") {
+			t.Errorf("%s = %v, want an error naming the version", name, err)
+		}
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), db.Path()); err == nil || !strings.Contains(err.Error(), "older than the database") {
-		t.Errorf("Open = %v, want a refusal", err)
+	if _, err := Open(t.Context(), db.Path()); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "run the version that wrote it") {
+		t.Errorf("Open = %v, want a refusal that says what to do", err)
 	}
 }
 
@@ -425,4 +431,49 @@ func TestALinkToTheDatabaseIsTheSameDatabase(t *testing.T) {
 	if !errors.Is(err, ErrInUse) {
 		t.Errorf("Open by a link = %v, want ErrInUse", err)
 	}
+}
+
+// A charge waits for the update that is under way and, at most, for the next,
+// not for all that want to.
+func TestAChargeDoesNotWaitForManyUpdates(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	held, release := make(chan struct{}), make(chan struct{})
+	var done atomic.Int64
+	var all sync.WaitGroup
+	update := func(do func()) {
+		all.Go(func() {
+			err := db.Update(t.Context(), func(*sql.Tx) error { do(); return nil })
+			if err != nil {
+				t.Error(err)
+			}
+			done.Add(1)
+		})
+	}
+	update(func() { close(held); <-release })
+	<-held
+	for range 200 {
+		update(func() {})
+	}
+	for range 10_000 {
+		runtime.Gosched() // so that they wait, whose turn it is
+	}
+	first := make(chan int64)
+	go func() {
+		tx, err := db.Journal().Begin()
+		if err != nil {
+			t.Error(err)
+		} else if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+		first <- done.Load()
+	}()
+	for range 10_000 {
+		runtime.Gosched()
+	}
+	close(release)
+	if before := <-first; before > 2 {
+		t.Errorf("a charge waited for %d updates", before)
+	}
+	all.Wait()
 }
