@@ -16,6 +16,7 @@ type keeper struct {
 	expiry  expiryHeap
 	rate    rate
 	purge   purge
+	days    dayBook
 }
 
 // Pace of the committer.
@@ -39,6 +40,7 @@ func (e *Engine) run() {
 		e.die(err)
 		end = err
 	}
+	e.digester.close()
 	e.claims.close(fmt.Errorf("%w: %w", ErrUnavailable, end))
 	close(e.done)
 	if err != nil {
@@ -93,6 +95,7 @@ func (e *Engine) pause(w *work) time.Duration {
 		wait = min(wait, sweepEvery)
 	}
 	wait = min(wait, e.purge.wait(e.mono(), e.now()))
+	wait = min(wait, e.days.wait(e.lastSeq, e.now()))
 	return max(wait, time.Millisecond)
 }
 
@@ -110,7 +113,8 @@ func (e *Engine) step(w *work) (more bool, err error) {
 	}
 	f := e.dirty.due(now, e.lastSeq, w.closing)
 	b.purge = e.purge.due(now, e.now())
-	if len(w.ops)+len(b.Receipts)+len(b.Delivered) > 0 || f != nil || !b.purge.IsZero() {
+	b.Closed = e.days.due(e.today(), e.lastSeq, e.now())
+	if len(w.ops)+len(b.Receipts)+len(b.Delivered)+len(b.Digested) > 0 || b.Closed != nil || f != nil || !b.purge.IsZero() {
 		e.number(b, w.ops)
 		if err := e.write(b, f); err != nil {
 			e.fail(w, err)
@@ -316,6 +320,10 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 		e.stats.lastSeq.Store(e.lastSeq)
 	}
 	e.purge.done(b, now)
+	if b.Closed != nil {
+		e.days.closed(b.Closed, e.today())
+		e.digester.wake()
+	}
 	queued := int64(0)
 	for _, o := range ops {
 		if o.expire == nil {

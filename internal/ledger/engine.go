@@ -69,6 +69,7 @@ type Engine struct {
 	claims claims
 
 	durables durables
+	digester digester
 
 	verifying chan struct{} // has room for the one verification at a time
 }
@@ -121,6 +122,7 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if err := e.recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover ledger: %w", err)
 	}
+	e.startDigester()
 	go e.run()
 	return e, nil
 }

@@ -50,6 +50,8 @@ type Journal interface {
 	// ListEntries returns the entries with an effect on the filter's balance,
 	// newest first. It may stop early.
 	ListEntries(ctx context.Context, f TransactionFilter) ([]Entry, error)
+	// ListDigests returns the digests that match, oldest first.
+	ListDigests(ctx context.Context, f DigestFilter) ([]Digest, error)
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
@@ -85,6 +87,8 @@ type Batch struct {
 	Delivered []Delivered
 	Forgotten []*IdemRow // answers to delete, by key and request; before Answers
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
+	Closed    *Digest    // a day that has ended, without its sum; nil: none
+	Digested  []Digest   // days that were closed before, with their sums
 	Opened    []*HoldRow
 	Ended     []HoldEnd // a hold that is not open is an error
 
@@ -184,6 +188,12 @@ type Reader interface {
 	// Entries yields the entries after seq in order. The entry is the yield
 	// function's to keep.
 	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
+	// Rows yields the entries after one up to another in order, each with the
+	// bytes that digests cover, which are the yield function's until it returns.
+	// What of an entry cannot be read leaves it without a kind.
+	Rows(ctx context.Context, after, upTo int64, yield func(e *Entry, row []byte) error) error
+	// Digests yields all digests, oldest first.
+	Digests(ctx context.Context, yield func(Digest) error) error
 	// OpenHolds yields the durable holds that are open in the order of their
 	// making.
 	OpenHolds(ctx context.Context, yield func(HoldRow) error) error

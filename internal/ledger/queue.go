@@ -93,6 +93,7 @@ type queue struct {
 	receipts []*ReceiptRow // lazy; guarded by mu; at most maxLazy
 	marks    []Delivered   // lazy; guarded by mu; at most maxLazy
 	barriers []*barrier    // guarded by mu
+	digests  []Digest      // guarded by mu; of closed days: one a day, and after a start those that are missing
 	closed   bool          // guarded by mu: nothing more is taken in
 	lazyAt   int64         // guarded by mu: when the oldest lazy item was queued
 
@@ -262,6 +263,7 @@ func (q *queue) take(w *work, b *Batch, now int64) {
 	if n > 0 {
 		q.flightAt.Store(w.ops[0].at)
 	}
+	b.Digested, q.digests = q.digests, nil
 	w.barriers = w.barriers[:0]
 	if rest == 0 {
 		w.barriers, q.barriers = append(w.barriers, q.barriers...), q.barriers[:0]

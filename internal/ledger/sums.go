@@ -20,6 +20,7 @@ type sums struct {
 	counters map[CounterID]*counterSum
 	usage    map[UsageID]*usageSum
 	holds    map[[16]byte]money.Amount // not sums: the open durable ones
+	chain    chain
 }
 
 // accountSum is an account with its balances, live and test.
@@ -119,6 +120,7 @@ func readFolds(ctx context.Context, r Reader) (*sums, error) {
 			return nil
 		}),
 		r.OpenHolds(ctx, func(h HoldRow) error { s.holds[h.ID] = h.Amount; return nil }),
+		r.Digests(ctx, func(d Digest) error { s.chain.list = append(s.chain.list, d); return nil }),
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/pontage/pontage/internal/money"
 )
@@ -16,6 +17,7 @@ type Report struct {
 	OK          bool
 	Entries     int64
 	Accounts    int
+	Digests     int      // of closed days, recomputed
 	Differences []string // at most 100, and a line that says how many more there are
 	more        int
 }
@@ -140,15 +142,20 @@ func addUp(ctx context.Context, r Reader, rep *Report) (*sums, error) {
 	if err != nil {
 		return nil, err
 	}
-	portions := make(chan []*Entry, verifyPortions)
+	portions := make(chan portion, verifyPortions)
 	read := make(chan error, 1)
 	go func() {
 		defer close(portions)
-		read <- inPortions(ctx, r, portions)
+		read <- inPortions(ctx, r, portions, s.chain.covers)
 	}()
 	for p := range portions {
-		for _, e := range p {
+		from := 0
+		for i, e := range p.entries {
 			s.add(e, rep)
+			if to := p.ends[i]; to > from {
+				s.chain.add(e.Seq, p.rows[from:to], rep)
+				from = to
+			}
 		}
 	}
 	if err := <-read; err != nil {
@@ -157,31 +164,47 @@ func addUp(ctx context.Context, r Reader, rep *Report) (*sums, error) {
 	if s.last != s.mark.LastSeq {
 		rep.differ("the last entry is %d, but %d was recorded", s.last, s.mark.LastSeq)
 	}
+	s.chain.finish(rep)
 	rep.Accounts = len(s.accounts)
 	s.compare(rep)
 	return s, nil
 }
 
+// portion is some entries with the rows of those that a digest covers.
+type portion struct {
+	entries []*Entry
+	rows    []byte
+	ends    []int // of the row of each entry in rows
+}
+
+func newPortion() portion {
+	return portion{entries: make([]*Entry, 0, verifyPortion), ends: make([]int, 0, verifyPortion), rows: make([]byte, 0, verifyPortion*128)}
+}
+
 // inPortions reads all entries into the channel.
-func inPortions(ctx context.Context, r Reader, portions chan<- []*Entry) error {
-	next := make([]*Entry, 0, verifyPortion)
+func inPortions(ctx context.Context, r Reader, portions chan<- portion, covered func(seq int64) bool) error {
+	next := newPortion()
 	send := func() error {
 		select {
 		case portions <- next:
-			next = make([]*Entry, 0, verifyPortion)
+			next = newPortion()
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	err := r.Entries(ctx, 0, func(e *Entry) error {
-		next = append(next, e)
-		if len(next) < verifyPortion {
+	err := r.Rows(ctx, 0, math.MaxInt64, func(e *Entry, row []byte) error {
+		next.entries = append(next.entries, e)
+		if covered(e.Seq) {
+			next.rows = append(next.rows, row...)
+		}
+		next.ends = append(next.ends, len(next.rows))
+		if len(next.entries) < verifyPortion {
 			return nil
 		}
 		return send()
 	})
-	if err == nil && len(next) > 0 {
+	if err == nil && len(next.entries) > 0 {
 		err = send()
 	}
 	return err

@@ -237,6 +237,7 @@ func (d *driver) well() {
 	d.call("GET /admin/v1/requests/{request}", "", "", 200)
 
 	d.call("GET /admin/v1/ledger/verify", "", "", 200)
+	d.call("GET /admin/v1/ledger/digests", "?limit=2&cursor=2026-01-01&from=2026-01-01&to=2026-12-31", "", 200)
 	d.call("GET /admin/v1/effective-config", "", "", 200)
 	d.call("GET /admin/v1/targets", "", "", 200)
 	d.call("POST /admin/v1/test/clock", "", `{"advance":"1s"}`, 200)

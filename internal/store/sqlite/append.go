@@ -87,6 +87,9 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return fmt.Errorf("%w (epoch %d, after entry %d)", ledger.ErrFenced, b.Epoch, b.After)
 	}
+	if err := t.digests(b.Closed, b.Digested); err != nil {
+		return fmt.Errorf("digests: %w", err)
+	}
 	if err := t.entries(b.Entries); err != nil {
 		return fmt.Errorf("entries: %w", err)
 	}

@@ -105,7 +105,10 @@ func (s *snapshot) lostReferences(ctx context.Context, limit int) (found []strin
 			return err
 		}
 		if err := e.SetDetail(detail); err != nil {
-			return err
+			if len(found) < limit {
+				found = append(found, err.Error())
+			}
+			return nil
 		}
 		if e.Reference != reference.String || (e.Reference != "" && !kept.Bool) {
 			if len(found) < limit {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
@@ -117,47 +118,75 @@ func (s *snapshot) Usage(ctx context.Context, since ledger.Day, yield func(ledge
 	})
 }
 
-// Entries implements ledger.Reader. It reads past database/sql, which would take
-// longer for its conversions than SQLite takes for the rows.
+// Entries implements ledger.Reader.
 func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.Entry) error) error {
+	return s.each(ctx, after, math.MaxInt64, func(r *ledger.Row) error {
+		e, err := entryOf(r)
+		if err != nil {
+			return fmt.Errorf("read entries: %w", err)
+		}
+		return yield(e)
+	})
+}
+
+// Rows implements ledger.Reader.
+func (s *snapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *ledger.Entry, row []byte) error) error {
+	var b []byte
+	return s.each(ctx, after, upTo, func(r *ledger.Row) error {
+		e, err := entryOf(r)
+		if err != nil {
+			e.Kind = ""
+		}
+		b = r.Append(b[:0])
+		return yield(e, b)
+	})
+}
+
+// each calls do for each row of entries. It reads past database/sql, which would
+// take longer for its conversions than SQLite takes for the rows.
+func (s *snapshot) each(ctx context.Context, after, upTo int64, do func(*ledger.Row) error) error {
 	return s.conn.Raw(func(c any) (err error) {
-		const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? ORDER BY seq"
-		rows, err := c.(driver.QueryerContext).QueryContext(ctx, q, []driver.NamedValue{{Ordinal: 1, Value: after}})
+		const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq"
+		rows, err := c.(driver.QueryerContext).QueryContext(ctx, q, []driver.NamedValue{{Ordinal: 1, Value: after}, {Ordinal: 2, Value: upTo}})
 		if err != nil {
 			return fmt.Errorf("read entries: %w", err)
 		}
 		defer func() { err = errors.Join(err, rows.Close()) }()
-		row := make([]driver.Value, len(rows.Columns()))
+		var r ledger.Row
+		values := make([]driver.Value, len(rows.Columns()))
 		for {
-			if err := rows.Next(row); errors.Is(err, io.EOF) {
+			if err := rows.Next(values); errors.Is(err, io.EOF) {
 				return nil
 			} else if err != nil {
 				return fmt.Errorf("read entries: %w", err)
 			}
-			if err := ctx.Err(); err != nil {
+			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			e, err := entryOf(row)
-			if err != nil {
-				return fmt.Errorf("read entries: %w", err)
-			}
-			if err := yield(e); err != nil {
+			setRow(&r, values)
+			if err := do(&r); err != nil {
 				return err
 			}
 		}
 	})
 }
 
-// entryOf makes an entry of the driver's values of entryColumns. Columns are of
-// the types of a STRICT table.
-func entryOf(row []driver.Value) (*ledger.Entry, error) {
-	n := func(i int) int64 { v, _ := row[i].(int64); return v }
+// setRow fills in the driver's values of entryColumns, which are of the types of
+// a STRICT table.
+func setRow(r *ledger.Row, values []driver.Value) {
+	for i, n := range [...]*int64{&r.Seq, &r.Time, &r.Kind, &r.Account, &r.Key, &r.Test, &r.Day, &r.Amount} {
+		*n, _ = values[i].(int64)
+	}
+	r.Request, _ = values[8].([]byte)
+	r.Detail, _ = values[9].([]byte)
+}
+
+// entryOf makes the entry of a row. With an error it has what could be read.
+func entryOf(r *ledger.Row) (*ledger.Entry, error) {
 	e := &ledger.Entry{
-		Seq: n(0), Time: fromNanos(n(1)), Kind: ledger.KindOf(n(2)), Account: n(3), Key: n(4), Test: n(5) != 0, Day: ledger.Day(n(6)), Amount: money.Amount(n(7)),
+		Seq: r.Seq, Time: fromNanos(r.Time), Kind: ledger.KindOf(r.Kind), Account: r.Account, Key: r.Key, Test: r.Test != 0,
+		Day: ledger.Day(r.Day), Amount: money.Amount(r.Amount),
 	}
-	if req, ok := row[8].([]byte); ok {
-		copy(e.Request[:], req)
-	}
-	detail, _ := row[9].([]byte)
-	return e, e.SetDetail(detail)
+	copy(e.Request[:], r.Request)
+	return e, e.SetDetail(r.Detail)
 }
