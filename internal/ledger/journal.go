@@ -48,7 +48,7 @@ type Journal interface {
 	// ReadEntry returns nil if there is no such entry.
 	ReadEntry(ctx context.Context, seq int64) (*Entry, error)
 	// ListEntries returns the entries with an effect on the filter's balance,
-	// newest first. It may stop early.
+	// newest first.
 	ListEntries(ctx context.Context, f TransactionFilter) ([]Entry, error)
 	// ListDigests returns the digests that match, oldest first.
 	ListDigests(ctx context.Context, f DigestFilter) ([]Digest, error)

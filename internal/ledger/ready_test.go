@@ -240,6 +240,8 @@ func (empty) Entries(context.Context, int64, func(*ledger.Entry) error) error { 
 
 func (empty) OpenHolds(context.Context, func(ledger.HoldRow) error) error { return nil }
 
+func (empty) Digests(context.Context, func(ledger.Digest) error) error { return nil }
+
 func (empty) Expiry(context.Context) (time.Time, error) { return time.Time{}, nil }
 
 func (empty) Close() error { return nil }

@@ -13,10 +13,6 @@ import (
 	"github.com/pontage/pontage/internal/ledger"
 )
 
-// scanned is how many receipts one listing looks through before it hands out
-// what it has and a cursor.
-const scanned = 200_000
-
 func fromNanos(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
@@ -55,78 +51,6 @@ func (l *ledgerJournal) ReadReceipt(ctx context.Context, id [16]byte) (*ledger.R
 		return nil, fmt.Errorf("read receipt: %w", err)
 	}
 	return r, nil
-}
-
-// ListReceipts implements ledger.Journal. Receipts have no second index, so a
-// listing walks down from the newest one and stops after a portion.
-func (l *ledgerJournal) ListReceipts(ctx context.Context, f ledger.Filter, before [16]byte, limit int) (rows []*ledger.ReceiptRow, more [16]byte, err error) {
-	from := before[:]
-	if before == [16]byte{} {
-		from = []byte(strings.Repeat("\xff", 17)) // above every id
-	}
-	where, args := receiptFilter(f)
-	var last []byte // of the portion
-	if where != "" {
-		const q = "SELECT id FROM receipts WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
-		err = l.db.read.QueryRowContext(ctx, q, from, l.db.scanned-1).Scan(&last)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, more, fmt.Errorf("list receipts: %w", err)
-		}
-	}
-	floor := last
-	if floor == nil {
-		floor = []byte{}
-	}
-	args = append([]any{from, floor}, args...)
-	q := "SELECT " + receiptColumns + " FROM receipts WHERE id < ? AND id >= ?" + where + " ORDER BY id DESC LIMIT ? OFFSET ?"
-	result, err := l.db.read.QueryContext(ctx, q, append(args, limit+1, f.Offset)...)
-	if err != nil {
-		return nil, more, fmt.Errorf("list receipts: %w", err)
-	}
-	defer func() { err = errors.Join(err, result.Close()) }()
-	for result.Next() {
-		r, err := scanReceipt(result)
-		if err != nil {
-			return nil, more, fmt.Errorf("list receipts: %w", err)
-		}
-		if len(rows) == limit {
-			return rows, rows[limit-1].ID, nil
-		}
-		rows = append(rows, r)
-	}
-	if last != nil && f.Offset == 0 {
-		copy(more[:], last)
-	}
-	return rows, more, result.Err()
-}
-
-func receiptFilter(f ledger.Filter) (where string, args []any) {
-	add := func(text string, arg any) {
-		where += " AND " + text
-		args = append(args, arg)
-	}
-	if f.Account != 0 {
-		add("account_id = ?", f.Account)
-	}
-	if f.Key != 0 {
-		add("key_id = ?", f.Key)
-	}
-	if f.Model != "" {
-		add("model = ?", f.Model)
-	}
-	if f.Outcome != "" {
-		add("outcome = ?", f.Outcome)
-	}
-	if f.Charged {
-		where += " AND seq <> 0"
-	}
-	if !f.From.IsZero() {
-		add("started >= ?", f.From.UnixNano())
-	}
-	if !f.To.IsZero() {
-		add("started < ?", f.To.UnixNano())
-	}
-	return where, args
 }
 
 const usageSums = "sum(reqs), sum(input), sum(cached_input), sum(cache_write), sum(cache_write_1h), sum(output), sum(reasoning), sum(nano), sum(refunded), sum(absorbed)"
@@ -225,26 +149,6 @@ func (l *ledgerJournal) ReadEntry(ctx context.Context, seq int64) (*ledger.Entry
 		return nil, fmt.Errorf("read entry: %w", err)
 	}
 	return e, nil
-}
-
-// ListEntries implements ledger.Journal. Entries have no second index, so it
-// looks through a portion of the newest.
-func (l *ledgerJournal) ListEntries(ctx context.Context, f ledger.TransactionFilter) (list []ledger.Entry, err error) {
-	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > (SELECT last_seq FROM ledger_mark WHERE id = 1) - ?" +
-		" AND account_id = ? AND test = ? AND amount > 0 AND kind <> 7 ORDER BY seq DESC LIMIT ? OFFSET ?"
-	rows, err := l.db.read.QueryContext(ctx, q, l.db.scanned, f.Account, bit(f.Test), f.Limit, f.Offset)
-	if err != nil {
-		return nil, fmt.Errorf("list entries: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		e, err := scanEntry(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list entries: %w", err)
-		}
-		list = append(list, *e)
-	}
-	return list, rows.Err()
 }
 
 // ReadReference implements ledger.Journal.

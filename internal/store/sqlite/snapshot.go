@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 
 	"github.com/pontage/pontage/internal/ledger"
@@ -142,32 +141,13 @@ func (s *snapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *le
 	})
 }
 
-// each calls do for each row of entries. It reads past database/sql, which would
-// take longer for its conversions than SQLite takes for the rows.
+// each calls do for each row of entries.
 func (s *snapshot) each(ctx context.Context, after, upTo int64, do func(*ledger.Row) error) error {
-	return s.conn.Raw(func(c any) (err error) {
-		const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq"
-		rows, err := c.(driver.QueryerContext).QueryContext(ctx, q, []driver.NamedValue{{Ordinal: 1, Value: after}, {Ordinal: 2, Value: upTo}})
-		if err != nil {
-			return fmt.Errorf("read entries: %w", err)
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		var r ledger.Row
-		values := make([]driver.Value, len(rows.Columns()))
-		for {
-			if err := rows.Next(values); errors.Is(err, io.EOF) {
-				return nil
-			} else if err != nil {
-				return fmt.Errorf("read entries: %w", err)
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			setRow(&r, values)
-			if err := do(&r); err != nil {
-				return err
-			}
-		}
+	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq"
+	var r ledger.Row
+	return rawRows(ctx, s.conn, q, []any{after, upTo}, func(values []driver.Value) error {
+		setRow(&r, values)
+		return do(&r)
 	})
 }
 
