@@ -33,6 +33,7 @@ type runner struct {
 	stop context.CancelFunc
 	kick chan struct{}
 	done chan struct{}
+	rest time.Duration // see runRest
 
 	last     atomic.Int64 // newest entry
 	entries  atomic.Int64 // entries that are in runs
@@ -42,7 +43,7 @@ type runner struct {
 
 // startRunner starts to fill the runs where the last process has left off.
 func startRunner(ctx context.Context, db *DB) (*runner, error) {
-	r := &runner{db: db, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	r := &runner{db: db, rest: runRest, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	m, err := readRunMark(ctx, db.read)
 	if err != nil {
 		return nil, err
@@ -315,7 +316,7 @@ func (r *runner) steps(ctx context.Context, text string, n int, args func(i int)
 		if err != nil {
 			return fmt.Errorf("write runs: %w", err)
 		}
-		if !sleep(ctx, runRest) {
+		if !sleep(ctx, r.rest) {
 			return ctx.Err()
 		}
 	}
