@@ -29,6 +29,7 @@ const (
 	CrashBeforeCommit    = "crash_before_commit"
 	CrashAfterCommit     = "crash_after_commit"
 	CrashMidFold         = "crash_mid_fold"
+	CrashMidRetention    = "crash_mid_retention"
 	CrashMidRecovery     = "crash_mid_recovery"
 	CrashBeforeLastBytes = "crash_before_last_bytes"
 )
@@ -67,6 +68,7 @@ func All() []Point {
 		{DiskFull, Error, "the disk is full while a batch is written, before its commit"},
 		{CrashAfterInsert, Crash, "the process dies after the entries of a batch were inserted"},
 		{CrashMidFold, Crash, "the process dies between two rows of a fold"},
+		{CrashMidRetention, Crash, "the process dies between writing the statements of old usage and deleting it"},
 		{CrashBeforeCommit, Crash, "the process dies just before COMMIT"},
 		{SlowFsync, Sleep, "a commit takes 1.5 s"},
 		{CommitError, Error, "COMMIT reports an error, so its outcome is unknown"},

@@ -113,8 +113,11 @@ func (e *Engine) step(w *work) (more bool, err error) {
 	}
 	f := e.dirty.due(now, e.lastSeq, w.closing)
 	b.purge = e.purge.due(now, e.now())
+	if !w.closing {
+		b.Pruned = e.queue.pruningDue(e.dirty.lowWater(e.lastSeq))
+	}
 	b.Closed = e.days.due(e.today(), e.lastSeq, e.now())
-	if len(w.ops)+len(b.Receipts)+len(b.Delivered)+len(b.Digested) > 0 || b.Closed != nil || f != nil || !b.purge.IsZero() {
+	if len(w.ops)+len(b.Receipts)+len(b.Delivered)+len(b.Digested) > 0 || b.Closed != nil || b.Pruned != nil || f != nil || !b.purge.IsZero() {
 		e.number(b, w.ops)
 		if err := e.write(b, f); err != nil {
 			e.fail(w, err)
@@ -274,10 +277,15 @@ func (e *Engine) fill(tx Tx, b *Batch, f *Fold) error {
 		}
 		e.purge.next = next
 	}
-	if f == nil {
-		return nil
+	if f != nil {
+		if err := e.fold(tx, f, failpoint.CrashMidFold); err != nil {
+			return err
+		}
 	}
-	return e.fold(tx, f, failpoint.CrashMidFold)
+	if b.Pruned != nil {
+		return e.prune(tx, b.Pruned)
+	}
+	return nil
 }
 
 // fold writes f in two halves, with the crash point between them.
@@ -323,6 +331,10 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 	if b.Closed != nil {
 		e.days.closed(b.Closed, e.today())
 		e.digester.wake()
+	}
+	if b.Pruned != nil {
+		e.floor.Store(&b.Pruned.Floor)
+		e.queue.pruned()
 	}
 	queued := int64(0)
 	for _, o := range ops {

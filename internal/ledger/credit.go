@@ -137,8 +137,8 @@ func (e *Engine) announce(o *op) error {
 
 // Refund gives back amount of what the request was charged; 0 means all that is
 // left. Refunds never exceed the charge: [ErrRefundTooLarge]. A request that was
-// not charged gives [ErrNoCharge], one that was refunded entirely
-// [ErrNothingToRefund]. Daily counters are not given back.
+// not charged gives [ErrNoCharge], or [ErrTooOld] if it may have been long ago,
+// one that was refunded entirely [ErrNothingToRefund]. Daily counters are not given back.
 func (e *Engine) Refund(ctx context.Context, request [16]byte, amount money.Amount, note string) (Entry, error) {
 	if err := e.Ready(); err != nil {
 		return Entry{}, err
@@ -166,6 +166,9 @@ func (e *Engine) prepareRefund(ctx context.Context, request [16]byte, amount mon
 		return nil, err
 	}
 	row, err := e.journal.ReadReceipt(ctx, request)
+	if err == nil && row == nil {
+		err = e.noCharge(request)
+	}
 	if err == nil {
 		err = o.refund(row, amount)
 	}
@@ -186,7 +189,7 @@ func (e *Engine) finishRefund(ctx context.Context, o *op) (queued bool, err erro
 
 // refund makes o the refund of amount, or of all that is left, of the charge.
 func (o *op) refund(row *ReceiptRow, amount money.Amount) error {
-	if row == nil || row.Seq == 0 {
+	if row.Seq == 0 {
 		return ErrNoCharge
 	}
 	left := row.Charge - row.Refunded

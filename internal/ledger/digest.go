@@ -122,8 +122,9 @@ func (b *dayBook) closed(d *Digest, today Day) {
 	b.closedTo, b.open = d.Last, today
 }
 
-// digester reckons the digests of closed days on a goroutine of its own: a day
-// may have very many entries, and no charge may wait for them.
+// digester reckons the digests of closed days, and then what replaces usage that
+// is too old, on a goroutine of its own: a day may have very many entries, and no
+// charge may wait for them.
 type digester struct {
 	kick chan struct{}
 	stop context.CancelFunc
@@ -164,6 +165,8 @@ func (e *Engine) digest(ctx context.Context) {
 		retry := idleWait
 		if err := e.digestAll(ctx, &before); err != nil {
 			retry = digestRetry // who reads the digests sees that one is missing
+		} else if err := e.retain(ctx); err != nil {
+			retry = digestRetry // and what is too old stays until then
 		}
 		timer := time.NewTimer(retry)
 		select {
@@ -216,7 +219,7 @@ func (e *Engine) makeDigest(ctx context.Context, before [32]byte, d *Digest) err
 	h := d.begin(before)
 	for after := d.First - 1; after < d.Last; after += digestPortion {
 		if after >= d.First {
-			if err := rest(ctx); err != nil {
+			if err := rest(ctx, digestRest); err != nil {
 				return err
 			}
 		}
@@ -254,8 +257,8 @@ func (e *Engine) hashRows(ctx context.Context, h hash.Hash, after, upTo int64) (
 // digestRest is how long the digester rests after each portion.
 const digestRest = 50 * time.Millisecond
 
-func rest(ctx context.Context) error {
-	timer := time.NewTimer(digestRest)
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -286,9 +289,19 @@ func (e *Engine) Digests(ctx context.Context, f DigestFilter) ([]Digest, error) 
 type chain struct {
 	list []Digest
 	at   int       // place in list of the digest whose entries come now
+	old  int       // digests of which entries are gone
 	h    hash.Hash // nil: none of them has come
 	sum  [32]byte  // of the digest before
 	last int64     // its last entry
+}
+
+// skip skips the digests of which some entries are gone.
+func (c *chain) skip(floor int64) {
+	for c.at < len(c.list) && c.list[c.at].First <= floor {
+		c.sum, c.last = c.list[c.at].Sum, c.list[c.at].Last
+		c.at++
+		c.old++
+	}
 }
 
 // covers reports that some digest covers the entry.
@@ -301,7 +314,7 @@ func (c *chain) add(seq int64, row []byte, rep *Report) {
 	for c.at < len(c.list) && seq > c.list[c.at].Last {
 		c.end(rep)
 	}
-	if c.at == len(c.list) {
+	if c.at == len(c.list) || seq < c.list[c.at].First {
 		return
 	}
 	if c.h == nil {

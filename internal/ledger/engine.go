@@ -35,6 +35,11 @@ type Options struct {
 	Now        func() time.Time // wall clock; nil: time.Now
 	Failpoints *failpoint.Set   // nil: off
 
+	// Retention is how long usage, absorbed cost and receipts are kept one by
+	// one; then the sums of each day replace them. 0: for ever; otherwise at
+	// least MinRetention.
+	Retention time.Duration
+
 	// Fatal is called, once, when the journal may hold something else than
 	// memory does, so that the process must end and recover from disk. The
 	// engine does nothing more afterwards. Nil does nothing.
@@ -70,6 +75,10 @@ type Engine struct {
 
 	durables durables
 	digester digester
+
+	retention time.Duration
+	retaining sync.Mutex
+	floor     atomic.Pointer[Floor]
 
 	verifying chan struct{} // has room for the one verification at a time
 }
@@ -110,7 +119,10 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
 	}
-	e := &Engine{journal: j, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1)}
+	if o.Retention != 0 && o.Retention < MinRetention {
+		return nil, fmt.Errorf("retention: %v is less than %v", o.Retention, MinRetention)
+	}
+	e := &Engine{journal: j, retention: o.Retention, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1)}
 	for i := range e.shards {
 		e.shards[i].accounts = map[int64]*account{}
 	}

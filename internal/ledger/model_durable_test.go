@@ -42,6 +42,7 @@ func (m *model) claim(k ledger.IdemKey, request [16]byte) *ledger.Claim {
 // answer of its key.
 func (m *model) Revoke(t *rapid.T) {
 	m.t = t
+	m.age()
 	if len(m.paid) == 0 {
 		t.Skip("nothing was paid")
 	}

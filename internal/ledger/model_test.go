@@ -23,6 +23,7 @@ type model struct {
 	use   map[dayOf]*dayState
 	holds []*modelHold
 	paid  []*payment
+	old   [][16]byte // requests of payments that only statements are kept of
 	refs  map[string]ledger.Entry
 	keys  map[ledger.IdemKey]modelAnswer
 	jobs  [][]*modelHold
@@ -78,6 +79,7 @@ type payment struct {
 	left    money.Amount
 	p       *pocketState
 	hold    *ledger.Hold // nil: of an engine that is gone
+	day     ledger.Day   // it was charged
 }
 
 func (m *model) pocket(account int64, test bool) *pocketState {
@@ -275,7 +277,7 @@ func (m *model) Settle(t *rapid.T) {
 	if s.Balance != h.p.posted {
 		t.Fatalf("Settle(%d) = %+v, want balance %d", actual, s, h.p.posted)
 	}
-	p := &payment{h.r.Request, charge, h.p, h.hold}
+	p := &payment{h.r.Request, charge, h.p, h.hold, ledger.DayOf(m.h.clock.now())}
 	if h.durable {
 		p.hold = nil // it cannot be revoked
 	}
@@ -378,6 +380,12 @@ func (m *model) Credit(t *rapid.T) {
 
 func (m *model) Refund(t *rapid.T) {
 	m.t = t
+	m.age()
+	if len(m.old) > 0 {
+		if e, err := m.h.Refund(background, m.old[len(m.old)-1], 0, ""); !errors.Is(err, ledger.ErrTooOld) {
+			t.Fatalf("Refund of an old request = %+v, %v", e, err)
+		}
+	}
 	if len(m.paid) == 0 {
 		t.Skip("nothing was paid")
 	}
@@ -404,6 +412,41 @@ func (m *model) Refund(t *rapid.T) {
 
 func (m *model) Advance(t *rapid.T) {
 	m.h.clock.advance(time.Duration(rapid.IntRange(1, 30).Draw(t, "hours")) * time.Hour)
+}
+
+// Retain lets the time pass after which usage is replaced by statements.
+func (m *model) Retain(t *rapid.T) {
+	m.t = t
+	if rapid.IntRange(0, 2).Draw(t, "rarely") > 0 {
+		t.Skip("there would be nothing but old entries")
+	}
+	m.h.clock.advance(ledger.MinRetention + time.Duration(rapid.IntRange(0, 48).Draw(t, "hours"))*time.Hour)
+	m.age()
+}
+
+// age has everything replaced that is old enough, but for days of which a job
+// holds something.
+func (m *model) age() {
+	before := ledger.DayOf(m.h.clock.now().Add(-ledger.MinRetention))
+	if !slices.ContainsFunc(m.paid, func(p *payment) bool { return p.day < before }) {
+		return
+	}
+	m.h.digests()
+	if err := m.h.Retain(background); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, h := range m.holds {
+		if h.durable {
+			before = min(before, h.hold.Day())
+		}
+	}
+	m.paid = slices.DeleteFunc(m.paid, func(p *payment) bool {
+		if p.day >= before {
+			return false
+		}
+		m.old = append(m.old, p.request)
+		return true
+	})
 }
 
 // Reopen closes the house in order; Crash leaves it as it is, and goes on with
@@ -482,7 +525,7 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": m.Hold, "hold again": m.Hold, "hold durably": m.HoldDurably, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange,
-			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
+			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "advance": m.Advance, "retain": m.Retain, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
 		})
 	})
 }

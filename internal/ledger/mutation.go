@@ -20,6 +20,7 @@ const (
 	AdmissionDayMoves Mutation = "admission_day_moves" // a charge counts on the day it settles
 	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
+	StatementLost     Mutation = "statement_lost"      // pruning drops what it should sum up
 	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
 )
 
@@ -28,6 +29,6 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
-		AnswerIgnored, AnswerStands, HoldsForgotten,
+		AnswerIgnored, AnswerStands, StatementLost, HoldsForgotten,
 	}
 }

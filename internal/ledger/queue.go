@@ -93,6 +93,7 @@ type queue struct {
 	receipts []*ReceiptRow // lazy; guarded by mu; at most maxLazy
 	marks    []Delivered   // lazy; guarded by mu; at most maxLazy
 	barriers []*barrier    // guarded by mu
+	pruning  *pruneOp      // guarded by mu; nil: none waits
 	digests  []Digest      // guarded by mu; of closed days: one a day, and after a start those that are missing
 	closed   bool          // guarded by mu: nothing more is taken in
 	lazyAt   int64         // guarded by mu: when the oldest lazy item was queued

@@ -30,6 +30,11 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err == nil {
 		err = e.days.recover(ctx, e, snap)
 	}
+	if err == nil {
+		var floor Floor
+		floor, err = snap.Floor(ctx)
+		e.floor.Store(&floor)
+	}
 	if err != nil {
 		return errors.Join(err, snap.Close())
 	}

@@ -21,6 +21,7 @@ type sums struct {
 	usage    map[UsageID]*usageSum
 	holds    map[[16]byte]money.Amount // not sums: the open durable ones
 	chain    chain
+	floor    Floor
 }
 
 // accountSum is an account with its balances, live and test.
@@ -30,6 +31,9 @@ type accountSum struct {
 	moved    bool       // by an entry
 	left     []GrantRow // stored
 	balances [2]balanceSum
+	opening  BalanceRow      // at the floor; without grants
+	kept     [2]money.Amount // effects of the entries up to the floor that are still there
+	stated   [2]money.Amount // charges of statements
 
 	// Those that were looked for last. Entries of an account come in the order of
 	// time, and are mostly about the same few.
@@ -97,8 +101,12 @@ func readFolds(ctx context.Context, r Reader) (*sums, error) {
 	if s.mark, err = r.Mark(ctx); err != nil {
 		return nil, err
 	}
+	if s.floor, err = r.Floor(ctx); err != nil {
+		return nil, err
+	}
+	s.last = s.floor.Seq
 	const ever = Day(-1 << 31)
-	return s, errors.Join(
+	err = errors.Join(
 		r.Balances(ctx, func(b BalanceRow) error {
 			a := s.account(b.Account)
 			a.row, a.has = b, true
@@ -121,7 +129,12 @@ func readFolds(ctx context.Context, r Reader) (*sums, error) {
 		}),
 		r.OpenHolds(ctx, func(h HoldRow) error { s.holds[h.ID] = h.Amount; return nil }),
 		r.Digests(ctx, func(d Digest) error { s.chain.list = append(s.chain.list, d); return nil }),
+		r.Openings(ctx, s.openBalance),
+		r.OpeningGrants(ctx, s.openGrant),
+		r.Statements(ctx, s.state),
 	)
+	s.chain.skip(s.floor.Seq)
+	return s, err
 }
 
 func (s *sums) account(id int64) *accountSum {
@@ -136,6 +149,10 @@ func (s *sums) account(id int64) *accountSum {
 // add adds one entry, also to the sums of the rows that claim to include it. An
 // entry that a row does not include must lie above the low water.
 func (s *sums) add(e *Entry, rep *Report) {
+	if e.Seq <= s.floor.Seq {
+		s.keep(e, rep)
+		return
+	}
 	if e.Seq != s.last+1 {
 		rep.differ("entries %d to %d are missing", s.last+1, e.Seq-1)
 	}
@@ -165,10 +182,7 @@ func (s *sums) add(e *Entry, rep *Report) {
 
 func (s *sums) addBalance(a *accountSum, e *Entry, rep *Report) {
 	a.moved = true
-	b := &a.balances[0]
-	if e.Test {
-		b = &a.balances[1]
-	}
+	b := &a.balances[place(e.Test)]
 	if !b.add(e, e.Seq <= a.row.Folded) {
 		rep.differ("entry %d takes back %s of grant %d, of which less is left", e.Seq, e.Amount, e.Grant)
 	}
@@ -201,7 +215,7 @@ func (b *balanceSum) add(e *Entry, inRow bool) (ok bool) {
 		b.credit += e.Amount
 		if !e.ExpiresAt.IsZero() && e.Amount > owed {
 			b.grants = append(b.grants, &grantSum{seq: e.Seq, expires: e.ExpiresAt.UnixNano(), remaining: e.Amount - owed})
-			slices.SortFunc(b.grants, func(x, y *grantSum) int { return cmp.Or(cmp.Compare(x.expires, y.expires), cmp.Compare(x.seq, y.seq)) })
+			b.sortGrants()
 		}
 	case KindTopup, KindRefund, KindAdjust:
 		b.credit += e.Amount
@@ -216,6 +230,10 @@ func (b *balanceSum) add(e *Entry, inRow bool) (ok bool) {
 		}
 	}
 	return ok
+}
+
+func (b *balanceSum) sortGrants() {
+	slices.SortFunc(b.grants, func(x, y *grantSum) int { return cmp.Or(cmp.Compare(x.expires, y.expires), cmp.Compare(x.seq, y.seq)) })
 }
 
 func (b *balanceSum) spend(n money.Amount) {
@@ -242,6 +260,9 @@ func (s *sums) counter(a *accountSum, id CounterID) *counterSum {
 }
 
 func (s *sums) count(a *accountSum, id CounterID, e *Entry, rep *Report) {
+	if id.Day <= s.floor.Day {
+		return // not all of its entries are there
+	}
 	c := s.counter(a, id)
 	c.all.requests++
 	c.all.spent += e.Amount
@@ -294,16 +315,17 @@ func (s *sums) report(a *accountSum, e *Entry, rep *Report) {
 // compare holds the stored rows against the sums.
 func (s *sums) compare(rep *Report) {
 	for _, id := range slices.Sorted(maps.Keys(s.accounts)) {
+		s.accounts[id].compareOpening(id, s.floor.Seq, rep)
 		s.accounts[id].compare(id, rep)
 	}
 	for id, c := range s.counters {
-		if c.has && c.row != c.stored {
+		if c.has && id.Day > s.floor.Day && c.row != c.stored {
 			rep.differ("counter %v: %d requests and %s are stored, the entries give %d and %s", id, c.stored.requests, c.stored.spent, c.row.requests, c.row.spent)
 		}
 	}
 	for id, u := range s.usage {
 		u.row.Folded = u.stored.Folded
-		if u.has && u.row != u.stored {
+		if (u.has || u.row != UsageRow{}) && u.row != u.stored {
 			rep.differ("usage %v: %+v is stored, the entries give %+v", id, u.stored, u.row)
 		}
 	}

@@ -18,6 +18,7 @@ type Report struct {
 	Entries     int64
 	Accounts    int
 	Digests     int      // of closed days, recomputed
+	OldDigests  int      // of days of which statements have replaced the usage: they cannot be recomputed
 	Differences []string // at most 100, and a line that says how many more there are
 	more        int
 }
@@ -165,6 +166,7 @@ func addUp(ctx context.Context, r Reader, rep *Report) (*sums, error) {
 		rep.differ("the last entry is %d, but %d was recorded", s.last, s.mark.LastSeq)
 	}
 	s.chain.finish(rep)
+	rep.OldDigests = s.chain.old
 	rep.Accounts = len(s.accounts)
 	s.compare(rep)
 	return s, nil

@@ -324,10 +324,14 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 	if err != nil || len(places) >= most {
 		return places, err
 	}
+	var floor int64 // runs are not used up to there: they have entries that are gone
+	if err := l.db.read.QueryRowContext(ctx, "SELECT seq FROM ledger_floor WHERE id = 1").Scan(&floor); err != nil {
+		return nil, err
+	}
 	top := min(m.runs-1, (before-2)/m.length)
-	const runs = "WITH RECURSIVE n(run) AS (SELECT ? UNION ALL SELECT run - 1 FROM n WHERE run > 0)" +
-		" SELECT n.run, r.places FROM n CROSS JOIN entry_runs r ON r.run = n.run AND r.account_id = ? AND r.test = ?"
-	err = l.eachRow(ctx, runs, []any{top, f.Account, bit(f.Test)}, func(rows *sql.Rows) error {
+	const runs = "WITH RECURSIVE n(run) AS (SELECT ?1 WHERE ?1 >= ?4 UNION ALL SELECT run - 1 FROM n WHERE run > ?4)" +
+		" SELECT n.run, r.places FROM n CROSS JOIN entry_runs r ON r.run = n.run AND r.account_id = ?2 AND r.test = ?3"
+	err = l.eachRow(ctx, runs, []any{top, f.Account, bit(f.Test), floor / m.length}, func(rows *sql.Rows) error {
 		var run int64
 		var packed sql.RawBytes
 		if err := rows.Scan(&run, &packed); err != nil {
@@ -337,7 +341,7 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 		if err != nil {
 			return err
 		}
-		more = slices.DeleteFunc(more, func(seq int64) bool { return seq >= before })
+		more = slices.DeleteFunc(more, func(seq int64) bool { return seq >= before || seq <= floor })
 		places = append(places, more[:min(len(more), most-len(places))]...)
 		if len(places) == most {
 			return errEnough
@@ -345,8 +349,18 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 		return nil
 	})
 	if errors.Is(err, errEnough) {
-		err = nil
+		return places, nil
 	}
+	if err != nil || floor == 0 {
+		return places, err
+	}
+	const kept = "SELECT seq FROM entries WHERE kind <> 1 AND account_id = ? AND seq <= ? AND seq < ? AND test = ? AND amount > 0 AND kind <> 7 ORDER BY seq DESC LIMIT ?"
+	err = l.eachRow(ctx, kept, []any{f.Account, min(floor, m.runs*m.length), before, bit(f.Test), most - len(places)}, func(rows *sql.Rows) error {
+		var seq int64
+		err := rows.Scan(&seq)
+		places = append(places, seq)
+		return err
+	})
 	return places, err
 }
 

@@ -26,7 +26,7 @@ var mismatches = []struct{ says, query string }{
 	{
 		"the refunds of request %s do not agree with its receipt, or exceed the charge",
 		"SELECT lower(hex(e.req)) FROM (SELECT req, sum(amount) AS refunded FROM entries WHERE kind = 4 AND kind <> 1 GROUP BY req) e LEFT JOIN receipts r ON r.id = e.req" +
-			" WHERE r.id IS NULL OR r.refunded <> e.refunded OR r.refunded > r.charge LIMIT ?",
+			" WHERE (r.id IS NULL AND coalesce(e.req, zeroblob(16)) > " + floorRequest + ") OR r.refunded <> e.refunded OR r.refunded > r.charge LIMIT ?",
 	},
 	{
 		"refund %s went to another account or balance than the charge came from",
@@ -47,7 +47,7 @@ var mismatches = []struct{ says, query string }{
 	},
 	{
 		"hold %s is posted, which does not agree with its charge",
-		"SELECT lower(hex(h.id)) FROM holds h LEFT JOIN receipts r ON r.id = h.id LEFT JOIN entries e ON e.seq = r.seq WHERE h.state = 2" +
+		"SELECT lower(hex(h.id)) FROM holds h LEFT JOIN receipts r ON r.id = h.id LEFT JOIN entries e ON e.seq = r.seq WHERE h.state = 2 AND h.id > " + floorRequest +
 			" AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> h.id OR e.amount <> h.charge OR e.account_id <> h.account_id OR e.key_id <> h.key_id" +
 			" OR e.test <> h.test OR e.day <> h.day) LIMIT ?",
 	},
@@ -58,13 +58,17 @@ var mismatches = []struct{ says, query string }{
 	{
 		"the answer stored for request %s does not agree with its charge",
 		"SELECT lower(hex(i.req)) FROM idem i LEFT JOIN entries e ON e.seq = i.seq" +
-			" WHERE i.seq <> 0 AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> i.req OR e.account_id <> i.account_id OR e.test <> i.test) LIMIT ?",
+			" WHERE i.seq > (SELECT seq FROM ledger_floor) AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> i.req OR e.account_id <> i.account_id OR e.test <> i.test) LIMIT ?",
 	},
 	{
 		"reference of entry %s does not agree with it",
 		"SELECT c.seq FROM credit_refs c LEFT JOIN entries e ON e.seq = c.seq WHERE e.seq IS NULL OR e.account_id <> c.account_id LIMIT ?",
 	},
 }
+
+// floorRequest is the newest request whose receipt was deleted: one that is not
+// newer may have none.
+const floorRequest = "(SELECT req FROM ledger_floor)"
 
 // Mismatches implements ledger.Reader.
 func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) {

@@ -12,7 +12,7 @@ CREATE TABLE day_digests (
 
 -- Finds the few entries that are no usage among the many that are. It costs a
 -- charge nothing: a partial index has no row for it.
-CREATE INDEX entries_rare ON entries (kind, seq) WHERE kind <> 1;
+CREATE INDEX entries_rare ON entries (account_id, seq, kind) WHERE kind <> 1;
 CREATE INDEX credit_refs_seq ON credit_refs (seq);
 
 -- Where the entries and receipts of an account are: filled in runs, afterwards,
@@ -53,3 +53,49 @@ CREATE TABLE receipts_late (
   id         BLOB    NOT NULL,
   PRIMARY KEY (account_id, id)
 ) WITHOUT ROWID, STRICT;
+
+-- Up to where entries of usage and absorbed cost (kinds 1 and 7) were deleted,
+-- with their receipts. One row.
+CREATE TABLE ledger_floor (
+  id  INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  seq INTEGER NOT NULL, -- 0: none were
+  day INTEGER NOT NULL, -- newest day that one of them counted in
+  req BLOB    NOT NULL CHECK (length(req) = 16) -- newest request of them
+) STRICT;
+INSERT INTO ledger_floor VALUES (1, 0, -2147483648, zeroblob(16));
+
+-- What replaces them: their sums, by the lines of usage_days.
+CREATE TABLE statements (
+  day            INTEGER NOT NULL,
+  account_id     INTEGER NOT NULL,
+  key_id         INTEGER NOT NULL,
+  test           INTEGER NOT NULL,
+  model          TEXT    NOT NULL,
+  reqs           INTEGER NOT NULL,
+  input          INTEGER NOT NULL,
+  cached_input   INTEGER NOT NULL,
+  cache_write    INTEGER NOT NULL,
+  cache_write_1h INTEGER NOT NULL,
+  output         INTEGER NOT NULL,
+  reasoning      INTEGER NOT NULL,
+  nano           INTEGER NOT NULL, -- charged
+  absorbed       INTEGER NOT NULL,
+  PRIMARY KEY (day, account_id, key_id, test, model)
+) WITHOUT ROWID, STRICT;
+
+-- Balances and what was left of grants when the floor's entry had been entered.
+CREATE TABLE openings (
+  account_id  INTEGER NOT NULL PRIMARY KEY,
+  credit      INTEGER NOT NULL,
+  used        INTEGER NOT NULL,
+  test_credit INTEGER NOT NULL,
+  test_used   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE opening_grants (
+  seq        INTEGER NOT NULL PRIMARY KEY, -- its entry
+  account_id INTEGER NOT NULL,
+  test       INTEGER NOT NULL,
+  remaining  INTEGER NOT NULL CHECK (remaining > 0),
+  expires_at INTEGER NOT NULL -- Unix nanoseconds
+) STRICT;
+CREATE INDEX opening_grants_account ON opening_grants (account_id);
