@@ -170,7 +170,10 @@ func (a *App) openStore(ctx context.Context) error {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
 	a.undo = append(a.undo, a.db.Close)
-	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal}); err != nil {
+	a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{
+		Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Retention: a.o.Config.Store.Retention,
+	})
+	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)

@@ -330,6 +330,8 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 	e.purge.done(b, now)
 	if b.Closed != nil {
 		e.days.closed(b.Closed, e.today())
+	}
+	if b.Closed != nil || len(b.Digested) > 0 { // usage goes once its day has its digest
 		e.digester.wake()
 	}
 	if b.Pruned != nil {

@@ -198,6 +198,17 @@ func TestTransactionsThatAreKeptAreListed(t *testing.T) {
 	}
 }
 
+// Nobody has to ask: the end of a day is enough.
+func TestOldUsageIsReplacedByItself(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.busy()
+	h.clock.advance(40 * day)
+	h.topup(1, 1)
+	eventually(t, "the old usage is gone", func() bool { return h.number("SELECT count(*) FROM entries WHERE kind = 1") == 0 })
+	h.verify()
+}
+
 // Usage of a day stays as long as a job holds something of it.
 func TestADayThatAJobHoldsStays(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,45 @@ func TestTheDaysOfAnAccountAgree(t *testing.T) {
 		if got := r.at(t, "stats.requests") + " " + usd(t, r.at(t, "stats.chargedAmount")).String(); got != fmt.Sprint(want.Requests[day], " ", net) {
 			t.Errorf("the account's own %s is %s, want %d %s", day, got, want.Requests[day], net)
 		}
+	}
+}
+
+// After the retention there are sums of the days, and nothing of single requests;
+// what the account has, and the report, are as they were.
+func TestOldRequestsBecomeSums(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: daysSites, Store: "retention: 840h"})
+	c := newCustomer(t, g, "1", nil)
+	old := post(t, c).is(t, 200).header.Get("X-Request-ID")
+	postTo(t, c, "n").is(t, 200)
+	settled(t, g)
+	want, balance := reported(t, c), g.AccountNow(t, c.account).BalanceUSD
+	advance(t, g, 37*24*time.Hour)
+	recent := post(t, c).is(t, 200).header.Get("X-Request-ID")
+	eventually(t, "the old requests are gone", func() bool {
+		status, _, err := g.Admin(t.Context(), "GET", "/admin/v1/requests/"+old, nil, nil)
+		return err == nil && status == 404
+	})
+	g.Receipt(t, recent, nil)
+	settled(t, g)
+	want.charge(now(t, g).Format(time.DateOnly), 3*money.Cent/10)
+	if diff := cmp.Diff(want, reported(t, c)); diff != "" {
+		t.Errorf("the report (-want +got):\n%s", diff)
+	}
+	if got, want := usd(t, g.AccountNow(t, c.account).BalanceUSD), usd(t, balance)-3*money.Cent/10; got != want {
+		t.Errorf("the balance is %s, want %s", got, want)
+	}
+	status, body, err := g.Admin(t.Context(), "POST", "/admin/v1/requests/"+old+"/refund", map[string]any{"note": "late"}, nil)
+	if err != nil || status != 404 || !strings.Contains(string(body), "older than what is kept") {
+		t.Errorf("a refund of an old request = %d %s, %v", status, body, err)
+	}
+	if err := g.Stop(); err != nil {
+		t.Error(err)
+	}
+	g.Run(t)
+	settled(t, g)
+	if diff := cmp.Diff(want, reported(t, c)); diff != "" {
+		t.Errorf("the report after another start (-want +got):\n%s", diff)
 	}
 }
 
