@@ -199,7 +199,7 @@ func (l *ledgerJournal) idsOf(ctx context.Context, account int64, from []byte) (
 		const q = "SELECT b.run, r.ids FROM receipt_bounds b CROSS JOIN receipt_runs r ON r.run = b.run AND r.account_id = ?" +
 			" WHERE b.run < ? AND b.after < ? ORDER BY b.run DESC LIMIT ?"
 		n := 0
-		err = l.eachRow(ctx, q, []any{account, next, below, runsAtOnce}, func(rows *sql.Rows) error {
+		err = eachRow(ctx, l.db.read, q, []any{account, next, below, runsAtOnce}, func(rows *sql.Rows) error {
 			n++
 			var packed []byte
 			if err := rows.Scan(&next, &packed); err != nil {
@@ -226,7 +226,7 @@ func appendIDs(ids [][]byte, packed, below []byte) [][]byte {
 }
 
 func (l *ledgerJournal) readIDs(ctx context.Context, q string, args ...any) (ids [][]byte, ended bool, err error) {
-	err = l.eachRow(ctx, q, args, func(rows *sql.Rows) error {
+	err = eachRow(ctx, l.db.read, q, args, func(rows *sql.Rows) error {
 		var id []byte
 		err := rows.Scan(&id)
 		ids = append(ids, id)
@@ -283,30 +283,38 @@ func (s *idStream) first(below []byte) (id []byte, err error) {
 	}
 }
 
-// ListEntries implements ledger.Journal.
+// ListEntries implements ledger.Journal. It reads in one transaction, since runs
+// are made and entries are pruned meanwhile.
 func (l *ledgerJournal) ListEntries(ctx context.Context, f ledger.TransactionFilter) (list []ledger.Entry, err error) {
-	places, err := l.placesOf(ctx, f)
+	tx, err := l.db.read.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("list entries: %w", err)
 	}
-	places = places[min(f.Offset, len(places)):]
-	for _, seq := range places {
-		e, err := l.ReadEntry(ctx, seq)
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	places, err := placesOf(ctx, tx, f)
+	if err != nil {
+		return nil, fmt.Errorf("list entries: %w", err)
+	}
+	for _, seq := range places[min(f.Offset, len(places)):] {
+		e, err := scanEntry(tx.QueryRowContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE seq = ?", seq))
 		if err != nil {
 			return nil, fmt.Errorf("list entries: %w", err)
 		}
-		if e != nil {
-			list = append(list, *e)
-		}
+		list = append(list, *e)
 	}
 	return list, nil
 }
 
+// querier is the pool of readers, or one transaction of it.
+type querier interface {
+	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
+}
+
 // placesOf returns the newest entries of a balance below f.Before, as many as
-// f.Offset and f.Limit make. It reads first how many runs there are, and then
-// what no run has.
-func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter) (places []int64, err error) {
-	m, err := readRunMark(ctx, l.db.read)
+// f.Offset and f.Limit make.
+func placesOf(ctx context.Context, db querier, f ledger.TransactionFilter) (places []int64, err error) {
+	m, err := readRunMark(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +323,7 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 		before = math.MaxInt64
 	}
 	const tail = "SELECT seq FROM entries WHERE seq > ? AND seq < ? AND account_id = ? AND test = ? AND amount > 0 AND kind <> 7 ORDER BY seq DESC LIMIT ?"
-	err = l.eachRow(ctx, tail, []any{m.runs * m.length, before, f.Account, bit(f.Test), most}, func(rows *sql.Rows) error {
+	err = eachRow(ctx, db, tail, []any{m.runs * m.length, before, f.Account, bit(f.Test), most}, func(rows *sql.Rows) error {
 		var seq int64
 		err := rows.Scan(&seq)
 		places = append(places, seq)
@@ -325,19 +333,19 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 		return places, err
 	}
 	var floor int64 // runs are not used up to there: they have entries that are gone
-	if err := l.db.read.QueryRowContext(ctx, "SELECT seq FROM ledger_floor WHERE id = 1").Scan(&floor); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT seq FROM ledger_floor WHERE id = 1").Scan(&floor); err != nil {
 		return nil, err
 	}
 	top := min(m.runs-1, (before-2)/m.length)
 	const runs = "WITH RECURSIVE n(run) AS (SELECT ?1 WHERE ?1 >= ?4 UNION ALL SELECT run - 1 FROM n WHERE run > ?4)" +
 		" SELECT n.run, r.places FROM n CROSS JOIN entry_runs r ON r.run = n.run AND r.account_id = ?2 AND r.test = ?3"
-	err = l.eachRow(ctx, runs, []any{top, f.Account, bit(f.Test), floor / m.length}, func(rows *sql.Rows) error {
+	err = eachRow(ctx, db, runs, []any{top, f.Account, bit(f.Test), floor / m.length}, func(rows *sql.Rows) error {
 		var run int64
 		var packed sql.RawBytes
 		if err := rows.Scan(&run, &packed); err != nil {
 			return err
 		}
-		more, err := placesOf(packed, run, m.length)
+		more, err := unpackPlaces(packed, run, m.length)
 		if err != nil {
 			return err
 		}
@@ -355,7 +363,7 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 		return places, err
 	}
 	const kept = "SELECT seq FROM entries WHERE kind <> 1 AND account_id = ? AND seq <= ? AND seq < ? AND test = ? AND amount > 0 AND kind <> 7 ORDER BY seq DESC LIMIT ?"
-	err = l.eachRow(ctx, kept, []any{f.Account, min(floor, m.runs*m.length), before, bit(f.Test), most - len(places)}, func(rows *sql.Rows) error {
+	err = eachRow(ctx, db, kept, []any{f.Account, min(floor, m.runs*m.length), before, bit(f.Test), most - len(places)}, func(rows *sql.Rows) error {
 		var seq int64
 		err := rows.Scan(&seq)
 		places = append(places, seq)
@@ -367,8 +375,8 @@ func (l *ledgerJournal) placesOf(ctx context.Context, f ledger.TransactionFilter
 // errEnough ends eachRow.
 var errEnough = errors.New("enough")
 
-func (l *ledgerJournal) eachRow(ctx context.Context, q string, args []any, each func(*sql.Rows) error) (err error) {
-	rows, err := l.db.read.QueryContext(ctx, q, args...)
+func eachRow(ctx context.Context, db querier, q string, args []any, each func(*sql.Rows) error) (err error) {
+	rows, err := db.QueryContext(ctx, q, args...)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ type runMark struct {
 	receipts, late []byte
 }
 
-func readRunMark(ctx context.Context, db *sql.DB) (m runMark, err error) {
+func readRunMark(ctx context.Context, db querier) (m runMark, err error) {
 	err = db.QueryRowContext(ctx, "SELECT entry_runs, length, receipts_upto, late_upto FROM run_mark WHERE id = 1").Scan(&m.runs, &m.length, &m.receipts, &m.late)
 	if err == nil && m.length < 1 {
 		err = fmt.Errorf("a run of %d entries", m.length)
@@ -152,8 +152,8 @@ func readRunMark(ctx context.Context, db *sql.DB) (m runMark, err error) {
 // one before.
 func appendPlace(b []byte, distance int64) []byte { return binary.AppendUvarint(b, uint64(distance)) }
 
-// placesOf returns the entries of a run's row, newest first.
-func placesOf(b []byte, run, length int64) ([]int64, error) {
+// unpackPlaces returns the entries of a run's row, newest first.
+func unpackPlaces(b []byte, run, length int64) ([]int64, error) {
 	seq := run * length
 	var list []int64
 	for len(b) > 0 {
