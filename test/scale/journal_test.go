@@ -58,9 +58,7 @@ func write(t testing.TB, entries int64) (path string) {
 	}
 	a := &author{t: t, rnd: rand.New(rand.NewPCG(1, 2)), j: db.Journal(), balances: map[int64]*ledger.BalanceRow{}}
 	if entries == 0 {
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
+		digest(t, db)
 		return path
 	}
 	if a.mark, err = a.j.Start(t.Context()); err != nil {
@@ -80,10 +78,31 @@ func write(t testing.TB, entries int64) (path string) {
 	}
 	a.commit()
 	a.commit() // the last refunds
-	if err := db.Close(); err != nil {
+	digest(t, db)
+	return path
+}
+
+// digest lets the ledger close the days and reckon their digest, which is one of
+// all entries, since no process has seen the days end. It closes the database.
+func digest(t testing.TB, db *sqlite.DB) {
+	t.Helper()
+	after := func() time.Time { return (firstDay + days + 1).Start() }
+	e, err := ledger.Open(t.Context(), db.Journal(), ledger.Options{Now: after})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for made := false; !made; <-tick.C {
+		list, err := e.Digests(t.Context(), ledger.DigestFilter{Limit: 1})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%d digests, %v", len(list), err)
+		}
+		made = list[0].Made
+	}
+	if err := errors.Join(e.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func exists(path string) bool {

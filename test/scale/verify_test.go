@@ -49,8 +49,9 @@ func TestVerifyAtScale(t *testing.T) {
 	var v struct {
 		OK      bool  `json:"ok"`
 		Entries int64 `json:"entries"`
+		Digests int64 `json:"digests"`
 	}
-	if err := json.Unmarshal(out, &v); err != nil || !v.OK || v.Entries < entries {
+	if err := json.Unmarshal(out, &v); err != nil || !v.OK || v.Entries < entries || v.Digests != 1 {
 		t.Fatalf("%v: %.2000s", err, out)
 	}
 	most := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10 // Linux: KiB
