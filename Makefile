@@ -70,8 +70,8 @@ needs: ## find or install what the tests need beside Go: a C compiler for -race,
 	@test/needs.sh
 
 .PHONY: outside
-outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, what operators see, failing machines
-	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/...
+outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, what operators see, failing machines, many entries
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/... ./test/scale/...
 
 .PHONY: compat
 compat: build ## the official SDKs, Go and npm, against the built binary
@@ -133,6 +133,11 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: build ## the gateway beside a bare reverse proxy, in one run
 	@mkdir -p build
 	go run ./test/bench -bin $(BIN) -out build/bench.txt
+
+SCALE ?= 10000000
+.PHONY: scale
+scale: build ## verify a journal of SCALE entries, and say what that takes
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_SCALE_ENTRIES=$(SCALE) go test -v -count=1 -timeout 60m ./test/scale
 
 .PHONY: microbench
 microbench: ## the benchmarks beside the code, for benchstat

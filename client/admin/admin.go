@@ -201,6 +201,12 @@ func (c *Client) Verify(ctx context.Context) (*Verification, error) {
 	return get[Verification](ctx, c.read, "ledger/verify", nil)
 }
 
+// Digests lists the digests of the ledger's days, the first day first, from a
+// cursor on; see [All].
+func (c *Client) Digests(ctx context.Context, f DigestFilter, cursor string) (*List[Digest], error) {
+	return get[List[Digest]](ctx, c.read, "ledger/digests", query("from", stamp(f.From), "to", stamp(f.To), "limit", number(f.Limit), "cursor", cursor))
+}
+
 // EffectiveConfig returns the configuration in force, without secrets.
 func (c *Client) EffectiveConfig(ctx context.Context) (json.RawMessage, error) {
 	raw, err := get[json.RawMessage](ctx, c.read, "effective-config", nil)

@@ -66,6 +66,7 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &never})))
 	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &sites})))
 	run(first(c.Usage(ctx, UsageFilter{By: []string{"day", "key"}, Test: true, To: at})))
+	run(first(c.Digests(ctx, DigestFilter{From: at, Limit: 7}, "2026-11-20")))
 	run(first(c.EffectiveConfig(ctx)))
 	run(c.AdvanceClock(ctx, 3*time.Hour))
 	run(c.ArmFault(ctx, "slow_fsync", 2))
@@ -86,6 +87,7 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 		`PATCH /admin/v1/accounts/acc_1 {"warn_below_usd":"0"}`,
 		`PATCH /admin/v1/accounts/acc_1 {"warn_below_usd":null}`,
 		`GET /admin/v1/usage?group_by=day%2Ckey&test=true&to=2026-11-20T01%3A02%3A03Z`,
+		`GET /admin/v1/ledger/digests?cursor=2026-11-20&from=2026-11-20T01%3A02%3A03Z&limit=7`,
 		`GET /admin/v1/effective-config`,
 		`POST /admin/v1/test/clock {"advance":"3h0m0s"}`,
 		`POST /admin/v1/test/fault {"point":"slow_fsync","times":2}`,

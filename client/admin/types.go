@@ -254,11 +254,27 @@ type Sums struct {
 	AbsorbedUSD string `json:"absorbed_usd"`
 }
 
+// DigestFilter chooses days. Its zero members choose all.
+type DigestFilter struct {
+	From, To time.Time // days from that of From to that of To
+	Limit    int       // of a page
+}
+
+// Digest proves that what was entered on one day, and before, is what it was.
+type Digest struct {
+	Day        string     `json:"day"`
+	FirstEntry int64      `json:"first_entry"`
+	LastEntry  int64      `json:"last_entry"`
+	ClosedAt   *time.Time `json:"closed_at"`
+	SHA256     string     `json:"sha256"` // empty: it is not reckoned yet
+}
+
 // Verification is what recomputing the ledger gave.
 type Verification struct {
 	OK          bool     `json:"ok"`
 	Entries     int64    `json:"entries"`
 	Accounts    int64    `json:"accounts"`
+	Digests     int64    `json:"digests"` // of days, that were recomputed
 	Differences []string `json:"differences"`
 }
 

@@ -217,9 +217,9 @@ func newVerifyCommand(sys *system) *cobra.Command {
 	var path string
 	c := &cobra.Command{
 		Use: "verify", Short: "Recompute every balance from the ledger's entries", Args: cobra.NoArgs,
-		Long: `Recompute every balance, counter and line of usage from the ledger's entries,
-and compare them with what is stored and, of a running gateway, what is in its
-memory. With --db a database file is read, whether or not a gateway has it open.
+		Long: `Recompute every balance, counter, line of usage and digest of a day from the
+ledger's entries, and compare them with what is stored and, of a running gateway,
+what is in its memory. With --db a database file is read, whether or not a gateway has it open.
 
 It exits with 1 and prints the differences if there are any.`,
 	}
@@ -257,7 +257,7 @@ func verifyFile(ctx context.Context, path string) (v *admin.Verification, err er
 	if err != nil {
 		return nil, err
 	}
-	return &admin.Verification{OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Differences: append([]string{}, rep.Differences...)}, nil
+	return &admin.Verification{OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Digests: int64(rep.Digests), Differences: append([]string{}, rep.Differences...)}, nil
 }
 
 func (r *remote) verification(v *admin.Verification) error {
@@ -265,7 +265,7 @@ func (r *remote) verification(v *admin.Verification) error {
 		for _, d := range v.Differences {
 			fmt.Fprintln(r.sys.out, printable(d))
 		}
-		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %d differences\n", v.Entries, v.Accounts, len(v.Differences))
+		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %d digests, %d differences\n", v.Entries, v.Accounts, v.Digests, len(v.Differences))
 		return nil
 	})
 	if err == nil && (!v.OK || len(v.Differences) > 0) {

@@ -133,7 +133,7 @@ func newRoot(sys *system) *cobra.Command {
 	in("run", newDevCommand(sys), newServeCommand(sys), newCheckCommand(sys), newMigrateCommand(sys), newRestoreCommand(sys), newVersionCommand(sys))
 	in("operate",
 		newAccountCommand(sys), newKeyCommand(sys), newCreditCommand(sys), newUsageCommand(sys), newRequestCommand(sys),
-		newTargetCommand(sys), newWebhookCommand(sys), newConfigCommand(sys), newVerifyCommand(sys), newBackupCommand(sys), newDoctorCommand(sys))
+		newTargetCommand(sys), newWebhookCommand(sys), newConfigCommand(sys), newLedgerCommand(sys), newVerifyCommand(sys), newBackupCommand(sys), newDoctorCommand(sys))
 	in("use", newModelCommand(sys), newChatCommand(sys))
 	return root
 }

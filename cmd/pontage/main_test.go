@@ -344,7 +344,7 @@ func TestVerify(t *testing.T) {
 	acc := g.value("id", "account", "create", "demo")
 	g.well("credit", "add", acc, "10")
 	g.spend(acc, g.value("id", "key", "create", acc, "--name", "k"), money.Cent)
-	if out := g.well("verify"); !strings.HasSuffix(out, "2 entries, 1 accounts, 0 differences\n") {
+	if out := g.well("verify"); !strings.HasSuffix(out, "2 entries, 1 accounts, 0 digests, 0 differences\n") {
 		t.Errorf("verify: %s", out)
 	}
 	if out := g.well("verify", "--db", g.path, "--json"); !strings.Contains(out, `"ok": true`) || !strings.Contains(out, `"entries": 2`) {
@@ -360,6 +360,27 @@ func TestVerify(t *testing.T) {
 	}
 	if r := g.run("verify", "--db", filepath.Join(t.TempDir(), "no.db")); r.code != exitWrong || !strings.Contains(r.err, "no such file") {
 		t.Errorf("verify of no file = %+v", r)
+	}
+}
+
+func TestDigests(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	if r := g.run("ledger", "digests"); r.code != exitWell || r.err != "none\n" {
+		t.Errorf("ledger digests on the first day = %+v", r)
+	}
+	acc := g.value("id", "account", "create", "demo")
+	g.well("credit", "add", acc, "10")
+	g.well("credit", "add", acc, "10")
+	sum := strings.Repeat("ab", 32)
+	if err := g.tamper("INSERT INTO day_digests VALUES (20000, 1, 1, 1, x'" + sum + "'), (20001, 2, 2, 1, NULL)"); err != nil {
+		t.Fatal(err)
+	}
+	like(t, g.well("ledger", "digests"), `DAY FIRST LAST SHA256 2024-10-04 1 1 `+sum+` 2024-10-05 2 2`)
+	like(t, g.well("ledger", "digests", "--from", "2024-10-05"), `DAY FIRST LAST 2024-10-05 2 2`)
+	like(t, g.well("ledger", "digests", "--limit", "1"), `DAY FIRST LAST SHA256 2024-10-04 1 1 `+sum)
+	if r := g.run("verify", "--db", g.path); r.code != exitWrong || !strings.Contains(r.out, "the digest of 2024-10-04") {
+		t.Errorf("verify of a made-up digest = %+v", r)
 	}
 }
 

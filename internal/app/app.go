@@ -176,7 +176,10 @@ func (a *App) openStore(ctx context.Context) error {
 		a.obs.Logger().Info("the schema of the database was brought up to date", "from", was, "to", is)
 	}
 	a.startOutbox()
-	if a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake}); err != nil {
+	a.ledger, err = ledger.Open(ctx, a.db.Journal(), ledger.Options{
+		Now: a.clock.now, Failpoints: a.points, Fatal: a.fatal, Notify: a.outbox.Wake, Retention: a.o.Config.Store.Retention,
+	})
+	if err != nil {
 		return fmt.Errorf("store %s: ledger: %w", path, err)
 	}
 	a.undo = append(a.undo, a.ledger.Close)

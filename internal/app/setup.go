@@ -296,6 +296,7 @@ func (a *App) Reload(c *config.Config) error {
 		{"server.body_timeout", old.Server.BodyTimeout == c.Server.BodyTimeout},
 		{"routing.backoff", old.Routing.Backoff == c.Routing.Backoff},
 		{"store.url", old.Store.URL == c.Store.URL},
+		{"store.retention", old.Store.Retention == c.Store.Retention},
 	} {
 		if !f.same {
 			fixed = append(fixed, f.name)

@@ -46,8 +46,15 @@ type Server struct {
 
 // Store is where data is kept.
 type Store struct {
-	URL string `yaml:"url" default:"sqlite:data/pontage.db" secret:"url" doc:"sqlite:PATH"`
+	URL       string        `yaml:"url" default:"sqlite:data/pontage.db" secret:"url" doc:"sqlite:PATH"`
+	Retention time.Duration `yaml:"retention" doc:"how long charges and receipts are kept one by one; then their sums of each day replace them. 0s: for ever; otherwise at least 840h, which is 35 days"`
 }
+
+// minRetention leaves time for refunds and disputes.
+const (
+	minRetention = 35 * 24 * time.Hour
+	maxRetention = 100 * 365 * 24 * time.Hour
+)
 
 // Shared is what several nodes share.
 type Shared struct {

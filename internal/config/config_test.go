@@ -160,6 +160,8 @@ func TestMistakesAreReported(t *testing.T) {
 		{"the same address", "server: {listen: \"127.0.0.1:1\", admin_listen: \"127.0.0.1:1\"}\n", "server.admin_listen: must not be the address of the API"},
 		// Outside these bounds another limit than the one written would be enforced.
 		{"more requests than are counted", "sites: [{limits: {requests: 100001, per: 60s}}]\n", "sites[0].limits.requests: must be from 0 to 100000"},
+		{"too short a retention", "store: {retention: 839h59m}\n", "store.retention: must be from 840h to 876000h"},
+		{"a retention in days", "store: {retention: 90d}\n", "store.retention: must be a duration with a unit"},
 		{"too short a window", "sites: [{limits: {requests: 1, per: 1us}}]\n", "sites[0].limits.per: must be from 1ms to 24h"},
 		{"too high a rate", "sites: [{limits: {rps: 1000001}}]\n", "sites[0].limits.rps: must be from 0.001 to 1000000"},
 		{"too low a rate", "sites: [{limits: {rps: 0.0001}}]\n", "sites[0].limits.rps: must be from 0.001 to 1000000"},

@@ -88,6 +88,9 @@ func (v *validator) all() {
 	if path, ok := strings.CutPrefix(c.Store.URL, "sqlite:"); !v.wrong("store.url") && (!ok || path == "") {
 		v.bad("store.url", "must be sqlite: and a path, like sqlite:data/pontage.db")
 	}
+	if c.Store.Retention != 0 {
+		v.span("store.retention", c.Store.Retention, minRetention, maxRetention)
+	}
 	if c.Shared.URL != "" {
 		v.bad("shared.url", "must be empty: several nodes are not supported yet")
 	}

@@ -209,6 +209,8 @@ func (s *server) refund(c *call) error {
 		return invalid("amount_usd", "is more than is left of the charge")
 	case errors.Is(err, ledger.ErrNothingToRefund):
 		return fail(http.StatusConflict, codeConflict, "", "the charge was refunded entirely")
+	case errors.Is(err, ledger.ErrTooOld):
+		return fail(http.StatusNotFound, codeNotFound, "", "the request is older than what is kept of single requests (store.retention)")
 	case errors.Is(err, ledger.ErrNoCharge):
 		if r, err := s.Ledger.Receipt(c.ctx(), id); err == nil && r != nil {
 			return fail(http.StatusConflict, codeConflict, "", "the request was not charged")

@@ -141,6 +141,7 @@ func (s *server) routes() []route {
 		{"POST", "/admin/v1/requests/{request}/refund", s.refund, false},
 		{"GET", "/admin/v1/usage", s.usage, false},
 		{"GET", "/admin/v1/ledger/verify", s.verify, false},
+		{"GET", "/admin/v1/ledger/digests", s.listDigests, false},
 		{"GET", "/admin/v1/effective-config", s.effectiveConfig, false},
 		{"GET", "/admin/v1/targets", s.targets, false},
 		{"GET", "/admin/v1/webhooks", s.listWebhooks, false},

@@ -113,7 +113,7 @@ func TestCreditsMoveMoneyOncePerReference(t *testing.T) {
 	for _, other := range []string{`"amount_usd":"11","kind":"topup"`, `"amount_usd":"10","kind":"grant"`, `"amount_usd":"10","kind":"topup","test":true`} {
 		w.do("POST", path+"/credits", `{`+other+`,"reference":"r1"}`).failed(409, "conflict", "reference")
 	}
-	if got := w.do("GET", "/admin/v1/ledger/verify", "").must(200); string(got.body) != `{"ok":true,"entries":6,"accounts":1,"differences":[]}`+"\n" {
+	if got := w.do("GET", "/admin/v1/ledger/verify", "").must(200); string(got.body) != `{"ok":true,"entries":6,"accounts":1,"digests":0,"differences":[]}`+"\n" {
 		t.Errorf("verify: %s", got.body)
 	}
 }
@@ -476,6 +476,8 @@ func TestBadBodiesNameTheMember(t *testing.T) {
 		{"GET", "/admin/v1/usage?group_by=month", ``, "invalid_parameter", "group_by"},
 		{"GET", "/admin/v1/usage?group_by=day,day", ``, "invalid_parameter", "group_by"},
 		{"GET", "/admin/v1/usage?test=1", ``, "invalid_parameter", "test"},
+		{"GET", "/admin/v1/ledger/digests?cursor=acc_0000000000001", ``, "invalid_parameter", "cursor"},
+		{"GET", "/admin/v1/ledger/digests?from=2026-11-02&to=2026-11-01", ``, "invalid_parameter", "to"},
 		{"GET", "/admin/v1/targets?all=1", ``, "unknown_parameter", "all"},
 	} {
 		w.do(c.method, c.path, c.body).failed(400, c.code, c.param)

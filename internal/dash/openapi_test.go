@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -269,6 +270,9 @@ func (d *described) driveWell(acc, key, request string) {
 
 	d.call(w, "GET /admin/v1/ledger/verify", "/admin/v1/ledger/verify", "", 200)
 	d.call(w, "GET /admin/v1/backup", "/admin/v1/backup", "", 200)
+	d.call(w, "GET /admin/v1/ledger/digests", "/admin/v1/ledger/digests", "", 200)
+	w.advance(24 * time.Hour)
+	d.call(w, "GET /admin/v1/ledger/digests", "/admin/v1/ledger/digests?limit=1&cursor=2026-11-01&from=2026-11-20&to=2026-11-20T12:00:00Z", "", 200)
 	d.call(w, "GET /admin/v1/effective-config", "/admin/v1/effective-config", "", 200)
 	d.call(w, "GET /admin/v1/targets", "/admin/v1/targets", "", 200)
 	d.call(w, "POST /admin/v1/test/clock", "/admin/v1/test/clock", `{"advance":"1s","stop":false}`, 200)

@@ -60,8 +60,9 @@ func (s *server) verify(c *call) error {
 		OK          bool     `json:"ok"`
 		Entries     int64    `json:"entries"`
 		Accounts    int      `json:"accounts"`
+		Digests     int      `json:"digests"`
 		Differences []string `json:"differences"`
-	}{r.OK, r.Entries, r.Accounts, append([]string{}, r.Differences...)}
+	}{r.OK, r.Entries, r.Accounts, r.Digests, append([]string{}, r.Differences...)}
 	return c.write(http.StatusOK, out)
 }
 

@@ -33,6 +33,7 @@ const (
 	CrashMidFold         = "crash_mid_fold"
 	CrashMidCheckpoint   = "crash_mid_checkpoint"
 	CrashMidRestart      = "crash_mid_restart"
+	CrashMidRetention    = "crash_mid_retention"
 	CrashMidRecovery     = "crash_mid_recovery"
 	CrashBeforeReplay    = "crash_before_replay"
 	CrashBeforeLastBytes = "crash_before_last_bytes"
@@ -84,6 +85,7 @@ func All() []Point {
 		{DiskFull, Error, "the disk is full while a batch is written, before its commit"},
 		{CrashAfterInsert, Crash, "the process dies after the entries of a batch were inserted"},
 		{CrashMidFold, Crash, "the process dies between two rows of a fold"},
+		{CrashMidRetention, Crash, "the process dies between writing the statements of old usage and deleting it"},
 		{CrashBeforeCommit, Crash, "the process dies just before COMMIT"},
 		{SlowFsync, Sleep, "a commit takes 1.5 s"},
 		{SlowDisk, Sleep, "a commit takes 4 ms longer"},

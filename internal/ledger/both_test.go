@@ -112,6 +112,18 @@ func (t *bothTx) Fold(f *ledger.Fold) error {
 	return errX
 }
 
+func (t *bothTx) Summarise(p *ledger.Pruning) error {
+	errX, errY := t.x.Summarise(p), t.y.Summarise(p)
+	t.b.same("summarise", nil, nil, errX, errY)
+	return errX
+}
+
+func (t *bothTx) Prune(p *ledger.Pruning) error {
+	errX, errY := t.x.Prune(p), t.y.Prune(p)
+	t.b.same("prune", nil, nil, errX, errY)
+	return errX
+}
+
 func (t *bothTx) Rollback() error {
 	errX, errY := t.x.Rollback(), t.y.Rollback()
 	t.b.same("rollback", nil, nil, errX, errY)
@@ -236,7 +248,7 @@ func (h *house) anyCredit(rnd *rand.Rand, account int64, n int) {
 	case 1:
 		c.Kind, c.Amount = ledger.KindAdjust, -c.Amount
 	case 2:
-		c.Reference = fmt.Sprint("r", n/20)
+		c = ledger.Credit{Account: account, Kind: ledger.KindTopup, Amount: money.Amount(1 + n/20), Reference: fmt.Sprint("r", n/20)}
 	}
 	if _, err := h.Credit(background, c); err != nil {
 		h.t.Error(err)

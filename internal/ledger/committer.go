@@ -18,6 +18,7 @@ type keeper struct {
 	rate    rate
 	purge   purge
 	warned  map[int64]money.Amount // live balances that were warned of, with the threshold
+	days    dayBook
 }
 
 // Pace of the committer.
@@ -44,6 +45,7 @@ func (e *Engine) end(err error) {
 		e.die(err)
 		end = err
 	}
+	e.digester.close()
 	e.claims.close(fmt.Errorf("%w: %w", ErrUnavailable, end))
 	close(e.done)
 	if err != nil {
@@ -98,6 +100,7 @@ func (e *Engine) pause(w *work) time.Duration {
 		wait = min(wait, sweepEvery)
 	}
 	wait = min(wait, e.purge.wait(e.mono(), e.now()))
+	wait = min(wait, e.days.wait(e.lastSeq, e.now()))
 	return max(wait, time.Millisecond)
 }
 
@@ -115,7 +118,11 @@ func (e *Engine) step(w *work) (more bool, err error) {
 	}
 	f := e.dirty.due(now, e.lastSeq, w.closing)
 	b.purge = e.purge.due(now, e.now())
-	if len(w.ops)+len(b.Receipts)+len(b.Delivered) > 0 || f != nil || !b.purge.IsZero() {
+	if !w.closing {
+		b.Pruned = e.queue.pruningDue(e.dirty.lowWater(e.lastSeq))
+	}
+	b.Closed = e.days.due(e.today(), e.lastSeq, e.now())
+	if len(w.ops)+len(b.Receipts)+len(b.Delivered)+len(b.Digested) > 0 || b.Closed != nil || b.Pruned != nil || f != nil || !b.purge.IsZero() {
 		e.number(b, w.ops)
 		e.notice(b, w.ops)
 		if err := e.write(b, f); err != nil {
@@ -279,10 +286,15 @@ func (e *Engine) fill(tx Tx, b *Batch, f *Fold) error {
 		}
 		e.purge.next = next
 	}
-	if f == nil {
-		return nil
+	if f != nil {
+		if err := e.fold(tx, f, failpoint.CrashMidFold); err != nil {
+			return err
+		}
 	}
-	return e.fold(tx, f, failpoint.CrashMidFold)
+	if b.Pruned != nil {
+		return e.prune(tx, b.Pruned)
+	}
+	return nil
 }
 
 // fold writes f in two halves, with the crash point between them.
@@ -326,6 +338,16 @@ func (e *Engine) apply(b *Batch, ops []*op, now int64) {
 	}
 	e.purge.done(b, now)
 	e.noticed(b)
+	if b.Closed != nil {
+		e.days.closed(b.Closed, e.today())
+	}
+	if b.Closed != nil || len(b.Digested) > 0 { // usage goes once its day has its digest
+		e.digester.wake()
+	}
+	if b.Pruned != nil {
+		e.floor.Store(&b.Pruned.Floor)
+		e.queue.pruned()
+	}
 	queued := int64(0)
 	for _, o := range ops {
 		if o.expire == nil {

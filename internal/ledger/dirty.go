@@ -126,7 +126,7 @@ func (d *dirty) due(now, seq int64, all bool) *Fold {
 	if n == 0 {
 		return nil
 	}
-	f := &Fold{Seq: seq, LowWater: seq}
+	f := &Fold{Seq: seq}
 	for _, r := range rows[:n] {
 		switch {
 		case r.account != nil:
@@ -142,10 +142,17 @@ func (d *dirty) due(now, seq int64, all bool) *Fold {
 		}
 	}
 	d.forget(n)
-	if d.len() > 0 {
-		f.LowWater = d.order[d.head].first - 1
-	}
+	f.LowWater = d.lowWater(seq)
 	return f
+}
+
+// lowWater returns the entry up to which everything is folded, or is by the fold
+// that was taken out last. last is the newest entry.
+func (d *dirty) lowWater(last int64) int64 {
+	if d.len() > 0 {
+		return d.order[d.head].first - 1
+	}
+	return last
 }
 
 // forget drops the first n rows, and gives their memory back now and then.

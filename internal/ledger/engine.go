@@ -38,6 +38,10 @@ type Options struct {
 	// Notify is called when there are new events, which are durable then. It must
 	// not block: charges wait for it. Nil does nothing.
 	Notify func()
+	// Retention is how long usage, absorbed cost and receipts are kept one by
+	// one; then the sums of each day replace them. 0: for ever; otherwise at
+	// least MinRetention.
+	Retention time.Duration
 
 	// Fatal is called, once, when the journal may hold something else than
 	// memory does, so that the process must end and recover from disk. The
@@ -74,6 +78,11 @@ type Engine struct {
 	claims claims
 
 	durables durables
+	digester digester
+
+	retention time.Duration
+	retaining sync.Mutex
+	floor     atomic.Pointer[Floor]
 
 	verifying chan struct{} // has room for the one verification at a time
 }
@@ -112,11 +121,13 @@ func Open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.startDigester()
 	go e.run()
 	return e, nil
 }
 
-// open is Open without the committer: whoever calls it makes the steps.
+// open is Open without the committer and the digester: whoever calls it makes
+// their steps.
 func open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -124,7 +135,13 @@ func open(ctx context.Context, j Journal, o Options) (*Engine, error) {
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
 	}
-	e := &Engine{journal: j, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, notify: o.Notify, start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1)}
+	if o.Retention != 0 && o.Retention < MinRetention {
+		return nil, fmt.Errorf("retention: %v is less than %v", o.Retention, MinRetention)
+	}
+	e := &Engine{
+		journal: j, retention: o.Retention, now: o.Now, fp: o.Failpoints, fatal: o.Fatal, notify: o.Notify,
+		start: time.Now(), done: make(chan struct{}), verifying: make(chan struct{}, 1),
+	}
 	for i := range e.shards {
 		e.shards[i].accounts = map[int64]*account{}
 	}

@@ -48,8 +48,10 @@ type Journal interface {
 	// ReadEntry returns nil if there is no such entry.
 	ReadEntry(ctx context.Context, seq int64) (*Entry, error)
 	// ListEntries returns the entries with an effect on the filter's balance,
-	// newest first. It may stop early.
+	// newest first.
 	ListEntries(ctx context.Context, f TransactionFilter) ([]Entry, error)
+	// ListDigests returns the digests that match, oldest first.
+	ListDigests(ctx context.Context, f DigestFilter) ([]Digest, error)
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
@@ -70,6 +72,11 @@ type Tx interface {
 	Purge(by time.Time, limit int) (next time.Time, err error)
 	// Fold adds to the folded rows.
 	Fold(f *Fold) error
+	// Summarise writes the statements and the openings of a pruning.
+	Summarise(p *Pruning) error
+	// Prune deletes what they replace, and moves the floor. It fails if the floor
+	// stands elsewhere.
+	Prune(p *Pruning) error
 	// Commit returns once everything is on disk.
 	Commit() error
 	// Rollback undoes everything. After Commit it does nothing.
@@ -85,6 +92,9 @@ type Batch struct {
 	Delivered []Delivered
 	Forgotten []*IdemRow // answers to delete, by key and request; before Answers
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
+	Closed    *Digest    // a day that has ended, without its sum; nil: none
+	Digested  []Digest   // days that were closed before, with their sums
+	Pruned    *Pruning   // written after everything else; nil: none
 	Opened    []*HoldRow
 	Ended     []HoldEnd // a hold that is not open is an error
 	Events    []*Event  // an event that is there already stays as it is
@@ -186,6 +196,22 @@ type Reader interface {
 	// Entries yields the entries after seq in order. The entry is the yield
 	// function's to keep.
 	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
+	// Rows yields the entries after one up to another in order, each with the
+	// bytes that digests cover, which are the yield function's until it returns.
+	// As in Entries, nothing else of the reader may be called meanwhile.
+	// What of an entry cannot be read leaves it without a kind.
+	Rows(ctx context.Context, after, upTo int64, yield func(e *Entry, row []byte) error) error
+	Floor(ctx context.Context) (Floor, error)
+	// Opening returns an account's balances and grants at the floor; all zero if
+	// it had none.
+	Opening(ctx context.Context, account int64) (BalanceRow, error)
+	// Openings and Statements yield all of them. Openings have no grants, which
+	// OpeningGrants yields.
+	Openings(ctx context.Context, yield func(BalanceRow) error) error
+	OpeningGrants(ctx context.Context, yield func(GrantRow) error) error
+	Statements(ctx context.Context, yield func(UsageRow) error) error
+	// Digests yields all digests, oldest first.
+	Digests(ctx context.Context, yield func(Digest) error) error
 	// OpenHolds yields the durable holds that are open in the order of their
 	// making.
 	OpenHolds(ctx context.Context, yield func(HoldRow) error) error

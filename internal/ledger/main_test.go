@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		crashChild(dir)
 	}
+	if dir := os.Getenv(retainDir); dir != "" {
+		retainChild(dir)
+	}
 	if ledger.RaceEnabled {
 		// Each check opens files and passes the disk many times.
 		if err := flag.Set("rapid.checks", "25"); err != nil {
@@ -90,7 +93,7 @@ func (h *house) tryOpen() error {
 		j = h.front(j)
 	}
 	e, err := ledger.Open(context.Background(), j, ledger.Options{
-		Now: h.clock.now, Failpoints: h.fp, Fatal: func(err error) { h.fatal.Store(&err) },
+		Now: h.clock.now, Failpoints: h.fp, Retention: ledger.MinRetention, Fatal: func(err error) { h.fatal.Store(&err) },
 	})
 	if err != nil {
 		return errors.Join(err, db.Close())

@@ -110,6 +110,11 @@ func (j *MemoryJournal) ListEntries(context.Context, TransactionFilter) ([]Entry
 	return nil, errListing
 }
 
+// ListDigests implements Journal.
+func (j *MemoryJournal) ListDigests(context.Context, DigestFilter) ([]Digest, error) {
+	return nil, errListing
+}
+
 // Snapshot implements Journal.
 func (j *MemoryJournal) Snapshot(context.Context) (Snapshot, error) {
 	if err := j.at(atSnapshot, nil); err != nil {
@@ -122,7 +127,7 @@ func (j *MemoryJournal) Snapshot(context.Context) (Snapshot, error) {
 		mark: d.mark, entries: d.entries[:len(d.entries):len(d.entries)], places: d.places[:len(d.places):len(d.places)],
 		balances: maps.Clone(d.balances), grants: maps.Clone(d.grants), counters: maps.Clone(d.counters), usage: maps.Clone(d.usage),
 		receipts: maps.Clone(d.receipts), refs: maps.Clone(d.refs), idem: maps.Clone(d.idem), holds: maps.Clone(d.holds),
-		events: maps.Clone(d.events), warned: maps.Clone(d.warned),
+		events: maps.Clone(d.events), warned: maps.Clone(d.warned), digests: maps.Clone(d.digests),
 	}}, nil
 }
 
@@ -199,6 +204,47 @@ func (s *memorySnapshot) OpenHolds(_ context.Context, yield func(HoldRow) error)
 			if err := yield(h); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// Rows implements Reader.
+func (s *memorySnapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *Entry, row []byte) error) error {
+	return s.Entries(ctx, after, func(e *Entry) error {
+		if e.Seq > upTo {
+			return nil
+		}
+		r := Row{Seq: e.Seq, Time: e.Time.UnixNano(), Kind: e.Kind.Number(), Account: e.Account, Key: e.Key, Day: int64(e.Day), Amount: int64(e.Amount), Request: e.Request[:], Detail: e.Detail()}
+		if e.Test {
+			r.Test = 1
+		}
+		return yield(e, r.Append(nil))
+	})
+}
+
+// Floor implements Reader.
+func (s *memorySnapshot) Floor(context.Context) (Floor, error) { return Floor{}, nil }
+
+// Opening implements Reader.
+func (s *memorySnapshot) Opening(_ context.Context, account int64) (BalanceRow, error) {
+	return BalanceRow{Account: account}, nil
+}
+
+// Openings implements Reader.
+func (s *memorySnapshot) Openings(context.Context, func(BalanceRow) error) error { return nil }
+
+// OpeningGrants implements Reader.
+func (s *memorySnapshot) OpeningGrants(context.Context, func(GrantRow) error) error { return nil }
+
+// Statements implements Reader.
+func (s *memorySnapshot) Statements(context.Context, func(UsageRow) error) error { return nil }
+
+// Digests implements Reader.
+func (s *memorySnapshot) Digests(_ context.Context, yield func(Digest) error) error {
+	for _, day := range slices.Sorted(maps.Keys(s.d.digests)) {
+		if err := yield(s.d.digests[day]); err != nil {
+			return err
 		}
 	}
 	return nil

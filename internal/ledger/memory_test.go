@@ -29,6 +29,7 @@ type disk struct {
 	holds    map[[16]byte]HoldRow
 	events   map[[16]byte]Event
 	warned   map[int64]money.Amount
+	digests  map[Day]Digest
 	places   [][16]byte // ids of holds in the order of their making
 }
 
@@ -36,7 +37,7 @@ func newDisk() *disk {
 	return &disk{
 		balances: map[int64]BalanceRow{}, grants: map[int64][]GrantRow{}, counters: map[CounterID]CounterRow{}, usage: map[UsageID]UsageRow{},
 		receipts: map[[16]byte]ReceiptRow{}, refs: map[turnKey]int64{}, idem: map[IdemKey]IdemRow{}, holds: map[[16]byte]HoldRow{},
-		events: map[[16]byte]Event{}, warned: map[int64]money.Amount{},
+		events: map[[16]byte]Event{}, warned: map[int64]money.Amount{}, digests: map[Day]Digest{},
 	}
 }
 
@@ -124,6 +125,9 @@ func (t *memoryTx) Insert(b *Batch) error {
 
 // admits returns an error if a constraint of a table forbids the batch.
 func (d *disk) admits(b *Batch) error {
+	if c := b.Closed; c != nil && d.digests[c.Day].Last != 0 {
+		return fmt.Errorf("day %s is closed already", c.Day)
+	}
 	refs := map[turnKey]bool{}
 	for i, e := range b.Entries {
 		if e.Seq != b.After+1+int64(i) || e.Seq <= int64(len(d.entries)) {
@@ -208,6 +212,14 @@ func (t *memoryTx) Fold(f *Fold) error {
 	return nil
 }
 
+// Summarise and Prune implement Tx. This journal keeps everything.
+func (t *memoryTx) Summarise(*Pruning) error { return errKeeps }
+
+// Prune implements Tx.
+func (t *memoryTx) Prune(*Pruning) error { return errKeeps }
+
+var errKeeps = errors.New("a journal in memory keeps everything")
+
 // Rollback implements Tx.
 func (t *memoryTx) Rollback() error {
 	if t.ended {
@@ -278,6 +290,14 @@ func (d *disk) commit(t *memoryTx) {
 	for _, v := range b.Events {
 		if _, known := d.events[v.ID]; !known {
 			d.events[v.ID] = *v
+		}
+	}
+	if c := b.Closed; c != nil {
+		d.digests[c.Day] = *c
+	}
+	for _, made := range b.Digested {
+		if old, known := d.digests[made.Day]; known && !old.Made && old.Last == made.Last {
+			d.digests[made.Day] = made
 		}
 	}
 	for _, w := range b.Warned {

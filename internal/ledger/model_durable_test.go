@@ -63,6 +63,7 @@ func (m *model) Fact(t *rapid.T) {
 // answer of its key.
 func (m *model) Revoke(t *rapid.T) {
 	m.t = t
+	m.age()
 	if len(m.paid) == 0 {
 		t.Skip("nothing was paid")
 	}

@@ -23,6 +23,7 @@ type model struct {
 	use   map[dayOf]*dayState
 	holds []*modelHold
 	paid  []*payment
+	old   [][16]byte // requests of payments that only statements are kept of
 	refs  map[string]ledger.Entry
 	keys  map[ledger.IdemKey]modelAnswer
 	jobs  [][]*modelHold
@@ -79,6 +80,7 @@ type payment struct {
 	left    money.Amount
 	p       *pocketState
 	hold    *ledger.Hold // nil: of an engine that is gone
+	day     ledger.Day   // it was charged
 }
 
 func (m *model) pocket(account int64, test bool) *pocketState {
@@ -285,7 +287,7 @@ func (m *model) Settle(t *rapid.T) {
 	if s.Balance != h.p.posted {
 		t.Fatalf("Settle(%d) = %+v, want balance %d", actual, s, h.p.posted)
 	}
-	p := &payment{h.r.Account, h.r.Request, charge, h.p, h.hold}
+	p := &payment{h.r.Account, h.r.Request, charge, h.p, h.hold, ledger.DayOf(m.h.clock.now())}
 	if h.durable {
 		p.hold = nil // it cannot be revoked
 	}
@@ -403,6 +405,12 @@ func (m *model) known(account int64, reference string, e ledger.Entry, err error
 
 func (m *model) Refund(t *rapid.T) {
 	m.t = t
+	m.age()
+	if len(m.old) > 0 {
+		if e, err := m.h.Refund(background, ledger.Refund{Request: m.old[len(m.old)-1]}); !errors.Is(err, ledger.ErrTooOld) {
+			t.Fatalf("Refund of an old request = %+v, %v", e, err)
+		}
+	}
 	if len(m.paid) == 0 {
 		t.Skip("nothing was paid")
 	}
@@ -514,7 +522,8 @@ func TestTheLedgerDoesWhatTheModelSays(t *testing.T) {
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": m.Hold, "hold again": m.Hold, "hold durably": m.HoldDurably, "settle": m.Settle, "void": m.Void, "exchange": m.Exchange, "extend": m.Extend,
-			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "fact": m.Fact, "advance": m.Advance, "reopen": m.Reopen, "crash": m.Crash, "": m.Check,
+			"credit": m.Credit, "refund": m.Refund, "revoke": m.Revoke, "fact": m.Fact, "advance": m.Advance, "retain": m.Retain,
+			"reopen": m.Reopen, "crash": m.Crash, "": m.Check,
 		})
 	})
 }

@@ -20,6 +20,7 @@ const (
 	AdmissionDayMoves Mutation = "admission_day_moves" // a charge counts on the day it settles
 	AnswerIgnored     Mutation = "answer_ignored"      // a claim does not ask the journal
 	AnswerStands      Mutation = "answer_stands"       // a revoked charge leaves its answer
+	StatementLost     Mutation = "statement_lost"      // pruning drops what it should sum up
 	HoldsForgotten    Mutation = "holds_forgotten"     // recovery does not take durable holds again
 	ExtendUnchecked   Mutation = "extend_unchecked"    // an extension takes without looking at what is free
 	WarningsForgotten Mutation = "warnings_forgotten"  // recovery does not know which balances were warned of
@@ -39,7 +40,7 @@ func Mutations() []Mutation {
 	return []Mutation{
 		HoldUnchecked, EarlyReply, EarlyRelease, LostFold, FoldBeforeReplay, DoubleApply, VoidKeeps,
 		ReferenceIgnored, RefundUnbounded, ChargeAboveFunds, AdmissionDayMoves,
-		AnswerIgnored, AnswerStands, HoldsForgotten, ExtendUnchecked, WarningsForgotten, EdgeIgnored,
+		AnswerIgnored, AnswerStands, StatementLost, HoldsForgotten, ExtendUnchecked, WarningsForgotten, EdgeIgnored,
 		FenceIgnored, CommitAssumed, ClaimLapses, ExpireHeld, RevokeLost, AnswerPurged, TurnsIgnored, VoidEarly,
 	}
 }

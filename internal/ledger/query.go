@@ -43,9 +43,10 @@ type UsageFilter struct {
 // TransactionFilter chooses entries of one balance.
 type TransactionFilter struct {
 	Account int64
-	Test    bool // the test balance instead
-	Limit   int  // 0: 100; at most 200
-	Offset  int  // so many of the newest are left out; at most 10,000
+	Test    bool  // the test balance instead
+	Before  int64 // only entries with a lower number; 0: no bound
+	Limit   int   // 0: 100; at most 200
+	Offset  int   // so many of the newest are left out; at most 10,000
 }
 
 // Bounds of pages.
@@ -82,8 +83,9 @@ func (e *Engine) catchUp(ctx context.Context) error {
 
 // Receipts returns a page of receipts, newest first, and the cursor of the next
 // page, which is empty at the end. A page may be short, or even empty, while
-// there is a next one: looking through very many receipts is done in portions.
-// With an offset only the first portion is looked through: 200,000 receipts.
+// there is a next one: looking through very many receipts is done in portions,
+// of 10,000 receipts of an account or 200,000 of everybody. With an offset only
+// the first 200,000 are looked through.
 func (e *Engine) Receipts(ctx context.Context, f Filter) (page []*Receipt, next string, err error) {
 	limit := f.Limit
 	if limit == 0 {
@@ -137,8 +139,8 @@ func (e *Engine) Usage(ctx context.Context, f UsageFilter) ([]UsageRow, error) {
 }
 
 // Transactions returns the entries that moved a balance, newest first, up to the
-// newest durable one. It looks through the newest 200,000 entries of the ledger,
-// and returns what it has found there.
+// newest durable one. The number of the last of them is the Before of the next
+// page.
 func (e *Engine) Transactions(ctx context.Context, f TransactionFilter) ([]Entry, error) {
 	if f.Limit == 0 {
 		f.Limit = defaultPage
@@ -146,6 +148,8 @@ func (e *Engine) Transactions(ctx context.Context, f TransactionFilter) ([]Entry
 	switch {
 	case f.Account == 0:
 		return nil, errors.New("transactions: account: missing")
+	case f.Before < 0:
+		return nil, fmt.Errorf("transactions: before: %d is negative", f.Before)
 	case f.Limit < 0 || f.Limit > maxTransactions:
 		return nil, fmt.Errorf("transactions: limit: %d is not between 1 and %d", f.Limit, maxTransactions)
 	case f.Offset < 0 || f.Offset > maxOffset:

@@ -104,6 +104,8 @@ type queue struct {
 	receipts []*ReceiptRow // lazy; guarded by mu; at most maxLazy
 	marks    []Delivered   // lazy; guarded by mu; at most maxLazy
 	barriers []*barrier    // guarded by mu
+	pruning  *pruneOp      // guarded by mu; nil: none waits
+	digests  []Digest      // guarded by mu; of closed days: one a day, and after a start those that are missing
 	closed   bool          // guarded by mu: nothing more is taken in
 	lazyAt   int64         // guarded by mu: when the oldest lazy item was queued
 
@@ -273,6 +275,7 @@ func (q *queue) take(w *work, b *Batch, now int64) {
 	if n > 0 {
 		q.flightAt.Store(w.ops[0].at)
 	}
+	b.Digested, q.digests = q.digests, nil
 	w.barriers = w.barriers[:0]
 	if rest == 0 {
 		w.barriers, q.barriers = append(w.barriers, q.barriers...), q.barriers[:0]

@@ -242,6 +242,10 @@ func (empty) OpenHolds(context.Context, func(ledger.HoldRow) error) error { retu
 
 func (empty) Warned(context.Context, func(ledger.WarnedRow) error) error { return nil }
 
+func (empty) Digests(context.Context, func(ledger.Digest) error) error { return nil }
+
+func (empty) Floor(context.Context) (ledger.Floor, error) { return ledger.Floor{}, nil }
+
 func (empty) Expiry(context.Context) (time.Time, error) { return time.Time{}, nil }
 
 func (empty) Close() error { return nil }
@@ -254,6 +258,10 @@ func (nothing) Insert(*ledger.Batch) error { return nil }
 func (nothing) Fold(*ledger.Fold) error { return nil }
 
 func (nothing) Purge(time.Time, int) (time.Time, error) { return time.Time{}, nil }
+
+func (nothing) Summarise(*ledger.Pruning) error { return nil }
+
+func (nothing) Prune(*ledger.Pruning) error { return nil }
 
 func (nothing) Commit() error { return nil }
 

@@ -27,6 +27,14 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err == nil {
 		e.purge.next, err = snap.Expiry(ctx)
 	}
+	if err == nil {
+		err = e.days.recover(ctx, e, snap)
+	}
+	if err == nil {
+		var floor Floor
+		floor, err = snap.Floor(ctx)
+		e.floor.Store(&floor)
+	}
 	if err != nil {
 		return errors.Join(err, snap.Close())
 	}
@@ -200,7 +208,8 @@ func (e *Engine) foldTail() error {
 	if err != nil {
 		return fmt.Errorf("fold the tail: %w", err)
 	}
-	err = tx.Insert(&Batch{Epoch: e.epoch, After: e.lastSeq})
+	b := &Batch{Epoch: e.epoch, After: e.lastSeq, Closed: e.days.due(e.today(), e.lastSeq, e.now())}
+	err = tx.Insert(b)
 	if err == nil {
 		err = e.fold(tx, f, failpoint.CrashMidRecovery)
 	}
@@ -209,6 +218,9 @@ func (e *Engine) foldTail() error {
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("fold the tail: %w", err)
+	}
+	if b.Closed != nil {
+		e.days.closed(b.Closed, e.today())
 	}
 	return nil
 }

@@ -44,7 +44,8 @@ func (r *Refund) check() error {
 
 // Refund makes the refund durable and returns its entry. Refunds never exceed the
 // charge: [ErrRefundTooLarge]. A request that was not charged gives
-// [ErrNoCharge], one that was refunded entirely [ErrNothingToRefund]. Daily
+// [ErrNoCharge], or [ErrTooOld] if it may have been long ago, one that was refunded
+// entirely [ErrNothingToRefund]. Daily
 // counters are not given back.
 //
 // With a reference that the account has used before, Refund changes nothing and
@@ -92,7 +93,10 @@ func (e *Engine) refundedBefore(ctx context.Context, r *Refund, o *op) (*Entry, 
 	if err != nil {
 		return nil, err
 	}
-	if row == nil || row.Seq == 0 {
+	if row == nil {
+		return nil, e.noCharge(r.Request)
+	}
+	if row.Seq == 0 {
 		return nil, ErrNoCharge
 	}
 	before, err := e.turnForReference(ctx, o, turnKey{account: row.Account, reference: r.Reference})
@@ -121,6 +125,9 @@ func (e *Engine) prepareRefund(ctx context.Context, r *Refund, o *op) error {
 		return e.turns.end(o, err)
 	}
 	row, err := e.journal.ReadReceipt(ctx, r.Request)
+	if err == nil && row == nil {
+		err = e.noCharge(r.Request)
+	}
 	if err == nil {
 		err = o.refund(row, r.Amount)
 	}

@@ -77,6 +77,7 @@ type Options struct {
 	// the harness writes: providers, models, sites, … in YAML.
 	Config string
 	Server string   // more members of server, in YAML flow style: "body_limit: 1MiB, drain: 5s"
+	Store  string   // more members of store, in the same style
 	Env    []string // added to the environment
 	Args   []string // instead of serve --test
 	Dir    string   // of its data; empty: a temporary one
@@ -209,8 +210,12 @@ func (g *Gateway) writeConfig(rest string) error {
 	if g.o.Server != "" {
 		extra = ", " + g.o.Server
 	}
-	config := fmt.Sprintf("server: {listen: %q, admin_listen: %q, admin_token: %q%s}\nstore: {url: %q}\n%s",
-		strings.TrimPrefix(g.URL, "http://"), strings.TrimPrefix(g.AdminURL, "http://"), AdminToken, extra, "sqlite:"+g.DatabasePath(), rest)
+	store := ""
+	if g.o.Store != "" {
+		store = ", " + g.o.Store
+	}
+	config := fmt.Sprintf("server: {listen: %q, admin_listen: %q, admin_token: %q%s}\nstore: {url: %q%s}\n%s",
+		strings.TrimPrefix(g.URL, "http://"), strings.TrimPrefix(g.AdminURL, "http://"), AdminToken, extra, "sqlite:"+g.DatabasePath(), store, rest)
 	// In one step, as editors do: the process may be watching.
 	next := g.ConfigPath() + ".next"
 	if err := os.WriteFile(next, []byte(config), 0o600); err != nil {

@@ -68,12 +68,9 @@ const tooLate = "a charge that comes too late"
 func (k *keyed) deaths() []death {
 	kill := death{life{name: "kill"}, func(k *keyed) { k.kill(nil) }}
 	all := []death{kill, kill, kill, kill, kill, {life{name: tooLate}, (*keyed).late}}
-	for _, p := range failpoint.All() {
-		if p.Kind != failpoint.Crash {
-			continue
-		}
-		d := death{life{name: p.Name, point: p.Name, times: 1}, func(k *keyed) { k.point(nil) }}
-		if p.Name == failpoint.CrashMidRecovery {
+	for _, point := range crashPoints() {
+		d := death{life{name: point, point: point, times: 1}, func(k *keyed) { k.point(nil) }}
+		if point == failpoint.CrashMidRecovery {
 			d.shape = kill.shape
 		}
 		all = append(all, d)

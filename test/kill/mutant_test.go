@@ -43,6 +43,7 @@ var hunters = map[ledger.Mutation]string{
 	ledger.AnswerPurged:      byLedger,
 	ledger.TurnsIgnored:      byLedger,
 	ledger.VoidEarly:         byLedger,
+	ledger.StatementLost:     byLedger,
 }
 
 // The campaigns.

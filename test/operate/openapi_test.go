@@ -250,6 +250,7 @@ func (d *driver) well() {
 	if b := d.call("GET /admin/v1/backup", "", "", 200); !bytes.HasPrefix(b.body, []byte("SQLite format 3\x00")) || b.header.Get("Content-Length") != fmt.Sprint(len(b.body)) {
 		d.Errorf("the backup has %d bytes: %v", len(b.body), b.header)
 	}
+	d.call("GET /admin/v1/ledger/digests", "?limit=2&cursor=2026-01-01&from=2026-01-01&to=2026-12-31", "", 200)
 	d.call("GET /admin/v1/effective-config", "", "", 200)
 	d.call("GET /admin/v1/targets", "", "", 200)
 	d.call("POST /admin/v1/test/clock", "", `{"advance":"1s"}`, 200)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ var (
 	}
 	// A receipt without a charge never takes the place of one with a charge.
 	insertUncharged = verb{head: "INSERT OR IGNORE" + insertCharged.head[len("INSERT OR REPLACE"):], row: insertCharged.row}
+	insertLate      = verb{head: "INSERT OR IGNORE INTO receipts_late (account_id, id) VALUES ", row: "(?,?)"}
 	insertRefs      = verb{head: "INSERT INTO credit_refs (account_id, reference, seq) VALUES ", row: "(?,?,?)"}
 	markComplete    = verb{head: "UPDATE receipts SET delivery = 1 WHERE delivery = 0 AND id IN (", row: "?", tail: ")"}
 	markPartial     = verb{head: "UPDATE receipts SET delivery = 2 WHERE delivery = 0 AND id IN (", row: "?", tail: ")"}
@@ -80,6 +82,7 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if n := len(b.Entries); n > 0 {
 		last = b.Entries[n-1].Seq
 	}
+	t.last, t.receipts = last, int64(len(b.Receipts))
 	res, err := t.j.exec("UPDATE ledger_mark SET last_seq = ? WHERE id = 1 AND epoch = ? AND last_seq = ?", last, b.Epoch, b.After)
 	if err != nil {
 		return err
@@ -87,10 +90,13 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if n, err := res.RowsAffected(); err != nil || (n != 1 && !ledger.Mutated(ledger.FenceIgnored)) {
 		return fmt.Errorf("%w (epoch %d, after entry %d)", ledger.ErrFenced, b.Epoch, b.After)
 	}
+	if err := t.digests(b.Closed, b.Digested); err != nil {
+		return fmt.Errorf("digests: %w", err)
+	}
 	if err := t.entries(b.Entries); err != nil {
 		return fmt.Errorf("entries: %w", err)
 	}
-	if err := t.receipts(b.Receipts); err != nil {
+	if err := t.insertReceipts(b.Receipts); err != nil {
 		return fmt.Errorf("receipts: %w", err)
 	}
 	if err := t.deliveries(b.Delivered); err != nil {
@@ -135,10 +141,14 @@ func (t *journalTx) entries(list []*ledger.Entry) error {
 	return nil
 }
 
-// receipts writes charged and uncharged receipts, each kind at once.
-func (t *journalTx) receipts(list []*ledger.ReceiptRow) error {
-	var charged, uncharged []*ledger.ReceiptRow
+// insertReceipts writes charged and uncharged receipts, each kind at once, and
+// notes those that come late for their run.
+func (t *journalTx) insertReceipts(list []*ledger.ReceiptRow) error {
+	var charged, uncharged, late []*ledger.ReceiptRow
 	for _, r := range list {
+		if bytes.Compare(r.ID[:], t.j.db.late) <= 0 {
+			late = append(late, r)
+		}
 		if r.Seq != 0 {
 			charged = append(charged, r)
 		} else {
@@ -155,7 +165,10 @@ func (t *journalTx) receipts(list []*ledger.ReceiptRow) error {
 	if err := write(insertCharged, charged); err != nil {
 		return err
 	}
-	return write(insertUncharged, uncharged)
+	if err := write(insertUncharged, uncharged); err != nil {
+		return err
+	}
+	return t.j.each(insertLate, len(late), func(a []any, i int) []any { return append(a, late[i].Account, late[i].ID[:]) })
 }
 
 func (t *journalTx) deliveries(list []ledger.Delivered) error {

@@ -71,7 +71,7 @@ func scanExpiry(row *sql.Row) (time.Time, error) {
 
 // Expiry implements ledger.Reader.
 func (s *snapshot) Expiry(ctx context.Context) (time.Time, error) {
-	at, err := scanExpiry(s.tx.QueryRowContext(ctx, firstExpiry))
+	at, err := scanExpiry(s.conn.QueryRowContext(ctx, firstExpiry))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read expiry: %w", err)
 	}

@@ -186,6 +186,8 @@ func (j *journal) restart() error {
 type journalTx struct {
 	j     *journal
 	ended bool
+
+	last, receipts int64 // entry that the journal stands at, and receipts that were written
 }
 
 func (t *journalTx) end() {
@@ -203,6 +205,7 @@ func (t *journalTx) Commit() error {
 		return t.undone(err)
 	}
 	t.j.db.checkpoint.wake()
+	t.j.db.runs.note(t.last, t.receipts)
 	return nil
 }
 

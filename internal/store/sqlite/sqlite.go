@@ -44,6 +44,8 @@ type DB struct {
 	scanned int      // rows that one listing looks through
 	was, is int64    // version of the schema when it was opened, and now
 
+	settled time.Duration // see runSettled
+
 	read    *sql.DB // pool of readers
 	views   *sql.DB // pool for snapshots
 	pools   []*sql.DB
@@ -53,8 +55,10 @@ type DB struct {
 	next    sync.Mutex // held by whoever waits for mu
 	mu      sync.Mutex // held by whoever writes
 	admin   *sql.Conn  // writes of everything but the journal; guarded by mu
+	late    []byte     // receipts with an id up to this one belong to a run that is there; guarded by mu
 
 	checkpoint *checkpointer
+	runs       *runner
 }
 
 // Open opens the database at path, creates it if there is none, and brings its
@@ -70,7 +74,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	db := &DB{path: path, lock: lock, scanned: scanned}
+	db := &DB{path: path, lock: lock, scanned: scanned, settled: runSettled}
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
 	}
@@ -152,7 +156,11 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 	db.checkpoint = newCheckpointer(second)
-	return db.openRead(ctx)
+	if err := db.openRead(ctx); err != nil {
+		return err
+	}
+	db.runs, err = startRunner(ctx, db)
+	return err
 }
 
 func (db *DB) openRead(ctx context.Context) error {
@@ -278,6 +286,7 @@ func (db *DB) lockWriter() {
 // Close moves the log into the database and closes everything. The ledger's
 // engine must be closed before. Close may be called any number of times.
 func (db *DB) Close() error {
+	db.runs.close()
 	errs := []error{db.checkpoint.close()}
 	db.mu.Lock()
 	defer db.mu.Unlock()

@@ -1,0 +1,172 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// Snapshot implements ledger.Journal.
+func (l *ledgerJournal) Snapshot(ctx context.Context) (ledger.Snapshot, error) {
+	conn, err := l.db.views.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	s := &snapshot{conn: conn}
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), conn.Close())
+	}
+	// SQLite takes its snapshot at the first read, not at BEGIN.
+	if _, err := s.Mark(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// snapshot is a connection with a read transaction. The pool that it comes from
+// keeps none, so closing it ends the transaction, too.
+type snapshot struct{ conn *sql.Conn }
+
+var _ ledger.Snapshot = (*snapshot)(nil)
+
+// Close implements ledger.Snapshot.
+func (s *snapshot) Close() error { return s.conn.Close() }
+
+// Mark implements ledger.Reader.
+func (s *snapshot) Mark(ctx context.Context) (m ledger.Mark, err error) {
+	row := s.conn.QueryRowContext(ctx, "SELECT epoch, last_seq, low_water FROM ledger_mark WHERE id = 1")
+	if err := row.Scan(&m.Epoch, &m.LastSeq, &m.LowWater); err != nil {
+		return m, fmt.Errorf("read mark: %w", err)
+	}
+	return m, nil
+}
+
+// rows runs a query and calls each for every row.
+func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sql.Rows) error) (err error) {
+	rows, err := s.conn.QueryContext(ctx, q, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Balances implements ledger.Reader.
+func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) error) error {
+	return s.rows(ctx, "SELECT account_id, credit, used, test_credit, test_used, folded_seq FROM balances", nil, func(rows *sql.Rows) error {
+		var b ledger.BalanceRow
+		err := rows.Scan(&b.Account, (*int64)(&b.Credit[0]), (*int64)(&b.Used[0]), (*int64)(&b.Credit[1]), (*int64)(&b.Used[1]), &b.Folded)
+		if err != nil {
+			return fmt.Errorf("read balances: %w", err)
+		}
+		return yield(b)
+	})
+}
+
+// Grants implements ledger.Reader.
+func (s *snapshot) Grants(ctx context.Context, yield func(ledger.GrantRow) error) error {
+	return s.rows(ctx, "SELECT seq, account_id, test, remaining, expires_at FROM grants ORDER BY seq", nil, func(rows *sql.Rows) error {
+		var g ledger.GrantRow
+		var test, expires int64
+		if err := rows.Scan(&g.Seq, &g.Account, &test, (*int64)(&g.Remaining), &expires); err != nil {
+			return fmt.Errorf("read grants: %w", err)
+		}
+		g.Test, g.ExpiresAt = test != 0, fromNanos(expires)
+		return yield(g)
+	})
+}
+
+// Counters implements ledger.Reader.
+func (s *snapshot) Counters(ctx context.Context, since ledger.Day, yield func(ledger.CounterRow) error) error {
+	const q = "SELECT day, scope, id, class, account_id, reqs, nano, folded_seq FROM day_counters WHERE day >= ?"
+	return s.rows(ctx, q, []any{int64(since)}, func(rows *sql.Rows) error {
+		var c ledger.CounterRow
+		if err := rows.Scan(&c.Day, &c.Scope, &c.ID, &c.Class, &c.Account, &c.Requests, (*int64)(&c.Spent), &c.Folded); err != nil {
+			return fmt.Errorf("read counters: %w", err)
+		}
+		return yield(c)
+	})
+}
+
+// Usage implements ledger.Reader.
+func (s *snapshot) Usage(ctx context.Context, since ledger.Day, yield func(ledger.UsageRow) error) error {
+	const q = "SELECT day, account_id, key_id, test, model, reqs, input, cached_input, cache_write, cache_write_1h, output, reasoning, nano, refunded, absorbed, folded_seq" +
+		" FROM usage_days WHERE day >= ?"
+	return s.rows(ctx, q, []any{int64(since)}, func(rows *sql.Rows) error {
+		var u ledger.UsageRow
+		var test int64
+		t := &u.Tokens
+		err := rows.Scan(&u.Day, &u.Account, &u.Key, &test, &u.Model, &u.Requests, &t.Input, &t.CachedInput, &t.CacheWrite, &t.CacheWrite1h, &t.Output, &t.Reasoning,
+			(*int64)(&u.Charge), (*int64)(&u.Refunded), (*int64)(&u.Absorbed), &u.Folded)
+		if err != nil {
+			return fmt.Errorf("read usage: %w", err)
+		}
+		u.Test = test != 0
+		return yield(u)
+	})
+}
+
+// Entries implements ledger.Reader.
+func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.Entry) error) error {
+	return s.each(ctx, after, math.MaxInt64, func(r *ledger.Row) error {
+		e, err := entryOf(r)
+		if err != nil {
+			return fmt.Errorf("read entries: %w", err)
+		}
+		return yield(e)
+	})
+}
+
+// Rows implements ledger.Reader.
+func (s *snapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *ledger.Entry, row []byte) error) error {
+	var b []byte
+	return s.each(ctx, after, upTo, func(r *ledger.Row) error {
+		e, err := entryOf(r)
+		if err != nil {
+			e.Kind = ""
+		}
+		b = r.Append(b[:0])
+		return yield(e, b)
+	})
+}
+
+// each calls do for each row of entries.
+func (s *snapshot) each(ctx context.Context, after, upTo int64, do func(*ledger.Row) error) error {
+	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq"
+	var r ledger.Row
+	return rawRows(ctx, s.conn, q, []any{after, upTo}, func(values []driver.Value) error {
+		setRow(&r, values)
+		return do(&r)
+	})
+}
+
+// setRow fills in the driver's values of entryColumns, which are of the types of
+// a STRICT table.
+func setRow(r *ledger.Row, values []driver.Value) {
+	for i, n := range [...]*int64{&r.Seq, &r.Time, &r.Kind, &r.Account, &r.Key, &r.Test, &r.Day, &r.Amount} {
+		*n, _ = values[i].(int64)
+	}
+	r.Request, _ = values[8].([]byte)
+	r.Detail, _ = values[9].([]byte)
+}
+
+// entryOf makes the entry of a row. With an error it has what could be read.
+func entryOf(r *ledger.Row) (*ledger.Entry, error) {
+	e := &ledger.Entry{
+		Seq: r.Seq, Time: fromNanos(r.Time), Kind: ledger.KindOf(r.Kind), Account: r.Account, Key: r.Key, Test: r.Test != 0,
+		Day: ledger.Day(r.Day), Amount: money.Amount(r.Amount),
+	}
+	copy(e.Request[:], r.Request)
+	return e, e.SetDetail(r.Detail)
+}
