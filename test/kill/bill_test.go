@@ -17,7 +17,7 @@ type bill struct {
 	cut      int64 // the process died before it was recorded
 	left     int64 // the caller had gone before there was anything to pay for
 	unsaved  int64 // it could not be recorded, or not in time, and the caller was told so
-	guessed  int64 // charged to callers who left, less what the upstream asks: it is reckoned from what had come
+	guessed  int64 // charged to callers who left, or whose money was used up, less what the upstream asks: it is reckoned from what had come
 }
 
 // balance makes sure that the parts explain the whole.
@@ -40,7 +40,7 @@ func (b *bill) add(j *job, saw fate, c *charge, f *findings) {
 	switch {
 	case reported > 1 && j.ending != empty:
 		f.add(wrong, "%v: the upstream was asked for the answer %d times, and finished it each time", j, reported)
-	case c != nil && saw == left:
+	case c != nil && (saw == left || j.endedHere(saw, c)):
 		b.journal += c.line.amount
 		b.absorbed += c.absorbed
 		b.guessed += c.line.amount + c.absorbed - cost
@@ -63,6 +63,12 @@ func (b *bill) add(j *job, saw fate, c *charge, f *findings) {
 	case saw == refused:
 		f.add(lost, "%v: the upstream finished its answer, which was refused and not charged", j)
 	}
+}
+
+// endedHere reports that the gateway may have ended the job's answer for want of
+// money, while the upstream was at it or had just finished.
+func (j *job) endedHere(saw fate, c *charge) bool {
+	return j.grows() && (j.wasCut() || saw == broken && c.line.amount+c.absorbed != j.price())
 }
 
 // unrecorded reports that the job was refused because its charge could not be

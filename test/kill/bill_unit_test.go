@@ -16,26 +16,29 @@ func TestTheUpstreamsBillIsExplained(t *testing.T) {
 		reported int64
 		saw      fate
 		said     string
+		cut      bool
 		charge   *charge
 		finding  string // part of it; empty: it is explained
 	}{
-		"charged":                            {answers, 1, acked, "", charged(cost, 0), ""},
-		"charged as far as there is money":   {overruns, 1, acked, "", charged(cost-5, 5), ""},
-		"charged too little":                 {answers, 1, acked, "", charged(cost-5, 0), "not explained"},
-		"charged for nothing":                {answers, 0, acked, "", charged(cost, 0), "finished no answer"},
-		"asked for twice":                    {answers, 2, acked, "", charged(cost, 0), "2 times"},
-		"never finished":                     {fails, 0, refused, "a defect", nil, ""},
-		"blocked":                            {blocks, 1, acked, "", nil, ""},
-		"empty at both attempts":             {empty, 2, refused, "", nil, ""},
-		"cut off by a kill":                  {answers, 1, broken, "", nil, ""},
-		"left before it was worth anything":  {answers, 1, left, "", nil, ""},
-		"left, and charged by guess":         {answers, 0, left, "", charged(7, 0), ""},
-		"refused for want of a journal":      {answers, 1, refused, "Charges cannot be recorded at the moment.", nil, ""},
-		"refused, and nobody knows why":      {answers, 1, refused, "upstream failed", nil, "refused and not charged"},
-		"refused at the end of the process":  {answers, 1, refused, "The gateway is restarting.", nil, ""},
-		"charged once more than it was done": {stumbles, 0, broken, "", charged(cost, 0), "finished no answer"},
+		"charged":                            {answers, 1, acked, "", false, charged(cost, 0), ""},
+		"charged as far as there is money":   {overruns, 1, acked, "", false, charged(cost-5, 5), ""},
+		"charged too little":                 {answers, 1, acked, "", false, charged(cost-5, 0), "not explained"},
+		"charged for nothing":                {answers, 0, acked, "", false, charged(cost, 0), "finished no answer"},
+		"asked for twice":                    {answers, 2, acked, "", false, charged(cost, 0), "2 times"},
+		"never finished":                     {fails, 0, refused, "a defect", false, nil, ""},
+		"blocked":                            {blocks, 1, acked, "", false, nil, ""},
+		"empty at both attempts":             {empty, 2, refused, "", false, nil, ""},
+		"cut off by a kill":                  {answers, 1, broken, "", false, nil, ""},
+		"left before it was worth anything":  {answers, 1, left, "", false, nil, ""},
+		"left, and charged by guess":         {answers, 0, left, "", false, charged(7, 0), ""},
+		"ended here, and charged by guess":   {answers, 0, acked, "", true, charged(7, 0), ""},
+		"the same, and nobody heard of it":   {answers, 1, broken, "", true, charged(7, 0), ""},
+		"refused for want of a journal":      {answers, 1, refused, "Charges cannot be recorded at the moment.", false, nil, ""},
+		"refused, and nobody knows why":      {answers, 1, refused, "upstream failed", false, nil, "refused and not charged"},
+		"refused at the end of the process":  {answers, 1, refused, "The gateway is restarting.", false, nil, ""},
+		"charged once more than it was done": {stumbles, 0, broken, "", false, charged(cost, 0), "finished no answer"},
 	} {
-		j := &job{model: "gpt", key: &key{account: &payer{}}, ending: c.ending, used: used, reported: c.reported, said: c.said}
+		j := &job{model: "gpt", key: &key{account: &payer{}}, ending: c.ending, used: used, reported: c.reported, said: c.said, cut: c.cut, stream: c.cut}
 		var b bill
 		f := &findings{}
 		b.add(j, c.saw, c.charge, f)
