@@ -270,7 +270,8 @@ func draw(rng *rand.Rand, n int64, k *key) *job {
 	default:
 		j.first, j.pace = time.Duration(rng.IntN(15))*time.Millisecond, time.Duration(rng.IntN(3))*time.Millisecond
 	}
-	if j.maxTokens == 0 && j.surface == chat && rng.IntN(2) == 0 { // on little money it is capped
+	// On little money it is capped. In a stream it would have to show what it bills.
+	if j.maxTokens == 0 && j.surface == chat && !j.stream && rng.IntN(2) == 0 {
 		j.rambles, j.used.output = true, 300+rng.Int64N(5700)
 	}
 	j.misfortune(rng)
@@ -297,6 +298,9 @@ func (j *job) leaving(rng *rand.Rand) {
 		j.first = max(j.first, 5*time.Millisecond)
 		j.hurry = time.Duration(1 + rng.Int64N(int64(j.first+3*time.Millisecond)))
 	case 3:
+		if j.rambles {
+			return
+		}
 		j.stream = j.surface != simple
 		j.leaves, j.lag = j.chunks, time.Duration(5+rng.IntN(25))*time.Millisecond
 	}
@@ -309,7 +313,7 @@ func (j *job) misfortune(rng *rand.Rand) {
 		j.ending, j.rambles = overruns, false
 		j.used.output = 2000 + rng.Int64N(4000)
 	case r < 16: // without a limit, and says what it uses: its hold grows with it
-		j.ending, j.surface, j.stream, j.maxTokens = overruns, chat, true, 0
+		j.ending, j.surface, j.stream, j.maxTokens, j.rambles = overruns, chat, true, 0, false
 		j.used.output = 2000 + rng.Int64N(2000)
 		j.chunks, j.size, j.pace = 24, int(j.used.output)/6, 4*time.Millisecond
 	case r < 19:
