@@ -96,7 +96,7 @@ sites: [{hosts: ["*"], contract: openai}]
 	c := newCustomer(t, g, "1", nil)
 	ids := map[string]string{}
 	for _, model := range []string{"odd", "same", "flat", "free"} {
-		request := postTo(t, c, model).is(t, 200).header.Get("X-Request-ID")
+		request := ask(t, g, call{path: "/v1/chat/completions", key: c.key, body: chat(model, `"max_tokens":100`)}).is(t, 200).header.Get("X-Request-ID")
 		p := pricedReceipt(t, g, request)
 		p.byHand(t)
 		if p.Price == nil {

@@ -54,7 +54,7 @@ func TestEveryAnswerTellsWhatIsLeft(t *testing.T) {
 	g := harness.Start(t, harness.Options{Config: oneSite})
 	stopClock(t, g)
 	advance(t, g, midnight(now(t, g)).Add(12*time.Hour).Sub(now(t, g)))
-	script(t, g, "m", `[{"usage":{"input":100,"output":200},"times":-1}]`)
+	script(t, g, "m", `[{"usage":{"input":200,"output":100},"times":-1}]`)
 	script(t, g, "n", `[{"fault":"error_500","times":-1}]`)
 	c := newCustomer(t, g, "10", limits(map[string]any{
 		"rps": 0.1, "burst": 20, "requests": 20, "per": "90s", "tokens_per_minute": 6000, "requests_per_day": 9, "usd_per_day": "5", "concurrency": 7,

@@ -18,7 +18,7 @@ func TestTokensPerMinute(t *testing.T) {
 	t.Parallel()
 	g := harness.Start(t, harness.Options{Config: tokensConfig})
 	c := newCustomer(t, g, "10", limits(map[string]any{"tokens_per_minute": 6000})) // a hundred a second
-	script(t, g, "m", `[{"usage":{"input":100,"output":4900},"times":-1}]`)
+	script(t, g, "m", `[{"usage":{"input":4900,"output":100},"times":-1}]`)
 	q := call{path: "/v1/chat/completions", key: c.key, body: chat("m", `"max_tokens":100`)}
 	use := func() string { return counter(t, g, c, "tokens_per_minute") }
 

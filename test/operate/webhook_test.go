@@ -220,11 +220,11 @@ func TestAReceiverThatIsDown(t *testing.T) {
 	advance(t, g, time.Hour)
 	eventually(t, "both events", func() bool { return len(waiting(t, g, "delivered")) == 2 })
 	list, _ := hook.seen("absorbed")
-	if len(list) != 1 || list[0].Data["request"] != request || list[0].Data["charge_usd"] != "0.10" || list[0].Data["absorbed_usd"] != "0.30012" ||
+	if len(list) != 1 || list[0].Data["request"] != request || list[0].Data["charge_usd"] != "0.05012" || list[0].Data["absorbed_usd"] != "0.35" ||
 		list[0].Data["model"] != "m" || !strings.HasPrefix(list[0].Data["target"], "up/") {
 		t.Errorf("told %+v", list)
 	}
-	if warned, _ := hook.seen("balance_warning"); len(warned) != 1 || warned[0].Data["balance_usd"] != "0.00" {
+	if warned, _ := hook.seen("balance_warning"); len(warned) != 1 || warned[0].Data["balance_usd"] != "0.04988" {
 		t.Errorf("told %+v", warned)
 	}
 
