@@ -23,10 +23,10 @@ const maxKept = 1 << 20
 // claim claims the idempotency key of the request, if it has one. done is true
 // if the request was answered by what an earlier one of the same key was.
 func (x *exchange) claim(body []byte) (done bool, err error) {
-	key := x.r.Header.Get(idempotencyHeader)
-	if key == "" {
+	if len(x.r.Header.Values(idempotencyHeader)) == 0 {
 		return false, nil
 	}
+	key := x.r.Header.Get(idempotencyHeader)
 	if !visible(key, 255) {
 		return false, fault.New(fault.InvalidParameter, "Must be 1 to 255 visible ASCII characters.").At(idempotencyHeader)
 	}
@@ -59,6 +59,9 @@ func (x *exchange) replay(k *Kept) error {
 	for _, kv := range k.Header {
 		h.Set(kv[0], kv[1])
 	}
+	if h.Get("Content-Type") == eventStream {
+		streamed(h)
+	}
 	h.Set(replayedHeader, "true")
 	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
 	x.extraHeaders()
@@ -88,7 +91,7 @@ func (x *exchange) kept(body []byte) *Kept {
 	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
 	media := "application/json"
 	if x.w.streaming {
-		media = "text/event-stream"
+		media = eventStream
 	}
 	k.Header = append(k.Header, [2]string{"Content-Type", media})
 	h := x.w.Header()

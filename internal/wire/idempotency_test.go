@@ -159,6 +159,7 @@ func TestReplays(t *testing.T) {
 		{"other", 422, "idempotency_mismatch"},
 		{strings.Repeat("x", 256), 400, "Idempotency-Key"},
 		{"a b", 400, "Idempotency-Key"},
+		{"", 400, "Idempotency-Key"}, // as of a variable that is not set: who sends it does not want to be charged twice
 	} {
 		resp, body := h.keyed(t, "/v1/chat/completions", c.key, `{}`)
 		if resp.StatusCode != c.status || !strings.Contains(body, c.body) || resp.Header.Get("X-Charge-Usd") != "0.00" {
@@ -166,6 +167,9 @@ func TestReplays(t *testing.T) {
 		}
 		if replayed := resp.Header.Get("Idempotency-Replayed") == "true"; replayed != (c.status == 200) {
 			t.Errorf("%.10s: replayed is %v", c.key, replayed)
+		}
+		if streams := resp.Header.Get("X-Accel-Buffering") == "no" && resp.Header.Get("Cache-Control") == "no-cache, no-transform"; streams != (c.key == "stream") {
+			t.Errorf("%.10s: %v", c.key, resp.Header)
 		}
 		if c.key == "busy" && resp.Header.Get("Retry-After") != "1" {
 			t.Errorf("no time to wait: %v", resp.Header)

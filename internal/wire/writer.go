@@ -55,14 +55,21 @@ func (w *Writer) whole(status int, body []byte) {
 	w.write(body)
 }
 
-// stream commits with status 200 and the headers of an SSE stream.
-func (w *Writer) stream() {
-	h := w.Header()
-	// Bare, as documented error references have it: an event stream is always
-	// UTF-8, and every official SDK takes it so.
-	h["Content-Type"] = []string{"text/event-stream"}
+// eventStream is the media type of streams. It is bare, as documented error
+// references have it: an event stream is always UTF-8, and every official SDK
+// takes it so.
+const eventStream = "text/event-stream"
+
+// streamed sets the headers of an SSE stream.
+func streamed(h http.Header) {
+	h["Content-Type"] = []string{eventStream}
 	h["Cache-Control"] = []string{"no-cache, no-transform"}
 	h["X-Accel-Buffering"] = []string{"no"}
+}
+
+// stream commits with status 200 and the headers of an SSE stream.
+func (w *Writer) stream() {
+	streamed(w.Header())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.committed, w.streaming, w.status = true, true, http.StatusOK
