@@ -55,6 +55,8 @@ type Journal interface {
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
+	// ReadRefund returns the refund of a request with that reference, or nil.
+	ReadRefund(ctx context.Context, request [16]byte, reference string) (*Entry, error)
 	// ReadIdem returns the answer that a key stands for, or nil. It may have
 	// expired.
 	ReadIdem(ctx context.Context, k IdemKey) (*IdemRow, error)

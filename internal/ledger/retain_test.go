@@ -1,12 +1,14 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -349,4 +351,76 @@ func TestAKillWhileUsageIsReplacedLosesNothing(t *testing.T) {
 	if diff := cmp.Diff(lines, gotLines); diff != "" {
 		t.Errorf("after another start (-before +after):\n%s", diff)
 	}
+}
+
+// Who asks again for a refund gets the same answer, however old the request is.
+func TestARefundWithAReferenceOutlivesItsRequest(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	h.charge(r, money.Cent)
+	first, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 7, Reference: "r-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clock.advance(40 * day)
+	h.retain()
+	if got, err := h.Receipt(background, r.Request); err != nil || got != nil {
+		t.Fatalf("the request is still there: %+v, %v", got, err)
+	}
+	for _, c := range []struct {
+		again ledger.Refund
+		err   error
+	}{
+		{ledger.Refund{Amount: 7, Reference: "r-1"}, nil},
+		{ledger.Refund{Reference: "r-1"}, nil}, // nothing else can be given any more
+		{ledger.Refund{Amount: 8, Reference: "r-1"}, ledger.ErrReferenceTaken},
+		{ledger.Refund{Amount: 7, Reference: "r-2"}, ledger.ErrTooOld},
+	} {
+		c.again.Request = r.Request
+		got, err := h.Refund(background, c.again)
+		if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) || (got.Seq == first.Seq) != !errors.Is(c.err, ledger.ErrTooOld) {
+			t.Errorf("Refund(%+v) = entry %d, %v; want entry %d, %v", c.again, got.Seq, err, first.Seq, c.err)
+		}
+	}
+	if _, err := h.Refund(background, ledger.Refund{Request: request(), Amount: 7, Reference: "r-1"}); !errors.Is(err, ledger.ErrNoCharge) {
+		t.Errorf("Refund of a request that never was, under that reference = %v", err)
+	}
+	h.verify()
+}
+
+// pruning has a request go between two looks at it.
+type pruning struct {
+	ledger.Journal
+	looks atomic.Int32 // left until it is gone
+}
+
+func (j *pruning) ReadReceipt(ctx context.Context, id [16]byte) (*ledger.ReceiptRow, error) {
+	if j.looks.Add(-1) < 0 {
+		return nil, nil
+	}
+	return j.Journal.ReadReceipt(ctx, id)
+}
+
+func TestARequestMayGoWhileItIsRefundedAgain(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	j := new(pruning)
+	j.looks.Store(100)
+	h.front = func(real ledger.Journal) ledger.Journal { j.Journal = real; return j }
+	h.reopen()
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	h.charge(r, money.Cent)
+	again := ledger.Refund{Request: r.Request, Reference: "r-1"}
+	first, err := h.Refund(background, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.looks.Store(1)
+	if got, err := h.Refund(background, again); err != nil || got.Seq != first.Seq {
+		t.Errorf("Refund = entry %d, %v; want entry %d", got.Seq, err, first.Seq)
+	}
+	j.looks.Store(100)
 }
