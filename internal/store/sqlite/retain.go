@@ -86,28 +86,39 @@ func (t *journalTx) prune(p *ledger.Pruning) error {
 	if err := t.j.each(dropReceipts, len(p.Requests), func(a []any, i int) []any { return append(a, p.Requests[i][:]) }); err != nil {
 		return err
 	}
-	for _, sweep := range []struct {
-		do   string
-		upTo any
-	}{
-		// Receipts of requests that were not charged go with those of their time.
-		{"DELETE FROM receipts WHERE id IN (SELECT id FROM receipts WHERE id <= ? AND seq = 0 ORDER BY id LIMIT ?)", p.Request[:]},
-		{"DELETE FROM receipts_late WHERE (account_id, id) IN (SELECT account_id, id FROM receipts_late WHERE id <= ? LIMIT ?)", p.Request[:]},
-		{"DELETE FROM day_counters WHERE (day, scope, id, class) IN (SELECT day, scope, id, class FROM day_counters WHERE day <= ? ORDER BY day LIMIT ?)", int64(p.Day)},
-		{
-			"DELETE FROM entry_runs WHERE (run, account_id, test) IN (SELECT run, account_id, test FROM entry_runs" +
-				" WHERE (run + 1) * (SELECT length FROM run_mark) <= ? ORDER BY run LIMIT ?)", p.Seq,
-		},
-		{
-			"DELETE FROM receipt_runs WHERE (run, account_id) IN (SELECT run, account_id FROM receipt_runs" +
-				" WHERE run < (SELECT coalesce(max(run), 0) FROM receipt_bounds WHERE after <= ?) ORDER BY run LIMIT ?)", p.Request[:],
-		},
-	} {
-		if _, err := t.j.exec(sweep.do, sweep.upTo, swept); err != nil {
+	for _, sweep := range sweeps(p) {
+		if _, err := t.j.exec(sweep.do, append(sweep.upTo, swept)...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// oldestReceipt is the id below which there is no receipt. It is not above that of
+// a request that was admitted before the floor, and charged after it.
+const oldestReceipt = "coalesce((SELECT min(id) FROM receipts), x'ffffffffffffffffffffffffffffffffff')"
+
+// sweep deletes some of what is of no use below the floor.
+type sweep struct {
+	do   string
+	upTo []any
+}
+
+func sweeps(p *ledger.Pruning) []sweep {
+	return []sweep{
+		// Receipts of requests that were not charged go with those of their time.
+		{"DELETE FROM receipts WHERE id IN (SELECT id FROM receipts WHERE id <= ? AND seq = 0 ORDER BY id LIMIT ?)", []any{p.Request[:]}},
+		{"DELETE FROM receipts_late WHERE (account_id, id) IN (SELECT account_id, id FROM receipts_late WHERE id < " + oldestReceipt + " ORDER BY id LIMIT ?)", nil},
+		{"DELETE FROM day_counters WHERE (day, scope, id, class) IN (SELECT day, scope, id, class FROM day_counters WHERE day <= ? ORDER BY day LIMIT ?)", []any{int64(p.Day)}},
+		{
+			"DELETE FROM entry_runs WHERE (run, account_id, test) IN (SELECT run, account_id, test FROM entry_runs" +
+				" WHERE run < ? / (SELECT length FROM run_mark) ORDER BY run LIMIT ?)", []any{p.Seq},
+		},
+		{
+			"DELETE FROM receipt_runs WHERE (run, account_id) IN (SELECT run, account_id FROM receipt_runs" +
+				" WHERE run < (SELECT coalesce(max(run), 0) FROM receipt_bounds WHERE after < " + oldestReceipt + ") ORDER BY run LIMIT ?)", nil,
+		},
+	}
 }
 
 // Floor implements ledger.Reader.

@@ -54,6 +54,7 @@ CREATE TABLE receipts_late (
   id         BLOB    NOT NULL,
   PRIMARY KEY (account_id, id)
 ) WITHOUT ROWID, STRICT;
+CREATE INDEX receipts_late_id ON receipts_late (id);
 
 -- Up to where entries of usage and absorbed cost (kinds 1 and 7) were deleted,
 -- with their receipts. One row.
