@@ -304,6 +304,7 @@ func TestARunThatWasBegunIsMadeAgain(t *testing.T) {
 		c.add(40, i*30_000)
 	}
 	c.wait(1)
+	c.db.runs.close() // no other run comes in between
 	_, before, _ := c.runs()
 	err := c.db.Update(t.Context(), func(tx *sql.Tx) error {
 		for _, do := range []string{
@@ -385,4 +386,23 @@ func TestAnAccountFindsWhatWasChargedLateWhenOlderUsageIsGone(t *testing.T) {
 	if _, _, late := c.runs(); late != 0 {
 		t.Errorf("%d receipts that are gone are late", late)
 	}
+}
+
+// However many receipts have no run, as after an update, no run has more than its
+// length: whoever makes or reads one has all of it in memory.
+func TestNoRunHasMoreReceiptsThanItsLength(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	c.add(1000, 0)
+	c.add(1, 600_000)
+	c.add(64, 600_000) // enough to look
+	c.wait(16)
+	var most int
+	if err := c.db.read.QueryRowContext(t.Context(), "SELECT max(n) FROM (SELECT sum(length(ids)) / 16 AS n FROM receipt_runs GROUP BY run)").Scan(&most); err != nil {
+		t.Fatal(err)
+	}
+	if most != 64 {
+		t.Errorf("a run has %d receipts, want 64", most)
+	}
+	c.check()
 }
