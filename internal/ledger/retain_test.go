@@ -424,3 +424,38 @@ func TestARequestMayGoWhileItIsRefundedAgain(t *testing.T) {
 	}
 	j.looks.Store(100)
 }
+
+// A clock that was ahead for a moment leaves entries of a day to come among those
+// of today. They stay until their own day is old, and so does what came after.
+func TestUsageOfADayThatIsToComeStays(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	h.charge(reserve(1), 1)
+	h.clock.advance(365 * day)
+	h.charge(reserve(2), 2)
+	h.clock.advance(-364 * day)
+	h.reopen() // the day never moves back in one process
+	h.charge(reserve(3), 3)
+	h.reopen()
+	h.clock.advance(40 * day)
+	h.charge(reserve(4), 4)
+	used := h.KeyDay(1)
+	h.report() // which has everything folded
+	h.retain()
+	if n := h.number("SELECT count(*) FROM entries WHERE kind = 1"); n != 3 {
+		t.Errorf("%d entries of usage are left, want all but the first", n)
+	}
+	h.verify()
+	h.reopen()
+	if got := h.KeyDay(1); got != used {
+		t.Errorf("after a start the key has used %+v of today, want %+v", got, used)
+	}
+	h.clock.advance(400 * day)
+	h.charge(reserve(5), 5)
+	h.retain()
+	if n := h.number("SELECT count(*) FROM entries WHERE kind = 1"); n != 1 {
+		t.Errorf("%d entries of usage are left, want that of today", n)
+	}
+	h.verify()
+}
