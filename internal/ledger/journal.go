@@ -76,8 +76,8 @@ type Tx interface {
 	Fold(f *Fold) error
 	// Summarise writes the statements and the openings of a pruning.
 	Summarise(p *Pruning) error
-	// Prune deletes what they replace, and moves the floor. It fails if the floor
-	// stands elsewhere.
+	// Prune deletes what they replace and some of what goes with it, and moves the
+	// floor. It fails if the floor stands elsewhere.
 	Prune(p *Pruning) error
 	// Commit returns once everything is on disk.
 	Commit() error
@@ -204,6 +204,9 @@ type Reader interface {
 	// What of an entry cannot be read leaves it without a kind.
 	Rows(ctx context.Context, after, upTo int64, yield func(e *Entry, row []byte) error) error
 	Floor(ctx context.Context) (Floor, error)
+	// Unswept reports whether rows are left that go with the usage up to the
+	// floor, so that another [Tx.Prune] would delete some.
+	Unswept(ctx context.Context, f Floor) (bool, error)
 	// Opening returns an account's balances and grants at the floor; all zero if
 	// it had none.
 	Opening(ctx context.Context, account int64) (BalanceRow, error)

@@ -241,6 +241,9 @@ func (s *memorySnapshot) Rows(ctx context.Context, after, upTo int64, yield func
 // Floor implements Reader.
 func (s *memorySnapshot) Floor(context.Context) (Floor, error) { return Floor{}, nil }
 
+// Unswept implements Reader.
+func (s *memorySnapshot) Unswept(context.Context, Floor) (bool, error) { return false, nil }
+
 // Opening implements Reader.
 func (s *memorySnapshot) Opening(_ context.Context, account int64) (BalanceRow, error) {
 	return BalanceRow{Account: account}, nil

@@ -84,8 +84,11 @@ func (e *Engine) nextPruning(ctx context.Context) (p *Pruning, err error) {
 		return nil, err
 	}
 	last, young, err := e.oldEnough(ctx, snap)
-	if err != nil || last <= floor.Seq {
+	if err != nil {
 		return nil, err
+	}
+	if last <= floor.Seq {
+		return unswept(ctx, snap, floor)
 	}
 	s := &step{Pruning: Pruning{Floor: floor, After: floor.Seq}, accounts: map[int64]*account{}, usage: map[UsageID]*UsageRow{}}
 	upTo := min(floor.Seq+pruneStep, last)
@@ -99,8 +102,11 @@ func (e *Engine) nextPruning(ctx context.Context) (p *Pruning, err error) {
 		}
 		return nil
 	})
-	if err != nil || upTo == floor.Seq {
+	if err != nil {
 		return nil, err
+	}
+	if upTo == floor.Seq {
+		return unswept(ctx, snap, floor)
 	}
 	for _, x := range entries {
 		if err := s.add(ctx, snap, x); err != nil {
@@ -112,6 +118,19 @@ func (e *Engine) nextPruning(ctx context.Context) (p *Pruning, err error) {
 	}
 	s.end()
 	return &s.Pruning, nil
+}
+
+// unswept returns a step that leaves the floor where it is, if more goes with the
+// usage up to it than went with its steps.
+func unswept(ctx context.Context, r Reader, floor Floor) (*Pruning, error) {
+	if floor.Seq == 0 {
+		return nil, nil
+	}
+	left, err := r.Unswept(ctx, floor)
+	if err != nil || !left {
+		return nil, err
+	}
+	return &Pruning{Floor: floor, After: floor.Seq}, nil
 }
 
 // oldEnough returns the last entry of the newest day that has its digest and is

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -456,6 +457,35 @@ func TestUsageOfADayThatIsToComeStays(t *testing.T) {
 	h.retain()
 	if n := h.number("SELECT count(*) FROM entries WHERE kind = 1"); n != 1 {
 		t.Errorf("%d entries of usage are left, want that of today", n)
+	}
+	h.verify()
+}
+
+// What goes with the usage of a day may be more than that usage.
+func TestAllThatGoesWithOldUsageGoes(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	for range 1100 {
+		h.hold(reserve(1)).Void(&ledger.Receipt{Model: "m", Outcome: "upstream_failed", Started: h.clock.now()})
+	}
+	together(100, func(i int) {
+		r := reserve(1)
+		r.Key = int64(1 + i)
+		for k := range 8 {
+			r.Quotas = append(r.Quotas, ledger.Quota{Class: fmt.Sprint(i, "-", k), PerDay: -1})
+		}
+		h.charge(r, 1)
+	})
+	h.report() // which has everything folded
+	if n, m := h.number("SELECT count(*) FROM receipts WHERE seq = 0"), h.number("SELECT count(*) FROM day_counters"); n != 1100 || m != 900 {
+		t.Fatalf("%d receipts of uncharged requests and %d counters, want 1100 and 900", n, m)
+	}
+	h.clock.advance(40 * day)
+	h.charge(reserve(1), 1)
+	h.retain()
+	if n, m := h.number("SELECT count(*) FROM receipts WHERE seq = 0"), h.number("SELECT count(*) FROM day_counters WHERE day < ?", int64(ledger.DayOf(h.clock.now()))); n != 0 || m != 0 {
+		t.Errorf("%d receipts of uncharged requests and %d old counters are left", n, m)
 	}
 	h.verify()
 }
