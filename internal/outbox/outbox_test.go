@@ -254,7 +254,7 @@ func TestTriesBackOffAndEnd(t *testing.T) {
 		time.Sleep(2 * keepTrying)
 		synctest.Wait()
 		r = r.seen()
-		for i, d := 1, firstWait; i < len(r.at)-1; i, d = i+1, min(2*d, longWait) {
+		for i, d := 1, firstWait; i < len(r.at)-1; i, d = i+1, min(2*d, LongestWait) {
 			if got := r.at[i].Sub(r.at[i-1]); got != d {
 				t.Errorf("try %d came %v after the one before, want %v", i+1, got, d)
 			}
@@ -305,7 +305,7 @@ func TestJitterIsAtMostHalf(t *testing.T) {
 			t.Errorf("wait with %v = %v, want %v", random, got, want)
 		}
 		for tries := range 100 {
-			if got := o.wait(tries + 1); got < firstWait/2 || got > longWait {
+			if got := o.wait(tries + 1); got < firstWait/2 || got > LongestWait {
 				t.Errorf("wait after %d tries is %v", tries+1, got)
 			}
 		}
