@@ -18,7 +18,7 @@ import (
 type Backup struct {
 	Bytes   int64
 	SHA256  string // of the file, in hex
-	Entries int64  // in the journal; also the number of the newest one
+	Entries int64  // that were ever made: the number of the newest one
 	Schema  int64  // version
 	TakenAt time.Time
 }

@@ -15,7 +15,7 @@ type Copy struct {
 	File    io.ReadCloser
 	Bytes   int64
 	SHA256  [32]byte
-	Entries int64 // in the journal
+	Entries int64 // that were ever made: the number of the newest one
 	Schema  int64 // version
 	At      time.Time
 }

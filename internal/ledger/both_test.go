@@ -57,6 +57,13 @@ func (b *both) ReadReference(ctx context.Context, account int64, ref string) (*l
 	return x, errX
 }
 
+func (b *both) ReadRefund(ctx context.Context, request [16]byte, ref string) (*ledger.Entry, error) {
+	x, errX := b.Journal.ReadRefund(ctx, request, ref)
+	y, errY := b.mem.ReadRefund(ctx, request, ref)
+	b.same("refund", deref(x), deref(y), errX, errY)
+	return x, errX
+}
+
 func (b *both) ReadIdem(ctx context.Context, k ledger.IdemKey) (*ledger.IdemRow, error) {
 	x, errX := b.Journal.ReadIdem(ctx, k)
 	y, errY := b.mem.ReadIdem(ctx, k)

@@ -128,6 +128,9 @@ func TestWhatWasExtendedIsGivenBack(t *testing.T) {
 				h.t.Fatal(err)
 			}
 			hold.Abort()
+			if free := old.Free(); free != 0 {
+				h.t.Errorf("Free of a hold that was exchanged = %s", free)
+			}
 		},
 		"an exchange that fails": func(h *house, old *ledger.Hold) {
 			r := reserve(money.Dollar + 1)

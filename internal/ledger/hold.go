@@ -167,6 +167,7 @@ func (h *Hold) Exchange(r Reservation) (*Hold, error) {
 		h.state.Store(holdOpen)
 		return nil, s
 	}
+	h.stake = stake{}
 	n.remember(&r)
 	return n, nil
 }

@@ -55,6 +55,8 @@ type Journal interface {
 	// ReadReference returns the entry that an account's reference stands for,
 	// or nil.
 	ReadReference(ctx context.Context, account int64, reference string) (*Entry, error)
+	// ReadRefund returns the refund of a request with that reference, or nil.
+	ReadRefund(ctx context.Context, request [16]byte, reference string) (*Entry, error)
 	// ReadIdem returns the answer that a key stands for, or nil. It may have
 	// expired.
 	ReadIdem(ctx context.Context, k IdemKey) (*IdemRow, error)
@@ -74,8 +76,8 @@ type Tx interface {
 	Fold(f *Fold) error
 	// Summarise writes the statements and the openings of a pruning.
 	Summarise(p *Pruning) error
-	// Prune deletes what they replace, and moves the floor. It fails if the floor
-	// stands elsewhere.
+	// Prune deletes what they replace and some of what goes with it, and moves the
+	// floor. It fails if the floor stands elsewhere.
 	Prune(p *Pruning) error
 	// Commit returns once everything is on disk.
 	Commit() error
@@ -202,6 +204,9 @@ type Reader interface {
 	// What of an entry cannot be read leaves it without a kind.
 	Rows(ctx context.Context, after, upTo int64, yield func(e *Entry, row []byte) error) error
 	Floor(ctx context.Context) (Floor, error)
+	// Unswept reports whether rows are left that go with the usage up to the
+	// floor, so that another [Tx.Prune] would delete some.
+	Unswept(ctx context.Context, f Floor) (bool, error)
 	// Opening returns an account's balances and grants at the floor; all zero if
 	// it had none.
 	Opening(ctx context.Context, account int64) (BalanceRow, error)

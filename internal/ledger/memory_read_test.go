@@ -64,6 +64,21 @@ func (j *MemoryJournal) ReadReference(_ context.Context, account int64, referenc
 	return d.entry(d.refs[turnKey{account: account, reference: reference}]), nil
 }
 
+// ReadRefund implements Journal.
+func (j *MemoryJournal) ReadRefund(_ context.Context, request [16]byte, reference string) (*Entry, error) {
+	d, err := j.look()
+	if err != nil {
+		return nil, err
+	}
+	defer d.mu.Unlock()
+	for key, seq := range d.refs {
+		if e := d.entry(seq); key.reference == reference && e.Kind == KindRefund && e.Request == request {
+			return e, nil
+		}
+	}
+	return nil, nil
+}
+
 // ReadIdem implements Journal.
 func (j *MemoryJournal) ReadIdem(_ context.Context, k IdemKey) (*IdemRow, error) {
 	d, err := j.look()
@@ -225,6 +240,9 @@ func (s *memorySnapshot) Rows(ctx context.Context, after, upTo int64, yield func
 
 // Floor implements Reader.
 func (s *memorySnapshot) Floor(context.Context) (Floor, error) { return Floor{}, nil }
+
+// Unswept implements Reader.
+func (s *memorySnapshot) Unswept(context.Context, Floor) (bool, error) { return false, nil }
 
 // Opening implements Reader.
 func (s *memorySnapshot) Opening(_ context.Context, account int64) (BalanceRow, error) {

@@ -144,27 +144,28 @@ func sqlFold(t *testing.T, h *house) {
 func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ do, finds string }{
-		"an entry's amount":   {"UPDATE entries SET amount = amount + 1 WHERE seq = 2", "account 1"},
-		"an entry's account":  {"UPDATE entries SET account_id = 2 WHERE seq = 2", "account 1"},
-		"an entry removed":    {"DELETE FROM entries WHERE seq = 2", "entries 2 to 2 are missing"},
-		"the last entry":      {"DELETE FROM entries WHERE seq = 4", "the last entry is 3"},
-		"an entry added":      {"INSERT INTO entries SELECT 5, ts, 2, account_id, key_id, test, day, amount, req, detail FROM entries WHERE seq = 1", "the last entry is 5"},
-		"a balance":           {"UPDATE balances SET used = used - 1", "account 1"},
-		"a balance removed":   {"DELETE FROM balances", "account 1"},
-		"a balance added":     {"INSERT INTO balances VALUES (7, 5, 0, 0, 0, 4)", "account 7"},
-		"a counter":           {"UPDATE day_counters SET reqs = reqs + 1", "counter"},
-		"a counter removed":   {"DELETE FROM day_counters", "counter"},
-		"a usage line":        {"UPDATE usage_days SET output = output + 1", "usage"},
-		"a usage line added":  {"INSERT INTO usage_days SELECT day, 9, key_id, test, model, reqs, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4 FROM usage_days", "usage"},
-		"a grant":             {"UPDATE grants SET remaining = remaining + 1", "grant"},
-		"a grant removed":     {"DELETE FROM grants", "grant"},
-		"a receipt":           {"UPDATE receipts SET charge = charge - 1", "receipt"},
-		"a receipt's entry":   {"UPDATE receipts SET seq = 3", "receipt"},
-		"a refund on receipt": {"UPDATE receipts SET refunded = 0", "refund"},
-		"a reference":         {"UPDATE credit_refs SET seq = 99", "reference"},
-		"a reference removed": {"DELETE FROM credit_refs", "reference"},
-		"a reference's words": {"UPDATE credit_refs SET reference = 'b'", "reference"},
-		"a receipt removed":   {"DELETE FROM receipts", "receipt"},
+		"an entry's amount":            {"UPDATE entries SET amount = amount + 1 WHERE seq = 2", "account 1"},
+		"an entry's account":           {"UPDATE entries SET account_id = 2 WHERE seq = 2", "account 1"},
+		"an entry removed":             {"DELETE FROM entries WHERE seq = 2", "entries 2 to 2 are missing"},
+		"the last entry":               {"DELETE FROM entries WHERE seq = 4", "the last entry is 3"},
+		"an entry added":               {"INSERT INTO entries SELECT 5, ts, 2, account_id, key_id, test, day, amount, req, detail FROM entries WHERE seq = 1", "the last entry is 5"},
+		"a balance":                    {"UPDATE balances SET used = used - 1", "account 1"},
+		"a balance removed":            {"DELETE FROM balances", "account 1"},
+		"a balance added":              {"INSERT INTO balances VALUES (7, 5, 0, 0, 0, 4)", "account 7"},
+		"a counter":                    {"UPDATE day_counters SET reqs = reqs + 1", "counter"},
+		"a counter removed":            {"DELETE FROM day_counters", "counter"},
+		"a usage line":                 {"UPDATE usage_days SET output = output + 1", "usage"},
+		"a usage line added":           {"INSERT INTO usage_days SELECT day, 9, key_id, test, model, reqs, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4 FROM usage_days", "usage"},
+		"a grant":                      {"UPDATE grants SET remaining = remaining + 1", "grant"},
+		"a grant removed":              {"DELETE FROM grants", "grant"},
+		"a receipt":                    {"UPDATE receipts SET charge = charge - 1", "receipt"},
+		"a receipt's entry":            {"UPDATE receipts SET seq = 3", "receipt"},
+		"a refund on receipt":          {"UPDATE receipts SET refunded = 0", "refund"},
+		"a reference":                  {"UPDATE credit_refs SET seq = 99", "reference"},
+		"a reference removed":          {"DELETE FROM credit_refs", "reference"},
+		"a reference's words":          {"UPDATE credit_refs SET reference = 'b' WHERE seq = 1", "reference"},
+		"a refund's reference removed": {"DELETE FROM credit_refs WHERE seq = 4", "the reference of entry 4"},
+		"a receipt removed":            {"DELETE FROM receipts", "receipt"},
 		"a charge twice": {
 			"INSERT INTO entries SELECT 5, ts, kind, account_id, key_id, test, day, amount, req, detail FROM entries WHERE seq = 2; UPDATE ledger_mark SET last_seq = 5",
 			"entry 5",
@@ -193,7 +194,7 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.grantTo(money.Cent, 1000)
-			if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 1}); err != nil {
+			if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 1, Reference: "r"}); err != nil {
 				t.Fatal(err)
 			}
 			h.verify()

@@ -51,7 +51,8 @@ func (r *Refund) check() error {
 // With a reference that the account has used before, Refund changes nothing and
 // returns the entry of that time, together with [ErrReferenceTaken] if that is no
 // refund of this request, or of another amount. Where r asks for all that is left,
-// the entry is taken for that as long as nothing is left.
+// the entry is taken for that as long as nothing is left. That holds however old
+// the request is.
 func (e *Engine) Refund(ctx context.Context, r Refund) (Entry, error) {
 	if err := e.Ready(); err != nil {
 		return Entry{}, err
@@ -94,7 +95,7 @@ func (e *Engine) refundedBefore(ctx context.Context, r *Refund, o *op) (*Entry, 
 		return nil, err
 	}
 	if row == nil {
-		return nil, e.noCharge(r.Request)
+		return e.refundedLongAgo(ctx, r)
 	}
 	if row.Seq == 0 {
 		return nil, ErrNoCharge
@@ -110,9 +111,24 @@ func (e *Engine) refundedBefore(ctx context.Context, r *Refund, o *op) (*Entry, 
 		if row, err = e.journal.ReadReceipt(ctx, r.Request); err != nil {
 			return nil, err
 		}
-		same = row.Refunded == row.Charge
+		same = row == nil || row.Refunded == row.Charge
 	}
 	if !same {
+		return before, fmt.Errorf("reference: %w", ErrReferenceTaken)
+	}
+	return before, nil
+}
+
+// refundedLongAgo does the same for a request that has no receipt. Refunds are
+// kept when their request is not, and nothing else of it can be given back.
+func (e *Engine) refundedLongAgo(ctx context.Context, r *Refund) (*Entry, error) {
+	before, err := e.journal.ReadRefund(ctx, r.Request, r.Reference)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("look up reference: %w", err)
+	case before == nil:
+		return nil, e.noCharge(r.Request)
+	case r.Amount != 0 && r.Amount != before.Amount:
 		return before, fmt.Errorf("reference: %w", ErrReferenceTaken)
 	}
 	return before, nil

@@ -83,21 +83,30 @@ func (e *Engine) nextPruning(ctx context.Context) (p *Pruning, err error) {
 	if err != nil {
 		return nil, err
 	}
-	last, err := e.oldEnough(ctx, snap)
-	if err != nil || last <= floor.Seq {
+	last, young, err := e.oldEnough(ctx, snap)
+	if err != nil {
 		return nil, err
+	}
+	if last <= floor.Seq {
+		return unswept(ctx, snap, floor)
 	}
 	s := &step{Pruning: Pruning{Floor: floor, After: floor.Seq}, accounts: map[int64]*account{}, usage: map[UsageID]*UsageRow{}}
 	upTo := min(floor.Seq+pruneStep, last)
 	var entries []*Entry // openings cannot be read before all of them are
 	err = snap.Rows(ctx, floor.Seq, upTo+1, func(x *Entry, _ []byte) error {
-		if x.Seq <= upTo || x.Kind == KindAbsorbed { // which goes with the charge before it
+		if x.Kind == KindUsage && x.Day >= young {
+			upTo = min(upTo, x.Seq-1)
+		}
+		if x.Seq <= upTo || (x.Kind == KindAbsorbed && x.Seq == upTo+1) { // which goes with the charge before it
 			entries = append(entries, x)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if upTo == floor.Seq {
+		return unswept(ctx, snap, floor)
 	}
 	for _, x := range entries {
 		if err := s.add(ctx, snap, x); err != nil {
@@ -111,25 +120,40 @@ func (e *Engine) nextPruning(ctx context.Context) (p *Pruning, err error) {
 	return &s.Pruning, nil
 }
 
-// oldEnough returns the last entry of the newest day that is over for as long as
-// usage is kept, and has its digest; 0: there is none. A day of which something is
-// still held by a job stays, since what is charged then counts in it.
-func (e *Engine) oldEnough(ctx context.Context, r Reader) (last int64, err error) {
-	held := DayOf(e.now())
+// unswept returns a step that leaves the floor where it is, if more goes with the
+// usage up to it than went with its steps.
+func unswept(ctx context.Context, r Reader, floor Floor) (*Pruning, error) {
+	if floor.Seq == 0 {
+		return nil, nil
+	}
+	left, err := r.Unswept(ctx, floor)
+	if err != nil || !left {
+		return nil, err
+	}
+	return &Pruning{Floor: floor, After: floor.Seq}, nil
+}
+
+// oldEnough returns the last entry of the newest day that has its digest and is
+// over for as long as usage is kept, 0: there is none; and the first day that is
+// not. A day of which something is still held by a job stays, since what is charged
+// then counts in it. Where the clock was set back, usage up to that entry may be of
+// a later day, which stays, too.
+func (e *Engine) oldEnough(ctx context.Context, r Reader) (last int64, young Day, err error) {
+	young = DayOf(e.now().Add(-e.retention))
 	err = r.OpenHolds(ctx, func(h HoldRow) error {
-		held = min(held, h.Day)
+		young = min(young, h.Day)
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	err = r.Digests(ctx, func(d Digest) error {
-		if d.Made && d.Day < held && !(d.Day + 1).Start().Add(e.retention).After(e.now()) {
+		if d.Made && d.Day < young {
 			last = d.Last
 		}
 		return nil
 	})
-	return last, err
+	return last, young, err
 }
 
 // step adds up what a pruning replaces.

@@ -1,12 +1,15 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -349,4 +352,140 @@ func TestAKillWhileUsageIsReplacedLosesNothing(t *testing.T) {
 	if diff := cmp.Diff(lines, gotLines); diff != "" {
 		t.Errorf("after another start (-before +after):\n%s", diff)
 	}
+}
+
+// Who asks again for a refund gets the same answer, however old the request is.
+func TestARefundWithAReferenceOutlivesItsRequest(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	h.charge(r, money.Cent)
+	first, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 7, Reference: "r-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clock.advance(40 * day)
+	h.retain()
+	if got, err := h.Receipt(background, r.Request); err != nil || got != nil {
+		t.Fatalf("the request is still there: %+v, %v", got, err)
+	}
+	for _, c := range []struct {
+		again ledger.Refund
+		err   error
+	}{
+		{ledger.Refund{Amount: 7, Reference: "r-1"}, nil},
+		{ledger.Refund{Reference: "r-1"}, nil}, // nothing else can be given any more
+		{ledger.Refund{Amount: 8, Reference: "r-1"}, ledger.ErrReferenceTaken},
+		{ledger.Refund{Amount: 7, Reference: "r-2"}, ledger.ErrTooOld},
+	} {
+		c.again.Request = r.Request
+		got, err := h.Refund(background, c.again)
+		if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) || (got.Seq == first.Seq) != !errors.Is(c.err, ledger.ErrTooOld) {
+			t.Errorf("Refund(%+v) = entry %d, %v; want entry %d, %v", c.again, got.Seq, err, first.Seq, c.err)
+		}
+	}
+	if _, err := h.Refund(background, ledger.Refund{Request: request(), Amount: 7, Reference: "r-1"}); !errors.Is(err, ledger.ErrNoCharge) {
+		t.Errorf("Refund of a request that never was, under that reference = %v", err)
+	}
+	h.verify()
+}
+
+// pruning has a request go between two looks at it.
+type pruning struct {
+	ledger.Journal
+	looks atomic.Int32 // left until it is gone
+}
+
+func (j *pruning) ReadReceipt(ctx context.Context, id [16]byte) (*ledger.ReceiptRow, error) {
+	if j.looks.Add(-1) < 0 {
+		return nil, nil
+	}
+	return j.Journal.ReadReceipt(ctx, id)
+}
+
+func TestARequestMayGoWhileItIsRefundedAgain(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	j := new(pruning)
+	j.looks.Store(100)
+	h.front = func(real ledger.Journal) ledger.Journal { j.Journal = real; return j }
+	h.reopen()
+	h.topup(1, money.Dollar)
+	r := reserve(money.Cent)
+	h.charge(r, money.Cent)
+	again := ledger.Refund{Request: r.Request, Reference: "r-1"}
+	first, err := h.Refund(background, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.looks.Store(1)
+	if got, err := h.Refund(background, again); err != nil || got.Seq != first.Seq {
+		t.Errorf("Refund = entry %d, %v; want entry %d", got.Seq, err, first.Seq)
+	}
+	j.looks.Store(100)
+}
+
+// A clock that was ahead for a moment leaves entries of a day to come among those
+// of today. They stay until their own day is old, and so does what came after.
+func TestUsageOfADayThatIsToComeStays(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	h.charge(reserve(1), 1)
+	h.clock.advance(365 * day)
+	h.charge(reserve(2), 2)
+	h.clock.advance(-364 * day)
+	h.reopen() // the day never moves back in one process
+	h.charge(reserve(3), 3)
+	h.reopen()
+	h.clock.advance(40 * day)
+	h.charge(reserve(4), 4)
+	used := h.KeyDay(1)
+	h.report() // which has everything folded
+	h.retain()
+	if n := h.number("SELECT count(*) FROM entries WHERE kind = 1"); n != 3 {
+		t.Errorf("%d entries of usage are left, want all but the first", n)
+	}
+	h.verify()
+	h.reopen()
+	if got := h.KeyDay(1); got != used {
+		t.Errorf("after a start the key has used %+v of today, want %+v", got, used)
+	}
+	h.clock.advance(400 * day)
+	h.charge(reserve(5), 5)
+	h.retain()
+	if n := h.number("SELECT count(*) FROM entries WHERE kind = 1"); n != 1 {
+		t.Errorf("%d entries of usage are left, want that of today", n)
+	}
+	h.verify()
+}
+
+// What goes with the usage of a day may be more than that usage.
+func TestAllThatGoesWithOldUsageGoes(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.topup(1, money.Dollar)
+	for range 1100 {
+		h.hold(reserve(1)).Void(&ledger.Receipt{Model: "m", Outcome: "upstream_failed", Started: h.clock.now()})
+	}
+	together(100, func(i int) {
+		r := reserve(1)
+		r.Key = int64(1 + i)
+		for k := range 8 {
+			r.Quotas = append(r.Quotas, ledger.Quota{Class: fmt.Sprint(i, "-", k), PerDay: -1})
+		}
+		h.charge(r, 1)
+	})
+	h.report() // which has everything folded
+	if n, m := h.number("SELECT count(*) FROM receipts WHERE seq = 0"), h.number("SELECT count(*) FROM day_counters"); n != 1100 || m != 900 {
+		t.Fatalf("%d receipts of uncharged requests and %d counters, want 1100 and 900", n, m)
+	}
+	h.clock.advance(40 * day)
+	h.charge(reserve(1), 1)
+	h.retain()
+	if n, m := h.number("SELECT count(*) FROM receipts WHERE seq = 0"), h.number("SELECT count(*) FROM day_counters WHERE day < ?", int64(ledger.DayOf(h.clock.now()))); n != 0 || m != 0 {
+		t.Errorf("%d receipts of uncharged requests and %d old counters are left", n, m)
+	}
+	h.verify()
 }

@@ -18,7 +18,6 @@ const (
 	keepRows   = 7 * 24 * time.Hour  // after the end of a delivery
 	maxRows    = 10_000              // beyond them the oldest are dropped
 	firstWait  = 10 * time.Second    // between the first try and the second; doubles
-	longWait   = 6 * time.Hour       // between two tries at most
 	firstPause = time.Second         // of all tries after one that failed; doubles
 	longPause  = time.Minute         // of all tries at most
 	pruneEvery = time.Hour           // how often old rows are looked for when nothing happens
@@ -27,6 +26,9 @@ const (
 	maxDoubled = 20                  // doublings after which a wait is the longest anyway
 	userAgent  = "Pontage-Webhook/1" // of every try
 )
+
+// LongestWait is how long it is between two tries of an event, at most.
+const LongestWait = 6 * time.Hour
 
 // Endpoint is who is told. The zero value is nobody.
 type Endpoint struct {
@@ -247,7 +249,7 @@ func (r *Row) until() time.Time {
 // wait is how long to wait after so many tries: doubling, and anything from half
 // of that to all of it, so that receivers are not asked by everybody at once.
 func (o *Outbox) wait(tries int) time.Duration {
-	d := min(firstWait<<min(tries-1, maxDoubled), longWait)
+	d := min(firstWait<<min(tries-1, maxDoubled), LongestWait)
 	return d/2 + time.Duration(o.o.Random()*float64(d/2))
 }
 

@@ -62,7 +62,8 @@ var ErrNotFound = errors.New("there is no such event")
 
 // Store keeps the rows. The ledger adds to them.
 type Store interface {
-	// Due returns the pending row that has been due longest, or nil.
+	// Due returns the pending row that has been due longest, or nil. One whose next
+	// try is more than LongestWait away is due, too: a clock that was ahead said so.
 	Due(ctx context.Context, now time.Time) (*Row, error)
 	// Next returns when the next pending row is due; zero: there is none.
 	Next(ctx context.Context) (time.Time, error)

@@ -26,7 +26,7 @@ const (
 // Copy tells what a backup holds.
 type Copy struct {
 	Schema  int64 // version
-	Entries int64 // in the journal; also the number of the newest one
+	Entries int64 // that were ever made: the number of the newest one; fewer are there if old usage was replaced
 	Bytes   int64
 }
 

@@ -71,6 +71,7 @@ type crowd struct {
 	rnd      *rand.Rand
 	epoch    int64
 	seq      int64
+	floor    int64
 	entries  []ledger.Entry       // oldest first
 	receipts []*ledger.ReceiptRow // by id
 }
@@ -303,6 +304,7 @@ func TestARunThatWasBegunIsMadeAgain(t *testing.T) {
 		c.add(40, i*30_000)
 	}
 	c.wait(1)
+	c.db.runs.close() // no other run comes in between
 	_, before, _ := c.runs()
 	err := c.db.Update(t.Context(), func(tx *sql.Tx) error {
 		for _, do := range []string{
@@ -323,5 +325,84 @@ func TestARunThatWasBegunIsMadeAgain(t *testing.T) {
 	c.check()
 	c.reopen()
 	c.wait(before)
+	c.check()
+}
+
+// prune has all usage up to an entry go, with its receipts and those of uncharged
+// requests of that time.
+func (c *crowd) prune(upTo int64) {
+	c.Helper()
+	p := &ledger.Pruning{Floor: ledger.Floor{Seq: upTo}, After: c.floor}
+	for _, e := range c.entries {
+		if e.Seq <= upTo {
+			p.Requests = append(p.Requests, e.Request)
+			p.Request = [16]byte(slices.MaxFunc([][]byte{p.Request[:], e.Request[:]}, bytes.Compare))
+		}
+	}
+	tx, err := c.db.Journal().Begin()
+	if err == nil {
+		err = errors.Join(tx.Insert(&ledger.Batch{Epoch: c.epoch, After: c.seq}), tx.Prune(p), tx.Commit())
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.floor = upTo
+	c.entries = slices.DeleteFunc(c.entries, func(e ledger.Entry) bool { return e.Seq <= upTo })
+	c.receipts = slices.DeleteFunc(c.receipts, func(r *ledger.ReceiptRow) bool {
+		return (r.Seq != 0 && r.Seq <= upTo) || (r.Seq == 0 && bytes.Compare(r.ID[:], p.Request[:]) <= 0)
+	})
+}
+
+// A job may end long after it began, when all other requests of that time are
+// gone: its receipt stays, and its account finds it.
+func TestAnAccountFindsWhatWasChargedLateWhenOlderUsageIsGone(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	for i := range int64(8) {
+		c.add(60, i*30_000)
+	}
+	c.wait(1)
+	floor := c.seq
+	for range 3 {
+		c.add(5, 50_000) // they began when the first did, and are late
+	}
+	c.add(60, 8*30_000)
+	c.check()
+	c.prune(floor - 150)
+	c.check()
+	c.prune(floor)
+	c.check()
+	for i := range int64(8) {
+		c.add(60, (i+9)*30_000)
+	}
+	c.wait(2)
+	c.prune(floor + 1)
+	c.check()
+	if _, _, late := c.runs(); late < 5 {
+		t.Errorf("%d late receipts are left", late)
+	}
+	c.prune(c.seq)
+	c.check()
+	if _, _, late := c.runs(); late != 0 {
+		t.Errorf("%d receipts that are gone are late", late)
+	}
+}
+
+// However many receipts have no run, as after an update, no run has more than its
+// length: whoever makes or reads one has all of it in memory.
+func TestNoRunHasMoreReceiptsThanItsLength(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	c.add(1000, 0)
+	c.add(1, 600_000)
+	c.add(64, 600_000) // enough to look
+	c.wait(16)
+	var most int
+	if err := c.db.read.QueryRowContext(t.Context(), "SELECT max(n) FROM (SELECT sum(length(ids)) / 16 AS n FROM receipt_runs GROUP BY run)").Scan(&most); err != nil {
+		t.Fatal(err)
+	}
+	if most != 64 {
+		t.Errorf("a run has %d receipts, want 64", most)
+	}
 	c.check()
 }

@@ -90,11 +90,11 @@ func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) 
 	return append(found, lost...), err
 }
 
-// lostReferences finds the credits whose reference is not kept: the same credit
-// again would be a second one.
+// lostReferences finds the credits and refunds whose reference is not kept: the same
+// one again would be a second one.
 func (s *snapshot) lostReferences(ctx context.Context, limit int) (found []string, err error) {
 	const q = "SELECT e.seq, e.detail, c.account_id = e.account_id AND c.reference IS NOT NULL, c.reference" +
-		" FROM entries e LEFT JOIN credit_refs c ON c.seq = e.seq WHERE e.kind IN (2, 3, 5, 9) AND e.kind <> 1"
+		" FROM entries e LEFT JOIN credit_refs c ON c.seq = e.seq WHERE e.kind IN (2, 3, 4, 5, 9) AND e.kind <> 1"
 	err = s.rows(ctx, q, nil, func(rows *sql.Rows) error {
 		var e ledger.Entry
 		var detail sql.RawBytes

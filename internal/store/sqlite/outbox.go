@@ -87,7 +87,8 @@ func (s events) one(ctx context.Context, where string, args ...any) (*outbox.Row
 
 // Due implements outbox.Store.
 func (s events) Due(ctx context.Context, now time.Time) (*outbox.Row, error) {
-	return s.one(ctx, "state = 1 AND next_at <= ? ORDER BY next_at, id LIMIT 1", now.UnixNano())
+	const q = "state = 1 AND (next_at <= ? OR next_at > ?) ORDER BY next_at, id LIMIT 1"
+	return s.one(ctx, q, now.UnixNano(), now.Add(outbox.LongestWait).UnixNano())
 }
 
 // Next implements outbox.Store.

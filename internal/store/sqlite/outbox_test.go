@@ -183,3 +183,31 @@ func TestTheOutboxIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// A clock that was ahead has written times that are far away: such an event is not
+// kept until then.
+func TestAnEventOfAClockThatWasAheadIsDue(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	ahead := &ledger.Event{ID: [16]byte{1}, Kind: ledger.EventAbsorbed, Time: at.AddDate(1, 0, 0), Account: 1, Key: 9, Request: [16]byte{1}, Model: "m", Charge: 1, Absorbed: 2}
+	today := *ahead
+	today.ID, today.Time = [16]byte{2}, at
+	if err := insert(t, db, ahead, &today); err != nil {
+		t.Fatal(err)
+	}
+	s := db.Outbox()
+	for _, want := range []*ledger.Event{&today, ahead} {
+		r, err := s.Due(t.Context(), at)
+		if err != nil || r == nil || r.Event.ID != want.ID {
+			t.Fatalf("Due = %+v, %v; want event %x", r, err, want.ID)
+		}
+		r.Next, r.Tries = at.Add(outbox.LongestWait), 1
+		if err := s.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := s.Due(t.Context(), at); err != nil || r != nil {
+		t.Errorf("Due = %+v, %v; want none until the next try", r, err)
+	}
+}

@@ -163,3 +163,16 @@ func (l *ledgerJournal) ReadReference(ctx context.Context, account int64, refere
 	}
 	return l.ReadEntry(ctx, seq)
 }
+
+// ReadRefund implements ledger.Journal.
+func (l *ledgerJournal) ReadRefund(ctx context.Context, request [16]byte, reference string) (*ledger.Entry, error) {
+	const q = "SELECT " + entryColumns + " FROM entries WHERE kind = 4 AND req = ? AND seq IN (SELECT seq FROM credit_refs WHERE reference = ?) ORDER BY seq LIMIT 1"
+	e, err := scanEntry(l.db.read.QueryRowContext(ctx, q, request[:], reference))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read reference: %w", err)
+	}
+	return e, nil
+}

@@ -86,28 +86,49 @@ func (t *journalTx) prune(p *ledger.Pruning) error {
 	if err := t.j.each(dropReceipts, len(p.Requests), func(a []any, i int) []any { return append(a, p.Requests[i][:]) }); err != nil {
 		return err
 	}
-	for _, sweep := range []struct {
-		do   string
-		upTo any
-	}{
-		// Receipts of requests that were not charged go with those of their time.
-		{"DELETE FROM receipts WHERE id IN (SELECT id FROM receipts WHERE id <= ? AND seq = 0 ORDER BY id LIMIT ?)", p.Request[:]},
-		{"DELETE FROM receipts_late WHERE (account_id, id) IN (SELECT account_id, id FROM receipts_late WHERE id <= ? LIMIT ?)", p.Request[:]},
-		{"DELETE FROM day_counters WHERE (day, scope, id, class) IN (SELECT day, scope, id, class FROM day_counters WHERE day <= ? ORDER BY day LIMIT ?)", int64(p.Day)},
-		{
-			"DELETE FROM entry_runs WHERE (run, account_id, test) IN (SELECT run, account_id, test FROM entry_runs" +
-				" WHERE (run + 1) * (SELECT length FROM run_mark) <= ? ORDER BY run LIMIT ?)", p.Seq,
-		},
-		{
-			"DELETE FROM receipt_runs WHERE (run, account_id) IN (SELECT run, account_id FROM receipt_runs" +
-				" WHERE run < (SELECT coalesce(max(run), 0) FROM receipt_bounds WHERE after <= ?) ORDER BY run LIMIT ?)", p.Request[:],
-		},
-	} {
-		if _, err := t.j.exec(sweep.do, sweep.upTo, swept); err != nil {
+	for _, w := range sweeps(&p.Floor) {
+		if _, err := t.j.exec(w.drop(), append(w.upTo, swept)...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// oldestReceipt is the id below which there is no receipt. It is not above that of
+// a request that was admitted before the floor, and charged after it.
+const oldestReceipt = "coalesce((SELECT min(id) FROM receipts), x'ffffffffffffffffffffffffffffffffff')"
+
+// sweep is rows that are of no use below the floor.
+type sweep struct {
+	table, key string // its primary key
+	by, where  string // column of an index that finds them, and which they are
+	upTo       []any
+}
+
+func (w *sweep) drop() string {
+	return "DELETE FROM " + w.table + " WHERE (" + w.key + ") IN (SELECT " + w.key + " FROM " + w.table + " WHERE " + w.where + " ORDER BY " + w.by + " LIMIT ?)"
+}
+
+func sweeps(f *ledger.Floor) []sweep {
+	return []sweep{
+		// Receipts of requests that were not charged go with those of their time.
+		{"receipts", "id", "id", "id <= ? AND seq = 0", []any{f.Request[:]}},
+		{"receipts_late", "account_id, id", "id", "id < " + oldestReceipt, nil},
+		{"day_counters", "day, scope, id, class", "day", "day <= ?", []any{int64(f.Day)}},
+		{"entry_runs", "run, account_id, test", "run", "run < ? / (SELECT length FROM run_mark)", []any{f.Seq}},
+		{"receipt_runs", "run, account_id", "run", "run < (SELECT coalesce(max(run), 0) FROM receipt_bounds WHERE after < " + oldestReceipt + ")", nil},
+	}
+}
+
+// Unswept implements ledger.Reader.
+func (s *snapshot) Unswept(ctx context.Context, f ledger.Floor) (left bool, err error) {
+	for _, w := range sweeps(&f) {
+		row := s.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+w.table+" WHERE "+w.where+")", w.upTo...)
+		if err := row.Scan(&left); err != nil || left {
+			return left, err
+		}
+	}
+	return false, nil
 }
 
 // Floor implements ledger.Reader.

@@ -123,10 +123,12 @@ func (r *runner) fill(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.receipts.Load() < r.length {
-		return nil
+	for r.receipts.Load() >= r.length {
+		if err := r.receiptRun(ctx); err != nil {
+			return err
+		}
 	}
-	return r.receiptRun(ctx)
+	return nil
 }
 
 // runMark says which runs there are.
@@ -237,10 +239,11 @@ func (r *runner) receiptRun(ctx context.Context) error {
 			return err
 		}
 	}
-	rows := map[int64][]byte{}
+	rows, n := map[int64][]byte{}, int64(0)
 	err = r.db.scan(ctx, "SELECT id, account_id FROM receipts WHERE id > ? AND id <= ? ORDER BY id", []any{m.receipts, upTo}, func(v []driver.Value) {
 		id, account := v[0].([]byte), v[1].(int64)
 		rows[account] = append(rows[account], id...)
+		n++
 	})
 	if err != nil {
 		return err
@@ -258,14 +261,14 @@ func (r *runner) receiptRun(ctx context.Context) error {
 		_, err = tx.ExecContext(ctx, "UPDATE run_mark SET receipts_upto = ? WHERE id = 1", upTo)
 		return err
 	})
-	if err == nil {
+	if err == nil && n < r.length { // otherwise there may be another one
 		r.receipts.Store(0)
 	}
 	return err
 }
 
-// settled returns the id up to which the next run of receipts is to go; nil:
-// there are not enough for one yet.
+// settled returns the id up to which the next run of receipts is to go, of no more
+// than its length; nil: there are not enough for one yet.
 func (r *runner) settled(ctx context.Context, after []byte) ([]byte, error) {
 	var newest []byte
 	err := r.db.read.QueryRowContext(ctx, "SELECT max(id) FROM receipts").Scan(&newest)
@@ -274,9 +277,14 @@ func (r *runner) settled(ctx context.Context, after []byte) ([]byte, error) {
 	}
 	var n int64
 	upTo := earlier(newest, r.db.settled)
-	err = r.db.read.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM receipts WHERE id > ? AND id <= ? LIMIT ?)", after, upTo, r.length/2).Scan(&n)
+	var last []byte
+	const q = "SELECT count(*), max(id) FROM (SELECT id FROM receipts WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)"
+	err = r.db.read.QueryRowContext(ctx, q, after, upTo, r.length).Scan(&n, &last)
 	if err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	if n == r.length {
+		upTo = last
 	}
 	if n < r.length/2 {
 		r.receipts.Store(r.length / 2) // look again after so many more

@@ -14,6 +14,7 @@ CREATE TABLE day_digests (
 -- charge nothing: a partial index has no row for it.
 CREATE INDEX entries_rare ON entries (account_id, seq, kind) WHERE kind <> 1;
 CREATE INDEX credit_refs_seq ON credit_refs (seq);
+CREATE INDEX credit_refs_reference ON credit_refs (reference, seq);
 
 -- Where the entries and receipts of an account are: filled in runs, afterwards,
 -- so that no charge pays for it. A run of entries is so many in a row; one row
@@ -53,6 +54,7 @@ CREATE TABLE receipts_late (
   id         BLOB    NOT NULL,
   PRIMARY KEY (account_id, id)
 ) WITHOUT ROWID, STRICT;
+CREATE INDEX receipts_late_id ON receipts_late (id);
 
 -- Up to where entries of usage and absorbed cost (kinds 1 and 7) were deleted,
 -- with their receipts. One row.
