@@ -207,7 +207,7 @@ func (w Webhooks) Tells(kind string) bool {
 
 // Breaker says when a target is left alone.
 type Breaker struct {
-	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it"`
+	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it; so do, whatever this says, failures of half of at least 20 requests within 30 seconds"`
 	Open     time.Duration `yaml:"open" default:"30s" doc:"how long it stays open the first time; doubles"`
 	MaxOpen  time.Duration `yaml:"max_open" default:"5m" doc:"longest it stays open"`
 }
