@@ -98,7 +98,7 @@ type Model struct {
 	Input       []string `yaml:"input" shown:"[text]" doc:"what a prompt may hold: text, image, audio, file, video"`
 	Tools       *bool    `yaml:"tools" shown:"true" doc:"can call tools"`
 	ForcedTool  *bool    `yaml:"forced_tool" shown:"as tools" doc:"can be made to call a tool"`
-	Reasoning   *bool    `yaml:"reasoning" shown:"true" doc:"takes a reasoning effort or a thinking budget; if false, streams without a limit hold only a share of the balance"`
+	Reasoning   *bool    `yaml:"reasoning" shown:"true" doc:"takes a reasoning effort or a thinking budget. Streams without a limit hold only a share of the balance if this is false, or if all providers are known to think only when asked"`
 	JSONSchema  *bool    `yaml:"json_schema" shown:"true" doc:"can answer to a JSON schema"`
 	Temperature *bool    `yaml:"temperature" shown:"true" doc:"takes a temperature other than the default"`
 	BatchInput  *bool    `yaml:"batch_input" shown:"true" doc:"embeddings: takes an array of inputs"`

@@ -125,7 +125,8 @@ func (call *Call) reserve(w Wishes) error {
 
 // reservation is what a request to a model needs of every bucket.
 func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledger.Reservation, catalog.Quote, error) {
-	if err := supported(req, c.targets(m)); err != nil {
+	targets := c.targets(m)
+	if err := supported(req, targets); err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
 	q, err := m.Quote(req, upper(req), func() int64 { return countInput(req) })
@@ -145,7 +146,7 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	}
 	if q.Elastic && !w.FullOutput {
 		r.Floor = q.Floor
-		if observable(m, req) {
+		if observable(m, targets, req) {
 			r.Share = shareOf
 		}
 	}
