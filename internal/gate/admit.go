@@ -59,9 +59,10 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 }
 
 // desert ends the call if err says that its caller has left while a provider
-// that had accepted the request was at work.
+// that had accepted the request was at work. Where it is us who end, he is told
+// so, and the receipt is of that.
 func (call *Call) desert(err error) {
-	if !call.seen.Accepted || !errors.Is(err, context.Canceled) {
+	if !call.seen.Accepted || !errors.Is(err, context.Canceled) || call.c.g.o.Base.Err() != nil {
 		return
 	}
 	defer call.end()

@@ -133,10 +133,11 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("Open: %v", err)
 			}
+			status, why := 499, ""
 			if c.goingDown { // as the edge tells it
-				err = fault.Wrap(fault.Draining, err)
+				err, status, why = fault.Wrap(fault.Draining, err), 503, "draining"
 			}
-			caller.Refused(fault.From(err), 499)
+			caller.Refused(fault.From(err), status)
 			charge, r := money.Dollar-w.posted(), w.receipt(caller)
 			want := money.Amount(c.in*1000 + c.out*10_000)
 			if c.in < 0 {
@@ -145,8 +146,8 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			if charge != want || r.Charge != want || caller.v.Event.Charge != want {
 				t.Errorf("charged %d, the receipt says %d, the event %d; want %d", charge, r.Charge, caller.v.Event.Charge, want)
 			}
-			if r.Outcome != c.outcome || r.Status != 499 || r.Delivery != "none" || r.Usage.Estimated != c.estimated {
-				t.Errorf("receipt: %q, status %d, delivery %q, estimated %v", r.Outcome, r.Status, r.Delivery, r.Usage.Estimated)
+			if r.Outcome != c.outcome || r.Fault != why || r.Status != status || r.Delivery != "none" || r.Usage.Estimated != c.estimated {
+				t.Errorf("receipt: %q, fault %q, status %d, delivery %q, estimated %v", r.Outcome, r.Fault, r.Status, r.Delivery, r.Usage.Estimated)
 			}
 			if day := w.ledger.KeyDay(int64(caller.who.Key.ID)); day.Requests != c.dayRequest {
 				t.Errorf("%d requests of the day are used", day.Requests)
