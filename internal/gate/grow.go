@@ -90,8 +90,8 @@ func (call *Call) keepUp(ev *llm.Event) bool {
 	switch {
 	case !g.on || g.used <= g.covered || weight == 0:
 		return true
-	case call.finish != "" && call.quote.Choices() == 1:
-		return true // it has ended
+	case call.over():
+		return true
 	}
 	// Whoever was let in can pay for something: he gets the first piece, however
 	// large.
