@@ -66,6 +66,10 @@ func (call *Call) desert(err error) {
 		return
 	}
 	defer call.end()
+	ev := call.c.v.Event
+	if as := ev.Attempts; len(as) > 0 {
+		ev.Provider = as[len(as)-1].Target
+	}
 	call.produced = call.seen.Bytes
 	if u := call.seen.Usage; u != nil {
 		call.report(*u)

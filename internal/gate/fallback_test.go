@@ -287,7 +287,7 @@ func TestWhoLeavesDuringAFallbackIsToldWhichModelItWas(t *testing.T) {
 	if _, err := caller.Open(ctx, asks("first", ""), Wishes{}); err == nil {
 		t.Fatal("it was answered")
 	}
-	if r := c.receipt(caller); r.Charge != 10*2*1000 || r.Model != "first" || r.AnsweredBy != "second" {
-		t.Errorf("charged %d for %q, answered by %q", r.Charge, r.Model, r.AnsweredBy)
+	if r := c.receipt(caller); r.Charge != 10*2*1000 || r.Model != "first" || r.AnsweredBy != "second" || caller.v.Event.Provider != "second/1" {
+		t.Errorf("charged %d for %q, answered by %q of %q", r.Charge, r.Model, r.AnsweredBy, caller.v.Event.Provider)
 	}
 }
