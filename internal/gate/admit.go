@@ -59,10 +59,10 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 }
 
 // desert ends the call if err says that its caller has left while a provider
-// that had accepted the request was at work. Where it is us who end, he is told
-// so, and the receipt is of that.
+// that had accepted the request was at work. A caller who is still there when we
+// go down is told so, and the receipt is of that.
 func (call *Call) desert(err error) {
-	if !call.seen.Accepted || !errors.Is(err, context.Canceled) || call.c.g.o.Base.Err() != nil {
+	if !call.seen.Accepted || !errors.Is(err, context.Canceled) || call.endedByUs() {
 		return
 	}
 	defer call.end()
@@ -76,6 +76,13 @@ func (call *Call) desert(err error) {
 	}
 	call.leave()
 	call.c.ended = true
+}
+
+// endedByUs reports whether it was the end of the process that ended the caller's
+// context, and not he himself before that.
+func (call *Call) endedByUs() bool {
+	base := call.c.g.o.Base
+	return base.Err() != nil && context.Cause(call.caller) == context.Cause(base)
 }
 
 // targets is where this caller's requests to a model go.

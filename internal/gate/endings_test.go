@@ -110,8 +110,8 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, money.Dollar)
-			base, down := context.WithCancel(context.Background())
-			defer down()
+			base, down := context.WithCancelCause(context.Background())
+			defer down(nil)
 			w.g.o.Base = base
 			w.up.events, w.up.wait = c.events, untilGone
 			if !c.accepts {
@@ -125,7 +125,7 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			ctx, leave := context.WithCancel(base)
 			time.AfterFunc(10*time.Millisecond, func() {
 				if c.goingDown {
-					down()
+					down(errors.New("going down"))
 				}
 				leave()
 			})
@@ -157,6 +157,31 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 				t.Errorf("%d tokens of the minute are used, %d are charged for", tokens, want)
 			}
 		})
+	}
+}
+
+// Who had left when the process went down is told nothing of that, and owes
+// nothing for what was read on for him.
+func TestWhoLeftBeforeAShutdownOwesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	base, down := context.WithCancelCause(context.Background())
+	w.g.o.Base = base
+	ctx, leave := context.WithCancel(base)
+	w.up.wait = func(ctx context.Context) error {
+		leave()
+		down(errors.New("going down"))
+		return untilGone(ctx)
+	}
+	caller, err := w.enter(w.key(account.NewKey{OnDisconnect: account.DisconnectDrain}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	_, err = caller.Open(ctx, request(), Wishes{})
+	caller.Refused(fault.From(err), 499)
+	if r := w.receipt(caller); r.Charge != 0 || r.Outcome != OutcomeAborted || r.Status != 499 || w.posted() != money.Dollar {
+		t.Errorf("charged %d, %q, status %d", r.Charge, r.Outcome, r.Status)
 	}
 }
 
