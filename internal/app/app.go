@@ -239,7 +239,7 @@ func (a *App) open(c *config.Config) error {
 		Handler: a.handler(),
 		// OPTIONS * is refused like any other path that there is not.
 		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            10 * time.Second,
+		ReadHeaderTimeout:            wire.HeadTimeout,
 		IdleTimeout:                  120 * time.Second,
 		MaxHeaderBytes:               64 << 10,
 		Protocols:                    &protocols,

@@ -98,7 +98,7 @@ type Model struct {
 	Input       []string `yaml:"input" shown:"[text]" doc:"what a prompt may hold: text, image, audio, file, video"`
 	Tools       *bool    `yaml:"tools" shown:"true" doc:"can call tools"`
 	ForcedTool  *bool    `yaml:"forced_tool" shown:"as tools" doc:"can be made to call a tool"`
-	Reasoning   *bool    `yaml:"reasoning" shown:"true" doc:"takes a reasoning effort or a thinking budget; if false, streams without a limit hold only a share of the balance"`
+	Reasoning   *bool    `yaml:"reasoning" shown:"true" doc:"takes a reasoning effort or a thinking budget. Streams without a limit hold only a share of the balance if this is false, or if all providers are known to think only when asked"`
 	JSONSchema  *bool    `yaml:"json_schema" shown:"true" doc:"can answer to a JSON schema"`
 	Temperature *bool    `yaml:"temperature" shown:"true" doc:"takes a temperature other than the default"`
 	BatchInput  *bool    `yaml:"batch_input" shown:"true" doc:"embeddings: takes an array of inputs"`
@@ -207,7 +207,7 @@ func (w Webhooks) Tells(kind string) bool {
 
 // Breaker says when a target is left alone.
 type Breaker struct {
-	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it"`
+	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it; so do, whatever this says, failures of half of at least 20 requests within 30 seconds"`
 	Open     time.Duration `yaml:"open" default:"30s" doc:"how long it stays open the first time; doubles"`
 	MaxOpen  time.Duration `yaml:"max_open" default:"5m" doc:"longest it stays open"`
 }

@@ -59,18 +59,30 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 }
 
 // desert ends the call if err says that its caller has left while a provider
-// that had accepted the request was at work.
+// that had accepted the request was at work. A caller who is still there when we
+// go down is told so, and the receipt is of that.
 func (call *Call) desert(err error) {
-	if !call.seen.Accepted || !errors.Is(err, context.Canceled) {
+	if !call.seen.Accepted || !errors.Is(err, context.Canceled) || call.endedByUs() {
 		return
 	}
 	defer call.end()
+	ev := call.c.v.Event
+	if as := ev.Attempts; len(as) > 0 {
+		ev.Provider = as[len(as)-1].Target
+	}
 	call.produced = call.seen.Bytes
 	if u := call.seen.Usage; u != nil {
 		call.report(*u)
 	}
 	call.leave()
 	call.c.ended = true
+}
+
+// endedByUs reports whether it was the end of the process that ended the caller's
+// context, and not he himself before that.
+func (call *Call) endedByUs() bool {
+	base := call.c.g.o.Base
+	return base.Err() != nil && context.Cause(call.caller) == context.Cause(base)
 }
 
 // targets is where this caller's requests to a model go.
@@ -125,7 +137,8 @@ func (call *Call) reserve(w Wishes) error {
 
 // reservation is what a request to a model needs of every bucket.
 func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledger.Reservation, catalog.Quote, error) {
-	if err := supported(req, c.targets(m)); err != nil {
+	targets := c.targets(m)
+	if err := supported(req, targets); err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
 	q, err := m.Quote(req, upper(req), func() int64 { return countInput(req) })
@@ -145,7 +158,7 @@ func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledg
 	}
 	if q.Elastic && !w.FullOutput {
 		r.Floor = q.Floor
-		if observable(m, req) {
+		if observable(m, targets, req) {
 			r.Share = shareOf
 		}
 	}

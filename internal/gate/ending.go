@@ -116,9 +116,13 @@ func (call *Call) Next() (llm.Event, error) {
 	if ev.Usage != nil {
 		call.report(*ev.Usage)
 	}
-	call.finishing.Store(call.finish != "" && !call.told)
+	call.finishing.Store(call.over() && !call.told)
 	return ev, nil
 }
+
+// over reports whether the last word of the answer has come. Of several choices
+// it is not known which of them have ended.
+func (call *Call) over() bool { return call.finish != "" && call.req.Choices <= 1 }
 
 // Bill is what an answer cost.
 type Bill struct {

@@ -167,7 +167,7 @@ func (call *Call) left() class {
 		return classLeftEarly
 	case call.blocked():
 		return classBlocked
-	case call.finish != "":
+	case call.over(), call.cut:
 		return classLeftAfter
 	case call.c.g.o.Base.Err() != nil:
 		return classAborted

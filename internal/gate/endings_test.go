@@ -110,8 +110,8 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, money.Dollar)
-			base, down := context.WithCancel(context.Background())
-			defer down()
+			base, down := context.WithCancelCause(context.Background())
+			defer down(nil)
 			w.g.o.Base = base
 			w.up.events, w.up.wait = c.events, untilGone
 			if !c.accepts {
@@ -125,7 +125,7 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			ctx, leave := context.WithCancel(base)
 			time.AfterFunc(10*time.Millisecond, func() {
 				if c.goingDown {
-					down()
+					down(errors.New("going down"))
 				}
 				leave()
 			})
@@ -133,10 +133,11 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("Open: %v", err)
 			}
+			status, why := 499, ""
 			if c.goingDown { // as the edge tells it
-				err = fault.Wrap(fault.Draining, err)
+				err, status, why = fault.Wrap(fault.Draining, err), 503, "draining"
 			}
-			caller.Refused(fault.From(err), 499)
+			caller.Refused(fault.From(err), status)
 			charge, r := money.Dollar-w.posted(), w.receipt(caller)
 			want := money.Amount(c.in*1000 + c.out*10_000)
 			if c.in < 0 {
@@ -145,8 +146,8 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 			if charge != want || r.Charge != want || caller.v.Event.Charge != want {
 				t.Errorf("charged %d, the receipt says %d, the event %d; want %d", charge, r.Charge, caller.v.Event.Charge, want)
 			}
-			if r.Outcome != c.outcome || r.Status != 499 || r.Delivery != "none" || r.Usage.Estimated != c.estimated {
-				t.Errorf("receipt: %q, status %d, delivery %q, estimated %v", r.Outcome, r.Status, r.Delivery, r.Usage.Estimated)
+			if r.Outcome != c.outcome || r.Fault != why || r.Status != status || r.Delivery != "none" || r.Usage.Estimated != c.estimated {
+				t.Errorf("receipt: %q, fault %q, status %d, delivery %q, estimated %v", r.Outcome, r.Fault, r.Status, r.Delivery, r.Usage.Estimated)
 			}
 			if day := w.ledger.KeyDay(int64(caller.who.Key.ID)); day.Requests != c.dayRequest {
 				t.Errorf("%d requests of the day are used", day.Requests)
@@ -156,6 +157,31 @@ func TestWhoLeavesBeforeContentPaysForWhatWasAccepted(t *testing.T) {
 				t.Errorf("%d tokens of the minute are used, %d are charged for", tokens, want)
 			}
 		})
+	}
+}
+
+// Who had left when the process went down is told nothing of that, and owes
+// nothing for what was read on for him.
+func TestWhoLeftBeforeAShutdownOwesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	base, down := context.WithCancelCause(context.Background())
+	w.g.o.Base = base
+	ctx, leave := context.WithCancel(base)
+	w.up.wait = func(ctx context.Context) error {
+		leave()
+		down(errors.New("going down"))
+		return untilGone(ctx)
+	}
+	caller, err := w.enter(w.key(account.NewKey{OnDisconnect: account.DisconnectDrain}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	_, err = caller.Open(ctx, request(), Wishes{})
+	caller.Refused(fault.From(err), 499)
+	if r := w.receipt(caller); r.Charge != 0 || r.Outcome != OutcomeAborted || r.Status != 499 || w.posted() != money.Dollar {
+		t.Errorf("charged %d, %q, status %d", r.Charge, r.Outcome, r.Status)
 	}
 }
 

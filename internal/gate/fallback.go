@@ -97,6 +97,9 @@ func (call *Call) ask(ctx context.Context, req *llm.Request, w Wishes) (e *fault
 	call.holds(hold, q)
 	call.req, call.model = req, m
 	if err := call.dispatch(ctx, w); err != nil {
+		if call.seen.Accepted { // for a caller who has left, and pays for it
+			c.v.Event.AnsweredBy = m.ID
+		}
 		return fault.From(err), true
 	}
 	c.v.Event.AnsweredBy = m.ID

@@ -265,3 +265,29 @@ func TestFallbacksThatDoNotFitArePassedOver(t *testing.T) {
 		})
 	}
 }
+
+// Who leaves while a fallback is at work pays its price, so that the receipt
+// names it.
+func TestWhoLeavesDuringAFallbackIsToldWhichModelItWas(t *testing.T) {
+	t.Parallel()
+	c := chained(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
+	c.up["first"].open = down(fault.UpstreamFailed)
+	c.up["second"].events = []llm.Event{{Usage: &llm.Usage{Input: 50, Output: 10}}}
+	ctx, leave := context.WithCancel(context.Background())
+	c.up["second"].wait = func(ctx context.Context) error {
+		leave()
+		return untilGone(ctx)
+	}
+	caller, err := c.enter(c.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	caller.v.Event.Model = "first"
+	if _, err := caller.Open(ctx, asks("first", ""), Wishes{}); err == nil {
+		t.Fatal("it was answered")
+	}
+	if r := c.receipt(caller); r.Charge != 10*2*1000 || r.Model != "first" || r.AnsweredBy != "second" || caller.v.Event.Provider != "second/1" {
+		t.Errorf("charged %d for %q, answered by %q of %q", r.Charge, r.Model, r.AnsweredBy, caller.v.Event.Provider)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,10 @@ type upstream struct {
 	ctx     context.Context                 // of the last call
 	wait    func(ctx context.Context) error // before the end
 	accept  func(ctx context.Context) error // before the answer begins
+	quiet   []string                        // models that think only when they are asked to
 }
+
+func (u *upstream) ThinksOnlyWhenAsked(model string) bool { return slices.Contains(u.quiet, model) }
 
 func (u *upstream) Supports(*llm.Request) error   { return u.refusal }
 func (u *upstream) Dropped(*llm.Request) []string { return u.dropped }

@@ -1,9 +1,12 @@
 package gate
 
 import (
+	"slices"
+
 	"github.com/pontage/pontage/internal/catalog"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/route"
 )
 
 // A caller who sets no limit could be answered at any length, and what is held
@@ -57,8 +60,18 @@ func (g *growth) reckon(h *ledger.Hold, q catalog.Quote) {
 // observable reports whether all output of an answer shows as it comes, so that
 // it can be weighed: it is streamed, and no tokens are thought, or foretold by
 // the caller, that nobody sees and that cost as much.
-func observable(m *catalog.Model, req *llm.Request) bool {
-	return req.Stream && req.Task == llm.TaskChat && !m.Reasoning && req.Raw.Value("prediction") == nil
+func observable(m *catalog.Model, targets []*route.Target, req *llm.Request) bool {
+	return req.Stream && req.Task == llm.TaskChat && req.Raw.Value("prediction") == nil && !thinks(m, targets, req)
+}
+
+// thinks reports whether there may be thoughts in the answer: where the model can
+// have some, and is asked for them or may have them unasked at one of the targets.
+func thinks(m *catalog.Model, targets []*route.Target, req *llm.Request) bool {
+	if !m.Reasoning {
+		return false
+	}
+	asked := req.Needs.Has(llm.NeedReasoning)
+	return asked || len(targets) == 0 || slices.ContainsFunc(targets, func(t *route.Target) bool { return !t.ThinksOnlyWhenAsked() })
 }
 
 // keepUp holds more if the answer with ev needs it, and reports whether ev can
@@ -77,8 +90,8 @@ func (call *Call) keepUp(ev *llm.Event) bool {
 	switch {
 	case !g.on || g.used <= g.covered || weight == 0:
 		return true
-	case call.finish != "" && call.quote.Choices() == 1:
-		return true // it has ended
+	case call.over():
+		return true
 	}
 	// Whoever was let in can pay for something: he gets the first piece, however
 	// large.

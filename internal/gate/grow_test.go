@@ -13,6 +13,7 @@ import (
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/route"
 )
 
 // What an elastic request to the model m costs: a prompt of 124 tokens at most,
@@ -98,6 +99,15 @@ func (call *Call) run(t *testing.T) (content int, cut *llm.Event) {
 func TestAStreamWithoutALimitHoldsAShare(t *testing.T) {
 	t.Parallel()
 	thinks := func(w *world) { w.model("m").Reasoning = true }
+	quiet := func(w *world) { thinks(w); w.up.quiet = []string{"m"} }
+	elsewhere := func(w *world) {
+		quiet(w)
+		p := w.g.plans.Load()
+		m := w.model("m")
+		p.Targets[m] = append(p.Targets[m], &route.Target{ID: "up/other", Provider: w.up, Model: "other", Health: route.NewHealth(w.now, route.Norms{})})
+	}
+	thoughtful := elastic()
+	thoughtful.Needs.Add(llm.NeedReasoning, "reasoning_effort")
 	whole := elastic()
 	whole.Stream = false
 	foretold := elastic()
@@ -117,6 +127,9 @@ func TestAStreamWithoutALimitHoldsAShare(t *testing.T) {
 		{"the floor and no more", elasticFloor, elastic(), nil, elasticFloor, catalog.FloorOutput},
 		{"not streamed", 2 * elasticFloor, whole, nil, 2 * elasticFloor, (2*elasticFloor - elasticPrompt) / outputToken},
 		{"thoughts that nobody sees", 2 * elasticFloor, elastic(), thinks, 2 * elasticFloor, (2*elasticFloor - elasticPrompt) / outputToken},
+		{"no thoughts that were not asked for", 2 * elasticFloor, elastic(), quiet, elasticFloor, (2*elasticFloor - elasticPrompt) / outputToken},
+		{"thoughts that were asked for", 2 * elasticFloor, thoughtful, quiet, 2 * elasticFloor, (2*elasticFloor - elasticPrompt) / outputToken},
+		{"thoughts at another target", 2 * elasticFloor, elastic(), elsewhere, 2 * elasticFloor, (2*elasticFloor - elasticPrompt) / outputToken},
 		{"output that was foretold", 2 * elasticFloor, foretold, nil, 2 * elasticFloor, (2*elasticFloor - elasticPrompt) / outputToken},
 	} {
 		t.Run(c.name, func(t *testing.T) {

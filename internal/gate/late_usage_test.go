@@ -44,3 +44,41 @@ func TestUsageThatComesAMomentAfterTheCallerLeftIsCharged(t *testing.T) {
 		t.Errorf("receipt: outcome %q, estimated %v", r.Outcome, r.Usage.Estimated)
 	}
 }
+
+// One of several choices has its last word before the others: who leaves then is
+// in the middle, and nothing more is read for him.
+func TestWhoLeavesBehindOneOfTwoChoicesIsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{
+		says(40),
+		{Finish: llm.FinishStop},
+		says(4000),
+		{Finish: llm.FinishStop},
+		{Usage: &llm.Usage{Input: 100, Output: 1000}, UsageOnly: true},
+		{Last: true},
+	}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	ctx, leave := context.WithCancel(context.Background())
+	r := request()
+	r.Choices = 2
+	call, err := caller.Open(ctx, r, Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the words of one, and its finish
+		if _, err := call.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave()
+	<-w.up.ctx.Done()
+	call.Left()
+	if r := w.receipt(caller); r.Outcome != OutcomeClientLeft || r.Usage.Output != 10 || !r.Usage.Estimated {
+		t.Errorf("receipt: outcome %q, %+v", r.Outcome, r.Usage)
+	}
+}

@@ -8,3 +8,10 @@ import "github.com/pontage/pontage/internal/llm"
 type Dropper interface {
 	Dropped(r *llm.Request) []string
 }
+
+// Thinker is a Provider that knows of models which think only when they are asked
+// to, so that all output of an answer shows where they are not. Of what it does
+// not know for certain it says false.
+type Thinker interface {
+	ThinksOnlyWhenAsked(model string) bool
+}

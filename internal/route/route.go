@@ -38,6 +38,13 @@ type Target struct {
 	Health   *Health           // shared by all that use the same provider, model and credential
 }
 
+// ThinksOnlyWhenAsked reports whether it is known that the model there thinks for
+// nobody who does not ask for it.
+func (t *Target) ThinksOnlyWhenAsked() bool {
+	p, ok := t.Provider.(provider.Thinker)
+	return ok && p.ThinksOnlyWhenAsked(t.Model)
+}
+
 // Plan is where one request may go and how hard to try.
 type Plan struct {
 	Targets   []*Target

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/pontage/pontage/internal/fault"
 )
@@ -25,6 +26,10 @@ import (
 // the space around the key of the newest one, and the listener that they came by;
 // see [Site]. A server must also have [ConnContext] and [Server.RefuseTwoBounds].
 func Bounded(l net.Listener, name string) net.Listener { return boundedListener{l, name} }
+
+// HeadTimeout is how long the head of a request may take from its first bytes on.
+// A server must have it as its ReadHeaderTimeout.
+const HeadTimeout = 10 * time.Second
 
 type boundedListener struct {
 	net.Listener
@@ -46,6 +51,7 @@ type boundedConn struct {
 	listener string
 	heads    heads
 	doubtful atomic.Bool
+	begun    bool                   // something was read
 	spaced   atomic.Pointer[string] // as heads.spaced; nil: none
 }
 
@@ -53,6 +59,14 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n == 0 {
 		return n, err
+	}
+	if !c.begun {
+		// net/http counts from the first bytes as well, but for the first request:
+		// there it counts from the connection, and if that has run out between the
+		// few bytes that tell HTTP/2 and the others, takes those few for a request
+		// and answers that it is malformed.
+		c.begun = true
+		_ = c.SetReadDeadline(time.Now().Add(HeadTimeout)) // else the earlier one stands
 	}
 	if c.heads.feed(p[:n]) {
 		c.doubtful.Store(true)

@@ -97,15 +97,9 @@ func withClient(p *proof, name string, run client, flaky string) {
 		p.Errorf("%s: three requests, one answer: %+v", name, *l)
 	}
 
-	quick := p.another(c, limited(map[string]any{"requests": 1, "per": "5s"}))
-	first := run(quick, "gpt-5-mini")
-	start := time.Now()
-	second := run(quick, "gpt-5-mini")
-	if first.Content != said || len(first.Sleeps) > 0 {
-		p.Errorf("%s: the first request: %+v", name, first)
-	}
-	if second.Content != said || len(second.Sleeps) != 1 || second.Sleeps[0] < 2 || second.Sleeps[0] > 5 {
-		p.Errorf("%s: a 429: %+v after %v", name, second, time.Since(start))
+	second := tooSoon(p, name, run, c)
+	if second.Content != said || len(second.Sleeps) != 1 || second.Sleeps[0] < 1 || second.Sleeps[0] > 5 {
+		p.Errorf("%s: a 429: %+v", name, second)
 	}
 
 	before := c.ledger(p)
@@ -117,6 +111,27 @@ func withClient(p *proof, name string, run client, flaky string) {
 		p.Errorf("%s: a 400 was to be free: %+v became %+v", name, *before, *after)
 	}
 	p.note("%s: content after sleeping %v s; at a 429 after sleeping its Retry-After of %v s; at a 400 raised %q at once", name, got.Sleeps, second.Sleeps, bad.Raised)
+}
+
+// tooSoon runs a client twice with a key that allows one request in five seconds,
+// and returns what came of the second time. Where that was so slow that it found
+// the next five seconds, it tries again with another key.
+func tooSoon(p *proof, name string, run client, c caller) ranClient {
+	const per = 5 * time.Second
+	for range 10 {
+		quick := p.another(c, limited(map[string]any{"requests": 1, "per": "5s"}))
+		start := time.Now()
+		first := run(quick, "gpt-5-mini")
+		second := run(quick, "gpt-5-mini")
+		if first.Content != said || len(first.Sleeps) > 0 {
+			p.Errorf("%s: the first request: %+v", name, first)
+		}
+		if len(second.Sleeps) > 0 || time.Since(start) < per {
+			return second
+		}
+	}
+	p.Fatalf("%s: two requests never came within %v", name, per)
+	return ranClient{}
 }
 
 // portedClient is the documented program, line by line.

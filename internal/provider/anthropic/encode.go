@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
@@ -232,6 +233,17 @@ var budgetModels = []string{
 	"claude-opus-4-1", "claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5",
 }
 
+// quietModels begin the names of the models that think adaptively, and as
+// documented not unless thinking is switched on. Later models may think whatever
+// they are asked.
+var quietModels = []string{"claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-7"}
+
+// ThinksOnlyWhenAsked reports whether the model thinks for nobody who does not ask
+// for it; see provider.Thinker.
+func (p *Provider) ThinksOnlyWhenAsked(model string) bool {
+	return budgetModel(model) || begins(model, quietModels)
+}
+
 // budgets are what efforts stand for; see protocols.md §3.5.
 var budgets = map[string]int64{
 	"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 1 << 40,
@@ -288,13 +300,10 @@ func effortOf(budget int64) string {
 	return "high"
 }
 
-func budgetModel(name string) bool {
-	for _, p := range budgetModels {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
+func budgetModel(name string) bool { return begins(name, budgetModels) }
+
+func begins(name string, with []string) bool {
+	return slices.ContainsFunc(with, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
 // thinkingRules refuses what does not go with thinking.

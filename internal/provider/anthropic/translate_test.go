@@ -371,3 +371,16 @@ func FuzzTranslate(f *testing.F) {
 		}
 	})
 }
+
+func TestModelsThatThinkOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	p := New(Options{})
+	for model, want := range map[string]bool{
+		"claude-3-7-sonnet-20250219": true, "claude-haiku-4-5": true, "claude-opus-4-5-20251101": true, "claude-sonnet-4-6": true, "claude-opus-4-7": true,
+		"claude-fable-5": false, "claude-opus-5": false, "claude-sonnet-5": false, "mine": false, "": false,
+	} {
+		if p.ThinksOnlyWhenAsked(model) != want {
+			t.Errorf("%s: want %v", model, want)
+		}
+	}
+}

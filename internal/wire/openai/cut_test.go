@@ -39,6 +39,7 @@ func TestAPassedStreamThatIsCutOffEndsForItsLength(t *testing.T) {
 	}{
 		{"plain", ``, nil, []llm.Event{raw(say), cutOff(say)}, []string{say, end0, marker}},
 		{"a usage that was not asked for", ``, nil, []llm.Event{raw(say), cutOff(saying)}, []string{say, end0, marker}},
+		{"an error that is none", ``, nil, []llm.Event{raw(say), cutOff(with(say, `"error":null`))}, []string{say, end0, marker}},
 		{"usage asked for", asked, nil, []llm.Event{raw(say), cutOff(say)}, []string{
 			say, with(end0, `"usage":null`), with(head+`],"service_tier":"default"}`, counts), marker,
 		}},

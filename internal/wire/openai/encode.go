@@ -139,7 +139,7 @@ func (e *chatEncoder) cutOff(dst []byte, ev llm.Event) ([]byte, error) {
 	if !jsonx.IsObject(ev.Data) {
 		return dst, errors.New("answer is cut off where no chunk is")
 	}
-	e.cut = bytes.Clone(ev.Data)
+	e.cut = bytes.Clone(withoutNullError(ev.Data))
 	for i := range int64(max(e.r.Choices, 1)) {
 		if slices.Contains(e.finished, i) {
 			continue
