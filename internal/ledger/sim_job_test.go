@@ -24,7 +24,7 @@ func (s *sim) job() {
 		list, rs = append(list, f), append(rs, r)
 	}
 	day := max(l.day, DayOf(s.wall))
-	_, short := s.expect(&whole, day, int64(n))
+	short := s.expect(&whole, day, int64(n)).short
 	group := s.id()
 	ready := l.e.Ready() == nil
 	if ready && len(short) == 0 {

@@ -293,32 +293,44 @@ func (s *sim) free(r *Reservation, day Day) (balance, key money.Amount) {
 	return balance, key
 }
 
+// expected is what must become of a reservation.
+type expected struct {
+	amount money.Amount
+	reach  money.Amount // without its share
+	short  []Bucket
+}
+
 // expect returns what a reservation for n requests takes, and which buckets are
 // short.
-func (s *sim) expect(r *Reservation, day Day, n int64) (amount money.Amount, short []Bucket) {
+func (s *sim) expect(r *Reservation, day Day, n int64) expected {
 	balance, key := s.free(r, day)
-	amount = r.Amount
+	x := expected{amount: r.Amount, reach: r.Amount}
 	need := r.Amount
 	if r.Floor > 0 && r.Floor < r.Amount {
 		need = r.Floor
-		amount = max(need, min(amount, balance, key))
+		free := min(balance, key)
+		x.reach = max(need, min(r.Amount, free))
+		x.amount = x.reach
+		for x.amount > need && r.Share > 1 && x.amount*money.Amount(r.Share) > free {
+			x.amount--
+		}
 	}
 	if need > 0 && balance < need {
-		short = append(short, BucketBalance)
+		x.short = append(x.short, BucketBalance)
 	}
 	if need > 0 && key < need {
-		short = append(short, BucketKeyUSD)
+		x.short = append(x.short, BucketKeyUSD)
 	}
 	count := func(id CounterID) int64 { return s.model.day(id).requests + s.life.held.day(id).requests }
 	if r.KeyRequestsPerDay > 0 && r.KeyRequestsPerDay-count(CounterID{Day: day, Scope: ScopeKey, ID: r.Key}) < n {
-		short = append(short, BucketKeyRequests)
+		x.short = append(x.short, BucketKeyRequests)
 	}
 	for _, q := range r.Quotas {
 		if q.PerDay-count(CounterID{Day: day, Scope: planScope(r.Test), ID: r.Account, Class: q.Class}) < n {
-			short = append(short, BucketPlan)
+			x.short = append(x.short, BucketPlan)
 		}
 	}
-	return amount, short
+	return x
 }
 
 // check holds what the process says of its balances and days against the model.
