@@ -302,6 +302,7 @@ func (f *flow) settle() {
 	if f.durable {
 		settlement.Result = []byte("done")
 	}
+	settlement.Alerts = s.drawAlerts(f)
 	fails := f.claim != nil && s.rnd.IntN(10) == 0
 	if fails {
 		f.unclaim() // whoever waits for the key has it before this call returns

@@ -19,6 +19,7 @@ type simModel struct {
 	refs    map[turnKey]int64
 	answers map[IdemKey]*simAnswer
 	jobs    map[[16]byte]*HoldRow // durable holds, open or not
+	alerts  simAlerts
 	maxWall time.Time
 }
 
@@ -40,6 +41,7 @@ func newSimModel(s *sim) *simModel {
 	return &simModel{
 		s: s, posted: map[balanceID]money.Amount{}, reduced: map[int64]bool{}, days: map[CounterID]*use{}, charges: map[[16]byte]*simCharge{},
 		refs: map[turnKey]int64{}, answers: map[IdemKey]*simAnswer{}, jobs: map[[16]byte]*HoldRow{}, maxWall: s.wall,
+		alerts: newSimAlerts(),
 	}
 }
 
@@ -64,7 +66,9 @@ func (m *simModel) live(k IdemKey) *simAnswer {
 func (m *simModel) commit(b *Batch) {
 	for _, e := range b.Entries {
 		m.entry(e, b)
+		m.alert(e)
 	}
+	m.alerted()
 	for _, r := range b.Forgotten {
 		if a := m.answers[r.IdemKey]; a != nil && a.request == r.Request {
 			delete(m.answers, r.IdemKey)

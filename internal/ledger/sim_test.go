@@ -53,11 +53,11 @@ type sim struct {
 }
 
 // simStats counts what a run got to see.
-type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits int }
+type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events int }
 
 func (s *simStats) add(o simStats) {
 	s.steps, s.crashes, s.lost, s.full, s.fenced = s.steps+o.steps, s.crashes+o.crashes, s.lost+o.lost, s.full+o.full, s.fenced+o.fenced
-	s.acks, s.denials, s.replays, s.revoked, s.commits = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits
+	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events
 }
 
 // life is one process.
@@ -73,6 +73,7 @@ type life struct {
 	held    simHeld
 	claims  map[IdemKey]*flow // that are in flight
 	day     Day
+	told    int // events on the disk when it told somebody of them last
 }
 
 // fault is what is going to happen to a process.
@@ -178,7 +179,7 @@ func (s *sim) boot() bool {
 	}
 	l.day = DayOf(s.wall)
 	if err := s.guard(l, func() (err error) {
-		l.e, err = open(context.Background(), l.journal, Options{Now: s.now})
+		l.e, err = open(context.Background(), l.journal, Options{Now: s.now, Notify: func() { l.told = len(s.disk.events) }})
 		return err
 	}); err != nil {
 		if !errors.Is(err, errCut) {
@@ -189,6 +190,7 @@ func (s *sim) boot() bool {
 		return false
 	}
 	s.note("process %d runs, journal at %+v", n, s.disk.mark)
+	l.told = len(s.disk.events)
 	s.adopt()
 	s.check()
 	return true
@@ -282,6 +284,9 @@ func (s *sim) step(l *life) bool {
 	case err == nil:
 		s.stats.commits++
 		s.drop()
+		if n := len(s.disk.events); l == s.life && l.told != n {
+			s.fail("there are %d events, and somebody was told when there were %d", n, l.told)
+		}
 		s.settleDown()
 		if l.w.closing && !more {
 			l.cut.Store(true)
