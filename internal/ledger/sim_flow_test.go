@@ -26,6 +26,8 @@ type flow struct {
 	charge  money.Amount
 	lost    money.Amount // of what it cost: what is not charged
 	revoked bool
+	fact    *Fact // nil: it keeps none, or has not yet
+	facts   bool  // it keeps a fact, and is not charged
 }
 
 type flowState int
@@ -38,6 +40,9 @@ const (
 	flowLeft    // its caller gave up while it was settling
 	flowSettled // and acknowledged
 	flowVoiding
+	flowKeeping // its fact is on its way
+	flowKept
+	flowForgetting
 	flowEnded
 )
 
@@ -127,7 +132,13 @@ func (f *flow) claimed(k IdemKey, c *Claim, st *Stored, err error) {
 func (f *flow) act() {
 	switch f.state {
 	case flowReady:
-		f.take()
+		if f.facts {
+			f.keep()
+		} else {
+			f.take()
+		}
+	case flowKept:
+		f.forget()
 	case flowHeld:
 		switch n := f.s.rnd.IntN(10); {
 		case n == 0 && !f.durable:
@@ -160,7 +171,7 @@ func (f *flow) act() {
 		}
 		f.life.e.Delivered(f.request)
 		f.end()
-	case flowClaiming, flowVoiding, flowEnded:
+	case flowClaiming, flowVoiding, flowKeeping, flowForgetting, flowEnded:
 	}
 }
 
@@ -379,8 +390,8 @@ func (f *flow) refused() {
 // revoke takes the charge back.
 func (f *flow) revoke() {
 	s, l := f.s, f.life
-	turn := &turnKey{request: f.request}
-	if f.durable || f.revoked || s.busy(*turn) {
+	turn := turnKey{request: f.request}
+	if f.durable || f.revoked || s.busy(turn) {
 		return
 	}
 	f.note("revoke")
@@ -388,7 +399,7 @@ func (f *flow) revoke() {
 	l.held.revoked = append(l.held.revoked, f.request)
 	s.stats.revoked++
 	f.unclaim()
-	f.call = s.call("revoke", turn, func(ctx context.Context) func() {
+	f.call = s.call("revoke", []turnKey{turn}, func(ctx context.Context) func() {
 		err := f.hold.Revoke(ctx)
 		return func() {
 			if err != nil && !l.excuses(err) {

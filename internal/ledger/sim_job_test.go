@@ -125,7 +125,7 @@ func (s *sim) finish() {
 				f.end()
 			case flowHeld:
 				f.void()
-			case flowSettled:
+			case flowSettled, flowKept:
 				f.end()
 			case flowLeft:
 				if s.rnd.IntN(2) == 0 && !f.revoked {
@@ -133,7 +133,7 @@ func (s *sim) finish() {
 				} else if !f.revoked {
 					f.end()
 				}
-			case flowClaiming, flowSettling, flowVoiding, flowEnded:
+			case flowClaiming, flowSettling, flowVoiding, flowKeeping, flowForgetting, flowEnded:
 			}
 		}
 		s.settleDown()
@@ -170,11 +170,16 @@ func (s *sim) allVerified() {
 }
 
 // revocationsKept finds requests of the last process that were revoked and are
-// charged all the same.
+// charged all the same, and facts that were given up and stand.
 func (s *sim) revocationsKept() {
 	for _, id := range s.life.held.revoked {
 		if c := s.model.charges[id]; c != nil && c.back != c.amount {
 			s.fail("I1: request %x was revoked, and has %d of %d back", id, c.back, c.amount)
+		}
+	}
+	for k, a := range s.model.answers {
+		if slices.Contains(s.life.held.unkept, a.request) {
+			s.fail("I2: key %v stands for request %x, which was given up", k, a.request)
 		}
 	}
 }

@@ -79,6 +79,9 @@ func (m *simModel) commit(b *Batch) {
 			m.s.fail("I2: key %v: request %x is charged, %x was before", r.IdemKey, r.Request, a.request)
 		}
 		m.answers[r.IdemKey] = &simAnswer{r.Request, r.At}
+		if f := m.s.life.held.byRequest(m.s, r.Request); f != nil && f.facts {
+			f.unclaim()
+		}
 	}
 	for _, h := range b.Opened {
 		row := *h
@@ -208,6 +211,7 @@ type simHeld struct {
 	sums     map[balanceID]money.Amount
 	days     map[CounterID]*use
 	revoked  [][16]byte                 // requests that were
+	unkept   [][16]byte                 // and those whose fact was given up or taken back
 	expiring map[balanceID]money.Amount // by expiries of the transaction that is under way
 }
 

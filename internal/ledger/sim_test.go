@@ -53,11 +53,11 @@ type sim struct {
 }
 
 // simStats counts what a run got to see.
-type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events int }
+type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events, taken int }
 
 func (s *simStats) add(o simStats) {
 	s.steps, s.crashes, s.lost, s.full, s.fenced = s.steps+o.steps, s.crashes+o.crashes, s.lost+o.lost, s.full+o.full, s.fenced+o.fenced
-	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events
+	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events, s.taken = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events, s.taken+o.taken
 }
 
 // life is one process.
@@ -385,14 +385,14 @@ type simCall struct {
 	cancelled bool
 	finished  atomic.Bool
 	end       func() // what is made of its outcome
-	turn      *turnKey
+	turns     []turnKey
 }
 
 // call begins a call in a goroutine of its own. What run returns is called in
 // the simulator's thread once it has returned.
-func (s *sim) call(what string, turn *turnKey, run func(context.Context) func()) *simCall {
+func (s *sim) call(what string, turns []turnKey, run func(context.Context) func()) *simCall {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &simCall{life: s.life, what: what, cancel: cancel, turn: turn}
+	c := &simCall{life: s.life, what: what, cancel: cancel, turns: turns}
 	s.calls = append(s.calls, c)
 	go func() {
 		defer func() {
@@ -433,24 +433,19 @@ func (s *sim) settleDown() {
 	}
 }
 
-// busy reports that a call about the turn is under way, and another one of any
-// turn waits already: whoever wakes next would be left to chance.
-func (s *sim) busy(k turnKey) bool {
-	same, waiting := 0, 0
+// busy reports that a call about one of the turns is under way, and another one
+// of any turn waits already: whoever wakes next would be left to chance.
+func (s *sim) busy(turns ...turnKey) bool {
+	same, waiting := false, false
 	seen := map[turnKey]bool{}
 	for _, c := range s.calls {
-		if c.turn == nil {
-			continue
-		}
-		if seen[*c.turn] {
-			waiting++
-		}
-		seen[*c.turn] = true
-		if *c.turn == k {
-			same++
+		for _, k := range c.turns {
+			waiting = waiting || seen[k]
+			same = same || slices.Contains(turns, k)
+			seen[k] = true
 		}
 	}
-	return same > 0 && waiting > 0
+	return same && waiting
 }
 
 // excuses reports that an error says nothing of what was asked for: its caller
