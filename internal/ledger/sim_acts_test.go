@@ -48,6 +48,7 @@ const (
 	actCancel
 	actVerify
 	actFold
+	actDigest
 	numSimActs
 )
 
@@ -56,7 +57,7 @@ const (
 func (s *sim) setPace() {
 	s.pace = [numSimActs]int{
 		actStep: 30, actClock: 6, actFault: 3, actCrash: 1, actClose: 1, actTakeover: 1, actGhost: 2,
-		actRequest: 24, actFlow: 40, actCredit: 10, actRefund: 5, actJob: 4, actFact: 4, actCancel: 4, actVerify: 1, actFold: 1,
+		actRequest: 24, actFlow: 40, actCredit: 10, actRefund: 5, actJob: 4, actFact: 4, actCancel: 4, actVerify: 1, actFold: 1, actDigest: 1,
 	}
 	for i := range s.pace {
 		switch s.rnd.IntN(4) {
@@ -143,6 +144,8 @@ func (s *sim) callerAct(a simAct) {
 		}
 	case actVerify:
 		s.verify()
+	case actDigest:
+		s.digest()
 	case actFold:
 		s.call("fold", nil, func(ctx context.Context) func() {
 			_ = s.life.e.sync(ctx, &barrier{fold: true})
@@ -239,9 +242,9 @@ func (s *sim) verify() {
 		rep, err := l.e.Verify(ctx)
 		return func() {
 			if err == nil && !rep.OK && l == s.life { // one that was taken over knows less
-
 				s.fail("I7: verify: %q", rep.Differences)
 			}
+			s.report = rep
 		}
 	})
 }

@@ -147,7 +147,11 @@ func (s *sim) finish() {
 	if l := s.life; !l.e.Idle() || l.e.Stats().OpenHolds != 0 || len(l.held.holds) != 0 || len(l.e.claims.slots) != 0 || len(l.e.turns.ops) != 0 {
 		s.fail("I4: something is held at the end: %+v, %d claims, %d turns", l.e.Stats(), len(l.e.claims.slots), len(l.e.turns.ops))
 	}
-	s.allVerified()
+	s.digest()
+	if s.step(s.life) {
+		s.allVerified()
+		s.allDigested(s.report)
+	}
 	s.revocationsKept()
 	if s.err == nil {
 		s.reopen()

@@ -20,6 +20,7 @@ type simModel struct {
 	answers map[IdemKey]*simAnswer
 	jobs    map[[16]byte]*HoldRow // durable holds, open or not
 	alerts  simAlerts
+	book    simBook
 	maxWall time.Time
 }
 
@@ -64,6 +65,7 @@ func (m *simModel) live(k IdemKey) *simAnswer {
 
 // commit takes in what has just become durable.
 func (m *simModel) commit(b *Batch) {
+	m.close(b)
 	for _, e := range b.Entries {
 		m.entry(e, b)
 		m.alert(e)

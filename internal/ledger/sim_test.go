@@ -47,33 +47,35 @@ type sim struct {
 	inTx    bool    // in the middle of a transaction
 	over    bool    // nobody begins anything any more
 	stats   simStats
+	report  Report // of the last verification
 
 	err   error // the first thing that was wrong
 	trace *strings.Builder
 }
 
 // simStats counts what a run got to see.
-type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events, taken int }
+type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events, taken, days int }
 
 func (s *simStats) add(o simStats) {
 	s.steps, s.crashes, s.lost, s.full, s.fenced = s.steps+o.steps, s.crashes+o.crashes, s.lost+o.lost, s.full+o.full, s.fenced+o.fenced
-	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events, s.taken = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events, s.taken+o.taken
+	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events, s.taken, s.days = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events, s.taken+o.taken, s.days+o.days
 }
 
 // life is one process.
 type life struct {
-	n       int
-	e       *Engine
-	journal *MemoryJournal
-	w       work
-	cut     atomic.Bool // nothing reaches the disk any more
-	excused bool        // it was made to fail
-	closing bool
-	fault   fault
-	held    simHeld
-	claims  map[IdemKey]*flow // that are in flight
-	day     Day
-	told    int // events on the disk when it told somebody of them last
+	n        int
+	e        *Engine
+	journal  *MemoryJournal
+	w        work
+	cut      atomic.Bool // nothing reaches the disk any more
+	excused  bool        // it was made to fail
+	closing  bool
+	fault    fault
+	held     simHeld
+	claims   map[IdemKey]*flow // that are in flight
+	day      Day
+	digested Digest // the newest that its digester has handed to the committer
+	told     int    // events on the disk when it told somebody of them last
 }
 
 // fault is what is going to happen to a process.
