@@ -33,6 +33,7 @@ type simAct int
 const (
 	actStep simAct = iota
 	actClock
+	actWeeks
 	actFault
 	actCrash
 	actClose
@@ -56,8 +57,8 @@ const (
 // alike find the same things.
 func (s *sim) setPace() {
 	s.pace = [numSimActs]int{
-		actStep: 30, actClock: 6, actFault: 3, actCrash: 1, actClose: 1, actTakeover: 1, actGhost: 2,
-		actRequest: 24, actFlow: 40, actCredit: 10, actRefund: 5, actJob: 4, actFact: 4, actCancel: 4, actVerify: 1, actFold: 1, actDigest: 1,
+		actStep: 30, actClock: 6, actWeeks: 1, actFault: 3, actCrash: 1, actClose: 1, actTakeover: 1, actGhost: 2,
+		actRequest: 24, actFlow: 40, actCredit: 10, actRefund: 5, actJob: 4, actFact: 4, actCancel: 4, actVerify: 1, actFold: 1, actDigest: 2,
 	}
 	for i := range s.pace {
 		switch s.rnd.IntN(4) {
@@ -94,6 +95,8 @@ func (s *sim) act() {
 		s.advance()
 	case actClock:
 		s.moveClock()
+	case actWeeks:
+		s.moveWeeks()
 	case actFault:
 		s.arm()
 	case actCrash:
@@ -146,12 +149,13 @@ func (s *sim) callerAct(a simAct) {
 		s.verify()
 	case actDigest:
 		s.digest()
+		s.retainStep()
 	case actFold:
 		s.call("fold", nil, func(ctx context.Context) func() {
 			_ = s.life.e.sync(ctx, &barrier{fold: true})
 			return func() {}
 		})
-	case actStep, actClock, actFault, actCrash, actClose, actTakeover, actGhost, numSimActs:
+	case actStep, actClock, actWeeks, actFault, actCrash, actClose, actTakeover, actGhost, numSimActs:
 	}
 }
 
@@ -340,7 +344,7 @@ func (s *sim) refunded(l *life, f *flow, r Refund, e Entry, err error) {
 	c := s.model.charges[f.request]
 	k := turnKey{account: f.limits.Account, reference: r.Reference}
 	was := s.model.refs[k]
-	if err != nil && l.excuses(err) {
+	if err != nil && (l.excuses(err) || s.model.gone(f.request, err)) {
 		return
 	}
 	s.note("refund %+v: entry %d, %v", r, e.Seq, err)

@@ -402,7 +402,7 @@ func (f *flow) revoke() {
 	f.call = s.call("revoke", []turnKey{turn}, func(ctx context.Context) func() {
 		err := f.hold.Revoke(ctx)
 		return func() {
-			if err != nil && !l.excuses(err) {
+			if err != nil && !l.excuses(err) && !s.model.gone(f.request, err) {
 				s.fail("Revoke: %v", err)
 			}
 			if c := s.model.charges[f.request]; err == nil && c != nil && f.state == flowSettled && c.back != c.amount && l == s.life {

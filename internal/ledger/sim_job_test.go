@@ -156,7 +156,9 @@ func (s *sim) finish() {
 	if s.err == nil {
 		s.reopen()
 		s.life.fault = fault{}
+		s.retainStep()
 		s.allVerified()
+		s.allReported()
 	}
 }
 
@@ -177,7 +179,7 @@ func (s *sim) allVerified() {
 // charged all the same, and facts that were given up and stand.
 func (s *sim) revocationsKept() {
 	for _, id := range s.life.held.revoked {
-		if c := s.model.charges[id]; c != nil && c.back != c.amount {
+		if c := s.model.charges[id]; c != nil && c.back != c.amount && c.seq > s.model.floor {
 			s.fail("I1: request %x was revoked, and has %d of %d back", id, c.back, c.amount)
 		}
 	}

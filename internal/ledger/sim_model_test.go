@@ -21,7 +21,11 @@ type simModel struct {
 	jobs    map[[16]byte]*HoldRow // durable holds, open or not
 	alerts  simAlerts
 	book    simBook
-	maxWall time.Time
+	floor   int64              // usage up to this entry was replaced
+	opened  map[[16]byte]int64 // newest entry when a durable hold became one
+
+	usageLines map[UsageID]UsageRow
+	maxWall    time.Time
 }
 
 type simCharge struct {
@@ -42,7 +46,7 @@ func newSimModel(s *sim) *simModel {
 	return &simModel{
 		s: s, posted: map[balanceID]money.Amount{}, reduced: map[int64]bool{}, days: map[CounterID]*use{}, charges: map[[16]byte]*simCharge{},
 		refs: map[turnKey]int64{}, answers: map[IdemKey]*simAnswer{}, jobs: map[[16]byte]*HoldRow{}, maxWall: s.wall,
-		alerts: newSimAlerts(),
+		alerts: newSimAlerts(), opened: map[[16]byte]int64{}, usageLines: map[UsageID]UsageRow{},
 	}
 }
 
@@ -69,6 +73,7 @@ func (m *simModel) commit(b *Batch) {
 	for _, e := range b.Entries {
 		m.entry(e, b)
 		m.alert(e)
+		m.report(e)
 	}
 	m.alerted()
 	for _, r := range b.Forgotten {
@@ -87,7 +92,7 @@ func (m *simModel) commit(b *Batch) {
 	}
 	for _, h := range b.Opened {
 		row := *h
-		m.jobs[h.ID] = &row
+		m.jobs[h.ID], m.opened[h.ID] = &row, b.After
 	}
 	for i := range b.Ended {
 		end := &b.Ended[i]
@@ -99,6 +104,7 @@ func (m *simModel) commit(b *Batch) {
 		h.State = end.State
 		m.s.life.held.release(end.ID)
 	}
+	m.prune(b.Pruned)
 }
 
 func (m *simModel) entry(e *Entry, b *Batch) {

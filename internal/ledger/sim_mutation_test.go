@@ -21,9 +21,6 @@ func TestTheSimulatorSeesEveryMutation(t *testing.T) {
 		}
 	}
 	for _, m := range Mutations() {
-		if m == StatementLost {
-			continue // it keeps everything
-		}
 		t.Setenv("PONTAGE_MUTATION", string(m))
 		found := false
 		steps := 0

@@ -54,11 +54,11 @@ type sim struct {
 }
 
 // simStats counts what a run got to see.
-type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events, taken, days int }
+type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events, taken, days, pruned int }
 
 func (s *simStats) add(o simStats) {
 	s.steps, s.crashes, s.lost, s.full, s.fenced = s.steps+o.steps, s.crashes+o.crashes, s.lost+o.lost, s.full+o.full, s.fenced+o.fenced
-	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events, s.taken, s.days = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events, s.taken+o.taken, s.days+o.days
+	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events, s.taken, s.days, s.pruned = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events, s.taken+o.taken, s.days+o.days, s.pruned+o.pruned
 }
 
 // life is one process.
@@ -74,8 +74,9 @@ type life struct {
 	held     simHeld
 	claims   map[IdemKey]*flow // that are in flight
 	day      Day
-	digested Digest // the newest that its digester has handed to the committer
-	told     int    // events on the disk when it told somebody of them last
+	digested Digest   // the newest that its digester has handed to the committer
+	pruning  *pruneOp // its step that is on its way, or was
+	told     int      // events on the disk when it told somebody of them last
 }
 
 // fault is what is going to happen to a process.
@@ -181,7 +182,7 @@ func (s *sim) boot() bool {
 	}
 	l.day = DayOf(s.wall)
 	if err := s.guard(l, func() (err error) {
-		l.e, err = open(context.Background(), l.journal, Options{Now: s.now, Notify: func() { l.told = len(s.disk.events) }})
+		l.e, err = open(context.Background(), l.journal, Options{Now: s.now, Retention: MinRetention, Notify: func() { l.told = len(s.disk.events) }})
 		return err
 	}); err != nil {
 		if !errors.Is(err, errCut) {
@@ -255,7 +256,7 @@ func (s *sim) strike(l *life, at journalCall) error {
 		s.note("process %d dies at %s", l.n, at)
 		s.stats.crashes++
 		panic(errCut)
-	case f.kind == faultFull && (at == atBegin || at == atInsert || at == atFold || at == atPurge):
+	case f.kind == faultFull && (at == atBegin || at == atInsert || at == atFold || at == atPurge || at == atSummarise || at == atPrune):
 		s.stats.full++
 		if f.times--; f.times <= 0 {
 			*f = fault{}
