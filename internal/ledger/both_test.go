@@ -172,18 +172,35 @@ func (b *both) dump(j ledger.Journal) string {
 		snap.Counters(ctx, 0, func(r ledger.CounterRow) error { lines = append(lines, fmt.Sprintf("counter %+v", r)); return nil }),
 		snap.Usage(ctx, 0, func(r ledger.UsageRow) error { lines = append(lines, fmt.Sprintf("usage %+v", r)); return nil }),
 		snap.Entries(ctx, 0, func(r *ledger.Entry) error { lines = append(lines, fmt.Sprintf("entry %+v", *r)); return nil }),
+		snap.Openings(ctx, func(r ledger.BalanceRow) error { lines = append(lines, fmt.Sprintf("opening %+v", r)); return nil }),
+		snap.OpeningGrants(ctx, func(r ledger.GrantRow) error {
+			lines = append(lines, fmt.Sprintf("opening grant %+v", r))
+			return nil
+		}),
+		snap.Statements(ctx, func(r ledger.UsageRow) error { lines = append(lines, fmt.Sprintf("statement %+v", r)); return nil }),
+		snap.Digests(ctx, func(r ledger.Digest) error { lines = append(lines, fmt.Sprintf("digest %+v", r)); return nil }),
+		snap.Warned(ctx, func(r ledger.WarnedRow) error { lines = append(lines, fmt.Sprintf("warned %+v", r)); return nil }),
+		snap.Rows(ctx, 3, 200, func(r *ledger.Entry, row []byte) error {
+			lines = append(lines, fmt.Sprintf("row %d %x", r.Seq, row))
+			return nil
+		}),
 		snap.OpenHolds(ctx, func(r ledger.HoldRow) error { lines = append(lines, fmt.Sprintf("hold %+v", r)); return nil }),
 	}
+	for account := int64(0); account <= 2; account++ {
+		opening, err := snap.Opening(ctx, account)
+		lines, errs = append(lines, fmt.Sprintf("opening of %d %+v", account, opening)), append(errs, err)
+	}
+	floor, err4 := snap.Floor(ctx)
 	mark, err := snap.Mark(ctx)
 	first, err2 := snap.Expiry(ctx)
 	found, err3 := snap.Mismatches(ctx, 10)
-	for _, err := range append(errs, err, err2, err3) {
+	for _, err := range append(errs, err, err2, err3, err4) {
 		if err != nil {
 			b.t.Error(err)
 		}
 	}
 	slices.Sort(lines)
-	return fmt.Sprintf("%+v, %v, %q\n%s", mark, first.UTC(), found, strings.Join(lines, "\n"))
+	return fmt.Sprintf("%+v, %+v, %v, %q\n%s", mark, floor, first.UTC(), found, strings.Join(lines, "\n"))
 }
 
 // The journal in memory does what the one on disk does. In fake time the ledger
@@ -211,8 +228,15 @@ func TestTheJournalInMemoryIsTheOneOnDisk(t *testing.T) {
 				h.reopen()
 			}
 			paid = h.anything(rnd, n, paid)
+			if n%50 == 49 { // what is not old yet will be the next time
+				h.clock.advance(ledger.MinRetention / 2)
+				h.topup(1, 1)
+				time.Sleep(time.Minute) // the digester does the rest by itself
+			}
 		}
-		h.verify()
+		if rep := h.verify(); rep.OldDigests == 0 {
+			t.Error("nothing was replaced")
+		}
 		b.compare()
 	})
 }
@@ -286,7 +310,7 @@ func (h *house) anyJob(rnd *rand.Rand, r ledger.Reservation) {
 }
 
 func (h *house) anyCharge(rnd *rand.Rand, r ledger.Reservation) *ledger.Hold {
-	s := ledger.Settlement{Actual: money.Amount(rnd.IntN(60)), Receipt: &ledger.Receipt{Model: "m", Usage: ledger.Tokens{Input: 3, Output: 4}}}
+	s := ledger.Settlement{Actual: money.Amount(rnd.IntN(60)), Alerts: ledger.Alerts{WarnBelow: 50}, Receipt: &ledger.Receipt{Model: "m", Usage: ledger.Tokens{Input: 3, Output: 4}}}
 	if rnd.IntN(2) == 0 {
 		c, _, err := h.Claim(background, ledger.IdemKey{Account: r.Account, Test: r.Test, Key: fmt.Sprint("k", rnd.IntN(4))}, [32]byte{}, 0)
 		if err != nil {

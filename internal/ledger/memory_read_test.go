@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (j *MemoryJournal) ReadEntry(_ context.Context, seq int64) (*Entry, error) 
 }
 
 func (d *disk) entry(seq int64) *Entry {
-	if seq < 1 || seq > int64(len(d.entries)) {
+	if seq < 1 || seq > int64(len(d.entries)) || d.entries[seq-1] == nil {
 		return nil
 	}
 	e := *d.entries[seq-1]
@@ -142,7 +143,7 @@ func (j *MemoryJournal) Snapshot(context.Context) (Snapshot, error) {
 		mark: d.mark, entries: d.entries[:len(d.entries):len(d.entries)], places: d.places[:len(d.places):len(d.places)],
 		balances: maps.Clone(d.balances), grants: maps.Clone(d.grants), counters: maps.Clone(d.counters), usage: maps.Clone(d.usage),
 		receipts: maps.Clone(d.receipts), refs: maps.Clone(d.refs), idem: maps.Clone(d.idem), holds: maps.Clone(d.holds),
-		events: maps.Clone(d.events), warned: maps.Clone(d.warned), digests: maps.Clone(d.digests),
+		events: maps.Clone(d.events), warned: maps.Clone(d.warned), digests: maps.Clone(d.digests), replaced: d.replaced.clone(),
 	}}, nil
 }
 
@@ -204,6 +205,9 @@ func (s *memorySnapshot) Usage(_ context.Context, since Day, yield func(UsageRow
 // Entries implements Reader.
 func (s *memorySnapshot) Entries(_ context.Context, after int64, yield func(*Entry) error) error {
 	for _, e := range s.d.entries[min(after, int64(len(s.d.entries))):] {
+		if e == nil {
+			continue
+		}
 		row := *e
 		if err := yield(&row); err != nil {
 			return err
@@ -230,7 +234,10 @@ func (s *memorySnapshot) Rows(ctx context.Context, after, upTo int64, yield func
 		if e.Seq > upTo {
 			return nil
 		}
-		r := Row{Seq: e.Seq, Time: e.Time.UnixNano(), Kind: e.Kind.Number(), Account: e.Account, Key: e.Key, Day: int64(e.Day), Amount: int64(e.Amount), Request: e.Request[:], Detail: e.Detail()}
+		r := Row{Seq: e.Seq, Time: e.Time.UnixNano(), Kind: e.Kind.Number(), Account: e.Account, Key: e.Key, Day: int64(e.Day), Amount: int64(e.Amount), Detail: e.Detail()}
+		if e.Request != [16]byte{} {
+			r.Request = e.Request[:]
+		}
 		if e.Test {
 			r.Test = 1
 		}
@@ -238,25 +245,8 @@ func (s *memorySnapshot) Rows(ctx context.Context, after, upTo int64, yield func
 	})
 }
 
-// Floor implements Reader.
-func (s *memorySnapshot) Floor(context.Context) (Floor, error) { return Floor{}, nil }
-
-// Unswept implements Reader.
+// Unswept implements Reader. What goes with old usage goes with it at once.
 func (s *memorySnapshot) Unswept(context.Context, Floor) (bool, error) { return false, nil }
-
-// Opening implements Reader.
-func (s *memorySnapshot) Opening(_ context.Context, account int64) (BalanceRow, error) {
-	return BalanceRow{Account: account}, nil
-}
-
-// Openings implements Reader.
-func (s *memorySnapshot) Openings(context.Context, func(BalanceRow) error) error { return nil }
-
-// OpeningGrants implements Reader.
-func (s *memorySnapshot) OpeningGrants(context.Context, func(GrantRow) error) error { return nil }
-
-// Statements implements Reader.
-func (s *memorySnapshot) Statements(context.Context, func(UsageRow) error) error { return nil }
 
 // Digests implements Reader.
 func (s *memorySnapshot) Digests(_ context.Context, yield func(Digest) error) error {
@@ -298,6 +288,9 @@ func (s *memorySnapshot) Mismatches(_ context.Context, limit int) (found []strin
 	charges := map[[16]byte]*Entry{}
 	refunded, absorbed := map[[16]byte]money.Amount{}, map[[16]byte]money.Amount{}
 	for _, e := range s.d.entries {
+		if e == nil {
+			continue
+		}
 		switch e.Kind {
 		case KindUsage:
 			if charges[e.Request] != nil {
@@ -325,17 +318,26 @@ func (s *memorySnapshot) Mismatches(_ context.Context, limit int) (found []strin
 		}
 	}
 	for id, r := range s.d.receipts {
-		if r.Seq == 0 && (r.Charge != 0 || r.Refunded != 0 || charges[id] != nil) {
+		if (r.Seq == 0) != (charges[id] == nil) || (r.Seq == 0 && (r.Charge != 0 || r.Refunded != 0)) {
 			say("receipt %x has a charge but no entry", id)
 		}
 	}
+	gone := func(id [16]byte) bool { return bytes.Compare(id[:], s.d.floor.Request[:]) <= 0 }
+	for id := range refunded {
+		if _, known := s.d.receipts[id]; !known && !gone(id) {
+			say("request %x was refunded and has no receipt", id)
+		}
+	}
 	for id, h := range s.d.holds {
+		if h.State == DurablePosted && charges[id] == nil && gone(id) {
+			continue
+		}
 		if e := charges[id]; (h.State == DurablePosted) != (e != nil) || (e != nil && (e.Amount != h.Charge || e.Day != h.Day || e.Account != h.Account)) {
 			say("hold %x does not agree with its charge", id)
 		}
 	}
 	for _, r := range s.d.idem {
-		if r.Seq != 0 && !agrees(r.Request, r.Seq, r.Account, r.Test) {
+		if r.Seq > s.d.floor.Seq && !agrees(r.Request, r.Seq, r.Account, r.Test) {
 			say("the answer stored for request %x does not agree with its charge", r.Request)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 type disk struct {
 	mu       sync.Mutex
 	mark     Mark
-	entries  []*Entry // never changed, only appended to
+	entries  []*Entry // by number; nil: it was pruned. Snapshots share the array, which is only appended to
 	balances map[int64]BalanceRow
 	grants   map[int64][]GrantRow
 	counters map[CounterID]CounterRow
@@ -31,13 +31,14 @@ type disk struct {
 	warned   map[int64]money.Amount
 	digests  map[Day]Digest
 	places   [][16]byte // ids of holds in the order of their making
+	replaced
 }
 
 func newDisk() *disk {
 	return &disk{
 		balances: map[int64]BalanceRow{}, grants: map[int64][]GrantRow{}, counters: map[CounterID]CounterRow{}, usage: map[UsageID]UsageRow{},
 		receipts: map[[16]byte]ReceiptRow{}, refs: map[turnKey]int64{}, idem: map[IdemKey]IdemRow{}, holds: map[[16]byte]HoldRow{},
-		events: map[[16]byte]Event{}, warned: map[int64]money.Amount{}, digests: map[Day]Digest{},
+		events: map[[16]byte]Event{}, warned: map[int64]money.Amount{}, digests: map[Day]Digest{}, replaced: newReplaced(),
 	}
 }
 
@@ -51,6 +52,8 @@ const (
 	atInsert    journalCall = "insert"
 	atPurge     journalCall = "purge"
 	atFold      journalCall = "fold"
+	atSummarise journalCall = "summarise"
+	atPrune     journalCall = "prune"
 	atCommit    journalCall = "commit"    // nothing is durable yet
 	atCommitted journalCall = "committed" // everything is; the reply is on its way
 	atRollback  journalCall = "rollback"
@@ -102,10 +105,12 @@ func (j *MemoryJournal) Begin() (Tx, error) {
 type memoryTx struct {
 	j        *MemoryJournal
 	batch    *Batch
-	purged   []IdemKey
+	expired  []IdemKey
 	folds    []*Fold
 	lowWater int64
 	ended    bool
+
+	summarised, pruned *Pruning
 }
 
 // Insert implements Tx. It checks what the tables of a database would.
@@ -178,8 +183,8 @@ func (t *memoryTx) Purge(by time.Time, limit int) (next time.Time, err error) {
 	left := slices.SortedFunc(maps.Values(rows), func(a, b IdemRow) int {
 		return cmp.Or(a.ExpiresAt.Compare(b.ExpiresAt), bytes.Compare(a.Request[:], b.Request[:]))
 	})
-	for len(left) > 0 && len(t.purged) < limit && !left[0].ExpiresAt.After(by) {
-		t.purged = append(t.purged, left[0].IdemKey)
+	for len(left) > 0 && len(t.expired) < limit && !left[0].ExpiresAt.After(by) {
+		t.expired = append(t.expired, left[0].IdemKey)
 		left = left[1:]
 	}
 	if len(left) > 0 {
@@ -211,14 +216,6 @@ func (t *memoryTx) Fold(f *Fold) error {
 	}
 	return nil
 }
-
-// Summarise and Prune implement Tx. This journal keeps everything.
-func (t *memoryTx) Summarise(*Pruning) error { return errKeeps }
-
-// Prune implements Tx.
-func (t *memoryTx) Prune(*Pruning) error { return errKeeps }
-
-var errKeeps = errors.New("a journal in memory keeps everything")
 
 // Rollback implements Tx.
 func (t *memoryTx) Rollback() error {
@@ -274,7 +271,7 @@ func (d *disk) commit(t *memoryTx) {
 		}
 	}
 	b.answer(d.idem)
-	for _, k := range t.purged {
+	for _, k := range t.expired {
 		delete(d.idem, k)
 	}
 	for _, h := range b.Opened {
@@ -312,6 +309,12 @@ func (d *disk) commit(t *memoryTx) {
 	if t.lowWater >= 0 {
 		d.mark.LowWater = t.lowWater
 	}
+	if t.summarised != nil {
+		d.summarise(t.summarised)
+	}
+	if t.pruned != nil {
+		d.prune(t.pruned)
+	}
 }
 
 func (d *disk) fold(f *Fold) {
@@ -328,9 +331,7 @@ func (d *disk) fold(f *Fold) {
 	}
 	for _, r := range f.Usage {
 		old := d.usage[r.UsageID]
-		r.Requests, r.Charge, r.Refunded, r.Absorbed = r.Requests+old.Requests, r.Charge+old.Charge, r.Refunded+old.Refunded, r.Absorbed+old.Absorbed
-		r.Tokens.Input, r.Tokens.CachedInput, r.Tokens.CacheWrite = r.Tokens.Input+old.Tokens.Input, r.Tokens.CachedInput+old.Tokens.CachedInput, r.Tokens.CacheWrite+old.Tokens.CacheWrite
-		r.Tokens.CacheWrite1h, r.Tokens.Output, r.Tokens.Reasoning = r.Tokens.CacheWrite1h+old.Tokens.CacheWrite1h, r.Tokens.Output+old.Tokens.Output, r.Tokens.Reasoning+old.Tokens.Reasoning
+		r.sum(&old)
 		d.usage[r.UsageID] = r
 	}
 }

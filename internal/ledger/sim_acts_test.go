@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type simAct int
 const (
 	actStep simAct = iota
 	actClock
+	actWeeks
 	actFault
 	actCrash
 	actClose
@@ -43,9 +45,11 @@ const (
 	actCredit
 	actRefund
 	actJob
+	actFact
 	actCancel
 	actVerify
 	actFold
+	actDigest
 	numSimActs
 )
 
@@ -53,8 +57,8 @@ const (
 // alike find the same things.
 func (s *sim) setPace() {
 	s.pace = [numSimActs]int{
-		actStep: 30, actClock: 6, actFault: 3, actCrash: 1, actClose: 1, actTakeover: 1, actGhost: 2,
-		actRequest: 24, actFlow: 40, actCredit: 10, actRefund: 5, actJob: 4, actCancel: 4, actVerify: 1, actFold: 1,
+		actStep: 30, actClock: 6, actWeeks: 1, actFault: 3, actCrash: 1, actClose: 1, actTakeover: 1, actGhost: 2,
+		actRequest: 24, actFlow: 40, actCredit: 10, actRefund: 5, actJob: 4, actFact: 4, actCancel: 4, actVerify: 1, actFold: 1, actDigest: 2,
 	}
 	for i := range s.pace {
 		switch s.rnd.IntN(4) {
@@ -91,6 +95,8 @@ func (s *sim) act() {
 		s.advance()
 	case actClock:
 		s.moveClock()
+	case actWeeks:
+		s.moveWeeks()
 	case actFault:
 		s.arm()
 	case actCrash:
@@ -129,6 +135,8 @@ func (s *sim) callerAct(a simAct) {
 		s.refund()
 	case actJob:
 		s.job()
+	case actFact:
+		s.keepFact()
 	case actCancel:
 		if len(s.calls) > 0 {
 			c := s.calls[s.rnd.IntN(len(s.calls))]
@@ -139,12 +147,15 @@ func (s *sim) callerAct(a simAct) {
 		}
 	case actVerify:
 		s.verify()
+	case actDigest:
+		s.digest()
+		s.retainStep()
 	case actFold:
 		s.call("fold", nil, func(ctx context.Context) func() {
 			_ = s.life.e.sync(ctx, &barrier{fold: true})
 			return func() {}
 		})
-	case actStep, actClock, actFault, actCrash, actClose, actTakeover, actGhost, numSimActs:
+	case actStep, actClock, actWeeks, actFault, actCrash, actClose, actTakeover, actGhost, numSimActs:
 	}
 }
 
@@ -235,9 +246,9 @@ func (s *sim) verify() {
 		rep, err := l.e.Verify(ctx)
 		return func() {
 			if err == nil && !rep.OK && l == s.life { // one that was taken over knows less
-
 				s.fail("I7: verify: %q", rep.Differences)
 			}
+			s.report = rep
 		}
 	})
 }
@@ -254,19 +265,19 @@ func (s *sim) credit() {
 			c.Amount = -c.Amount
 		}
 	}
-	var turn *turnKey
+	var turns []turnKey
 	if s.rnd.IntN(2) == 0 {
 		n := s.rnd.IntN(12)
 		c.Reference = fmt.Sprint("r", n)
 		if s.rnd.IntN(4) > 0 { // the same again, as whoever got no answer asks it
 			c = Credit{Account: account, Kind: KindTopup, Amount: money.Amount(50 + n), Reference: c.Reference}
 		}
-		if turn = (&turnKey{account: account, reference: c.Reference}); s.busy(*turn) {
+		if turns = []turnKey{{account: account, reference: c.Reference}}; s.busy(turns...) {
 			return
 		}
 	}
 	l := s.life
-	call := s.call("credit", turn, func(ctx context.Context) func() {
+	call := s.call("credit", turns, func(ctx context.Context) func() {
 		e, err := l.e.Credit(ctx, c)
 		return func() { s.credited(l, c, e, err) }
 	})
@@ -293,7 +304,7 @@ func (s *sim) credited(l *life, c Credit, e Entry, err error) {
 		s.fail("I1: credit %+v was acknowledged as entry %d, which is %+v", c, e.Seq, has)
 		return
 	}
-	if has.Effect() != c.Amount || has.Test != c.Test {
+	if has.Effect() != c.Amount || has.Test != c.Test || (has.Kind != c.Kind && has.Kind != KindReduce) {
 		s.fail("I1: credit %+v is entry %+v", c, has)
 	}
 	if want := s.model.refs[turnKey{account: c.Account, reference: c.Reference}]; c.Reference != "" && want != e.Seq {
@@ -307,31 +318,51 @@ func (s *sim) refund() {
 		return
 	}
 	f := s.paid[s.rnd.IntN(len(s.paid))]
-	turn := &turnKey{request: f.request}
-	if s.busy(*turn) {
+	r := Refund{Request: f.request, Amount: money.Amount(s.rnd.IntN(40)), Note: "by the operator", Actor: []Actor{"", ActorOperator, "operator:ann"}[s.rnd.IntN(3)]}
+	var turns []turnKey
+	if s.rnd.IntN(2) == 0 { // also one that a credit has, or a refund of something else
+		n := s.rnd.IntN(12)
+		r.Reference = fmt.Sprint("r", n)
+		if s.rnd.IntN(3) > 0 {
+			r.Amount = money.Amount(n)
+		}
+		turns = append(turns, turnKey{account: f.limits.Account, reference: r.Reference})
+	}
+	turns = append(turns, turnKey{request: f.request})
+	if s.busy(turns...) {
 		return
 	}
-	amount := money.Amount(s.rnd.IntN(40))
 	l := s.life
-	s.note("refund %d of %x", amount, f.request[14:])
-	s.call("refund", turn, func(ctx context.Context) func() {
-		e, err := l.e.Refund(ctx, Refund{Request: f.request, Amount: amount, Note: "by the operator", Actor: ActorOperator})
-		return func() { s.refunded(l, f, amount, e, err) }
+	s.note("refund %+v", r)
+	s.call("refund", turns, func(ctx context.Context) func() {
+		e, err := l.e.Refund(ctx, r)
+		return func() { s.refunded(l, f, r, e, err) }
 	})
 }
 
-func (s *sim) refunded(l *life, f *flow, amount money.Amount, e Entry, err error) {
+func (s *sim) refunded(l *life, f *flow, r Refund, e Entry, err error) {
 	c := s.model.charges[f.request]
+	k := turnKey{account: f.limits.Account, reference: r.Reference}
+	was := s.model.refs[k]
+	if err != nil && (l.excuses(err) || s.model.gone(f.request, err)) {
+		return
+	}
+	s.note("refund %+v: entry %d, %v", r, e.Seq, err)
+	has := s.disk.entry(e.Seq)
+	same := has != nil && has.Kind == KindRefund && has.Request == f.request && has.Reference == r.Reference &&
+		(r.Amount == has.Amount || (r.Amount == 0 && (r.Reference == "" || c.back == c.amount || c.seq <= s.model.floor))) // nothing more of what is old can be given back
 	switch {
+	case r.Reference != "" && was != e.Seq:
+		s.fail("refund %+v is entry %d, the reference is entry %d: %v", r, e.Seq, was, err)
+	case err == nil && (!same || (r.Reference == "" && has.Actor != cmp.Or(r.Actor, ActorSystem))):
+		s.fail("I1: refund %+v was acknowledged as entry %d, which is %+v", r, e.Seq, has)
 	case err == nil:
 		s.stats.acks++
-		if has := s.disk.entry(e.Seq); has == nil || has.Kind != KindRefund || has.Request != f.request || (amount != 0 && has.Amount != amount) {
-			s.fail("I1: a refund of %d was acknowledged as entry %d, which is %+v", amount, e.Seq, has)
-		}
-	case l.excuses(err):
+	case errors.Is(err, ErrReferenceTaken) && r.Reference != "" && has != nil && !same:
+		s.stats.taken++
 	case errors.Is(err, ErrNothingToRefund) && (c.back == c.amount):
-	case errors.Is(err, ErrRefundTooLarge) && (amount > c.amount-c.back):
+	case errors.Is(err, ErrRefundTooLarge) && (r.Amount > c.amount-c.back):
 	default:
-		s.fail("Refund(%d) of %+v: %v", amount, c, err)
+		s.fail("Refund(%+v) of %+v: %v", r, c, err)
 	}
 }

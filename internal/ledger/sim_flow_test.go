@@ -24,7 +24,10 @@ type flow struct {
 	state   flowState
 	call    *simCall // that it waits for
 	charge  money.Amount
+	lost    money.Amount // of what it cost: what is not charged
 	revoked bool
+	fact    *Fact // nil: it keeps none, or has not yet
+	facts   bool  // it keeps a fact, and is not charged
 }
 
 type flowState int
@@ -37,6 +40,9 @@ const (
 	flowLeft    // its caller gave up while it was settling
 	flowSettled // and acknowledged
 	flowVoiding
+	flowKeeping // its fact is on its way
+	flowKept
+	flowForgetting
 	flowEnded
 )
 
@@ -126,12 +132,20 @@ func (f *flow) claimed(k IdemKey, c *Claim, st *Stored, err error) {
 func (f *flow) act() {
 	switch f.state {
 	case flowReady:
-		f.take()
+		if f.facts {
+			f.keep()
+		} else {
+			f.take()
+		}
+	case flowKept:
+		f.forget()
 	case flowHeld:
-		switch n := f.s.rnd.IntN(8); {
+		switch n := f.s.rnd.IntN(10); {
 		case n == 0 && !f.durable:
 			f.exchange()
-		case n <= 2:
+		case n <= 2 && !f.durable:
+			f.extend()
+		case n <= 4:
 			f.void()
 		default:
 			f.settle()
@@ -152,9 +166,12 @@ func (f *flow) act() {
 			f.revoke()
 			return
 		}
+		if _, err := f.hold.Extend(1); f.durable == errors.Is(err, ErrEnded) {
+			f.s.fail("a hold that has ended is extended: %v", err)
+		}
 		f.life.e.Delivered(f.request)
 		f.end()
-	case flowClaiming, flowVoiding, flowEnded:
+	case flowClaiming, flowVoiding, flowKeeping, flowForgetting, flowEnded:
 	}
 }
 
@@ -164,6 +181,7 @@ func (f *flow) reservation() Reservation {
 	r.Request, r.Amount = f.request, money.Amount(f.s.rnd.IntN(80))
 	if f.s.rnd.IntN(4) == 0 && r.Amount > 0 {
 		r.Floor = 1 + money.Amount(f.s.rnd.Int64N(int64(r.Amount)))
+		r.Share = f.s.rnd.Int64N(6)
 	}
 	return r
 }
@@ -172,10 +190,10 @@ func (f *flow) take() {
 	s := f.s
 	r := f.reservation()
 	day := max(s.life.day, DayOf(s.wall))
-	amount, short := s.expect(&r, day, 1)
+	want := s.expect(&r, day, 1)
 	h, err := s.life.e.Hold(r)
-	f.note("hold %d, floor %d, on %s: %v", r.Amount, r.Floor, day, err)
-	if !f.compare(h, err, amount, short) {
+	f.note("hold %d, floor %d, share %d, on %s: %v", r.Amount, r.Floor, r.Share, day, err)
+	if !f.compare(h, err, want) {
 		f.claim.Release()
 		f.unclaim()
 		f.end()
@@ -186,14 +204,14 @@ func (f *flow) take() {
 }
 
 // compare holds the outcome of a hold against what was expected.
-func (f *flow) compare(h *Hold, err error, amount money.Amount, short []Bucket) (taken bool) {
+func (f *flow) compare(h *Hold, err error, want expected) (taken bool) {
 	s := f.s
 	var got *Short
 	switch {
-	case err == nil && len(short) > 0:
-		s.fail("I3: %d was held, although it is short of %v", h.Amount(), short)
-	case err == nil && h.Amount() != amount:
-		s.fail("%d was held, want %d", h.Amount(), amount)
+	case err == nil && len(want.short) > 0:
+		s.fail("I3: %d was held, although it is short of %v", h.Amount(), want.short)
+	case err == nil && (h.Amount() != want.amount || h.Reach() != want.reach):
+		s.fail("%d of %d was held, want %d of %d", h.Amount(), h.Reach(), want.amount, want.reach)
 	case err == nil:
 		return true
 	case errors.As(err, &got):
@@ -202,8 +220,8 @@ func (f *flow) compare(h *Hold, err error, amount money.Amount, short []Bucket) 
 		for _, b := range got.Buckets {
 			kinds = append(kinds, b.Bucket)
 		}
-		if !slices.Equal(kinds, short) {
-			s.fail("a hold is short of %v, want %v", kinds, short)
+		if !slices.Equal(kinds, want.short) {
+			s.fail("a hold is short of %v, want %v", kinds, want.short)
 		}
 	case !s.unavailable(err):
 		s.fail("Hold: %v", err)
@@ -215,15 +233,31 @@ func (f *flow) exchange() {
 	s, x := f.s, f.life.held.holds[f.request]
 	r := f.reservation()
 	s.life.held.release(f.request)
-	amount, short := s.expect(&r, x.day, 1)
+	want := s.expect(&r, x.day, 1)
 	h, err := f.hold.Exchange(r)
-	f.note("exchange for %d, floor %d: %v", r.Amount, r.Floor, err)
-	if !f.compare(h, err, amount, short) {
+	f.note("exchange for %d, floor %d, share %d: %v", r.Amount, r.Floor, r.Share, err)
+	if !f.compare(h, err, want) {
 		s.life.held.take(x.r, x.day, x.amount)
 		return
 	}
 	f.hold = h
 	s.life.held.take(r, x.day, h.Amount())
+}
+
+// extend lets the hold grow, as that of a stream does.
+func (f *flow) extend() {
+	s, x := f.s, f.life.held.holds[f.request]
+	balance, key := s.free(&x.r, x.day)
+	free, by := max(0, min(balance, key)), money.Amount(s.rnd.IntN(60))
+	if got := f.hold.Free(); got != free {
+		s.fail("%d is said to be free, want %d", got, free)
+	}
+	more, err := f.hold.Extend(by)
+	f.note("extend by %d: %d, %v", by, more, err)
+	if want := min(by, free); err != nil || more != want || f.hold.Amount() != x.amount+want {
+		s.fail("I3: a hold of %d was extended by %d, to %d: %v; %d was free", x.amount, more, f.hold.Amount(), err, free)
+	}
+	f.life.held.grow(x, more)
 }
 
 func (f *flow) void() {
@@ -271,10 +305,15 @@ func (f *flow) settle() {
 	s, l := f.s, f.life
 	x := l.held.holds[f.request]
 	actual := money.Amount(s.rnd.Int64N(int64(x.amount)*3/2 + 10))
-	settlement := Settlement{Actual: actual, Claim: f.claim, Receipt: &Receipt{Model: "m", Outcome: "ok", Usage: Tokens{Input: 3, Output: 5}}}
+	excess := money.Amount(0)
+	if s.rnd.IntN(4) == 0 {
+		excess = money.Amount(s.rnd.Int64N(int64(actual) + 1))
+	}
+	settlement := Settlement{Actual: actual, Excess: excess, Claim: f.claim, Receipt: &Receipt{Model: "m", Outcome: "ok", Usage: Tokens{Input: 3, Output: 5}}}
 	if f.durable {
 		settlement.Result = []byte("done")
 	}
+	settlement.Alerts = s.drawAlerts(f)
 	fails := f.claim != nil && s.rnd.IntN(10) == 0
 	if fails {
 		f.unclaim() // whoever waits for the key has it before this call returns
@@ -288,13 +327,14 @@ func (f *flow) settle() {
 		}
 	}
 	balance, key := s.free(&x.r, x.day)
-	f.charge = min(actual, x.amount+max(0, min(balance, key)))
+	f.charge = min(actual-excess, x.amount+max(0, min(balance, key)))
+	f.lost = actual - f.charge
 	if f.charge > x.amount && !fails {
 		l.held.grow(x, f.charge-x.amount)
 	}
 	x.settled = true
 	f.state = flowSettling
-	f.note("settle %d, which charges %d", actual, f.charge)
+	f.note("settle %d, %d of it in excess, which charges %d", actual, excess, f.charge)
 	f.call = s.call("settle", nil, func(ctx context.Context) func() {
 		so, err := f.hold.Settle(ctx, settlement)
 		return func() { f.settled(so, err) }
@@ -310,6 +350,9 @@ func (f *flow) settled(so Settled, err error) {
 		e := s.disk.entry(so.Seq)
 		if so.Charge != f.charge || e == nil || e.Kind != KindUsage || e.Request != f.request || e.Amount != f.charge || e.Day != f.hold.Day() {
 			s.fail("I1: a charge of %d for request %x was acknowledged: %+v, the entry is %+v", f.charge, f.request, so, e)
+		}
+		if c := s.model.charges[f.request]; so.Absorbed != f.lost || c == nil || c.lost != f.lost {
+			s.fail("I1: %d is lost with request %x: %+v was acknowledged, the entries are %+v", f.lost, f.request, so, c)
 		}
 		f.state = flowSettled
 		f.unclaim()
@@ -347,8 +390,8 @@ func (f *flow) refused() {
 // revoke takes the charge back.
 func (f *flow) revoke() {
 	s, l := f.s, f.life
-	turn := &turnKey{request: f.request}
-	if f.durable || f.revoked || s.busy(*turn) {
+	turn := turnKey{request: f.request}
+	if f.durable || f.revoked || s.busy(turn) {
 		return
 	}
 	f.note("revoke")
@@ -356,10 +399,10 @@ func (f *flow) revoke() {
 	l.held.revoked = append(l.held.revoked, f.request)
 	s.stats.revoked++
 	f.unclaim()
-	f.call = s.call("revoke", turn, func(ctx context.Context) func() {
+	f.call = s.call("revoke", []turnKey{turn}, func(ctx context.Context) func() {
 		err := f.hold.Revoke(ctx)
 		return func() {
-			if err != nil && !l.excuses(err) {
+			if err != nil && !l.excuses(err) && !s.model.gone(f.request, err) {
 				s.fail("Revoke: %v", err)
 			}
 			if c := s.model.charges[f.request]; err == nil && c != nil && f.state == flowSettled && c.back != c.amount && l == s.life {

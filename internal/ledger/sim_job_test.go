@@ -24,7 +24,7 @@ func (s *sim) job() {
 		list, rs = append(list, f), append(rs, r)
 	}
 	day := max(l.day, DayOf(s.wall))
-	_, short := s.expect(&whole, day, int64(n))
+	short := s.expect(&whole, day, int64(n)).short
 	group := s.id()
 	ready := l.e.Ready() == nil
 	if ready && len(short) == 0 {
@@ -125,7 +125,7 @@ func (s *sim) finish() {
 				f.end()
 			case flowHeld:
 				f.void()
-			case flowSettled:
+			case flowSettled, flowKept:
 				f.end()
 			case flowLeft:
 				if s.rnd.IntN(2) == 0 && !f.revoked {
@@ -133,7 +133,7 @@ func (s *sim) finish() {
 				} else if !f.revoked {
 					f.end()
 				}
-			case flowClaiming, flowSettling, flowVoiding, flowEnded:
+			case flowClaiming, flowSettling, flowVoiding, flowKeeping, flowForgetting, flowEnded:
 			}
 		}
 		s.settleDown()
@@ -147,12 +147,18 @@ func (s *sim) finish() {
 	if l := s.life; !l.e.Idle() || l.e.Stats().OpenHolds != 0 || len(l.held.holds) != 0 || len(l.e.claims.slots) != 0 || len(l.e.turns.ops) != 0 {
 		s.fail("I4: something is held at the end: %+v, %d claims, %d turns", l.e.Stats(), len(l.e.claims.slots), len(l.e.turns.ops))
 	}
-	s.allVerified()
+	s.digest()
+	if s.step(s.life) {
+		s.allVerified()
+		s.allDigested(s.report)
+	}
 	s.revocationsKept()
 	if s.err == nil {
 		s.reopen()
 		s.life.fault = fault{}
+		s.retainStep()
 		s.allVerified()
+		s.allReported()
 	}
 }
 
@@ -170,11 +176,16 @@ func (s *sim) allVerified() {
 }
 
 // revocationsKept finds requests of the last process that were revoked and are
-// charged all the same.
+// charged all the same, and facts that were given up and stand.
 func (s *sim) revocationsKept() {
 	for _, id := range s.life.held.revoked {
-		if c := s.model.charges[id]; c != nil && c.back != c.amount {
+		if c := s.model.charges[id]; c != nil && c.back != c.amount && c.seq > s.model.floor {
 			s.fail("I1: request %x was revoked, and has %d of %d back", id, c.back, c.amount)
+		}
+	}
+	for k, a := range s.model.answers {
+		if slices.Contains(s.life.held.unkept, a.request) {
+			s.fail("I2: key %v stands for request %x, which was given up", k, a.request)
 		}
 	}
 }

@@ -19,7 +19,13 @@ type simModel struct {
 	refs    map[turnKey]int64
 	answers map[IdemKey]*simAnswer
 	jobs    map[[16]byte]*HoldRow // durable holds, open or not
-	maxWall time.Time
+	alerts  simAlerts
+	book    simBook
+	floor   int64              // usage up to this entry was replaced
+	opened  map[[16]byte]int64 // newest entry when a durable hold became one
+
+	usageLines map[UsageID]UsageRow
+	maxWall    time.Time
 }
 
 type simCharge struct {
@@ -40,6 +46,7 @@ func newSimModel(s *sim) *simModel {
 	return &simModel{
 		s: s, posted: map[balanceID]money.Amount{}, reduced: map[int64]bool{}, days: map[CounterID]*use{}, charges: map[[16]byte]*simCharge{},
 		refs: map[turnKey]int64{}, answers: map[IdemKey]*simAnswer{}, jobs: map[[16]byte]*HoldRow{}, maxWall: s.wall,
+		alerts: newSimAlerts(), opened: map[[16]byte]int64{}, usageLines: map[UsageID]UsageRow{},
 	}
 }
 
@@ -62,9 +69,13 @@ func (m *simModel) live(k IdemKey) *simAnswer {
 
 // commit takes in what has just become durable.
 func (m *simModel) commit(b *Batch) {
+	m.close(b)
 	for _, e := range b.Entries {
 		m.entry(e, b)
+		m.alert(e)
+		m.report(e)
 	}
+	m.alerted()
 	for _, r := range b.Forgotten {
 		if a := m.answers[r.IdemKey]; a != nil && a.request == r.Request {
 			delete(m.answers, r.IdemKey)
@@ -75,10 +86,13 @@ func (m *simModel) commit(b *Batch) {
 			m.s.fail("I2: key %v: request %x is charged, %x was before", r.IdemKey, r.Request, a.request)
 		}
 		m.answers[r.IdemKey] = &simAnswer{r.Request, r.At}
+		if f := m.s.life.held.byRequest(m.s, r.Request); f != nil && f.facts {
+			f.unclaim()
+		}
 	}
 	for _, h := range b.Opened {
 		row := *h
-		m.jobs[h.ID] = &row
+		m.jobs[h.ID], m.opened[h.ID] = &row, b.After
 	}
 	for i := range b.Ended {
 		end := &b.Ended[i]
@@ -90,6 +104,7 @@ func (m *simModel) commit(b *Batch) {
 		h.State = end.State
 		m.s.life.held.release(end.ID)
 	}
+	m.prune(b.Pruned)
 }
 
 func (m *simModel) entry(e *Entry, b *Batch) {
@@ -204,6 +219,7 @@ type simHeld struct {
 	sums     map[balanceID]money.Amount
 	days     map[CounterID]*use
 	revoked  [][16]byte                 // requests that were
+	unkept   [][16]byte                 // and those whose fact was given up or taken back
 	expiring map[balanceID]money.Amount // by expiries of the transaction that is under way
 }
 
@@ -293,32 +309,44 @@ func (s *sim) free(r *Reservation, day Day) (balance, key money.Amount) {
 	return balance, key
 }
 
+// expected is what must become of a reservation.
+type expected struct {
+	amount money.Amount
+	reach  money.Amount // without its share
+	short  []Bucket
+}
+
 // expect returns what a reservation for n requests takes, and which buckets are
 // short.
-func (s *sim) expect(r *Reservation, day Day, n int64) (amount money.Amount, short []Bucket) {
+func (s *sim) expect(r *Reservation, day Day, n int64) expected {
 	balance, key := s.free(r, day)
-	amount = r.Amount
+	x := expected{amount: r.Amount, reach: r.Amount}
 	need := r.Amount
 	if r.Floor > 0 && r.Floor < r.Amount {
 		need = r.Floor
-		amount = max(need, min(amount, balance, key))
+		free := min(balance, key)
+		x.reach = max(need, min(r.Amount, free))
+		x.amount = x.reach
+		for x.amount > need && r.Share > 1 && x.amount*money.Amount(r.Share) > free {
+			x.amount--
+		}
 	}
 	if need > 0 && balance < need {
-		short = append(short, BucketBalance)
+		x.short = append(x.short, BucketBalance)
 	}
 	if need > 0 && key < need {
-		short = append(short, BucketKeyUSD)
+		x.short = append(x.short, BucketKeyUSD)
 	}
 	count := func(id CounterID) int64 { return s.model.day(id).requests + s.life.held.day(id).requests }
 	if r.KeyRequestsPerDay > 0 && r.KeyRequestsPerDay-count(CounterID{Day: day, Scope: ScopeKey, ID: r.Key}) < n {
-		short = append(short, BucketKeyRequests)
+		x.short = append(x.short, BucketKeyRequests)
 	}
 	for _, q := range r.Quotas {
 		if q.PerDay-count(CounterID{Day: day, Scope: planScope(r.Test), ID: r.Account, Class: q.Class}) < n {
-			short = append(short, BucketPlan)
+			x.short = append(x.short, BucketPlan)
 		}
 	}
-	return amount, short
+	return x
 }
 
 // check holds what the process says of its balances and days against the model.

@@ -21,9 +21,6 @@ func TestTheSimulatorSeesEveryMutation(t *testing.T) {
 		}
 	}
 	for _, m := range Mutations() {
-		if m == ExtendUnchecked || m == WarningsForgotten || m == EdgeIgnored || m == StatementLost {
-			continue // its callers neither extend holds nor ask for events, and keep everything
-		}
 		t.Setenv("PONTAGE_MUTATION", string(m))
 		found := false
 		steps := 0

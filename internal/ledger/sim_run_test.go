@@ -76,7 +76,7 @@ func TestNoCrashAndNoOrderOfThingsBreaksTheLedger(t *testing.T) {
 		}
 	})
 	t.Logf("%d seeds, %d steps in %v: %+v", seeds, sum.steps, time.Since(begun).Round(time.Millisecond), sum)
-	if sum.crashes == 0 || sum.lost == 0 || sum.full == 0 || sum.fenced == 0 || sum.acks == 0 || sum.denials == 0 || sum.replays == 0 || sum.revoked == 0 {
+	if sum.crashes == 0 || sum.lost == 0 || sum.full == 0 || sum.fenced == 0 || sum.acks == 0 || sum.denials == 0 || sum.replays == 0 || sum.revoked == 0 || sum.events == 0 || sum.taken == 0 || sum.days == 0 || sum.pruned == 0 {
 		t.Errorf("the simulator did not get to see everything: %+v", sum)
 	}
 }

@@ -47,32 +47,36 @@ type sim struct {
 	inTx    bool    // in the middle of a transaction
 	over    bool    // nobody begins anything any more
 	stats   simStats
+	report  Report // of the last verification
 
 	err   error // the first thing that was wrong
 	trace *strings.Builder
 }
 
 // simStats counts what a run got to see.
-type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits int }
+type simStats struct{ steps, crashes, lost, full, fenced, acks, denials, replays, revoked, commits, events, taken, days, pruned int }
 
 func (s *simStats) add(o simStats) {
 	s.steps, s.crashes, s.lost, s.full, s.fenced = s.steps+o.steps, s.crashes+o.crashes, s.lost+o.lost, s.full+o.full, s.fenced+o.fenced
-	s.acks, s.denials, s.replays, s.revoked, s.commits = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits
+	s.acks, s.denials, s.replays, s.revoked, s.commits, s.events, s.taken, s.days, s.pruned = s.acks+o.acks, s.denials+o.denials, s.replays+o.replays, s.revoked+o.revoked, s.commits+o.commits, s.events+o.events, s.taken+o.taken, s.days+o.days, s.pruned+o.pruned
 }
 
 // life is one process.
 type life struct {
-	n       int
-	e       *Engine
-	journal *MemoryJournal
-	w       work
-	cut     atomic.Bool // nothing reaches the disk any more
-	excused bool        // it was made to fail
-	closing bool
-	fault   fault
-	held    simHeld
-	claims  map[IdemKey]*flow // that are in flight
-	day     Day
+	n        int
+	e        *Engine
+	journal  *MemoryJournal
+	w        work
+	cut      atomic.Bool // nothing reaches the disk any more
+	excused  bool        // it was made to fail
+	closing  bool
+	fault    fault
+	held     simHeld
+	claims   map[IdemKey]*flow // that are in flight
+	day      Day
+	digested Digest   // the newest that its digester has handed to the committer
+	pruning  *pruneOp // its step that is on its way, or was
+	told     int      // events on the disk when it told somebody of them last
 }
 
 // fault is what is going to happen to a process.
@@ -178,7 +182,7 @@ func (s *sim) boot() bool {
 	}
 	l.day = DayOf(s.wall)
 	if err := s.guard(l, func() (err error) {
-		l.e, err = open(context.Background(), l.journal, Options{Now: s.now})
+		l.e, err = open(context.Background(), l.journal, Options{Now: s.now, Retention: MinRetention, Notify: func() { l.told = len(s.disk.events) }})
 		return err
 	}); err != nil {
 		if !errors.Is(err, errCut) {
@@ -189,6 +193,7 @@ func (s *sim) boot() bool {
 		return false
 	}
 	s.note("process %d runs, journal at %+v", n, s.disk.mark)
+	l.told = len(s.disk.events)
 	s.adopt()
 	s.check()
 	return true
@@ -251,7 +256,7 @@ func (s *sim) strike(l *life, at journalCall) error {
 		s.note("process %d dies at %s", l.n, at)
 		s.stats.crashes++
 		panic(errCut)
-	case f.kind == faultFull && (at == atBegin || at == atInsert || at == atFold || at == atPurge):
+	case f.kind == faultFull && (at == atBegin || at == atInsert || at == atFold || at == atPurge || at == atSummarise || at == atPrune):
 		s.stats.full++
 		if f.times--; f.times <= 0 {
 			*f = fault{}
@@ -282,6 +287,9 @@ func (s *sim) step(l *life) bool {
 	case err == nil:
 		s.stats.commits++
 		s.drop()
+		if n := len(s.disk.events); l == s.life && l.told != n {
+			s.fail("there are %d events, and somebody was told when there were %d", n, l.told)
+		}
 		s.settleDown()
 		if l.w.closing && !more {
 			l.cut.Store(true)
@@ -380,14 +388,14 @@ type simCall struct {
 	cancelled bool
 	finished  atomic.Bool
 	end       func() // what is made of its outcome
-	turn      *turnKey
+	turns     []turnKey
 }
 
 // call begins a call in a goroutine of its own. What run returns is called in
 // the simulator's thread once it has returned.
-func (s *sim) call(what string, turn *turnKey, run func(context.Context) func()) *simCall {
+func (s *sim) call(what string, turns []turnKey, run func(context.Context) func()) *simCall {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &simCall{life: s.life, what: what, cancel: cancel, turn: turn}
+	c := &simCall{life: s.life, what: what, cancel: cancel, turns: turns}
 	s.calls = append(s.calls, c)
 	go func() {
 		defer func() {
@@ -428,24 +436,19 @@ func (s *sim) settleDown() {
 	}
 }
 
-// busy reports that a call about the turn is under way, and another one of any
-// turn waits already: whoever wakes next would be left to chance.
-func (s *sim) busy(k turnKey) bool {
-	same, waiting := 0, 0
+// busy reports that a call about one of the turns is under way, and another one
+// of any turn waits already: whoever wakes next would be left to chance.
+func (s *sim) busy(turns ...turnKey) bool {
+	same, waiting := false, false
 	seen := map[turnKey]bool{}
 	for _, c := range s.calls {
-		if c.turn == nil {
-			continue
-		}
-		if seen[*c.turn] {
-			waiting++
-		}
-		seen[*c.turn] = true
-		if *c.turn == k {
-			same++
+		for _, k := range c.turns {
+			waiting = waiting || seen[k]
+			same = same || slices.Contains(turns, k)
+			seen[k] = true
 		}
 	}
-	return same > 0 && waiting > 0
+	return same && waiting
 }
 
 // excuses reports that an error says nothing of what was asked for: its caller
