@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // keepFact begins a request that keeps no more than the fact that it was done.
@@ -22,7 +23,7 @@ func (f *flow) keep() {
 		f.end()
 		return
 	}
-	f.state = flowKeeping
+	f.state, f.asked = flowKeeping, s.wall
 	f.note("keep fact")
 	f.call = s.call("keep fact", nil, func(ctx context.Context) func() {
 		fact, err := l.e.KeepFact(ctx, f.claim, f.request)
@@ -60,6 +61,10 @@ func (f *flow) giveUp() {
 // forget takes the fact back.
 func (f *flow) forget() {
 	s, l := f.s, f.life
+	if s.wall.Sub(f.asked) >= 24*time.Hour { // who forgets does so at once, and not when the fact has lapsed
+		f.end()
+		return
+	}
 	f.state = flowForgetting
 	f.note("forget fact")
 	f.call = s.call("forget fact", nil, func(ctx context.Context) func() {

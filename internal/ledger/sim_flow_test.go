@@ -26,8 +26,9 @@ type flow struct {
 	charge  money.Amount
 	lost    money.Amount // of what it cost: what is not charged
 	revoked bool
-	fact    *Fact // nil: it keeps none, or has not yet
-	facts   bool  // it keeps a fact, and is not charged
+	fact    *Fact     // nil: it keeps none, or has not yet
+	facts   bool      // it keeps a fact, and is not charged
+	asked   time.Time // when it asked for that
 }
 
 type flowState int
