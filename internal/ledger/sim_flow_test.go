@@ -406,6 +406,11 @@ func (f *flow) revoke() {
 			if err != nil && !l.excuses(err) && !s.model.gone(f.request, err) {
 				s.fail("Revoke: %v", err)
 			}
+			if errors.Is(err, context.Canceled) && f.hold.op.progress.Load() == opApplied {
+				// Its caller left while somebody else's refund was on its way, and
+				// nobody asks again.
+				l.held.revoked = slices.DeleteFunc(l.held.revoked, func(id [16]byte) bool { return id == f.request })
+			}
 			if c := s.model.charges[f.request]; err == nil && c != nil && f.state == flowSettled && c.back != c.amount && l == s.life {
 				s.fail("I1: request %x was revoked: %+v", f.request, c)
 			}
