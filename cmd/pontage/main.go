@@ -101,6 +101,7 @@ func usedWrongly(err error) bool {
 // watch notes when a command begins to run: until then every error is one of
 // its flags or arguments.
 func watch(c *cobra.Command, started *bool) {
+	refuseEmpty(c)
 	if f := c.RunE; f != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			*started = true

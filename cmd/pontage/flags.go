@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// emptyMeans are the flags whose empty value says something. Every other one
+// must not be given empty: a variable of a script that is not set would do what
+// leaving the flag out does, such as refunding all.
+var emptyMeans = []string{
+	"pontage account update --plan",       // none
+	"pontage account update --warn-below", // as the site says
+	"pontage model list --search",         // every model
+}
+
+// refuseEmpty makes the flags of a command refuse empty text.
+func refuseEmpty(c *cobra.Command) {
+	refuse := func(f *pflag.Flag) {
+		switch f.Value.Type() {
+		case "string":
+		case "stringSlice":
+			f.DefValue = strings.TrimSuffix(strings.TrimPrefix(f.DefValue, "["), "]") // the help looks at the type of the value to leave out "[]"
+		default:
+			return // these never take it
+		}
+		if !slices.Contains(emptyMeans, c.CommandPath()+" --"+f.Name) {
+			f.Value = nonempty{f.Value}
+		}
+	}
+	c.PersistentFlags().VisitAll(refuse)
+	c.Flags().VisitAll(refuse)
+}
+
+// nonempty is a value of a flag that is not empty, nor any item of it.
+type nonempty struct{ pflag.Value }
+
+// Set implements pflag.Value.
+func (v nonempty) Set(text string) error {
+	if text == "" {
+		return errors.New("must not be empty; leave it out if that is what is meant")
+	}
+	if v.Type() == "stringSlice" && slices.Contains(strings.Split(text, ","), "") {
+		return errors.New("an item must not be empty")
+	}
+	return v.Value.Set(text)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pontage/pontage/internal/money"
+)
+
+// A variable of a script that is not set must not do what leaving the flag out
+// does.
+func TestEmptyFlags(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	acc := g.value("id", "account", "create", "demo")
+	g.well("credit", "add", acc, "10")
+	key := g.value("id", "key", "create", acc, "--name", "k", "--model", "m")
+	id := g.spend(acc, key, money.Dollar)
+	for _, args := range [][]string{
+		{"request", "refund", id, "--note", "x", "--amount", ""},
+		{"request", "refund", id, "--note", "x", "--reference="},
+		{"credit", "add", acc, "1", "--reference", ""},
+		{"credit", "add", acc, "1", "--kind", "grant", "--expires", ""},
+		{"key", "create", acc, "--name", "x", "--expires", ""},
+		{"key", "create", acc, "--name", "x", "--model", ""},
+		{"key", "create", acc, "--name", "x", "--model", "a", "--model", ""},
+		{"key", "create", acc, "--name", "x", "--model", "a,"},
+		{"key", "create", acc, "--name", "x", "--usd-per-day", ""},
+		{"key", "update", key, "--model", ""},
+		{"usage", "--account", ""},
+		{"account", "list", "--server", ""},
+	} {
+		flag := args[len(args)-2]
+		if !strings.HasPrefix(flag, "--") {
+			flag = "--reference"
+		}
+		if r := g.run(args...); r.code != exitUsage || !strings.Contains(r.err, flag) || !strings.Contains(r.err, "must not be empty") {
+			t.Errorf("pontage %q = %+v", args, r)
+		}
+	}
+	if got := g.value("balance_usd", "account", "show", acc); got != "9.00" {
+		t.Errorf("the balance is %s afterwards, want 9.00", got)
+	}
+	g.well("account", "update", acc, "--plan", "", "--warn-below", "")
+}
+
+// Every flag with text is one that refuses to be empty, or is listed.
+func TestEveryFlagRefusesEmpty(t *testing.T) {
+	t.Parallel()
+	root := newRoot(&system{now: time.Now})
+	watch(root, new(bool))
+	listed := map[string]bool{}
+	for _, name := range emptyMeans {
+		listed[name] = true
+	}
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		see := func(f *pflag.Flag) {
+			name := c.CommandPath() + " --" + f.Name
+			if err := f.Value.Set(""); (err == nil) != listed[name] {
+				t.Errorf("%s '' = %v", name, err)
+			}
+			delete(listed, name)
+		}
+		c.PersistentFlags().VisitAll(see)
+		c.Flags().VisitAll(see)
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+	for name := range listed {
+		t.Errorf("%s is listed, and is not there", name)
+	}
+}
