@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,4 +50,21 @@ func (v nonempty) Set(text string) error {
 		return errors.New("an item must not be empty")
 	}
 	return v.Value.Set(text)
+}
+
+// positive is a number of a flag that is greater than 0.
+type positive struct {
+	pflag.Value
+	without string // how to say that there is no limit
+}
+
+// Set implements pflag.Value.
+func (v positive) Set(text string) error {
+	if err := v.Value.Set(text); err != nil {
+		return err
+	}
+	if n, err := strconv.ParseFloat(v.String(), 64); err != nil || !(n > 0) || math.IsInf(n, 0) {
+		return errors.New("must be greater than 0; " + v.without)
+	}
+	return nil
 }

@@ -77,3 +77,41 @@ func TestEveryFlagRefusesEmpty(t *testing.T) {
 		t.Errorf("%s is listed, and is not there", name)
 	}
 }
+
+// A limit of nothing is refused, never taken for no limit.
+func TestLimitFlags(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	acc := g.value("id", "account", "create", "demo")
+	key := g.value("id", "key", "create", acc, "--name", "k", "--rps", "5", "--burst", "7", "--requests", "60", "--per", "60s", "--concurrency", "4", "--usd-per-day", "2.5")
+	for _, flag := range []string{"--rps", "--burst", "--requests", "--tokens-per-minute", "--requests-per-day", "--usd-per-day", "--concurrency"} {
+		for _, value := range []string{"0", "-1", "NaN", "Inf", "0.00", "", "lots"} {
+			if r := g.run("key", "create", acc, "--name", "x", flag+"="+value); r.code != exitUsage || !strings.Contains(r.err, flag) {
+				t.Errorf("key create %s=%s = %+v", flag, value, r)
+			}
+			if r := g.run("key", "update", key, flag+"="+value); r.code != exitUsage || !strings.Contains(r.err, flag) {
+				t.Errorf("key update %s=%s = %+v", flag, value, r)
+			}
+		}
+		if r := g.run("key", "create", acc, "--name", "x", flag, "0"); !strings.Contains(r.err, "must be greater than 0; leave it out for no limit") {
+			t.Errorf("key create %s 0 = %+v", flag, r)
+		}
+		if r := g.run("key", "update", key, flag, "0"); !strings.Contains(r.err, "must be greater than 0; --no-limit takes a limit off") {
+			t.Errorf("key update %s 0 = %+v", flag, r)
+		}
+	}
+	for _, args := range [][]string{{"--no-limit", "moon"}, {"--no-limit", "per"}, {"--no-limit", ""}, {"--no-limit", "rps", "--rps", "5"}, {"--no-limit", "rps", "--burst", "5"}} {
+		if r := g.run(append([]string{"key", "update", key}, args...)...); r.code != exitUsage || !strings.Contains(r.err, "--no-limit") {
+			t.Errorf("key update %q = %+v", args, r)
+		}
+	}
+	if out := g.well("key", "list", acc, "--json"); strings.Count(out, `"id"`) != 1 {
+		t.Errorf("a refused key was made:\n%s", out)
+	}
+	if out := g.well("key", "update", key, "--no-limit", "rps,usd-per-day", "--concurrency", "3"); !strings.Contains(out, "  60 per 1m, 3 at once\n") && !strings.Contains(out, "  60 per 60s, 3 at once\n") {
+		t.Errorf("after rps and usd-per-day were taken off:\n%s", out)
+	}
+	if out := g.well("key", "update", key, "--no-limit", "requests", "--no-limit", "concurrency"); strings.Contains(out, "limits") {
+		t.Errorf("after all limits were taken off:\n%s", out)
+	}
+}
