@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -152,6 +153,31 @@ func TestCheckFindsWhatServeCannotWorkWith(t *testing.T) {
 	want := "pontage.yaml:5: sites[0].contract: painted.yaml: route POST /v1/images: this gateway does not serve surface openai.images"
 	if err := Check(parse(t, dir, strings.Replace(small, "contract: openai", "contract: painted.yaml", 1))); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a surface that nobody serves: %v", err)
+	}
+}
+
+// A model that is named and has no price at a site that offers it is a mistake
+// of the configuration: every request for it would be refused.
+func TestCheckFindsModelsWithoutAPrice(t *testing.T) {
+	t.Parallel()
+	const named, price = "{targets: [{provider: sim}]}", "{price: {input: 1, output: 2}}"
+	for name, tt := range map[string]struct{ models, sites, want string }{
+		"priced nowhere":          {"m: " + named, `[{hosts: ["*"], contract: openai}]`, "pontage.yaml:3: models.m: has no price"},
+		"without sites":           {"m: " + named, "", "pontage.yaml:3: models.m: has no price"},
+		"switched off":            {"m: {targets: [{provider: sim}], enabled: false}", `[{hosts: ["*"], contract: openai}]`, ""},
+		"priced by the catalogue": {"gpt-4o: " + named, `[{hosts: ["*"], contract: openai}]`, ""},
+		"priced at its site":      {"m: " + named, `[{hosts: ["*"], contract: openai, models: {m: ` + price + `}}]`, ""},
+		"priced at one of two":    {"m: " + named, `[{hosts: [a.test], contract: openai, models: {m: ` + price + `}}, {hosts: ["*"], contract: openai}]`, "pontage.yaml:3: models.m: has no price"},
+		"of a site":               {"gpt-4o: " + named, `[{hosts: ["*"], contract: openai, models: {m: ` + named + `}}]`, "pontage.yaml:4: sites[0].models.m: has no price"},
+	} {
+		text := "server: {admin_token: t}\nproviders: {sim: {kind: sim}}\nmodels: {" + tt.models + "}\n"
+		if tt.sites != "" {
+			text += "sites: " + tt.sites + "\n"
+		}
+		err := Check(parse(t, t.TempDir(), text))
+		if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || tt.want != "" && (!strings.Contains(got, tt.want) || strings.Contains(got, "\n")) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
 	}
 }
 

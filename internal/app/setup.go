@@ -224,8 +224,10 @@ func Check(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := catalog.Build(in); err != nil {
+	if cat, err := catalog.Build(in); err != nil {
 		errs = append(errs, placed(c, err))
+	} else {
+		errs = append(errs, unpriced(c, cat))
 	}
 	seen := map[string]bool{}
 	for i, s := range c.Sites {
