@@ -68,3 +68,26 @@ func (v positive) Set(text string) error {
 	}
 	return nil
 }
+
+// amount is an amount of dollars of a flag.
+type amount struct{ pflag.Value }
+
+// Set implements pflag.Value.
+func (v amount) Set(text string) error { return v.Value.Set(bareDollars(text)) }
+
+// amountFlag adds a flag of dollars.
+func amountFlag(f *pflag.FlagSet, p *string, name, usage string) {
+	f.StringVar(p, name, "", usage)
+	flag := f.Lookup(name)
+	flag.Value = amount{flag.Value}
+}
+
+// bareDollars takes the sign of the dollar off an amount: $5, -$5 and $-5 are
+// what 5, -5 and -5 are. A sign alone stays, since it is not the same as nothing.
+func bareDollars(text string) string {
+	rest, negative := strings.CutPrefix(text, "-")
+	if rest = strings.TrimPrefix(rest, "$"); rest == "" {
+		return text
+	}
+	return yes(negative, "-") + rest
+}

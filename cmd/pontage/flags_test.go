@@ -115,3 +115,33 @@ func TestLimitFlags(t *testing.T) {
 		t.Errorf("after all limits were taken off:\n%s", out)
 	}
 }
+
+// Dollars are written in the same ways wherever they are given.
+func TestDollars(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	acc := g.value("id", "account", "create", "demo")
+	for _, tt := range []struct{ text, balance string }{{"20", "20.00"}, {"$5", "25.00"}, {"-$5.5", "19.50"}, {"$-5", "14.50"}, {"-0.5", "14.00"}} {
+		g.well("credit", "add", acc, "--kind", "adjust", "--", tt.text)
+		if got := g.value("balance_usd", "account", "show", acc); got != tt.balance {
+			t.Errorf("credit add %s makes %s, want %s", tt.text, got, tt.balance)
+		}
+	}
+	id := g.spend(acc, g.value("id", "key", "create", acc, "--name", "k", "--usd-per-day", "$0.5"), money.Dollar)
+	for _, text := range []string{"$", "-", "-$", "$$1", "--1", "-$-1", "5$"} {
+		if r := g.run("credit", "add", acc, "--kind", "adjust", "--", text); r.code != exitUsage {
+			t.Errorf("credit add %s = %+v", text, r)
+		}
+		for _, args := range [][]string{{"request", "refund", id, "--note", "x", "--amount"}, {"key", "create", acc, "--name", "x", "--usd-per-day"}, {"account", "update", acc, "--warn-below"}} {
+			if r := g.run(append(args, text)...); r.code != exitUsage {
+				t.Errorf("pontage %v %s = %+v", args, text, r)
+			}
+		}
+	}
+	if got := g.value("amount_usd", "request", "refund", id, "--note", "x", "--amount", "$0.25"); got != "0.25" {
+		t.Errorf("refund of $0.25 is %s", got)
+	}
+	if got := g.value("warn_below_usd", "account", "update", acc, "--warn-below", "$2"); got != "2.00" {
+		t.Errorf("a warning below $2 is below %s", got)
+	}
+}

@@ -71,7 +71,7 @@ func limitFlags(c *cobra.Command, l *admin.Limits, without string) {
 	f.StringVar(&l.Per, "per", "", "`duration` of the window of --requests, such as 60s")
 	f.Int64Var(&l.TokensPerMinute, "tokens-per-minute", 0, "tokens of prompts and answers a minute")
 	f.Int64Var(&l.RequestsPerDay, "requests-per-day", 0, "requests a UTC day")
-	f.StringVar(&l.USDPerDay, "usd-per-day", "", "`dollars` a UTC day")
+	amountFlag(f, &l.USDPerDay, "usd-per-day", "`dollars` a UTC day")
 	f.Int64Var(&l.Concurrency, "concurrency", 0, "requests at the same time")
 	for _, name := range limitNames {
 		if name == "per" {
