@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,38 @@ func TestCheckFindsModelsWithoutAPrice(t *testing.T) {
 		err := Check(parse(t, t.TempDir(), text))
 		if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || tt.want != "" && (!strings.Contains(got, tt.want) || strings.Contains(got, "\n")) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// The reference of the configuration lists what needs a restart.
+func TestWhatNeedsARestartIsDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, ok := strings.Cut(string(doc), "need a restart:")
+	list, _, ended := strings.Cut(list, "rejected as a whole")
+	if !ok || !ended {
+		t.Fatal("docs/config.md does not say what needs a restart")
+	}
+	old := parse(t, t.TempDir(), small)
+	c := *old
+	c.Server.Listen, c.Server.AdminListen, c.Server.AdminToken, c.Server.BodyLimit, c.Server.BodyTimeout = "x:1", "x:2", "other", 1, 1
+	c.Routing.Backoff.Base++
+	c.Store.URL, c.Store.Retention = "sqlite:other.db", 1
+	c.Sites = append(slices.Clone(c.Sites), config.Site{Listen: "x:3"})
+	names := needRestart(old, &c)
+	if len(names) != 9 {
+		t.Errorf("%d members need a restart: %v", len(names), names)
+	}
+	for _, name := range names {
+		if name == "the addresses of sites (listen)" {
+			name = "listen` of `sites[]"
+		}
+		if !strings.Contains(list, "`"+name+"`") {
+			t.Errorf("docs/config.md does not list %s", name)
 		}
 	}
 }
