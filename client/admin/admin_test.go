@@ -56,6 +56,7 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 	run(first(c.Credit(ctx, "acc_1", NewCredit{AmountUSD: "1.00", Kind: "grant", ExpiresAt: &at})))
 	run(first(c.CreateKey(ctx, "acc_1", NewKey{Name: "k", Limits: &Limits{RPS: 1}})))
 	run(first(c.UpdateKey(ctx, "key_1", KeyPatch{Active: &on})))
+	run(first(c.UpdateKey(ctx, "key_1", KeyPatch{Limits: &Limits{Concurrency: 2}, NoLimits: []string{"rps"}})))
 	run(first(c.RevokeKey(ctx, "key_1")))
 	run(first(c.Limits(ctx, "acc_1", "x")))
 	run(first(c.Receipts(ctx, ReceiptFilter{Model: "a b", From: at, Limit: 7}, "")))
@@ -78,6 +79,7 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 		`POST /admin/v1/accounts/acc_1/credits {"amount_usd":"1.00","kind":"grant","expires_at":"2026-11-20T01:02:03Z"}`,
 		`POST /admin/v1/accounts/acc_1/keys {"name":"k","limits":{"rps":1}}`,
 		`PATCH /admin/v1/keys/key_1 {"active":true}`,
+		`PATCH /admin/v1/keys/key_1 {"limits":{"concurrency":2,"rps":null}}`,
 		`DELETE /admin/v1/keys/key_1`,
 		`GET /admin/v1/accounts/acc_1/limits?cursor=x`,
 		`GET /admin/v1/requests?from=2026-11-20T01%3A02%3A03Z&limit=7&model=a+b`,

@@ -118,12 +118,39 @@ type Key struct {
 	CreatedAt    time.Time  `json:"created_at"`
 }
 
-// KeyPatch is what to change of a key; nil leaves alone. Limits are merged.
+// KeyPatch is what to change of a key; nil leaves alone. Limits are merged, and
+// those that NoLimits names ("rps", "per", …) are taken off.
 type KeyPatch struct {
-	Active *bool     `json:"active,omitempty"`
-	Limits *Limits   `json:"limits,omitempty"`
-	Models *[]string `json:"models,omitempty"`
-	Name   *string   `json:"name,omitempty"`
+	Active   *bool     `json:"active,omitempty"`
+	Limits   *Limits   `json:"limits,omitempty"`
+	NoLimits []string  `json:"-"`
+	Models   *[]string `json:"models,omitempty"`
+	Name     *string   `json:"name,omitempty"`
+}
+
+// MarshalJSON writes a limit that is taken off as null.
+func (p KeyPatch) MarshalJSON() ([]byte, error) {
+	type plain KeyPatch
+	if len(p.NoLimits) == 0 {
+		return json.Marshal(plain(p))
+	}
+	limits := map[string]json.RawMessage{}
+	if p.Limits != nil {
+		b, err := json.Marshal(p.Limits)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(b, &limits); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range p.NoLimits {
+		limits[name] = nil
+	}
+	return json.Marshal(struct {
+		plain
+		Limits map[string]json.RawMessage `json:"limits"`
+	}{plain(p), limits})
 }
 
 // Counter is one limit and what is used of it.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +108,7 @@ func accountUpdate(r *remote) *cobra.Command {
 				p.Plan = &plan
 			}
 			if c.Flags().Changed("warn-below") {
-				below := admin.Amount(strings.TrimPrefix(warn, "$"))
+				below := admin.Amount(warn)
 				p.WarnBelowUSD = &below
 			}
 			if p == (admin.AccountPatch{}) {
@@ -120,7 +119,7 @@ func accountUpdate(r *remote) *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "name", "", "new `name`")
 	c.Flags().StringVar(&plan, "plan", "", "`name` of the new plan; empty: none")
-	c.Flags().StringVar(&warn, "warn-below", "", "`dollars` of balance below which the webhook is told; 0: never; empty: as the site says")
+	amountFlag(c.Flags(), &warn, "warn-below", "`dollars` of balance below which the webhook is told; 0: never; empty: as the site says")
 	return c
 }
 

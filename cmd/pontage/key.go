@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,12 +56,14 @@ func keyCreate(r *remote) *cobra.Command {
 	f.StringVar(&expires, "expires", "", "`time` or duration until it ends by itself")
 	f.StringVar(&k.OnDisconnect, "on-disconnect", "", "cancel or drain: what happens to an answer whose caller left")
 	f.StringSliceVar(&k.Models, "model", nil, "`pattern` of a model that it may use; several times for several")
-	limitFlags(c, &l)
+	limitFlags(c, &l, "leave it out for no limit")
 	_ = c.MarkFlagRequired("name")
 	return c
 }
 
-func limitFlags(c *cobra.Command, l *admin.Limits) {
+// limitFlags adds the flags of limits. A limit of nothing is refused, with the
+// words of without, which say how to have none.
+func limitFlags(c *cobra.Command, l *admin.Limits, without string) {
 	f := c.Flags()
 	f.Float64Var(&l.RPS, "rps", 0, "requests a second")
 	f.Int64Var(&l.Burst, "burst", 0, "requests at once, with --rps")
@@ -68,8 +71,43 @@ func limitFlags(c *cobra.Command, l *admin.Limits) {
 	f.StringVar(&l.Per, "per", "", "`duration` of the window of --requests, such as 60s")
 	f.Int64Var(&l.TokensPerMinute, "tokens-per-minute", 0, "tokens of prompts and answers a minute")
 	f.Int64Var(&l.RequestsPerDay, "requests-per-day", 0, "requests a UTC day")
-	f.StringVar(&l.USDPerDay, "usd-per-day", "", "`dollars` a UTC day")
+	amountFlag(f, &l.USDPerDay, "usd-per-day", "`dollars` a UTC day")
 	f.Int64Var(&l.Concurrency, "concurrency", 0, "requests at the same time")
+	for _, name := range limitNames {
+		if name == "per" {
+			continue // a duration, which the gateway checks
+		}
+		limit := f.Lookup(strings.ReplaceAll(name, "_", "-"))
+		limit.Value = positive{limit.Value, without}
+	}
+}
+
+// limitNames are the limits as the admin API calls them; a flag has "-" for "_".
+var limitNames = []string{"rps", "burst", "requests", "per", "tokens_per_minute", "requests_per_day", "usd_per_day", "concurrency"}
+
+// limitsOff returns the limits that are taken off with those of the flag, which
+// may be written either way. What has no meaning without a limit goes with it.
+func limitsOff(c *cobra.Command, flags []string) ([]string, error) {
+	var off []string
+	for _, flag := range flags {
+		name := strings.ReplaceAll(flag, "-", "_")
+		if name == "per" || !slices.Contains(limitNames, name) {
+			return nil, usagef("--no-limit %q: want some of rps, burst, requests, tokens-per-minute, requests-per-day, usd-per-day, concurrency", flag)
+		}
+		off = append(off, name)
+		switch name {
+		case "rps":
+			off = append(off, "burst")
+		case "requests":
+			off = append(off, "per")
+		}
+	}
+	for _, name := range off {
+		if flag := strings.ReplaceAll(name, "_", "-"); c.Flags().Changed(flag) {
+			return nil, usagef("--%s sets what --no-limit takes off", flag)
+		}
+	}
+	return off, nil
 }
 
 func keyList(r *remote) *cobra.Command {
@@ -98,12 +136,16 @@ func keyList(r *remote) *cobra.Command {
 
 func keyUpdate(r *remote) *cobra.Command {
 	var name string
-	var models []string
+	var models, unlimited []string
 	var l admin.Limits
 	c := &cobra.Command{
 		Use: "update KEY", Short: "Change a key's name, models or limits", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			var p admin.KeyPatch
+			off, err := limitsOff(c, unlimited)
+			if err != nil {
+				return err
+			}
+			p := admin.KeyPatch{NoLimits: off}
 			if c.Flags().Changed("name") {
 				p.Name = &name
 			}
@@ -113,15 +155,16 @@ func keyUpdate(r *remote) *cobra.Command {
 			if l != (admin.Limits{}) {
 				p.Limits = &l
 			}
-			if p == (admin.KeyPatch{}) {
-				return usagef("say what to change: --name, --model or a limit")
+			if p.Name == nil && p.Models == nil && p.Limits == nil && len(off) == 0 {
+				return usagef("say what to change: --name, --model, a limit or --no-limit")
 			}
 			return r.patchKey(c.Context(), args[0], p)
 		},
 	}
 	c.Flags().StringVar(&name, "name", "", "new `name`")
 	c.Flags().StringSliceVar(&models, "model", nil, "`patterns` of the models that it may use, in place of those it has")
-	limitFlags(c, &l)
+	c.Flags().StringSliceVar(&unlimited, "no-limit", nil, "`limits` to take off, such as rps,concurrency")
+	limitFlags(c, &l, "--no-limit takes a limit off")
 	return c
 }
 

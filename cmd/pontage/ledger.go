@@ -30,7 +30,7 @@ func newCreditCommand(sys *system) *cobra.Command {
 			if !at.IsZero() {
 				n.ExpiresAt = &at
 			}
-			n.AmountUSD = strings.TrimPrefix(args[1], "$")
+			n.AmountUSD = bareDollars(args[1])
 			api, err := r.admin()
 			if err != nil {
 				return err
@@ -198,7 +198,6 @@ func requestRefund(r *remote) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n.AmountUSD = strings.TrimPrefix(n.AmountUSD, "$")
 			e, err := api.Refund(c.Context(), args[0], n)
 			if err != nil {
 				return err
@@ -206,7 +205,7 @@ func requestRefund(r *remote) *cobra.Command {
 			return r.entry(e)
 		},
 	}
-	c.Flags().StringVar(&n.AmountUSD, "amount", "", "`dollars` to give back (default: all that is left of the charge)")
+	amountFlag(c.Flags(), &n.AmountUSD, "amount", "`dollars` to give back (default: all that is left of the charge)")
 	c.Flags().StringVar(&n.Reference, "reference", "", "your own `name` of the refund; the same twice is one entry")
 	c.Flags().StringVar(&n.Note, "note", "", "`words` for whoever reads the ledger (required)")
 	_ = c.MarkFlagRequired("note")

@@ -69,9 +69,6 @@ var errFound = errors.New("something is wrong")
 func run(ctx context.Context, sys *system, args []string) int {
 	root := newRoot(sys)
 	root.SetArgs(args)
-	root.SetIn(sys.in)
-	root.SetOut(sys.out)
-	root.SetErr(sys.err)
 	started := false
 	watch(root, &started)
 	err := root.ExecuteContext(ctx)
@@ -101,6 +98,7 @@ func usedWrongly(err error) bool {
 // watch notes when a command begins to run: until then every error is one of
 // its flags or arguments.
 func watch(c *cobra.Command, started *bool) {
+	refuseEmpty(c)
 	if f := c.RunE; f != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			*started = true
@@ -121,6 +119,9 @@ func newRoot(sys *system) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          showHelp,
 	}
+	root.SetIn(sys.in)
+	root.SetOut(sys.out)
+	root.SetErr(sys.err)
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run a gateway:"}, &cobra.Group{ID: "operate", Title: "Operate a gateway, over its admin API:"}, &cobra.Group{ID: "use", Title: "Use a gateway:"})
 	root.SetHelpCommandGroupID("use")
 	root.SetCompletionCommandGroupID("use")
@@ -135,7 +136,27 @@ func newRoot(sys *system) *cobra.Command {
 		newAccountCommand(sys), newKeyCommand(sys), newCreditCommand(sys), newUsageCommand(sys), newRequestCommand(sys),
 		newTargetCommand(sys), newWebhookCommand(sys), newConfigCommand(sys), newLedgerCommand(sys), newVerifyCommand(sys), newBackupCommand(sys), newDoctorCommand(sys))
 	in("use", newModelCommand(sys), newChatCommand(sys))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() { // what cobra adds takes any word
+		switch c.Name() {
+		case "help":
+			c.Run, c.RunE = nil, helpOn
+		case "completion":
+			c.RunE = showHelp
+		}
+	}
 	return root
+}
+
+// helpOn shows the help of the command that args name.
+func helpOn(c *cobra.Command, args []string) error {
+	of, rest, err := c.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return usagef("there is no command %q", strings.Join(args, " "))
+	}
+	of.InitDefaultHelpFlag()
+	return of.Help()
 }
 
 // group makes a command that only holds others.

@@ -419,6 +419,12 @@ func TestExitCodes(t *testing.T) {
 		{name: "a bad value", args: []string{"usage", "--by", "moon"}, code: exitUsage, err: "400 invalid_parameter"},
 		{name: "no API key", args: []string{"chat", "hi"}, env: map[string]string{"PONTAGE_API_KEY": "", "PONTAGE_TEST_KEY": ""}, code: exitUsage, err: "set PONTAGE_API_KEY"},
 		{name: "help", args: []string{"key", "create", "--help"}, code: exitWell},
+		{name: "help on a command", args: []string{"help", "key", "create"}, code: exitWell},
+		{name: "unknown help", args: []string{"help", "explode"}, code: exitUsage, err: `no command "explode"`},
+		{name: "unknown help on half a command", args: []string{"help", "key", "explode"}, code: exitUsage, err: `no command "key explode"`},
+		{name: "unknown shell", args: []string{"completion", "explode"}, code: exitUsage, err: `unknown command "explode"`},
+		{name: "half a command: completion", args: []string{"completion"}, code: exitUsage, err: "say which command of pontage completion"},
+		{name: "help to complete", args: []string{"completion", "bash"}, code: exitWell},
 		{name: "version", args: []string{"version", "--json"}, code: exitWell},
 	}
 	for _, tt := range tests {
@@ -432,13 +438,16 @@ func TestExitCodes(t *testing.T) {
 				h.env[k] = v
 			}
 			var r result
-			if tt.name == "version" || len(tt.args) == 0 || tt.name == "half a command" || strings.HasPrefix(tt.name, "unknown") || tt.name == "help" {
+			if tt.name == "version" || len(tt.args) == 0 || strings.HasPrefix(tt.name, "half a command") || strings.HasPrefix(tt.name, "unknown") || strings.HasPrefix(tt.name, "help") {
 				r = h.bare(tt.args...)
 			} else {
 				r = h.run(tt.args...)
 			}
 			if r.code != tt.code || !strings.Contains(r.err, tt.err) {
 				t.Errorf("pontage %v = %d %q, want %d and %q", tt.args, r.code, r.err, tt.code, tt.err)
+			}
+			if strings.HasPrefix(tt.name, "help") && r.out == "" {
+				t.Errorf("pontage %v printed nothing", tt.args)
 			}
 			if tt.code != exitWell && (r.out != "" || r.err == "") {
 				t.Errorf("pontage %v printed %q and %q", tt.args, r.out, r.err)

@@ -50,6 +50,8 @@ func (r *remote) shared(c *cobra.Command) {
 // settings are the values that a command takes from its environment.
 type settings struct {
 	baseURL, apiKey, testKey, adminURL, adminToken string
+
+	tokenIsFor string // URL for which there is a token in the file, which is not that of the command; empty: none
 }
 
 // maxEnvFile bounds the file of settings.
@@ -75,6 +77,9 @@ func (r *remote) settings() (settings, error) {
 	}
 	if s.adminToken == "" && (s.adminURL == "" || s.adminURL == file["PONTAGE_ADMIN_URL"]) {
 		s.adminURL, s.adminToken = file["PONTAGE_ADMIN_URL"], file["PONTAGE_ADMIN_TOKEN"]
+	}
+	if s.adminToken == "" && file["PONTAGE_ADMIN_TOKEN"] != "" {
+		s.tokenIsFor = file["PONTAGE_ADMIN_URL"]
 	}
 	if s.apiKey == "" && s.testKey == "" && (s.baseURL == "" || s.baseURL == file["PONTAGE_BASE_URL"]) {
 		s.baseURL, s.apiKey, s.testKey = file["PONTAGE_BASE_URL"], file["PONTAGE_API_KEY"], file["PONTAGE_TEST_KEY"]
@@ -113,6 +118,9 @@ func (r *remote) admin() (*admin.Client, error) {
 	s, err := r.settings()
 	if err != nil {
 		return nil, err
+	}
+	if s.adminToken == "" && s.tokenIsFor != "" {
+		return nil, usagef("no admin token: that of %s is for %s and is not sent to %s; set PONTAGE_ADMIN_TOKEN", r.envFile, s.tokenIsFor, s.adminURL)
 	}
 	if s.adminToken == "" {
 		return nil, usagef("no admin token: set PONTAGE_ADMIN_TOKEN")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -103,7 +105,8 @@ func newMigrateCommand(sys *system) *cobra.Command {
 	c := &cobra.Command{
 		Use: "migrate", Short: "Bring the schema of a database up to date", Args: cobra.NoArgs,
 		Long: `Bring the schema of a database up to date, which starting a gateway on it does, too.
-It cannot be undone: make a backup first. No gateway may have the database open.`,
+It cannot be undone: make a backup first. No gateway may have the database open.
+The database of a configuration is made if there is none; one named with --db must be there.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if path == "" {
 				conf, err := loadConfig(config)
@@ -117,6 +120,8 @@ It cannot be undone: make a backup first. No gateway may have the database open.
 				if path, err = app.StorePath(conf.Store.URL, filepath.Dir(abs)); err != nil {
 					return err
 				}
+			} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("there is no database %s", path)
 			}
 			was, is, err := migrate(c.Context(), path)
 			if err != nil {

@@ -268,7 +268,7 @@ func TestSettingsKeepCredentialsAndServersTogether(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	dev := settings{"http://dev", "sk-dev", "sk-devtest", "http://devadmin", "devtoken"}
+	dev := settings{"http://dev", "sk-dev", "sk-devtest", "http://devadmin", "devtoken", ""}
 	tests := []struct {
 		name            string
 		env             map[string]string
@@ -279,15 +279,15 @@ func TestSettingsKeepCredentialsAndServersTogether(t *testing.T) {
 		{name: "the file's own server", server: "http://devadmin", baseURL: "http://dev", want: dev},
 		{
 			name: "the environment has its own token", env: map[string]string{"PONTAGE_ADMIN_TOKEN": "prod"},
-			want: settings{dev.baseURL, dev.apiKey, dev.testKey, "", "prod"},
+			want: settings{dev.baseURL, dev.apiKey, dev.testKey, "", "prod", ""},
 		},
 		{
 			name: "another server", server: "http://prod", baseURL: "http://prodapi",
-			want: settings{"http://prodapi", "", "", "http://prod", ""},
+			want: settings{"http://prodapi", "", "", "http://prod", "", "http://devadmin"},
 		},
 		{
 			name: "the environment has its own key", env: map[string]string{"PONTAGE_API_KEY": "sk-prod", "PONTAGE_BASE_URL": "http://prod"},
-			want: settings{"http://prod", "sk-prod", "", dev.adminURL, dev.adminToken},
+			want: settings{"http://prod", "sk-prod", "", dev.adminURL, dev.adminToken, ""},
 		},
 	}
 	for _, tt := range tests {
@@ -299,5 +299,10 @@ func TestSettingsKeepCredentialsAndServersTogether(t *testing.T) {
 				t.Errorf("settings() = %+v, %v, want %+v", got, err, tt.want)
 			}
 		})
+	}
+	r := &remote{sys: &system{lookup: func(string) (string, bool) { return "", false }}, envFile: file, server: "http://prod"}
+	want := "no admin token: that of " + file + " is for http://devadmin and is not sent to http://prod; set PONTAGE_ADMIN_TOKEN"
+	if _, err := r.admin(); err == nil || err.Error() != want {
+		t.Errorf("admin() = %v, want %q", err, want)
 	}
 }

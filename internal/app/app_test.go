@@ -1,10 +1,12 @@
 package app
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +154,63 @@ func TestCheckFindsWhatServeCannotWorkWith(t *testing.T) {
 	want := "pontage.yaml:5: sites[0].contract: painted.yaml: route POST /v1/images: this gateway does not serve surface openai.images"
 	if err := Check(parse(t, dir, strings.Replace(small, "contract: openai", "contract: painted.yaml", 1))); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a surface that nobody serves: %v", err)
+	}
+}
+
+// A model that is named and has no price at a site that offers it is a mistake
+// of the configuration: every request for it would be refused.
+func TestCheckFindsModelsWithoutAPrice(t *testing.T) {
+	t.Parallel()
+	const named, price = "{targets: [{provider: sim}]}", "{price: {input: 1, output: 2}}"
+	for name, tt := range map[string]struct{ models, sites, want string }{
+		"priced nowhere":          {"m: " + named, `[{hosts: ["*"], contract: openai}]`, "pontage.yaml:3: models.m: has no price"},
+		"without sites":           {"m: " + named, "", "pontage.yaml:3: models.m: has no price"},
+		"switched off":            {"m: {targets: [{provider: sim}], enabled: false}", `[{hosts: ["*"], contract: openai}]`, ""},
+		"priced by the catalogue": {"gpt-4o: " + named, `[{hosts: ["*"], contract: openai}]`, ""},
+		"priced at its site":      {"m: " + named, `[{hosts: ["*"], contract: openai, models: {m: ` + price + `}}]`, ""},
+		"priced at one of two":    {"m: " + named, `[{hosts: [a.test], contract: openai, models: {m: ` + price + `}}, {hosts: ["*"], contract: openai}]`, "pontage.yaml:3: models.m: has no price"},
+		"of a site":               {"gpt-4o: " + named, `[{hosts: ["*"], contract: openai, models: {m: ` + named + `}}]`, "pontage.yaml:4: sites[0].models.m: has no price"},
+	} {
+		text := "server: {admin_token: t}\nproviders: {sim: {kind: sim}}\nmodels: {" + tt.models + "}\n"
+		if tt.sites != "" {
+			text += "sites: " + tt.sites + "\n"
+		}
+		err := Check(parse(t, t.TempDir(), text))
+		if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || tt.want != "" && (!strings.Contains(got, tt.want) || strings.Contains(got, "\n")) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// The reference of the configuration lists what needs a restart.
+func TestWhatNeedsARestartIsDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, ok := strings.Cut(string(doc), "need a restart:")
+	list, _, ended := strings.Cut(list, "rejected as a whole")
+	if !ok || !ended {
+		t.Fatal("docs/config.md does not say what needs a restart")
+	}
+	old := parse(t, t.TempDir(), small)
+	c := *old
+	c.Server.Listen, c.Server.AdminListen, c.Server.AdminToken, c.Server.BodyLimit, c.Server.BodyTimeout = "x:1", "x:2", "other", 1, 1
+	c.Routing.Backoff.Base++
+	c.Store.URL, c.Store.Retention = "sqlite:other.db", 1
+	c.Sites = append(slices.Clone(c.Sites), config.Site{Listen: "x:3"})
+	names := needRestart(old, &c)
+	if len(names) != 9 {
+		t.Errorf("%d members need a restart: %v", len(names), names)
+	}
+	for _, name := range names {
+		if name == "the addresses of sites (listen)" {
+			name = "listen` of `sites[]"
+		}
+		if !strings.Contains(list, "`"+name+"`") {
+			t.Errorf("docs/config.md does not list %s", name)
+		}
 	}
 }
 

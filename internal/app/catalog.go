@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,6 +43,30 @@ func catalogInput(c *config.Config, dev bool) (catalog.Input, error) {
 		})
 	}
 	return in, nil
+}
+
+// unpriced reports every model that the configuration names and that a site
+// offers without a price: each request for it would be refused.
+func unpriced(c *config.Config, cat *catalog.Catalog) error {
+	var errs []error
+	told := map[string]bool{}
+	look := func(v *catalog.View, own map[string]config.Model, at string) {
+		for _, name := range slices.Sorted(maps.Keys(own)) {
+			path := at + "models." + name
+			if m, ok := v.Model(name); ok && m.Enabled && !m.Priced() && !told[path] {
+				told[path] = true
+				errs = append(errs, c.Problem(path, "has no price, neither here nor in the embedded catalogue, so every request for it would be refused; give it a price, price: {free: true} if it costs nothing, or enabled: false"))
+			}
+		}
+	}
+	for i, site := range siteNames(c) {
+		v, own := cat.View(site), c.Sites[i].Models
+		look(v, own, fmt.Sprintf("sites[%d].", i))
+		inherited := maps.Clone(c.Models)
+		maps.DeleteFunc(inherited, func(name string, _ config.Model) bool { _, ok := own[name]; return ok })
+		look(v, inherited, "")
+	}
+	return errors.Join(errs...)
 }
 
 const roleDashboard = "dashboard"

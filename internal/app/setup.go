@@ -224,8 +224,10 @@ func Check(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := catalog.Build(in); err != nil {
+	if cat, err := catalog.Build(in); err != nil {
 		errs = append(errs, placed(c, err))
+	} else {
+		errs = append(errs, unpriced(c, cat))
 	}
 	seen := map[string]bool{}
 	for i, s := range c.Sites {
@@ -282,7 +284,26 @@ func (a *App) keyPrefix(site, kind string) (host, prefix string, ok bool) {
 func (a *App) Reload(c *config.Config) error {
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	old := a.current.Load().config
+	if fixed := needRestart(a.current.Load().config, c); len(fixed) > 0 {
+		return fmt.Errorf("%s cannot change without a restart", strings.Join(fixed, ", "))
+	}
+	s, err := a.build(c)
+	if err != nil {
+		return err
+	}
+	a.gate.Swap(s.plans)
+	if err := a.points.Hit(failpoint.CrashMidReload); err != nil {
+		return err
+	}
+	a.wire.Swap(s.sites)
+	a.inForce(s)
+	a.health.keep(s.live, s.norms)
+	return nil
+}
+
+// needRestart names what is not the same and cannot change while running.
+// docs/config.md lists all of it.
+func needRestart(old, c *config.Config) []string {
 	var fixed []string
 	for _, f := range []struct {
 		name string
@@ -302,21 +323,7 @@ func (a *App) Reload(c *config.Config) error {
 			fixed = append(fixed, f.name)
 		}
 	}
-	if len(fixed) > 0 {
-		return fmt.Errorf("%s cannot change without a restart", strings.Join(fixed, ", "))
-	}
-	s, err := a.build(c)
-	if err != nil {
-		return err
-	}
-	a.gate.Swap(s.plans)
-	if err := a.points.Hit(failpoint.CrashMidReload); err != nil {
-		return err
-	}
-	a.wire.Swap(s.sites)
-	a.inForce(s)
-	a.health.keep(s.live, s.norms)
-	return nil
+	return fixed
 }
 
 // listeners are the addresses that sites have of their own, sorted.

@@ -85,6 +85,7 @@ var linked = []string{
 	"github.com/prometheus/client_golang",
 	"github.com/santhosh-tekuri/jsonschema/v6",
 	"github.com/spf13/cobra",
+	"github.com/spf13/pflag", // the flags of cobra, which its interface names
 	"github.com/tiktoken-go/tokenizer",
 	"go.yaml.in/yaml/v4",
 	"golang.org/x/sys",

@@ -94,7 +94,7 @@ type Model struct {
 	OwnedBy     string   `yaml:"owned_by" doc:"shown in lists of models"`
 	Context     int64    `yaml:"context" doc:"tokens of prompt and answer together"`
 	MaxOutput   int64    `yaml:"max_output" doc:"most tokens of one answer"`
-	Price       *Price   `yaml:"price" doc:"what callers pay; replaces the catalogue's price as a whole. A model without any price is refused"`
+	Price       *Price   `yaml:"price" doc:"what callers pay; replaces the catalogue's price as a whole. A model that is named here and has no price, neither here nor in the catalogue, is a mistake: the file is not loaded. enabled: false says that it is not offered"`
 	Input       []string `yaml:"input" shown:"[text]" doc:"what a prompt may hold: text, image, audio, file, video"`
 	Tools       *bool    `yaml:"tools" shown:"true" doc:"can call tools"`
 	ForcedTool  *bool    `yaml:"forced_tool" shown:"as tools" doc:"can be made to call a tool"`

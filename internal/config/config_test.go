@@ -161,6 +161,8 @@ func TestMistakesAreReported(t *testing.T) {
 		// Outside these bounds another limit than the one written would be enforced.
 		{"more requests than are counted", "sites: [{limits: {requests: 100001, per: 60s}}]\n", "sites[0].limits.requests: must be from 0 to 100000"},
 		{"too short a retention", "store: {retention: 839h59m}\n", "store.retention: must be from 840h to 876000h"},
+		{"an endless retention", "store: {retention: 99999999h}\n", "store.retention: is too long: no duration is longer than 2562047h"},
+		{"no end of a timer", "server: {drain: 1h99999999999999999999s}\n", "server.drain: is too long"},
 		{"a retention in days", "store: {retention: 90d}\n", "store.retention: must be a duration with a unit"},
 		{"too short a window", "sites: [{limits: {requests: 1, per: 1us}}]\n", "sites[0].limits.per: must be from 1ms to 24h"},
 		{"too high a rate", "sites: [{limits: {rps: 1000001}}]\n", "sites[0].limits.rps: must be from 0.001 to 1000000"},

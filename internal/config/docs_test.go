@@ -23,7 +23,9 @@ func reference(t *testing.T) string {
 <!-- Written from the types of internal/config by its tests: go test ./internal/config -run TestTheReferenceIsCurrent -update -->
 
 One YAML file. ` + "`pontage check --config FILE`" + ` reports everything that is wrong with it, each with its line: a member that is not known, a name
-that leads nowhere, a value out of bounds. The file is loaded again when it changes and on SIGHUP; one with a mistake changes nothing.
+that leads nowhere, a value out of bounds. The file is loaded again when it changes and on SIGHUP; one with a mistake changes nothing. Some members need a restart:
+` + "`server.listen`, `server.admin_listen`, `server.admin_token`, `server.body_limit`, `server.body_timeout`, `routing.backoff`, `store.url`, `store.retention`" + `
+and ` + "`listen` of `sites[]`" + `. A file that changes one of them is rejected as a whole, and the log names it.
 ` + "`GET /admin/v1/effective-config`" + ` shows what is in force, without secrets. An example is in ` + "`examples/pontage.yaml`" + `.
 
 - ` + "`${NAME}`" + ` in a value is the environment variable NAME, which must be set; ` + "`$${`" + ` is a plain ` + "`${`" + `. What is in a variable never changes the

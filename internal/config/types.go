@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -99,12 +100,17 @@ func duration(d time.Duration) string {
 	return s
 }
 
+// wellFormed matches a duration of whatever length.
+var wellFormed = regexp.MustCompile(`^\+?(\d+(\.\d*)?(ns|us|µs|μs|ms|s|m|h))+$`)
+
 func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	if err != nil {
+	switch {
+	case err != nil && wellFormed.MatchString(s):
+		return 0, errors.New("is too long: no duration is longer than 2562047h")
+	case err != nil:
 		return 0, errors.New("must be a duration with a unit, like 60s or 1m30s")
-	}
-	if d < 0 {
+	case d < 0:
 		return 0, errors.New("must not be negative")
 	}
 	return d, nil

@@ -256,6 +256,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	started := s.Now()
+	h.Set("Date", started.UTC().Format(http.TimeFormat)) // of the clock that limits and days go by
 	defer func() {
 		if p := recover(); p != nil {
 			s.answer(c, panicked(p))

@@ -790,6 +790,21 @@ func TestClockStopsBeforeTimeRunsOut(t *testing.T) {
 	w.do("POST", "/admin/v1/test/clock", `{"advance":"-87840h"}`).failed(400, "invalid_parameter", "advance")
 }
 
+// A doctor compares clocks: what is told is the clock that days go by, moved or not.
+func TestTheDateIsThatOfTheClock(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for range 2 {
+		want := w.time().Format(http.TimeFormat)
+		for _, path := range []string{"/healthz", "/admin/v1/accounts", "/admin/v1/nothing"} {
+			if got := w.do("GET", path, "").header.Get("Date"); got != want {
+				t.Errorf("GET %s has Date %q, want %q", path, got, want)
+			}
+		}
+		w.do("POST", "/admin/v1/test/clock", `{"advance":"48h"}`).must(200)
+	}
+}
+
 func TestCallerWhoLeftIsNoDefect(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

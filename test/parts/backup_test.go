@@ -204,11 +204,22 @@ func ballast(t testing.TB, path string, mib int) {
 	}
 }
 
+// naming returns the path of a configuration that names a database.
+func naming(t *testing.T, db string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pontage.yaml")
+	text := fmt.Sprintf("server: {admin_token: admin-token-for-tests}\nstore: {url: %q}\nsites: [{hosts: [\"*\"], contract: openai}]\n", "sqlite:"+db)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // newLarge starts a gateway with a large database.
 func newLarge(t *testing.T, u *upstream, dir string, mib int) *harness.Gateway {
 	t.Helper()
 	g := harness.Prepare(t, harness.Options{Config: u.config(), Dir: dir})
-	cli(t, nil, "migrate", "--db", g.DatabasePath()).is(t, 0, "was made")
+	cli(t, nil, "migrate", "--config", naming(t, g.DatabasePath())).is(t, 0, "was made")
 	ballast(t, g.DatabasePath(), mib)
 	g.Run(t)
 	return g

@@ -131,7 +131,7 @@ func TestADiskThatStaysFullEndsTheProcess(t *testing.T) {
 	if r.refused == 0 {
 		t.Error("no request was refused")
 	}
-	cli(t, nil, "migrate", "--db", filepath.Join(g.Dir, "new.db")).is(t, 1, "new.db", "no space left")
+	cli(t, nil, "migrate", "--config", naming(t, filepath.Join(g.Dir, "new.db"))).is(t, 1, "new.db", "no space left")
 	if left, err := filepath.Glob(filepath.Join(g.Dir, "new.db*")); err != nil || len(left) != 1 { // its lock
 		t.Errorf("left behind: %v, %v", left, err)
 	}

@@ -166,7 +166,7 @@ func TestWhatIsNoDatabaseOfThisVersionIsRefusedAndNotTouched(t *testing.T) {
 		says string
 	}{
 		"newer": {func(t *testing.T, path string) {
-			cli(t, nil, "migrate", "--db", path).is(t, 0)
+			cli(t, nil, "migrate", "--config", naming(t, path)).is(t, 0)
 			change(t, path, "PRAGMA journal_mode = DELETE; INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
 		}, "was written by a newer version of Pontage: its schema version is 9999"},
 		"random bytes":   {file(strings.Repeat("\x01\xfe random", 3000)), "not an SQLite file"},
@@ -226,7 +226,7 @@ func TestADatabaseThatMayNotBeReadIsTold(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "pontage.db")
-	cli(t, nil, "migrate", "--db", path).is(t, 0)
+	cli(t, nil, "migrate", "--config", naming(t, path)).is(t, 0)
 	src, err := os.ReadFile(harness.Binary(t))
 	if err == nil {
 		err = errors.Join(os.WriteFile(filepath.Join(dir, "pontage"), src, 0o755), os.Chmod(path, 0), os.Chmod(dir, 0o755))

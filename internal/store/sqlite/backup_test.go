@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -402,6 +404,13 @@ func TestARestoreThatFailsLeavesEverything(t *testing.T) {
 			before["pontage.db.lock"] = now["pontage.db.lock"]
 			if diff := cmp.Diff(before, now); diff != "" {
 				t.Errorf("it changed the target: %s", diff)
+			}
+			nowhere := t.TempDir()
+			if _, err := Restore(t.Context(), Restoring{Source: source, Target: filepath.Join(nowhere, "pontage.db"), Now: at, Verify: verified}); err == nil {
+				t.Error("it was restored where nothing was")
+			}
+			if left := files(t, nowhere); len(left) != 0 {
+				t.Errorf("it left %v where nothing was", slices.Collect(maps.Keys(left)))
 			}
 		})
 	}

@@ -16,7 +16,30 @@ import (
 // it into the file. The lock ends when the file is closed or the process dies.
 // It is a file of its own: closing any descriptor of the database itself would
 // drop SQLite's locks on it.
+//
+// Whoever holds it may remove the file; the lock of a file that is not the one
+// at path keeps nobody away, and is taken again.
 func lockFile(path string) (*os.File, error) {
+	for range 10 { // removed each time by somebody else
+		f, err := lockOnce(path)
+		if err != nil {
+			return nil, err
+		}
+		held, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(held, there) {
+			return f, nil
+		}
+		if err := unlockFile(f); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %s is removed again and again", ErrInUse, path)
+}
+
+func lockOnce(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,12 @@
 package sqlite
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -33,4 +38,36 @@ func TestALockEndsWithItsDatabaseThoughAChildHasTheFile(t *testing.T) {
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A lock whose file was removed while somebody waited for it keeps nobody away.
+func TestALockIsThatOfTheFileThatIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	const rounds, crowd = 200, 4
+	var holders atomic.Int32
+	var all sync.WaitGroup
+	for range crowd {
+		all.Go(func() {
+			for range rounds {
+				f, err := lockFile(path)
+				if errors.Is(err, ErrInUse) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
+				}
+				runtime.Gosched()
+				holders.Add(-1)
+				if err := errors.Join(os.Remove(path), unlockFile(f)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -50,11 +50,17 @@ func Restore(ctx context.Context, o Restoring) (r Restored, err error) {
 	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 		return fail(err)
 	}
+	_, seen := os.Lstat(target + ".lock")
 	lock, err := lockFile(target + ".lock")
 	if err != nil {
 		return fail(err)
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() {
+		if err != nil && errors.Is(seen, fs.ErrNotExist) {
+			_ = os.Remove(lock.Name()) // what did not come about leaves nothing behind; while it is held, see lockFile
+		}
+		err = errors.Join(err, lock.Close())
+	}()
 	old, err := present(target)
 	if err != nil {
 		return fail(err)
