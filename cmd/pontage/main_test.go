@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -360,6 +363,28 @@ func TestVerify(t *testing.T) {
 	}
 	if r := g.run("verify", "--db", filepath.Join(t.TempDir(), "no.db")); r.code != exitWrong || !strings.Contains(r.err, "no such file") {
 		t.Errorf("verify of no file = %+v", r)
+	}
+}
+
+func TestARestoreComparesTheSum(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	dir := t.TempDir()
+	file, target := filepath.Join(dir, "backup.db"), filepath.Join(dir, "pontage.db")
+	g.well("backup", file, "--db", g.path)
+	o := sqlite.Restoring{Source: file, Target: target, Now: time.Now(), Verify: verified}
+	if _, err := restore(t.Context(), o, strings.Repeat("ab", 32)); err == nil || !strings.Contains(err.Error(), "--sha256") {
+		t.Errorf("restore with another sum = %v", err)
+	}
+	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a target: %v", err)
+	}
+	sum, err := digest(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := restore(t.Context(), o, strings.ToUpper(sum)); err != nil || r.SHA256 != sum || !r.Verified {
+		t.Errorf("restore = %+v, %v", r, err)
 	}
 }
 

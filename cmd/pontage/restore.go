@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +32,7 @@ type restored struct {
 
 func newRestoreCommand(sys *system) *cobra.Command {
 	r := &remote{sys: sys}
-	var db string
+	var db, sum string
 	var force, noVerify bool
 	c := &cobra.Command{
 		Use: "restore FILE", Short: "Put a backup in the place of a database", Args: cobra.ExactArgs(1),
@@ -45,7 +46,7 @@ A backup does not hold ` + notInside + `.`,
 			if !noVerify {
 				o.Verify = verified
 			}
-			out, err := restore(c.Context(), o)
+			out, err := restore(c.Context(), o, sum)
 			if err != nil {
 				return err
 			}
@@ -63,15 +64,20 @@ A backup does not hold ` + notInside + `.`,
 	f := c.Flags()
 	f.StringVar(&db, "db", "data/pontage.db", "database `file` to put in place")
 	f.BoolVar(&force, "force", false, "move a database that is there aside")
+	f.StringVar(&sum, "sha256", "", "the `hex` that backup printed: refuse a file that has another")
 	f.BoolVar(&noVerify, "no-verify", false, "do not recompute the balances of the backup")
 	f.BoolVar(&r.json, "json", false, "print JSON")
 	return c
 }
 
-func restore(ctx context.Context, o sqlite.Restoring) (*restored, error) {
+// restore restores a backup. want is its SHA-256 in hex; empty: it is not known.
+func restore(ctx context.Context, o sqlite.Restoring, want string) (*restored, error) {
 	sum, err := digest(o.Source)
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
+	}
+	if want != "" && !strings.EqualFold(want, sum) {
+		return nil, fmt.Errorf("restore: --sha256: %s has %s", o.Source, sum)
 	}
 	got, err := sqlite.Restore(ctx, o)
 	if err != nil {

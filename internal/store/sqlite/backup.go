@@ -181,7 +181,7 @@ func single(ctx context.Context, path string) (err error) {
 // Check reads the whole file and reports an error if its structure is damaged.
 // What the entries add up to is [ledger.Verify]'s to check.
 func (db *DB) Check(ctx context.Context) (err error) {
-	rows, err := db.views.QueryContext(ctx, "PRAGMA quick_check(10)")
+	rows, err := db.views.QueryContext(ctx, "PRAGMA integrity_check(10)")
 	if err != nil {
 		return fmt.Errorf("%s is damaged: %w", db.path, err)
 	}

@@ -380,7 +380,12 @@ func TestARestoreThatFailsLeavesEverything(t *testing.T) {
 			if err := os.Truncate(path, 40_000); err != nil {
 				t.Fatal(err)
 			}
-		}, "malformed"},
+		}, "its header says"},
+		"a page too few": {func(t *testing.T, path string) { resize(t, good, path, -4096) }, "its header says"},
+		"a byte more":    {func(t *testing.T, path string) { resize(t, good, path, 1) }, "its header says"},
+		"an index that lacks rows": {
+			change("PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'kind <> 1', 'kind <> 2') WHERE name = 'entries_rare'"), "is damaged",
+		},
 	}
 	for name, f := range foreign {
 		cases[name] = struct {
@@ -413,6 +418,19 @@ func TestARestoreThatFailsLeavesEverything(t *testing.T) {
 				t.Errorf("it left %v where nothing was", slices.Collect(maps.Keys(left)))
 			}
 		})
+	}
+}
+
+// resize makes a copy that is so many bytes longer.
+func resize(t *testing.T, from, to string, by int64) {
+	t.Helper()
+	copyFile(t, from, to)
+	info, err := os.Stat(to)
+	if err == nil {
+		err = os.Truncate(to, info.Size()+by)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,10 +1,13 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -107,6 +110,9 @@ func present(path string) (bool, error) {
 
 // prepare makes tmp what the target is to become, but for its epoch.
 func prepare(ctx context.Context, o Restoring, tmp string) (r Restored, err error) {
+	if err := whole(o.Source); err != nil {
+		return r, err
+	}
 	source, err := OpenSource(ctx, o.Source)
 	if err != nil {
 		return r, err
@@ -131,6 +137,40 @@ func prepare(ctx context.Context, o Restoring, tmp string) (r Restored, err erro
 		return r, nil
 	}
 	return r, examine(ctx, tmp, OpenReadOnly, func(db *DB, ctx context.Context) error { return o.Verify(ctx, db) })
+}
+
+// whole makes sure that a file is as long as its header says: SQLite does not
+// miss a page that nothing points to, nor mind what follows the last one. A file
+// with a log beside it has its newest header there.
+func whole(path string) (err error) {
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	head := make([]byte, 100)
+	if _, err := io.ReadFull(f, head); err != nil || !bytes.HasPrefix(head, magic) {
+		return ignoreEOF(err) // what it is instead is said by whoever opens it
+	}
+	if !bytes.Equal(head[24:28], head[92:96]) {
+		return nil // a very old SQLite wrote it, and left the number of pages out
+	}
+	pages := int64(binary.BigEndian.Uint32(head[28:]))
+	size := int64(binary.BigEndian.Uint16(head[16:]))
+	if size == 1 {
+		size = 1 << 16
+	}
+	if want := size * pages; pages > 0 && info.Size() != want {
+		return fmt.Errorf("%s is damaged: it has %d bytes, and its header says %d", path, info.Size(), want)
+	}
+	return nil
 }
 
 // examine opens a file for a look.
