@@ -231,6 +231,9 @@ func (b *Batch) add(o *op, seq int64) {
 	if c := o.extra.forget; c != nil && !mutated(AnswerStands) {
 		b.Forgotten = append(b.Forgotten, c.row)
 	}
+	if a := o.extra.abort; a != nil {
+		b.Aborted = append(b.Aborted, *a)
+	}
 	for _, h := range o.extra.opens {
 		b.Opened = append(b.Opened, h.row(o.entry.Time))
 	}

@@ -28,6 +28,7 @@ type Hold struct {
 	request [16]byte
 	classes []string
 	durable *durable // nil: it ends with the process
+	gaveUp  bool     // Settle has returned without its charge
 }
 
 // States of a hold.

@@ -93,6 +93,7 @@ type Batch struct {
 	Receipts  []*ReceiptRow
 	Delivered []Delivered
 	Forgotten []*IdemRow // answers to delete, by key and request; before Answers
+	Aborted   []Aborted  // after Receipts
 	Answers   []*IdemRow // a key that stands for an answer already, which had not expired when it was claimed, is an error
 	Closed    *Digest    // a day that has ended, without its sum; nil: none
 	Digested  []Digest   // days that were closed before, with their sums
@@ -103,6 +104,12 @@ type Batch struct {
 	Warned    []WarnedRow
 
 	purge time.Time // answers that had expired by then are to be purged; zero: none
+}
+
+// Aborted makes the receipt of a charge that is taken back say so.
+type Aborted struct {
+	ID  [16]byte
+	Doc []byte // see Receipt.Doc
 }
 
 // Delivered changes the delivery of a receipt that says unknown.

@@ -264,6 +264,12 @@ func (d *disk) commit(t *memoryTx) {
 			d.receipts[e.Request] = r
 		}
 	}
+	for _, a := range b.Aborted {
+		if r, known := d.receipts[a.ID]; known {
+			r.Outcome, r.Doc = OutcomeAborted, a.Doc
+			d.receipts[a.ID] = r
+		}
+	}
 	for _, m := range b.Delivered {
 		if r, known := d.receipts[m.ID]; known && (r.Delivery == "" || r.Delivery == DeliveryUnknown) {
 			r.Delivery = m.Delivery

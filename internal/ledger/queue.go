@@ -41,6 +41,7 @@ type op struct {
 type extra struct {
 	keep   *Claim // its answer becomes durable with the op
 	forget *Claim // its answer is deleted with the op
+	abort  *Aborted
 
 	opens    []*Hold   // become durable with the op
 	ends     []HoldEnd // durable holds that end with it

@@ -166,3 +166,24 @@ func (w *ReceiptRow) Receipt() (*Receipt, error) {
 	}
 	return r, nil
 }
+
+// OutcomeAborted is the outcome of a request whose charge was taken back.
+const OutcomeAborted = "aborted"
+
+// abort returns what the receipt says once its charge is taken back. unrecorded: the
+// charge was not on disk in time; otherwise the answer could not be made of it.
+func (w *ReceiptRow) abort(unrecorded bool) (*Aborted, error) {
+	r, err := w.Receipt()
+	if err != nil {
+		return nil, err
+	}
+	// The names are those of internal/fault. The head of a stream has left before.
+	status := 500
+	if r.Fault = "internal"; unrecorded {
+		r.Fault, status = "ledger_unavailable", 503
+	}
+	if !r.Stream {
+		r.Status = status
+	}
+	return &Aborted{ID: r.ID, Doc: r.Doc()}, nil
+}

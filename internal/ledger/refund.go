@@ -187,22 +187,21 @@ func (o *op) refund(row *ReceiptRow, amount money.Amount) error {
 // takeBack refunds what is left of a revoked charge, and deletes the answer of
 // the claim that it was settled with; nil: there is none. It reports whether
 // that was queued; if not, the charge stands, and so does the answer.
-func (e *Engine) takeBack(ctx context.Context, request [16]byte, c *Claim) (queued bool, err error) {
+func (e *Engine) takeBack(ctx context.Context, receipt *ReceiptRow, unrecorded bool, c *Claim) (queued bool, err error) {
+	abort, err := receipt.abort(unrecorded)
+	if err != nil {
+		return false, err
+	}
 	if err := e.claims.revoke(ctx, c); err != nil {
 		return false, err
 	}
 	o := &op{done: make(chan struct{})}
-	err = e.prepareRefund(ctx, &Refund{Request: request, Note: noteRevoked}, o)
+	err = e.prepareRefund(ctx, &Refund{Request: receipt.ID, Note: noteRevoked}, o)
 	if errors.Is(err, ErrNothingToRefund) {
-		if c == nil {
-			return true, nil
-		}
 		o, err = &op{bare: true}, nil
 	}
 	if err == nil {
-		if c != nil {
-			o.extra = &extra{forget: c}
-		}
+		o.extra = &extra{forget: c, abort: abort}
 		queued, err = e.finishRefund(ctx, o)
 	}
 	if !queued {
@@ -218,21 +217,21 @@ func (e *Engine) takeBack(ctx context.Context, request [16]byte, c *Claim) (queu
 func (e *Engine) takeBackOnTheWay(o *op) {
 	c := o.kept()
 	r := &op{follows: true, bare: o.entry.Amount == 0, done: make(chan struct{})}
+	abort, err := o.receipt.abort(true)
+	if err != nil {
+		abort = nil // of a receipt that this process has packed
+	}
 	switch {
-	case r.bare && c == nil:
-		return
 	case !r.bare && e.turns.put(turnKey{request: o.entry.Request}, r) != nil:
 		go func() {
 			// It asks nobody whether the ledger is ready: this commit may have taken
 			// long. There is nobody to tell that it could not, which takes an engine
 			// that ends at this moment.
-			_, _ = e.takeBack(context.Background(), o.entry.Request, c)
+			_, _ = e.takeBack(context.Background(), o.receipt, true, c)
 		}()
 		return
 	}
-	if c != nil {
-		r.extra = &extra{forget: c}
-	}
+	r.extra = &extra{forget: c, abort: abort}
 	r.entry = Entry{
 		Time: e.now(), Kind: KindRefund, Account: o.entry.Account, Key: o.entry.Key, Test: o.entry.Test, Day: e.today(),
 		Amount: o.entry.Amount, Request: o.entry.Request, Model: o.entry.Model, Note: noteRevoked, Actor: ActorSystem,

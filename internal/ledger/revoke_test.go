@@ -44,7 +44,9 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 				defer cancel()
 				eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
 			}()
-			_, err := hold.Settle(ctx, ledger.Settlement{Actual: c.actual, Claim: claim, Render: render(&ledger.Stored{Status: 200, Kept: true})})
+			_, err := hold.Settle(ctx, ledger.Settlement{
+				Actual: c.actual, Claim: claim, Render: render(&ledger.Stored{Status: 200, Kept: true}), Receipt: &ledger.Receipt{Model: "m", Outcome: "ok", Status: 200},
+			})
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("Settle = %v", err)
 			}
@@ -68,6 +70,10 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 			}
 			if b := h.Balance(1); b.Posted != money.Dollar || b.Held != 0 {
 				t.Errorf("Balance = %+v", b)
+			}
+			r, err := h.Receipt(background, hold.Request())
+			if err != nil || r.Outcome != "aborted" || r.Status != 503 || r.Fault != "ledger_unavailable" || r.Charge != c.actual || r.Refunded != r.Charge {
+				t.Errorf("Receipt = %+v, %v; want it to say that the charge was taken back", r, err)
 			}
 			want := h.answered(again, nil)
 			if err := hold.Revoke(background); err != nil { // once more

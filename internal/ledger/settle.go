@@ -115,6 +115,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 		return Settled{Charge: charge, Absorbed: absorbed}, nil
 	}
 	if err := o.wait(ctx); err != nil {
+		h.gaveUp = true
 		return Settled{Charge: charge, Absorbed: absorbed}, fmt.Errorf("settle: %w", err)
 	}
 	if s.Render == nil {
@@ -157,7 +158,7 @@ func (h *Hold) render(s *Settlement, so Settled) (err error) {
 // Revoke takes back the charge of a Settle that returned because its context
 // ended. If the charge is not durable yet, Revoke returns at once: either it
 // never will be, or a refund follows it in the next batch. If it is, Revoke
-// refunds it and waits for that. The answer of the settle's claim goes with the
+// refunds it and waits for that. The receipt says aborted then. The answer of the settle's claim goes with the
 // charge: the key stands for nothing afterwards. Revoke does nothing for a hold
 // that was not settled, or was revoked before; after an error that came before
 // the refund was queued it can be called again. The charge of a durable hold
@@ -172,7 +173,7 @@ func (h *Hold) Revoke(ctx context.Context) error {
 	if !h.op.progress.CompareAndSwap(opApplied, opRevoked) {
 		return nil
 	}
-	queued, err := h.e.takeBack(ctx, h.request, h.op.kept())
+	queued, err := h.e.takeBack(ctx, h.op.receipt, h.gaveUp, h.op.kept())
 	if !queued && err != nil {
 		h.op.progress.Store(opApplied)
 	}

@@ -99,6 +99,12 @@ func (t *journalTx) insert(b *ledger.Batch) error {
 	if err := t.insertReceipts(b.Receipts); err != nil {
 		return fmt.Errorf("receipts: %w", err)
 	}
+	for i := range b.Aborted {
+		a := &b.Aborted[i]
+		if _, err := t.j.exec("UPDATE receipts SET outcome = ?, doc = ? WHERE id = ?", ledger.OutcomeAborted, a.Doc, a.ID[:]); err != nil {
+			return fmt.Errorf("aborted: %w", err)
+		}
+	}
 	if err := t.deliveries(b.Delivered); err != nil {
 		return fmt.Errorf("deliveries: %w", err)
 	}
