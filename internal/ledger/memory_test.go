@@ -65,6 +65,7 @@ const (
 // are not kept.
 type MemoryJournal struct {
 	disk *disk
+	mu   sync.RWMutex // for At, while an engine is at work
 	// At is called at every moment of the work. Its error is what the call
 	// returns; if it panics the process is over, and nothing more happens.
 	At func(at journalCall, b *Batch) error
@@ -76,10 +77,20 @@ type MemoryJournal struct {
 func NewMemoryJournal() *MemoryJournal { return &MemoryJournal{disk: newDisk()} }
 
 func (j *MemoryJournal) at(at journalCall, b *Batch) error {
-	if j.At == nil {
+	j.mu.RLock()
+	do := j.At
+	j.mu.RUnlock()
+	if do == nil {
 		return nil
 	}
-	return j.At(at, b)
+	return do(at, b)
+}
+
+// from sets At while an engine is at work.
+func (j *MemoryJournal) from(do func(at journalCall, b *Batch) error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.At = do
 }
 
 // Start implements Journal.

@@ -27,12 +27,12 @@ func TestACommitWhoseReplyIsLostIsNotGuessedAt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				j.At = func(now journalCall, _ *Batch) error {
+				j.from(func(now journalCall, _ *Batch) error {
 					if now == at {
 						return errDisk
 					}
 					return nil
-				}
+				})
 				if _, err := h.Settle(context.Background(), Settlement{Actual: 4}); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errDisk) {
 					t.Errorf("Settle = %v, want ErrUnavailable and its cause", err)
 				}
@@ -43,7 +43,7 @@ func TestACommitWhoseReplyIsLostIsNotGuessedAt(t *testing.T) {
 				if !errors.Is(fatal, errDisk) {
 					t.Errorf("Fatal(%v)", fatal)
 				}
-				j.At = nil
+				j.from(nil)
 				if e, err = Open(context.Background(), j, Options{}); err != nil {
 					t.Fatal(err)
 				}

@@ -33,12 +33,12 @@ func inTime(t *testing.T, do func(t *testing.T, e *timed)) {
 		if e.Engine, err = Open(context.Background(), e.j, Options{}); err != nil {
 			t.Fatal(err)
 		}
-		e.j.At = func(at journalCall, _ *Batch) error {
+		e.j.from(func(at journalCall, _ *Batch) error {
 			if at == atCommit && e.stuck != nil {
 				<-e.stuck
 			}
 			return nil
-		}
+		})
 		e.j.Committed = func(*Batch) { e.commits.Add(1) }
 		do(t, e)
 		if err := e.Close(); err != nil {
@@ -185,13 +185,13 @@ func TestAFullDiskIsTriedTenTimesASecondForTenSeconds(t *testing.T) {
 		h := e.hold(1, 5)
 		var tries atomic.Int64
 		var room atomic.Bool
-		e.j.At = func(at journalCall, _ *Batch) error {
+		e.j.from(func(at journalCall, _ *Batch) error {
 			if at == atInsert && !room.Load() {
 				tries.Add(1)
 				return fmt.Errorf("%w: disk full", ErrRetry)
 			}
 			return nil
-		}
+		})
 		done := make(chan Settled, 1)
 		go func() { done <- e.settle(h, Settlement{Actual: 5}) }()
 		synctest.Wait()
