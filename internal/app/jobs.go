@@ -336,9 +336,27 @@ func jobData(j *job.Job, holds []ledger.HoldRow, running map[[16]byte]bool, code
 		"total": contract.Number(int64(len(j.Items))), "accepted": contract.Number(int64(len(j.Items))),
 		"completed": contract.Number(completed), "failed": contract.Number(failed),
 		"hold": contract.USD(held), "charge": contract.USD(charged),
-		"created_at": contract.Time(j.Created), "ended_at": contract.Time(j.Ended),
+		"created_at": contract.Time(j.Created), "ended_at": contract.Time(endOf(j, holds)),
 	}
 	return contract.Data{Values: v, Lists: map[string][]contract.Values{"results": rows}}
+}
+
+// endOf is when the job ended: with the last of its requests, where the store has
+// not been told yet; zero: it has not.
+func endOf(j *job.Job, holds []ledger.HoldRow) time.Time {
+	if !j.Ended.IsZero() || len(holds) < len(j.Items) {
+		return j.Ended
+	}
+	var last time.Time
+	for i := range holds {
+		if holds[i].State == ledger.DurableOpen {
+			return time.Time{}
+		}
+		if holds[i].Ended.After(last) {
+			last = holds[i].Ended
+		}
+	}
+	return last
 }
 
 func answered(row contract.Values, r job.Result, charge money.Amount) {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/fault"
@@ -89,4 +90,30 @@ func TestAnAccountSeesAFewOfItsJobsAtOnce(t *testing.T) {
 			f()
 		}
 	})
+}
+
+// A job that is told to be completed says when, although the store hears of its
+// end a moment later.
+func TestAJobThatIsOverSaysSinceWhen(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 26, 20, 0, 0, 0, time.UTC)
+	j := &job.Job{Model: "m", Items: []job.Item{{Request: [16]byte{1}}, {Request: [16]byte{2}}}}
+	first := ledger.HoldRow{ID: [16]byte{1}, State: ledger.DurablePosted, Ended: at}
+	open := ledger.HoldRow{ID: [16]byte{2}, State: ledger.DurableOpen}
+	last := ledger.HoldRow{ID: [16]byte{2}, State: ledger.DurableVoided, Ended: at.Add(time.Second)}
+	for _, c := range []struct {
+		holds []ledger.HoldRow
+		ended time.Time // as the store knows it
+		want  time.Time
+	}{
+		{[]ledger.HoldRow{first}, time.Time{}, time.Time{}},
+		{[]ledger.HoldRow{first, open}, time.Time{}, time.Time{}},
+		{[]ledger.HoldRow{last, first}, time.Time{}, at.Add(time.Second)},
+		{[]ledger.HoldRow{first, last}, at.Add(time.Minute), at.Add(time.Minute)},
+	} {
+		j.Ended = c.ended
+		if got := endOf(j, c.holds); !got.Equal(c.want) {
+			t.Errorf("%+v: ended at %v, want %v", c.holds, got, c.want)
+		}
+	}
 }
