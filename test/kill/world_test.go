@@ -245,6 +245,10 @@ func (w *world) closeLeft(j *job, c *charge, f *findings) {
 		w.exact(j, c, f)
 		return
 	}
+	if r.outcome == "ok" && j.grows() { // it was ended where the money was, and may have gone out whole before that
+		w.closeCut(j, c, f)
+		return
+	}
 	if c.line.amount > r.hold || c.absorbed != 0 && j.ending != overruns {
 		f.add(wrong, "%v: it is charged %s of a hold of %s, and %s was absorbed", j, usd(c.line.amount), usd(r.hold), usd(c.absorbed))
 	}
