@@ -115,7 +115,7 @@ func countParts(parts []llm.Part) int64 {
 	var n int64
 	for _, p := range parts {
 		switch p.Kind {
-		case llm.PartImage, llm.PartAudio, llm.PartFile:
+		case llm.PartImage, llm.PartAudio, llm.PartFile, llm.PartVideo:
 			n += tokensPerImage
 		case llm.PartToolCall:
 			n += token.Count(p.ToolName) + token.Count(string(p.Args))

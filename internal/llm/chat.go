@@ -62,6 +62,7 @@ const (
 	PartText       PartKind = iota // Text
 	PartImage                      // URL, or Data with MediaType
 	PartAudio                      // Data with MediaType
+	PartVideo                      // Data with MediaType, or URL
 	PartFile                       // Data with MediaType and Name, or URL, or FileID, or Text for a plain document
 	PartToolCall                   // ToolID, ToolName, Args
 	PartToolResult                 // ToolID, Parts, IsError
@@ -87,6 +88,9 @@ type Part struct {
 	Parts    []Part          // of a tool result
 	IsError  bool            // of a tool result
 
+	// Signature is the provider's own state that belongs to the part: what
+	// seals reasoning, or comes with a tool call or a text (Gemini). Where the
+	// provider speaks another dialect than the caller it is a [Seal].
 	Signature string
 	Cache     *CacheMark
 	Citations json.RawMessage // annotations in their dialect's JSON

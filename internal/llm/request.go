@@ -21,9 +21,14 @@ type Dialect string
 // The dialects.
 const (
 	OpenAIChat           Dialect = "openai.chat"
+	OpenAIResponses      Dialect = "openai.responses"
+	OpenAICompletions    Dialect = "openai.completions"
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
 	AnthropicMessages    Dialect = "anthropic.messages"
 	AnthropicCountTokens Dialect = "anthropic.count_tokens"
+	GeminiGenerate       Dialect = "gemini.generate"
+	GeminiCountTokens    Dialect = "gemini.count_tokens"
+	GeminiEmbed          Dialect = "gemini.embed"
 	Simple               Dialect = "chat"   // {model, messages} → {message, choices, usage, model}
 	Prompt               Dialect = "prompt" // {prompt} → {text, tokens, model, latency, metadata}
 )

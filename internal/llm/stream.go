@@ -112,6 +112,7 @@ type Delta struct {
 	Model        string
 	Finish       Finish
 	StopSequence string
+	Signature    string // of a tool call or a text; see [Part]
 	Value        json.RawMessage
 }
 
