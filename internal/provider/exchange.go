@@ -204,3 +204,6 @@ func (x *Exchange) abort() error {
 	x.sent.withdraw()
 	return err
 }
+
+// Family returns whose error tables to use; see [Outgoing].
+func (x *Exchange) Family() string { return x.family }
