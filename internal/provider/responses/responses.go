@@ -29,6 +29,7 @@ type Options struct {
 	BaseURL   string            // up to and with the version; empty: [DefaultBaseURL]; a query is kept
 	Family    string            // of error tables; see provider.Classify; empty: openai
 	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
+	Stateless bool              // it gives out no sealed reasoning
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
 
@@ -38,6 +39,7 @@ type Provider struct {
 	name      string
 	family    string
 	keyHeader string
+	stateless bool
 	to        *url.URL
 	transport http.RoundTripper
 }
@@ -78,7 +80,7 @@ func New(o Options) *Provider {
 	if o.Transport == nil {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	}
-	p := &Provider{name: o.Name, family: o.Family, keyHeader: o.KeyHeader, to: base.JoinPath("responses"), transport: o.Transport}
+	p := &Provider{name: o.Name, family: o.Family, keyHeader: o.KeyHeader, stateless: o.Stateless, to: base.JoinPath("responses"), transport: o.Transport}
 	if p.family == "" {
 		p.family = "openai"
 	}
@@ -141,6 +143,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	case r.Task != llm.TaskChat:
 		return nil, provider.Refusal(p.Supports(r))
 	}
+	c.Reasons = c.Reasons && !p.stateless
 	x, err := p.post(ctx, c)
 	if plain := c; c.Reasons && refusesInclude(err) {
 		plain.Reasons = false
