@@ -16,6 +16,7 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/anthropic"
+	"github.com/pontage/pontage/internal/provider/gather"
 	"github.com/pontage/pontage/internal/provider/openai"
 	"github.com/pontage/pontage/internal/provider/responses"
 	"github.com/pontage/pontage/internal/provider/sim"
@@ -51,7 +52,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 		case "sim":
 			s.speaks, s.asked = simulated(name, a.sim)
 		case "anthropic":
-			s.speaks = anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
 		default:
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
@@ -150,7 +151,7 @@ type spoken struct {
 // speaksOpenAI returns how to speak to a server of OpenAI's protocols, and how if
 // it is to be asked for responses whatever the caller speaks.
 func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
-	chat, traits := openai.New(o), o.Traits()
+	chat, traits := gather.Over(openai.New(o)), o.Traits()
 	resp := newResponses(o, traits)
 	speaks = &spoken{other: chat}
 	if traits.Responses {
@@ -160,16 +161,16 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 }
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
-	return responses.New(responses.Options{
+	return gather.Over(responses.New(responses.Options{
 		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Transport: o.Transport,
-	})
+	}))
 }
 
 // simulated returns how to speak to the simulator, which understands all.
 func simulated(name string, s *sim.Sim) (speaks, asked *spoken) {
 	const base = "http://simulator.invalid/v1"
 	speaks, asked = speaksOpenAI(openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s})
-	messages := anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s})
+	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
 	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens} {
 		speaks.own[d] = messages
 	}
@@ -189,6 +190,12 @@ func (s *spoken) Supports(r *llm.Request) error { return s.of(r).Supports(r) }
 // Open implements provider.Provider.
 func (s *spoken) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	return s.of(c.Request).Open(ctx, c)
+}
+
+// ThinksOnlyWhenAsked implements provider.Thinker.
+func (s *spoken) ThinksOnlyWhenAsked(model string) bool {
+	t, ok := s.other.(provider.Thinker)
+	return ok && t.ThinksOnlyWhenAsked(model)
 }
 
 // Dropped implements provider.Dropper.

@@ -78,7 +78,10 @@ func TestFactsOfEvents(t *testing.T) {
 	}
 	w := func(s string) int { return provider.Weight([]byte(s)) }
 	want := []facts{
-		{Ping: true}, {}, {Ping: true}, {},
+		{Ping: true},
+		{},
+		{Ping: true},
+		{},
 		{Content: true, Bytes: 2, Weight: w("hm")},
 		{Content: true}, // what seals it
 		{},

@@ -46,11 +46,13 @@ func TestSplicedRequests(t *testing.T) {
 		{"included already", `{"model":"m","store":false,"include":["reasoning.encrypted_content"]}`, `{"model":"m","store":false,"include":["reasoning.encrypted_content"]}`, provider.Call{Model: "m", Reasons: true}},
 		{
 			"reasoning of others", `{"model":"m","store":false,"input":[{"type":"reasoning","id":"x","summary":[],"encrypted_content":"` + foreign + `"},{"type":"reasoning","encrypted_content":"gAAA"}, {"role":"user","content":"\"pontage1.x"}]}`,
-			`{"model":"m","store":false,"input":[{"type":"reasoning","encrypted_content":"gAAA"},{"role":"user","content":"\"pontage1.x"}]}`, provider.Call{Model: "m"},
+			`{"model":"m","store":false,"input":[{"type":"reasoning","encrypted_content":"gAAA"},{"role":"user","content":"\"pontage1.x"}]}`,
+			provider.Call{Model: "m"},
 		},
 		{
 			"our own reasoning", `{"model":"m","store":false,"input":[{"type":"reasoning","id":"x","summary":[],"encrypted_content":"` + own + `"}]}`,
-			`{"model":"m","store":false,"input":[{"type":"reasoning","id":"rs_9","summary":[],"encrypted_content":"blob"}]}`, provider.Call{Model: "m"},
+			`{"model":"m","store":false,"input":[{"type":"reasoning","id":"rs_9","summary":[],"encrypted_content":"blob"}]}`,
+			provider.Call{Model: "m"},
 		},
 	} {
 		c.call.Request = asked(t, c.in)
@@ -98,8 +100,8 @@ func TestWhatOnlyTheServerThatStoredItKnowsIsRefused(t *testing.T) {
 	}
 }
 
-// TestAModelThatNeverThinksIsNotAskedTwice has OpenAI's refusal of what only the
-// gateway had asked for.
+// TestAModelThatNeverThinksIsAskedAgainWithoutItsThoughts has OpenAI's refusal of
+// what only the gateway had asked for.
 func TestAModelThatNeverThinksIsAskedAgainWithoutItsThoughts(t *testing.T) {
 	t.Parallel()
 	u := testkit.NewUpstream(

@@ -198,21 +198,35 @@ func TestTranslationOfChatCompletions(t *testing.T) {
 	const input = `"input":[{"role":"user","content":"hi"}]`
 	for _, c := range []struct{ name, in, want, dropped string }{
 		{"least", `{"model":"m",` + hi + `}`, `{"model":"other",` + input + `,"store":false}`, ""},
-		{"system", `{"model":"m","messages":[{"role":"system","content":"a"},{"role":"developer","content":"b"},{"role":"user","content":"hi"},{"role":"system","content":"c"}]}`,
-			`{"model":"other","instructions":"a\n\nb","input":[{"role":"user","content":"hi"},{"role":"system","content":"c"}],"store":false}`, ""},
-		{"sampling", `{"model":"m",` + hi + `,"temperature":0.5,"top_p":0.9,"max_tokens":16,"seed":7,"frequency_penalty":0,"n":1,"store":true,"user":"u"}`,
-			`{"model":"other",` + input + `,"temperature":0.5,"top_p":0.9,"safety_identifier":"` + provider.Pseudonym("u") + `","max_output_tokens":16,"store":false}`, "store frequency_penalty seed"},
-		{"own members", `{"model":"m",` + hi + `,"metadata":{"a":"b"},"service_tier":"flex","prompt_cache_key":"k","verbosity":"low","response_format":{"type":"json_object"},"stream":true,"stream_options":{"include_usage":true}}`,
-			`{"metadata":{"a":"b"},"service_tier":"flex","prompt_cache_key":"k","model":"other",` + input + `,"text":{"format":{"type":"json_object"},"verbosity":"low"},"store":false,"stream":true}`, ""},
-		{"schema", `{"model":"m",` + hi + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"},"strict":true}}}`,
-			`{"model":"other",` + input + `,"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}},"store":false}`, ""},
+		{
+			"system", `{"model":"m","messages":[{"role":"system","content":"a"},{"role":"developer","content":"b"},{"role":"user","content":"hi"},{"role":"system","content":"c"}]}`,
+			`{"model":"other","instructions":"a\n\nb","input":[{"role":"user","content":"hi"},{"role":"system","content":"c"}],"store":false}`, "",
+		},
+		{
+			"sampling", `{"model":"m",` + hi + `,"temperature":0.5,"top_p":0.9,"max_tokens":16,"seed":7,"frequency_penalty":0,"n":1,"store":true,"user":"u"}`,
+			`{"model":"other",` + input + `,"temperature":0.5,"top_p":0.9,"safety_identifier":"` + provider.Pseudonym("u") + `","max_output_tokens":16,"store":false}`, "store frequency_penalty seed",
+		},
+		{
+			"own members", `{"model":"m",` + hi + `,"metadata":{"a":"b"},"service_tier":"flex","prompt_cache_key":"k","verbosity":"low","response_format":{"type":"json_object"},"stream":true,"stream_options":{"include_usage":true}}`,
+			`{"metadata":{"a":"b"},"service_tier":"flex","prompt_cache_key":"k","model":"other",` + input + `,"text":{"format":{"type":"json_object"},"verbosity":"low"},"store":false,"stream":true}`, "",
+		},
+		{
+			"schema", `{"model":"m",` + hi + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"},"strict":true}}}`,
+			`{"model":"other",` + input + `,"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}},"store":false}`, "",
+		},
 		{"effort", `{"model":"m",` + hi + `,"reasoning_effort":"low"}`, `{"model":"other",` + input + `,"reasoning":{"effort":"low"},"store":false}`, ""},
-		{"tools", `{"model":"m",` + hi + `,"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}},{"type":"function","function":{"name":"g","strict":true}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}`,
-			`{"model":"other",` + input + `,"tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":false},{"type":"function","name":"g","parameters":{"type":"object","properties":{}},"strict":true}],"parallel_tool_calls":false,"tool_choice":{"type":"function","name":"f"},"store":false}`, ""},
-		{"history", `{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"wait","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"c2","type":"function","function":{"name":"g","arguments":""}}]},{"role":"tool","tool_call_id":"c1","content":"one"},{"role":"tool","tool_call_id":"c2","content":"two"},{"role":"user","content":"so?"}]}`,
-			`{"model":"other","input":[{"role":"user","content":"hi"},{"role":"assistant","content":"wait"},{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"x\": 1}"},{"type":"function_call","call_id":"c2","name":"g","arguments":"{}"},{"type":"function_call_output","call_id":"c1","output":"one"},{"type":"function_call_output","call_id":"c2","output":"two"},{"role":"user","content":"so?"}],"store":false}`, ""},
-		{"parts", `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,QQ=="}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}}]}]}`,
-			`{"model":"other","input":[{"role":"user","content":[{"type":"input_text","text":"see"},{"type":"input_image","image_url":"https://x/y.png","detail":"low"},{"type":"input_image","image_url":"data:image/jpeg;base64,QQ==","detail":"auto"},{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}]}],"store":false}`, ""},
+		{
+			"tools", `{"model":"m",` + hi + `,"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}},{"type":"function","function":{"name":"g","strict":true}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}`,
+			`{"model":"other",` + input + `,"tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":false},{"type":"function","name":"g","parameters":{"type":"object","properties":{}},"strict":true}],"parallel_tool_calls":false,"tool_choice":{"type":"function","name":"f"},"store":false}`, "",
+		},
+		{
+			"history", `{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"wait","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"c2","type":"function","function":{"name":"g","arguments":""}}]},{"role":"tool","tool_call_id":"c1","content":"one"},{"role":"tool","tool_call_id":"c2","content":"two"},{"role":"user","content":"so?"}]}`,
+			`{"model":"other","input":[{"role":"user","content":"hi"},{"role":"assistant","content":"wait"},{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"x\": 1}"},{"type":"function_call","call_id":"c2","name":"g","arguments":"{}"},{"type":"function_call_output","call_id":"c1","output":"one"},{"type":"function_call_output","call_id":"c2","output":"two"},{"role":"user","content":"so?"}],"store":false}`, "",
+		},
+		{
+			"parts", `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,QQ=="}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}}]}]}`,
+			`{"model":"other","input":[{"role":"user","content":[{"type":"input_text","text":"see"},{"type":"input_image","image_url":"https://x/y.png","detail":"low"},{"type":"input_image","image_url":"data:image/jpeg;base64,QQ==","detail":"auto"},{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}]}],"store":false}`, "",
+		},
 	} {
 		got, dropped, err := translated(t, p, provider.Call{}, c.in)
 		if err != nil {
@@ -277,8 +291,11 @@ func TestReasoningGoesBackToWhoSealedIt(t *testing.T) {
 		want    string
 		dropped []string
 	}{
-		{"ours", []llm.Part{part(llm.Seal("up", "rs_1 blob")), text},
-			`{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"blob"},{"role":"assistant","content":"so"}`, nil},
+		{
+			"ours",
+			[]llm.Part{part(llm.Seal("up", "rs_1 blob")), text},
+			`{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"blob"},{"role":"assistant","content":"so"}`, nil,
+		},
 		{"ours, and nothing follows", []llm.Part{text, part(llm.Seal("up", "rs_1 blob"))}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
 		{"another's", []llm.Part{part(llm.Seal("down", "rs_1 blob")), text}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
 		{"raw", []llm.Part{part("c2ln"), text}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
