@@ -206,6 +206,28 @@ func TestAModelThatCannotStreamIsAskedForOnePiece(t *testing.T) {
 	}
 }
 
+func TestAProviderThatDoesNotStreamIsTakenAtItsWord(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ api, body string }{
+		{"openai.chat", chatWhole}, {"anthropic.messages", messageWhole}, {"openai.responses", responseWhole},
+	} {
+		for _, d := range []llm.Dialect{speakers[c.api].dialect, llm.Simple} {
+			u := &upstream{status: 200, header: http.Header{"Content-Type": {"application/json"}}, body: c.body}
+			ev, err := one(t, Over(speakers[c.api].speak("openai", u)), asking(t, d))
+			if err != nil || !ev.Last || !ev.Content || ev.Weight != 0 || len(u.asked) != 1 {
+				t.Errorf("%s for %s: %+v, %v", c.api, d, ev, err)
+			}
+			if d != llm.Simple && string(ev.Raw) != c.body || d == llm.Simple && ev.Whole == nil {
+				t.Errorf("%s for %s: %s, %+v", c.api, d, ev.Raw, ev.Whole)
+			}
+		}
+	}
+	u := &upstream{status: 200, header: http.Header{"Content-Type": {"application/json"}}, body: `{"error":{"code":"rate_limit_exceeded","message":"m"}}`}
+	if _, err := one(t, Over(speakers["openai.chat"].speak("openai", u)), asking(t, llm.OpenAIChat)); !fault.Is(err, fault.UpstreamRateLimited) {
+		t.Errorf("an error in one piece: %v", err)
+	}
+}
+
 // TestAGatheredStreamThatBreaksIsABadAnswer has no caller who was given anything.
 func TestAGatheredStreamThatBreaksIsABadAnswer(t *testing.T) {
 	t.Parallel()

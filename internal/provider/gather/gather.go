@@ -64,7 +64,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return p.under.Open(ctx, c)
 	}
 	long := c
-	long.Request = q
+	long.Request, long.Gathers = q, true
 	s, err := p.under.Open(ctx, long)
 	if refusesStream(err) {
 		return p.under.Open(ctx, c)
@@ -171,6 +171,10 @@ func (g *gathered) read() (llm.Event, error) {
 		}
 		if err != nil {
 			return llm.Event{}, err
+		}
+		if ev.Last && (ev.Whole != nil || len(ev.Raw) > 0 && len(ev.Raw) == len(ev.Data)) {
+			ev.Weight = 0
+			return ev, nil // the provider has not streamed: it is whole, and not a frame around it
 		}
 		out.Content = out.Content || ev.Content
 		said = said || ev.Content && !ev.Refusal

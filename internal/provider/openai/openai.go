@@ -160,8 +160,8 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if err != nil {
 		return nil, blame(r, err)
 	}
-	if !r.Stream {
-		return &whole{x: x, scanner: newScanner(p, c), call: c, family: p.vendor.class()}, nil
+	if !r.Stream || c.Gathers && !x.Streams() {
+		return &whole{x: x, scanner: newScanner(p, c, false), call: c, family: p.vendor.class()}, nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)

@@ -152,15 +152,15 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if err != nil {
 		return nil, blame(r, err)
 	}
-	if !r.Stream {
-		return &whole{x: x, scanner: p.newScanner(c), call: c}, nil
+	if !r.Stream || c.Gathers && !x.Streams() {
+		return &whole{x: x, scanner: p.newScanner(c, false), call: c}, nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
 	}
 	return &stream{
 		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: p.newScanner(c), request: r, model: ownName(c),
+		scanner: p.newScanner(c, true), request: r, model: ownName(c),
 	}, nil
 }
 

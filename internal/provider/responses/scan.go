@@ -108,8 +108,8 @@ func stepOf(name []byte) step {
 }
 
 // newScanner returns the scanner of one answer.
-func (p *Provider) newScanner(c provider.Call) scanner {
-	return scanner{issuer: p.name, translate: !passes(c.Request), stream: c.Request.Stream}
+func (p *Provider) newScanner(c provider.Call, stream bool) scanner {
+	return scanner{issuer: p.name, translate: !passes(c.Request), stream: stream}
 }
 
 // frame are the members of an event beside its type.
