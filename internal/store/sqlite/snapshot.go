@@ -47,19 +47,9 @@ func (s *snapshot) Mark(ctx context.Context) (m ledger.Mark, err error) {
 	return m, nil
 }
 
-// rows runs a query and calls each for every row.
-func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sql.Rows) error) (err error) {
-	rows, err := s.conn.QueryContext(ctx, q, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+// rows calls each for every row of a query.
+func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sql.Rows) error) error {
+	return eachRow(ctx, s.conn, q, args, each)
 }
 
 // Balances implements ledger.Reader.
