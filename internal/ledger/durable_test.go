@@ -375,10 +375,7 @@ func TestDurableHoldsThatAreGivenUpAreVoided(t *testing.T) {
 			h.topup(1, 100)
 			o := job
 			o.Claim = h.claim(keyA, one)
-			_ = h.fp.Arm(failpoint.SlowFsync, 1)
-			committing := func() {
-				eventually(t, "a batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
-			}
+			committing := h.slow()
 			if inQueue {
 				h.Record(&ledger.Receipt{ID: request()})
 				committing()

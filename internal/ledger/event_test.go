@@ -169,10 +169,7 @@ func TestAnEventIsDurableWithItsCharge(t *testing.T) {
 	c.spend(reserve(money.Cent), money.Cent, warn(money.Dollar)) // what the crashed process knew is known
 	c.told("balance_warning of account 1: 0.99 is below 1.00")
 
-	hold, err := h.Hold(ledger.Reservation{Account: 2, Key: 2, Request: request(), Amount: money.Cent})
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(ledger.Reservation{Account: 2, Key: 2, Request: request(), Amount: money.Cent})
 	_ = h.fp.Arm(failpoint.CommitError, 1)
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Alerts: warn(money.Dollar)}); err == nil {
 		t.Fatal("a failed commit charged")

@@ -54,15 +54,6 @@ func (h *house) refused(k ledger.IdemKey, fp [32]byte, want error) {
 	}
 }
 
-func (h *house) hold(r ledger.Reservation) *ledger.Hold {
-	h.t.Helper()
-	hold, err := h.Hold(r)
-	if err != nil {
-		h.t.Fatalf("Hold(%+v): %v", r, err)
-	}
-	return hold
-}
-
 // render returns the function that renders st.
 func render(st *ledger.Stored) func(ledger.Settled) (*ledger.Stored, error) {
 	return func(ledger.Settled) (*ledger.Stored, error) { return st, nil }
@@ -337,18 +328,12 @@ func TestAFailedCommitLeavesNoClaimWaiting(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	hold, c := h.hold(reserve(money.Cent)), h.claim(keyA, one)
-	if err := h.fp.Arm(failpoint.SlowFsync, 1); err != nil {
-		t.Fatal(err)
-	}
+	begun := h.slow()
 	if err := h.fp.Arm(failpoint.CommitError, 1); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Claim: c})
-		done <- err
-	}()
-	eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	done := settling(hold, ledger.Settlement{Actual: money.Cent, Claim: c})
+	begun()
 	if _, _, err := h.Claim(background, keyA, one, time.Minute); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("Claim = %v", err)
 	}

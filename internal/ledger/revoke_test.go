@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 )
@@ -38,12 +37,7 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 			h := setup(t)
 			h.topup(1, money.Dollar)
 			hold, claim := h.hold(reserve(money.Cent)), h.claim(keyA, one)
-			_ = h.fp.Arm(failpoint.SlowFsync, 1)
-			ctx, cancel := context.WithCancel(background)
-			go func() {
-				defer cancel()
-				eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
-			}()
+			ctx := h.givenUp()
 			_, err := hold.Settle(ctx, ledger.Settlement{
 				Actual: c.actual, Claim: claim, Render: render(&ledger.Stored{Status: 200, Kept: true}), Receipt: &ledger.Receipt{Model: "m", Outcome: "ok", Status: 200},
 			})
@@ -92,13 +86,9 @@ func TestAChargeRevokedInTheQueueLeavesNoAnswer(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	first, second, claim := h.hold(reserve(money.Cent)), h.hold(reserve(money.Cent)), h.claim(keyA, one)
-	_ = h.fp.Arm(failpoint.SlowFsync, 1)
-	done := make(chan error)
-	go func() {
-		_, err := first.Settle(background, ledger.Settlement{Actual: money.Cent})
-		done <- err
-	}()
-	eventually(t, "the first batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	begun := h.slow()
+	done := settling(first, ledger.Settlement{Actual: money.Cent})
+	begun()
 	ctx, cancel := context.WithCancel(background)
 	cancel()
 	if _, err := second.Settle(ctx, ledger.Settlement{Actual: money.Cent, Claim: claim}); !errors.Is(err, context.Canceled) {
