@@ -21,10 +21,7 @@ func warn(below money.Amount) ledger.Alerts { return ledger.Alerts{WarnBelow: be
 // spend charges a request, which may cause events.
 func (h *house) spend(r ledger.Reservation, actual money.Amount, a ledger.Alerts) {
 	h.t.Helper()
-	hold, err := h.Hold(r)
-	if err != nil {
-		h.t.Fatalf("Hold(%+v): %v", r, err)
-	}
+	hold := h.hold(r)
 	defer hold.Abort()
 	receipt := &ledger.Receipt{Model: "m", Outcome: "ok", Started: h.clock.now()}
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: actual, Receipt: receipt, Alerts: a}); err != nil {

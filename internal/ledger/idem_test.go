@@ -69,14 +69,6 @@ func (h *house) answered(c *ledger.Claim, st *ledger.Stored) [16]byte {
 	return hold.Request()
 }
 
-func (h *house) count(query string) (n int) {
-	h.t.Helper()
-	if err := h.db.Read().QueryRow(query).Scan(&n); err != nil {
-		h.t.Fatal(err)
-	}
-	return n
-}
-
 func random(n int) []byte {
 	b := make([]byte, n)
 	c := rand.NewChaCha8([32]byte{})
@@ -129,7 +121,7 @@ func TestAKeyStandsForItsAnswer(t *testing.T) {
 	check()
 	h.reopen()
 	check()
-	if got := h.count("SELECT max(length(doc)) FROM idem WHERE k = CAST('a long body' AS BLOB)"); got > 50_000 {
+	if got := h.number("SELECT max(length(doc)) FROM idem WHERE k = CAST('a long body' AS BLOB)"); got > 50_000 {
 		t.Errorf("a long body takes %d bytes", got)
 	}
 	h.claim(ledger.IdemKey{Account: 2, Key: "a body"}, one)
@@ -436,19 +428,19 @@ func TestExpiredAnswersAreDeletedInPortions(t *testing.T) {
 	})
 	h.clock.advance(ledger.IdemTTL / 2)
 	h.answered(h.claim(keyA, one), nil)
-	if n := h.count("SELECT count(*) FROM idem"); n != 301 {
+	if n := h.number("SELECT count(*) FROM idem"); n != 301 {
 		t.Fatalf("%d answers are stored", n)
 	}
 	h.clock.advance(ledger.IdemTTL / 2)
 	h.topup(1, 1)
-	if n := h.count("SELECT count(*) FROM idem"); n != 301-64 {
+	if n := h.number("SELECT count(*) FROM idem"); n != 301-64 {
 		t.Errorf("%d answers are left after one transaction", n)
 	}
-	eventually(t, "the others are deleted too", func() bool { return h.count("SELECT count(*) FROM idem") == 1 })
+	eventually(t, "the others are deleted too", func() bool { return h.number("SELECT count(*) FROM idem") == 1 })
 	h.replay(keyA, one)
 	h.clock.advance(ledger.IdemTTL)
 	h.reopen()
 	h.topup(1, 1)
-	eventually(t, "the last one is deleted", func() bool { return h.count("SELECT count(*) FROM idem") == 0 })
+	eventually(t, "the last one is deleted", func() bool { return h.number("SELECT count(*) FROM idem") == 0 })
 	h.verify()
 }

@@ -215,6 +215,15 @@ func (h *house) givenUp() context.Context {
 	return ctx
 }
 
+// number returns the number that a query gives.
+func (h *house) number(q string, args ...any) (n int) {
+	h.t.Helper()
+	if err := h.db.Read().QueryRowContext(background, q, args...).Scan(&n); err != nil {
+		h.t.Fatalf("%s: %v", q, err)
+	}
+	return n
+}
+
 // eventually waits until the condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()

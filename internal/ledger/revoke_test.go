@@ -59,7 +59,7 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 				}
 				return err == nil
 			})
-			if n := h.count("SELECT count(*) FROM idem"); n != 0 {
+			if n := h.number("SELECT count(*) FROM idem"); n != 0 {
 				t.Errorf("%d answers are stored", n)
 			}
 			if b := h.Balance(1); b.Posted != money.Dollar || b.Held != 0 {
@@ -105,7 +105,7 @@ func TestAChargeRevokedInTheQueueLeavesNoAnswer(t *testing.T) {
 		c, _, err := h.Claim(background, keyA, one, 0)
 		return err == nil && c != nil
 	})
-	if n := h.count("SELECT count(*) FROM idem"); n != 0 || h.Balance(1).Posted != 99*money.Cent {
+	if n := h.number("SELECT count(*) FROM idem"); n != 0 || h.Balance(1).Posted != 99*money.Cent {
 		t.Errorf("%d answers are stored, Balance = %+v", n, h.Balance(1))
 	}
 }
