@@ -15,7 +15,7 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "anthropic", "sim"}
+	kinds    = []string{"openai", "anthropic", "gemini", "vertex", "sim"}
 	roles    = []string{"api", "dashboard"}
 	billings = []string{"included", "metered"}
 	events   = []string{"balance_warning", "absorbed"}
@@ -154,6 +154,7 @@ func (v *validator) provider(path, name string, p Provider) {
 		}
 	}
 	v.baseURL(path+".base_url", p.BaseURL)
+	v.vertex(path, p)
 	if p.Kind == "sim" {
 		v.simulator(path, p)
 		return
@@ -161,7 +162,9 @@ func (v *validator) provider(path, name string, p Provider) {
 	if p.Script != "" {
 		v.bad(path+".script", "is for kind sim only")
 	}
-	v.credentials(path, p)
+	if p.Kind != "vertex" || p.KeyFile == "" {
+		v.credentials(path, p)
+	}
 }
 
 func (v *validator) simulator(path string, p Provider) {
