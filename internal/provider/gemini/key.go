@@ -228,11 +228,11 @@ func closeBody(req *http.Request) {
 
 // refusal is the answer to a request for which there is no token: that of a
 // server that knows none, if the token server says that there will be none, or
-// the failure to reach it.
+// the failure to get a connection: nothing was sent.
 func refusal(req *http.Request, err error) (*http.Response, error) {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil || refused.Response.StatusCode >= 500 || refused.Response.StatusCode == http.StatusTooManyRequests {
-		return nil, fmt.Errorf("access token: %w", withoutBody(err))
+		return nil, &net.OpError{Op: "dial", Net: "oauth2", Err: withoutBody(err)}
 	}
 	body := fmt.Sprintf(`{"error":{"code":401,"status":"UNAUTHENTICATED","message":"The token server refused the service account with status %d."}}`, refused.Response.StatusCode)
 	return &http.Response{

@@ -66,8 +66,11 @@ func (p *partial) piece(c *provider.Cursor) {
 			c.Skip()
 		}
 	}
+	if value == nil {
+		return
+	}
 	n := p.root.at(path)
-	if n == nil || value == nil {
+	if n == nil {
 		return
 	}
 	n.scalar = true

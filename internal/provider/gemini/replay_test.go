@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -486,74 +485,6 @@ func (r *replayer) streams(t *testing.T, most int) map[string]string {
 		}
 	}
 	return out
-}
-
-func TestRecordedStreamsCutAnywhereAreNeverWell(t *testing.T) {
-	t.Parallel()
-	up := newReplayer(t)
-	for id, body := range up.streams(t, 15_000) {
-		sep := "\n\n"
-		if strings.Contains(body, "\r\n\r\n") {
-			sep = "\r\n\r\n"
-		}
-		frames := strings.SplitAfter(body, sep)
-		ended := false
-		for i := range frames {
-			part := strings.Join(frames[:i], "")
-			ended = ended || strings.Contains(part, `"finishReason"`)
-			for _, tail := range []string{"", frames[i][:len(frames[i])/2]} {
-				q := foreign(request(t, up.fixtures[id]))
-				_, err := run(cutAt(part+tail), provider.Call{Request: q, Model: q.Model})
-				switch {
-				case ended && err != nil:
-					t.Errorf("%s cut before event %d, after its finish: %v", id, i, err)
-				case !ended && verdict(err) != "stream_interrupted RFBS":
-					t.Errorf("%s cut before event %d with %.20q: %v", id, i, tail, err)
-				}
-			}
-		}
-	}
-}
-
-// print writes events down so that they can be compared, but for More, which
-// tells how the bytes came.
-func print(evs []event) string {
-	var b strings.Builder
-	for _, e := range evs {
-		e.More, e.Usage = false, nil
-		fmt.Fprintf(&b, "%+v\n", e)
-	}
-	return b.String()
-}
-
-func TestRecordedStreamsSplitAnywhereAreTheSame(t *testing.T) {
-	t.Parallel()
-	up := newReplayer(t)
-	short := up.streams(t, 2500)
-	ids := slices.Sorted(maps.Keys(short))
-	if len(ids) < 5 {
-		t.Fatalf("only %d short streams", len(ids))
-	}
-	for _, id := range ids[:5] {
-		body := short[id]
-		for _, q := range []*llm.Request{request(t, up.fixtures[id]), foreign(request(t, up.fixtures[id]))} {
-			c := provider.Call{Request: q, Model: q.Model}
-			evs, err := run(cutAt(body), c)
-			if err != nil {
-				t.Fatalf("%s: %v", id, err)
-			}
-			want := print(evs)
-			for at := range body {
-				p := saying("text/event-stream", func() io.Reader {
-					return io.MultiReader(strings.NewReader(body[:at]), strings.NewReader(body[at:]))
-				})
-				evs, err := run(p, c)
-				if got := print(evs); err != nil || got != want {
-					t.Fatalf("%s split at %d: %v (-want +got):\n%s", id, at, err, cmp.Diff(want, got))
-				}
-			}
-		}
-	}
 }
 
 // refusable are the codes that a translation may refuse with.
