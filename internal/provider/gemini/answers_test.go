@@ -259,6 +259,10 @@ func TestEmbeddingsAreRefusedByName(t *testing.T) {
 			t.Errorf("%s: %v, want a refusal of %s", body, f, want)
 		}
 	}
+	named := &llm.Request{Dialect: llm.OpenAIEmbeddings, Task: llm.TaskEmbed, Model: "m", Inputs: 1, Raw: mustScan(t, `{"input":"a","user":"u"}`)}
+	if d := New(Options{}).Dropped(named); len(d) != 1 || d[0] != "user" {
+		t.Errorf("dropped %v", d)
+	}
 	two := &llm.Request{Dialect: llm.OpenAIEmbeddings, Task: llm.TaskEmbed, Model: "m", Inputs: 2, Raw: mustScan(t, `{"input":["a","b"]}`)}
 	if f, _ := New(Options{Vertex: &Vertex{}}).Supports(two).(*fault.Error); f == nil || f.Param != "input" {
 		t.Errorf("two at once on Vertex: %v", f)

@@ -17,7 +17,7 @@ import (
 func TestRecordedStreamsCutAnywhereAreNeverWell(t *testing.T) {
 	t.Parallel()
 	up := newReplayer(t)
-	for id, body := range up.streams(t, 15_000) {
+	for id, body := range up.streams(t, 8_000) {
 		sep := "\n\n"
 		if strings.Contains(body, "\r\n\r\n") {
 			sep = "\r\n\r\n"

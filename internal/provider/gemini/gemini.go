@@ -153,7 +153,13 @@ func (p *Provider) Supports(r *llm.Request) error {
 // Dropped lists the parameters of r that are left out as harmless, by their
 // paths; see provider.Dropper.
 func (p *Provider) Dropped(r *llm.Request) []string {
-	if passes(r) || r.Task == llm.TaskEmbed {
+	switch {
+	case passes(r):
+		return nil
+	case r.Task == llm.TaskEmbed:
+		if r.Raw.Value("user") != nil {
+			return []string{"user"}
+		}
 		return nil
 	}
 	e, err := p.encode(provider.Call{Request: r, Model: r.Model})

@@ -117,7 +117,8 @@ func legalTokenURL(s string) bool {
 // Transport returns a transport that sends requests over base with an access
 // token. A token is shared by all requests, renewed before it ends, and once more
 // if the server refuses it: such a request is repeated once. What the token
-// server itself refuses is answered as the server would, with 401.
+// server itself refuses is answered as the server would, with 401. It is called
+// once for a key.
 func (k *Key) Transport(base http.RoundTripper) http.RoundTripper {
 	k.client = &http.Client{
 		Transport: base, Timeout: maxFetch,
