@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -162,6 +163,17 @@ func TestArgumentsInPieces(t *testing.T) {
 	const want = `{"a":"x\"y","b":{"c":[null,{"d.e":1e3}]},"q":true}`
 	if got := string(p.json()); got != want {
 		t.Errorf("arguments %s, want %s", got, want)
+	}
+}
+
+func TestArgumentsInPiecesAreBounded(t *testing.T) {
+	t.Parallel()
+	var p partial
+	for i := range 100 {
+		p.add(fmt.Appendf(nil, `[{"jsonPath":"$.x[%d][9999]","numberValue":1}]`, i))
+	}
+	if args := p.json(); len(args) > 3*maxPartialNodes || !json.Valid(args) {
+		t.Errorf("%d bytes of arguments", len(args))
 	}
 }
 

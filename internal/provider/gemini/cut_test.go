@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -80,4 +81,39 @@ func TestRecordedStreamsSplitAnywhereAreTheSame(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzAnswers checks that whatever an upstream says is an answer or a failure,
+// the same to callers of every dialect, and that arguments are JSON.
+func FuzzAnswers(f *testing.F) {
+	f.Add([]byte(candidate(`{"text":"a","thought":true},{"functionCall":{"name":"f","args":{"x":1}},"thoughtSignature":"s"},{"inlineData":{}}`)))
+	f.Add([]byte(candidate(`{"functionCall":{"name":"f","willContinue":true}},{"functionCall":{"partialArgs":[{"jsonPath":"$.a[0]['b']","stringValue":"x"}]}}`)))
+	f.Add([]byte(ended))
+	f.Add([]byte(`{"promptFeedback":{"blockReason":"X"}}`))
+	f.Add([]byte(`[{"error":{"code":503}}]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, kind := range []string{"application/json", "text/event-stream"} {
+			for _, own := range []bool{true, false} {
+				q := &llm.Request{Dialect: llm.GeminiGenerate, Model: "m", Choices: 1, Stream: kind != "application/json"}
+				if !own {
+					q = foreign(q)
+				}
+				text := string(body)
+				if q.Stream {
+					text = "data: " + text + "\n\n"
+				}
+				evs, err := run(saying(kind, func() io.Reader { return strings.NewReader(text) }), provider.Call{Request: q, Model: "g"})
+				if err != nil && strings.HasPrefix(verdict(err), " ") {
+					t.Errorf("%s: %v is no failure", body, err)
+				}
+				for _, e := range evs {
+					for _, d := range e.Deltas {
+						if d.Kind == llm.DeltaToolArgs && !json.Valid([]byte(strings.ToValidUTF8(d.Text, "?"))) {
+							t.Errorf("%s: arguments %s", body, d.Text)
+						}
+					}
+				}
+			}
+		}
+	})
 }

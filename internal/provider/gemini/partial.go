@@ -12,11 +12,15 @@ import (
 const (
 	maxPartialDepth = 64
 	maxPartialItems = 10_000
+	maxPartialNodes = 100_000
 )
 
 // partial puts the arguments of a call together that come in pieces, each with
 // the place that it belongs to. The zero partial is an empty object.
-type partial struct{ root node }
+type partial struct {
+	root  node
+	nodes int // that were made
+}
 
 // node is a value under construction: an object, an array, or what stands in
 // text.
@@ -69,7 +73,7 @@ func (p *partial) piece(c *provider.Cursor) {
 	if value == nil {
 		return
 	}
-	n := p.root.at(path)
+	n := p.at(path)
 	if n == nil {
 		return
 	}
@@ -83,8 +87,9 @@ func (p *partial) piece(c *provider.Cursor) {
 }
 
 // at returns the node at a path such as $.a.b[0]['c'], which it makes; nil for
-// what is none.
-func (n *node) at(path string) *node {
+// what is none, or one too many.
+func (p *partial) at(path string) *node {
+	n := &p.root
 	rest, ok := strings.CutPrefix(path, "$")
 	for depth := 0; ok && rest != ""; depth++ {
 		var name string
@@ -114,7 +119,9 @@ func (n *node) at(path string) *node {
 		default:
 			return nil
 		}
-		n = n.child(name, index)
+		if n = p.child(n, name, index); n == nil {
+			return nil
+		}
 	}
 	if !ok {
 		return nil
@@ -123,18 +130,28 @@ func (n *node) at(path string) *node {
 }
 
 // child returns a member, or with an index an element.
-func (n *node) child(name string, index int) *node {
+func (p *partial) child(n *node, name string, index int) *node {
+	made := 0
+	switch {
+	case index >= len(n.items):
+		made = index + 1 - len(n.items)
+	case index < 0 && n.members[name] == nil:
+		made = 1
+	}
+	if p.nodes += made; p.nodes > maxPartialNodes {
+		return nil
+	}
 	if index >= 0 {
 		n.array = true
-		for len(n.items) <= index {
+		for range made {
 			n.items = append(n.items, &node{})
 		}
 		return n.items[index]
 	}
-	if n.members == nil {
-		n.members = map[string]*node{}
-	}
-	if n.members[name] == nil {
+	if made > 0 {
+		if n.members == nil {
+			n.members = map[string]*node{}
+		}
 		n.members[name] = &node{}
 		n.keys = append(n.keys, name)
 	}
