@@ -176,8 +176,15 @@ var byStatus = map[int]kind{
 	501: kConfig,
 	503: kOverloaded,
 	504: kTimeout,
-	522: kTimeout,
+	// A network in between could not get through to the provider. With 524 it
+	// did, and the provider may be at work.
+	521: kUnreachable,
+	522: kUnreachable,
+	523: kUnreachable,
 	524: kTimeout,
+	525: kUnreachable,
+	526: kUnreachable,
+	527: kUnreachable,
 	529: kOverloaded,
 }
 
