@@ -70,8 +70,8 @@ needs: ## find or install what the tests need beside Go: a C compiler for -race,
 	@test/needs.sh
 
 .PHONY: outside
-outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, what operators see, failing machines, many entries
-	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/... ./test/scale/...
+outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, failing providers, what operators see, failing machines, many entries
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/chaos/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/... ./test/scale/...
 
 .PHONY: compat
 compat: build ## the official SDKs, Go and npm, against the built binary
