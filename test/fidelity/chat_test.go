@@ -110,7 +110,7 @@ func chatParts(v value) (out []part) {
 			}
 			out = append(out, f)
 		case "document_url":
-			out = append(out, part{kind: "file", url: text(in(p, "document_url"))})
+			out = append(out, fromURL("file", text(in(p, "document_url"))))
 		default:
 			out = append(out, part{kind: kind})
 		}

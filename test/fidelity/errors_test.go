@@ -62,8 +62,10 @@ func meaning(f *testkit.Fixture) string {
 	switch s := f.Response.Status; {
 	case s == 400 && has("API_KEY_INVALID", "Incorrect API key"):
 		return "auth"
-	case s == 400 && has("credit balance is too low"):
+	case has("credit balance is too low", "insufficient_quota", "enforced_spend_limit_reached"):
 		return "quota"
+	case has(`"model_not_found"`):
+		return "model"
 	case s == 400 && has(`"content_filter"`, "content_policy_violation", "ResponsibleAIPolicyViolation"):
 		return "policy"
 	case s == 400 && tooLong.MatchString(body):
@@ -72,7 +74,7 @@ func meaning(f *testkit.Fixture) string {
 		return "invalid"
 	case s == 401 || s == 403:
 		return "auth"
-	case s == 402, s == 429 && has("insufficient_quota", "enforced_spend_limit_reached"):
+	case s == 402:
 		return "quota"
 	case s == 404:
 		return "model"

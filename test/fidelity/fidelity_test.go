@@ -54,7 +54,7 @@ func (w *world) everyDialect(t *testing.T, f *testkit.Fixture, v *verdicts) {
 	own := speaks(apis[f.API].dialect)
 	for i := range dialects {
 		d := &dialects[i]
-		if d != own && (own == nil || d.family != own.family || d.write == nil) {
+		if !d.asks(f) {
 			continue
 		}
 		out := verdict{ID: f.ID, Provider: f.Provider, API: f.API, Dialect: d.name, Result: pending}
@@ -108,7 +108,7 @@ func (p *play) recorded() value {
 func (p *play) run(t *testing.T) {
 	q := p.ask()
 	p.w.up.take(p.f.ID)
-	r, err := p.w.post(t, p.d, p.d.path(alias(p.f.ID), p.stream), p.asked)
+	r, err := p.w.post(t, p.d, p.d.path(modelFor(p.f, p.d), p.stream), p.asked)
 	if err != nil {
 		p.differ("no answer: %v", err)
 		return
@@ -160,7 +160,7 @@ func (p *play) vendor() string {
 // ask makes the caller's request: the recorded one in its own dialect, and what
 // another can say of it there. A recording without a request gets a small one.
 func (p *play) ask() talk {
-	recorded, name := p.recorded(), alias(p.f.ID)
+	recorded, name := p.recorded(), modelFor(p.f, p.d)
 	p.stream = yes(in(recorded, "stream")) || p.f.API == "gemini.streamGenerateContent" || recorded == nil && p.f.Response.Kind == "sse"
 	q := hello()
 	if recorded != nil {

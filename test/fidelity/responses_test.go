@@ -199,7 +199,7 @@ func responsesContent(role string, parts []part) []any {
 func readResponses(_ string, body []byte, sse bool) (a answer) {
 	if !sse {
 		a.ended = true
-		a.response(body, true)
+		a.response(body)
 		return a
 	}
 	s := a.choice(0)
@@ -219,6 +219,9 @@ func readResponses(_ string, body []byte, sse bool) (a answer) {
 			next = count(n)
 		}
 		kind := text(in(e.data, "type"))
+		if a.ended { // some recordings go on with another response
+			break
+		}
 		switch kind {
 		case "response.created", "response.in_progress":
 			a.model = text(in(e.data, "response", "model"))
@@ -227,7 +230,7 @@ func readResponses(_ string, body []byte, sse bool) (a answer) {
 		case "response.completed", "response.incomplete", "response.failed":
 			a.ended = true
 			whole := answer{}
-			whole.response(in(e.data, "response"), true)
+			whole.response(in(e.data, "response"))
 			a.usage, a.model = whole.usage, whole.model
 			if whole.failed != "" {
 				a.failed = whole.failed
@@ -295,7 +298,7 @@ func (s *said) responsesEvent(kind string, e value) {
 }
 
 // response reads a whole response.
-func (a *answer) response(v value, _ bool) {
+func (a *answer) response(v value) {
 	a.model = text(in(v, "model"))
 	if e := in(v, "error"); e != nil {
 		a.failed = string(e)

@@ -3,6 +3,7 @@ package fidelity
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/pontage/pontage/internal/testkit"
 )
@@ -72,6 +73,15 @@ var dialects = []dialect{
 	},
 }
 
+// provider is how a provider is configured that callers of a dialect are to
+// reach.
+type provider struct {
+	name   string
+	config string // the members of its entry but for its address and key
+	path   string // under which the upstream serves it
+	target string // more members of a target at it
+}
+
 // speaks returns the dialect of that name.
 func speaks(name string) *dialect {
 	for i := range dialects {
@@ -87,10 +97,8 @@ func speaks(name string) *dialect {
 type api struct {
 	dialect string
 	// stands says that the build can call such a provider.
-	stands bool
-	// provider returns the members of the provider's entry but for its address
-	// and key, and the path under which the upstream serves it.
-	provider func(f *testkit.Fixture) (config, path string)
+	stands   bool
+	provider func(f *testkit.Fixture, d *dialect) provider
 	kind     string // of its models; empty: chat
 	free     bool   // costs nothing
 }
@@ -102,7 +110,7 @@ var apis = map[string]api{
 	"anthropic.messages":     {dialect: "anthropic.messages", stands: true, provider: claude},
 	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", stands: true, provider: claude, free: true},
 
-	"openai.responses":              {dialect: "openai.responses"},
+	"openai.responses":              {dialect: "openai.responses", provider: responder},
 	"gemini.generateContent":        {dialect: "gemini.generate"},
 	"gemini.streamGenerateContent":  {dialect: "gemini.generate"},
 	"gemini.countTokens":            {dialect: "gemini.count_tokens"},
@@ -139,13 +147,34 @@ var outside = map[string]string{
 	"rerank":                   "no surface",
 }
 
-// vendor configures a provider of OpenAI's protocol.
-func vendor(f *testkit.Fixture) (config, path string) {
-	return "kind: openai, quirks: " + f.Provider, "/v1"
+// alsoResponses are the vendors that serve Responses beside chat completions, so
+// that callers of Responses are not translated.
+var alsoResponses = []string{"azure", "copilot", "deepseek", "groq", "openai", "openrouter", "xai"}
+
+// vendor configures a provider of OpenAI's protocol. One that would not translate
+// what callers of Responses ask is some server that nobody knows.
+func vendor(f *testkit.Fixture, d *dialect) provider {
+	quirks := f.Provider
+	if d.name == "openai.responses" && slices.Contains(alsoResponses, quirks) {
+		quirks = "generic"
+	}
+	return provider{name: "chat-" + quirks, config: "kind: openai, quirks: " + quirks, path: "/v1"}
+}
+
+// responder configures a provider that is asked for Responses whatever the caller
+// speaks.
+func responder(f *testkit.Fixture, _ *dialect) provider {
+	quirks := f.Provider
+	if quirks == "chatgpt" || quirks == "llamacpp" {
+		quirks = "openai"
+	}
+	return provider{name: "responses-" + f.Provider, config: "kind: openai, quirks: " + quirks, path: "/v1", target: ", api: responses"}
 }
 
 // claude configures Anthropic.
-func claude(*testkit.Fixture) (config, path string) { return "kind: anthropic", "" }
+func claude(*testkit.Fixture, *dialect) provider {
+	return provider{name: "claude", config: "kind: anthropic"}
+}
 
 func fixed(path string) func(string, bool) string {
 	return func(string, bool) string { return path }

@@ -36,8 +36,14 @@ type world struct {
 	spent *big.Int
 }
 
-// alias is what callers call the model of a recording.
-func alias(id string) string { return "as-" + id }
+// modelFor is what callers of a dialect call the model of a recording: never as
+// its provider does.
+func modelFor(f *testkit.Fixture, d *dialect) string {
+	if own := speaks(apis[f.API].dialect); apis[f.API].provider(f, d).name != apis[f.API].provider(f, own).name {
+		return "for-" + d.name + "-" + f.ID
+	}
+	return "as-" + f.ID
+}
 
 func newWorld(t *testing.T, recordings []*testkit.Fixture) *world {
 	t.Helper()
@@ -74,20 +80,31 @@ func configuration(recordings []*testkit.Fixture, url string) string {
 	seen := map[string]bool{}
 	for _, f := range recordings {
 		api := apis[f.API]
-		config, path := api.provider(f)
-		name := f.Provider + "-" + strings.ReplaceAll(api.dialect, ".", "-")
-		if !seen[name] {
-			seen[name] = true
-			fmt.Fprintf(&providers, "  %s: {%s, base_url: %q, api_key: %q, catalog: none}\n", name, config, url+"/"+name+path, "credential-of-"+name)
-		}
 		kind := api.kind
 		if kind == "" {
 			kind = "chat"
 		}
-		fmt.Fprintf(&models, "  %q: {targets: [{provider: %s, model: %q}], kind: %s, context: 50000000, price: %s, input: %s}\n", alias(f.ID), name, f.ID, kind, price, input)
-		price, input = "*p", "*i"
+		for i := range dialects {
+			d := &dialects[i]
+			p := api.provider(f, d)
+			if model := modelFor(f, d); d.asks(f) && !seen[model] {
+				seen[model] = true
+				fmt.Fprintf(&models, "  %q: {targets: [{provider: %s, model: %q%s}], kind: %s, context: 50000000, price: %s, input: %s}\n", model, p.name, f.ID, p.target, kind, price, input)
+				price, input = "*p", "*i"
+			}
+			if d.asks(f) && !seen[p.name] {
+				seen[p.name] = true
+				fmt.Fprintf(&providers, "  %s: {%s, base_url: %q, api_key: %q, catalog: none}\n", p.name, p.config, url+"/"+p.name+p.path, "credential-of-"+p.name)
+			}
+		}
 	}
 	return providers.String() + models.String()
+}
+
+// asks reports whether a recording is played in the dialect.
+func (d *dialect) asks(f *testkit.Fixture) bool {
+	own := speaks(apis[f.API].dialect)
+	return d == own || own != nil && d.family == own.family && d.write != nil
 }
 
 // usd writes nano-dollars as decimal dollars.
