@@ -11,25 +11,32 @@ type answer struct {
 	choices map[int]*said
 	usage   *tokens
 	model   string
-	failed  string   // the error that it holds
-	ended   bool     // has its terminal marker
-	wrong   []string // contradicts itself or its grammar
-	vectors []value
-	total   int64 // of a count of tokens
+	failed  string // the error that it holds
+	// prompted is why nothing was generated: the prompt was blocked.
+	prompted string
+	ended    bool     // has its terminal marker
+	wrong    []string // contradicts itself or its grammar
+	vectors  []value
+	total    int64 // of a count of tokens
 }
 
 // said is what one choice says.
 type said struct {
 	text, thought, refusal string
 	calls                  []call
-	finish                 string // stop, length, tool_calls, content_filter, pause, error; empty: none
-	raw                    string // finish in the dialect's word
-	beyond                 bool   // something that not every dialect has: citations, media, server tools
+	finish                 string         // stop, length, tool_calls, content_filter, pause, error; empty: none
+	raw                    string         // finish in the dialect's word
+	beyond                 bool           // something that not every dialect has: citations, server tools
+	media                  bool           // an image or a sound
+	pieces                 map[string]any // of the arguments of a call that continues
 	at                     map[string]int
 }
 
 // call is one call of a tool; args is its JSON text, byte for byte.
-type call struct{ id, name, args string }
+type call struct {
+	id, name, args string
+	loose          bool // args were put together here, so their order and spelling are ours
+}
 
 // tokens is a usage by the classes that have a price. Input is all of the
 // prompt, and reasoning a part of output.
@@ -63,7 +70,7 @@ func (s *said) call(key string) *call {
 
 // speaks reports whether s says anything.
 func (s *said) speaks() bool {
-	return s.text+s.thought+s.refusal != "" || len(s.calls) > 0 || s.beyond
+	return s.text+s.thought+s.refusal != "" || len(s.calls) > 0 || s.beyond || s.media
 }
 
 func (a *answer) speaks() bool {
@@ -73,6 +80,16 @@ func (a *answer) speaks() bool {
 		}
 	}
 	return len(a.vectors) > 0 || a.total > 0
+}
+
+// media reports whether an answer holds an image or a sound.
+func (a *answer) media() bool {
+	for _, s := range a.choices {
+		if s.media {
+			return true
+		}
+	}
+	return false
 }
 
 // ends is why a choice ended, in our words. Calls go before the word: servers
@@ -93,7 +110,7 @@ func (a *answer) blocked() bool {
 	filtered, spoke, refused := len(a.choices) > 0, false, false
 	for _, s := range a.choices {
 		filtered = filtered && s.finish == "content_filter"
-		spoke = spoke || s.text+s.thought != "" || len(s.calls) > 0 || s.beyond
+		spoke = spoke || s.text+s.thought != "" || len(s.calls) > 0 || s.beyond || s.media
 		refused = refused || s.refusal != ""
 	}
 	return filtered || refused && !spoke
@@ -158,7 +175,8 @@ func sameCalls(want, got []call, objects, own bool) (out []string) {
 		case objects && members(value(args)) == nil:
 			args = `{"_raw":` + string(quote(w.args)) + `}`
 		}
-		if w.name != g.name || args != written(g.args) {
+		same := args == written(g.args) || w.loose && sorted(value(args)) == sorted(value(g.args))
+		if w.name != g.name || !same {
 			out = append(out, fmt.Sprintf("call %d is %s(%.300s), want %s(%.300s)", i, g.name, g.args, w.name, args))
 		}
 		if !own && (g.id == "" || ids[g.id]) {

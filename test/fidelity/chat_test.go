@@ -3,6 +3,7 @@ package fidelity
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -144,12 +145,10 @@ func chatCan(q talk) talk {
 	if q.effort == "some" {
 		q.effort = "medium"
 	}
-	return q.without("top_k").only(func(role string, p part) bool {
+	return q.without("top_k").textResults().only(func(role string, p part) bool {
 		switch p.kind {
-		case "text", "call", "refusal":
+		case "text", "call", "refusal", "result":
 			return true
-		case "result":
-			return !hasMedia(p)
 		case "image":
 			return role == "user"
 		case "audio":
@@ -161,13 +160,20 @@ func chatCan(q talk) talk {
 	})
 }
 
-func hasMedia(p part) bool {
-	for _, x := range p.in {
-		if x.kind != "text" {
-			return true
+// textResults leaves of results of tools what is text.
+func (q talk) textResults() talk {
+	turns := q.turns
+	q.turns = nil
+	for _, t := range turns {
+		t.parts = slices.Clone(t.parts)
+		for i, p := range t.parts {
+			if p.kind == "result" {
+				t.parts[i].in = slices.DeleteFunc(slices.Clone(p.in), func(x part) bool { return x.kind != "text" })
+			}
 		}
+		q.turns = append(q.turns, t)
 	}
-	return false
+	return q
 }
 
 // writeChatRequest writes a request of chat completions.

@@ -64,6 +64,8 @@ func meaning(f *testkit.Fixture) string {
 		return "auth"
 	case has("credit balance is too low", "insufficient_quota", "enforced_spend_limit_reached"):
 		return "quota"
+	case s == 400 && has("FAILED_PRECONDITION"), s == 403 && has("SERVICE_DISABLED"): // our configuration
+		return "failed"
 	case has(`"model_not_found"`):
 		return "model"
 	case s == 400 && has(`"content_filter"`, "content_policy_violation", "ResponsibleAIPolicyViolation"):

@@ -75,7 +75,8 @@ type play struct {
 	own *dialect // of the recording
 
 	asked       value
-	stream      bool
+	stream      bool // it is asked for
+	sse         bool // the recorded answer is a stream
 	rule        string
 	without     []string
 	differences []string
@@ -127,8 +128,17 @@ func (p *play) run(t *testing.T) {
 		p.failure(t, r, meaning(p.f))
 		return
 	}
-	want := p.own.answer(p.f.Provider, p.f.Response.Body(), p.f.Response.Kind == "sse")
-	if want.broken(p.f.Response.Kind == "sse") {
+	want := p.own.answer(p.f.Provider, p.f.Response.Body(), p.sse)
+	if want.prompted != "" && p.d != p.own {
+		p.failure(t, r, "policy")
+		return
+	}
+	if p.d != p.own && r.status == 400 && want.media() {
+		p.rule = "an image or a sound in the answer"
+		p.free(t, r)
+		return
+	}
+	if want.broken(p.sse) {
 		p.broken(t, &want, r)
 		return
 	}
@@ -161,6 +171,7 @@ func (p *play) vendor() string {
 // another can say of it there. A recording without a request gets a small one.
 func (p *play) ask() talk {
 	recorded, name := p.recorded(), modelFor(p.f, p.d)
+	p.sse = p.f.Response.Kind == "sse" || arrayed(p.f)
 	p.stream = yes(in(recorded, "stream")) || p.f.API == "gemini.streamGenerateContent" || recorded == nil && p.f.Response.Kind == "sse"
 	q := hello()
 	if recorded != nil {
@@ -280,13 +291,13 @@ func (p *play) broken(t *testing.T, a *answer, r reply) {
 		if r.status < 400 {
 			p.differ("status %d for an answer that is none: %.300s", r.status, r.body)
 		}
-		if p.f.Response.Kind == "sse" && a.speaks() {
+		if p.sse && a.speaks() {
 			p.differ("status %d, though something was said already: %.300s", r.status, r.body)
 		}
 		if kind, _ := p.d.fail(r.body); kind == "no envelope" {
 			p.differ("an error without its envelope: %.300s", r.body)
 		}
-	case !a.speaks() || p.f.Response.Kind != "sse":
+	case !a.speaks() || !p.sse:
 		p.differ("status 200 for an answer that is none: %.300s", r.body)
 	default:
 		p.endsBadly(r)

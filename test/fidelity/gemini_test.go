@@ -61,11 +61,11 @@ func (q *talk) geminiConfig(c value) {
 	}
 	if t := any1(c, "thinkingConfig", "thinking_config"); t != nil {
 		switch budget, level := any1(t, "thinkingBudget", "thinking_budget"), text(any1(t, "thinkingLevel", "thinking_level")); {
-		case string(budget) == "0":
+		case string(budget) == "0" || level == "MINIMAL": // the newer models' word for not at all
 			q.effort = "none"
 		case level != "":
 			q.effort = strings.ToLower(level)
-		case budget != nil && string(budget) != "-1":
+		case budget != nil && string(budget) != "-1", yes(any1(t, "includeThoughts", "include_thoughts")):
 			q.effort = "some"
 		}
 	}
@@ -177,8 +177,15 @@ func lowerTypes(x any) {
 		}
 	case map[string]any:
 		for k, e := range x {
-			if s, ok := e.(string); ok && k == "type" {
-				x[k] = strings.ToLower(s)
+			switch n := e.(type) {
+			case string:
+				if k == "type" {
+					x[k] = strings.ToLower(n)
+				}
+			case float64:
+				if k == "type" {
+					x[k] = strings.ToLower(geminiEnum(encode(n), "", "string", "number", "integer", "boolean", "array", "object", "null"))
+				}
 			}
 			lowerTypes(e)
 		}

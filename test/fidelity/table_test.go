@@ -111,8 +111,8 @@ var apis = map[string]api{
 	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", stands: true, provider: claude, free: true},
 
 	"openai.responses":              {dialect: "openai.responses", provider: responder},
-	"gemini.generateContent":        {dialect: "gemini.generate"},
-	"gemini.streamGenerateContent":  {dialect: "gemini.generate"},
+	"gemini.generateContent":        {dialect: "gemini.generate", provider: google},
+	"gemini.streamGenerateContent":  {dialect: "gemini.generate", provider: google},
 	"gemini.countTokens":            {dialect: "gemini.count_tokens"},
 	"gemini.embedContent":           {dialect: "gemini.embed"},
 	"gemini.batchEmbedContents":     {dialect: "gemini.embed"},
@@ -174,6 +174,14 @@ func responder(f *testkit.Fixture, _ *dialect) provider {
 // claude configures Anthropic.
 func claude(*testkit.Fixture, *dialect) provider {
 	return provider{name: "claude", config: "kind: anthropic"}
+}
+
+// google configures AI Studio, or Vertex AI.
+func google(f *testkit.Fixture, _ *dialect) provider {
+	if f.Provider == "vertex" {
+		return provider{name: "vertex", config: "kind: vertex, project: fidelity, location: global", path: "/v1"}
+	}
+	return provider{name: "gemini", config: "kind: gemini", path: "/v1beta"}
 }
 
 func fixed(path string) func(string, bool) string {

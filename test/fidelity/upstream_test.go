@@ -55,16 +55,35 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for k, v := range f.Response.Header() {
 		w.Header()[k] = v
 	}
+	answer := f.Response.Body()
+	if arrayed(f) && r.URL.Query().Get("alt") == "sse" {
+		answer = asEvents(answer)
+		w.Header().Set("Content-Type", "text/event-stream")
+	}
 	if f.Response.Kind == "sse" && w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "text/event-stream")
 	}
 	w.WriteHeader(f.Response.Status)
-	for _, piece := range pieces(f.ID, f.Response.Body()) {
+	for _, piece := range pieces(f.ID, answer) {
 		if _, err := w.Write(piece); err != nil {
 			return
 		}
 		_ = http.NewResponseController(w).Flush()
 	}
+}
+
+// arrayed reports whether a recording is a stream of Gemini's in the form of one
+// array, which those get who do not ask for events.
+func arrayed(f *testkit.Fixture) bool {
+	return f.API == "gemini.streamGenerateContent" && f.Response.Status == 200 && strings.HasPrefix(f.Response.Text, "[")
+}
+
+// asEvents writes the elements of an array as events.
+func asEvents(array []byte) (out []byte) {
+	for _, e := range items(array) {
+		out = append(out, "data: "+compact(e)+"\r\n\r\n"...)
+	}
+	return out
 }
 
 // pieces cuts a body into some of uneven size, the same ones each time.
