@@ -110,7 +110,7 @@ var apis = map[string]api{
 	"anthropic.messages":     {dialect: "anthropic.messages", stands: true, provider: claude},
 	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", stands: true, provider: claude, free: true},
 
-	"openai.responses":              {dialect: "openai.responses", provider: responder},
+	"openai.responses":              {dialect: "openai.responses", stands: true, provider: responder},
 	"gemini.generateContent":        {dialect: "gemini.generate", provider: google},
 	"gemini.streamGenerateContent":  {dialect: "gemini.generate", provider: google},
 	"gemini.countTokens":            {dialect: "gemini.count_tokens"},
