@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,12 +32,24 @@ func (x *exchange) answer(d Dialect) error {
 		h.Set("X-Output-Capped-By", t.CappedBy)
 	}
 	if len(t.Dropped) > 0 {
-		h.Set("X-Dropped-Params", dropped(t.Dropped))
+		h.Set("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
 	}
 	if req.Stream {
 		return x.stream(enc)
 	}
 	return x.whole(enc)
+}
+
+// own names places as the dialect of r does.
+func own(r *llm.Request, paths []string) []string {
+	if r == nil || r.Place == nil {
+		return paths
+	}
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = r.Place(p)
+	}
+	return slices.Compact(out)
 }
 
 // maxDropped bounds how many bytes of a header tell what was left out: there can
@@ -101,6 +114,7 @@ func (x *exchange) stream(enc Encoder) error {
 			frames.Put(pooled)
 		}
 	}()
+	x.enc = enc
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()

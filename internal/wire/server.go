@@ -81,6 +81,8 @@ type exchange struct {
 	rest   string // what the wildcard of the path stands for
 	caller Caller
 	call   Call
+	enc    Encoder      // of the answer, once it is streamed
+	asked  *llm.Request // as the caller asked it, once it was decoded
 	facts  contract.Facts
 	body   []byte
 	wanted *simulation // nil: none
@@ -113,6 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				panic(p)
 			}
 			x.ev.Panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			x.enc = nil // it may be the encoder that failed
 			x.fail(fault.Wrap(fault.Internal, fmt.Errorf("panic: %v", p)))
 		}
 		x.abandon()
@@ -126,7 +129,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if err := x.serve(); err != nil {
-		x.fail(x.named(x.told(err)))
+		x.fail(x.named(x.placed(x.told(err))))
 	}
 }
 
@@ -255,6 +258,10 @@ func (x *exchange) generate() error {
 	if err != nil {
 		return x.withModel(fault.From(err), req)
 	}
+	if err := x.remember(req); err != nil {
+		return err
+	}
+	x.asked = req
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
@@ -325,6 +332,23 @@ func (x *exchange) withModel(e *fault.Error, req *llm.Request) error {
 	return fault.Fields(details)
 }
 
+// placed names what a fault is about as the caller's dialect does.
+func (x *exchange) placed(e *fault.Error) *fault.Error {
+	if x.asked == nil || x.asked.Place == nil || e.Param == "" {
+		return e
+	}
+	own := x.asked.Place(e.Param)
+	if own == e.Param {
+		return e
+	}
+	d := *e
+	d.Param = own
+	if rest, ok := strings.CutPrefix(e.Message, e.Param+" "); ok { // a sentence about it
+		d.Message = own + " " + rest
+	}
+	return &d
+}
+
 // named lists the one bad field of a fault among its details, for contracts
 // that show nothing else.
 func (x *exchange) named(e *fault.Error) *fault.Error {
@@ -371,6 +395,9 @@ func (x *exchange) fail(e *fault.Error) {
 		x.refusal(e)
 	case x.w.streaming:
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+		if b, ok := x.enc.(Breaker); ok {
+			frame = b.Break(nil, frame, e)
+		}
 		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
 		x.w.frame(frame)
 		if !done {
