@@ -37,6 +37,7 @@ func listers() map[string]wire.ModelLister {
 // built reports whether a surface is one that this build answers.
 func built(surface string) bool {
 	return dialects()[surface] != nil || listers()[surface] != nil || slices.Contains(ownSurfaces, surface) ||
+		slices.Contains(keptSurfaces, surface) ||
 		surface == surfaceJobs || surface == surfaceMemory
 }
 

@@ -143,6 +143,7 @@ type Thread struct {
 	Background bool     // nobody waits for the answer
 	Previous   string   // id of the answer that this one continues; empty: none
 	References []string // ids of items that stand for what was said before
+	Past       int      // how many items of the request are not its own, but of what it continues
 }
 
 // For returns the request as one to another model: the same question, with that

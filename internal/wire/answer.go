@@ -26,7 +26,7 @@ const keepFrames = 256 << 10
 // returns are still to be told to the caller.
 func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
-	req, enc := t.Request, d.Encoder(t.Request)
+	req, enc := t.Request, x.encoder(d, t.Request)
 	h := x.w.Header()
 	if t.CappedBy != "" {
 		h.Set("X-Output-Capped-By", t.CappedBy)
@@ -91,6 +91,7 @@ func (x *exchange) whole(enc Encoder) error {
 	if err != nil {
 		return err
 	}
+	x.remember(enc)
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err
 	}
@@ -159,6 +160,7 @@ func (x *exchange) stream(enc Encoder) error {
 	if err != nil {
 		return err
 	}
+	x.remember(enc)
 	x.w.stopBeating()
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err

@@ -23,6 +23,7 @@ type Options struct {
 	Gateway     Gateway
 	Dialects    map[string]Dialect     // by surface
 	Desks       map[string]Desk        // by surface
+	Memory      Memory                 // of answers; nil: none is kept
 	Listers     map[string]ModelLister // by surface; "anthropic.models" is openai.models for callers that send anthropic-version
 	Done        func(*obs.Event)       // told of every request when it has ended
 	Now         func() time.Time       // nil: time.Now
@@ -83,6 +84,7 @@ type exchange struct {
 	call   Call
 	enc    Encoder      // of the answer, once it is streamed
 	asked  *llm.Request // as the caller asked it, once it was decoded
+	past   []string     // ids of the answers that it continues
 	facts  contract.Facts
 	body   []byte
 	wanted *simulation // nil: none
@@ -258,13 +260,16 @@ func (x *exchange) generate() error {
 	if err != nil {
 		return x.withModel(fault.From(err), req)
 	}
-	if err := x.remember(req); err != nil {
-		return err
-	}
-	x.asked = req
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
+	}
+	if req, err = x.recall(d, req); err != nil {
+		return err
+	}
+	x.asked = req
+	if t := req.Thread; t != nil && t.Background {
+		return x.later(d, req)
 	}
 	call, err := x.caller.Open(x.r.Context(), req, w)
 	if err != nil {

@@ -23,6 +23,8 @@ type encoder struct {
 	now func() time.Time
 	id  string // of the response
 
+	created int64 // Unix seconds; 0: when the first event comes
+
 	body   []byte  // whole, the provider's: the answer, kept back
 	out    *stream // made here
 	pass   *passed // streamed, the provider's
@@ -52,7 +54,10 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 }
 
 func (e *encoder) head() response {
-	return response{id: e.id, created: e.now().Unix(), r: e.r}
+	if e.created == 0 {
+		e.created = e.now().Unix()
+	}
+	return response{id: e.id, created: e.created, r: e.r}
 }
 
 func (e *encoder) making() *stream {
@@ -106,7 +111,7 @@ func (e *encoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	var err error
 	switch {
 	case e.body != nil:
-		e.object = own(e.body, e.id, e.r)
+		e.object = ours(e.body, e.id, e.r)
 	case e.pass != nil:
 		if e.object, err = e.pass.finish(f); err != nil {
 			return dst, err

@@ -79,9 +79,6 @@ func (s *stream) whole(a *llm.Answer) error {
 		return errors.New("answer without exactly one choice has no place in a response")
 	}
 	c := &a.Choices[0]
-	if a.Created > 0 {
-		s.head.created = a.Created
-	}
 	var ds []llm.Delta
 	calls := 0
 	for i := range c.Parts {

@@ -41,7 +41,7 @@ func (p *passed) frame(dst []byte, ev llm.Event) ([]byte, error) {
 	}
 	p.number++
 	if whole := root.Get("response"); whole.Kind() == jsonx.Object {
-		object := own(whole.Raw(), p.head.id, p.head.r)
+		object := ours(whole.Raw(), p.head.id, p.head.r)
 		if name == "response.completed" || name == "response.incomplete" {
 			p.number-- // is not told yet
 			p.held, p.name, p.object = bytes.Clone(with(ev.Data, object)), name, object
@@ -62,9 +62,9 @@ func with(event, object []byte) []byte {
 	return jsonx.Splice(event, []llm.Edit{{Name: "response", Value: object}})
 }
 
-// own returns a response of the provider's under our id, and with what the
+// ours returns a response of the provider's under our id, and with what the
 // gateway itself makes of the request.
-func own(object []byte, id string, r *llm.Request) []byte {
+func ours(object []byte, id string, r *llm.Request) []byte {
 	t := r.Thread
 	previous := []byte("null")
 	if t.Previous != "" {
