@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
-	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/outbox"},
+	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/obs", "internal/outbox"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator

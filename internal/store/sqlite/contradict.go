@@ -7,6 +7,7 @@ import (
 
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/obs"
 )
 
 // contradictions finds charged receipts that do not agree with their entry.
@@ -19,7 +20,8 @@ func (s *snapshot) contradictions(ctx context.Context, limit int) (found []strin
 			return nil
 		}
 		if what := contradiction(v); what != "" {
-			found = append(found, fmt.Sprintf("receipt %x does not agree with its entry: %s", v[0], what))
+			id, _ := v[0].([]byte)
+			found = append(found, fmt.Sprintf("receipt %s does not agree with its entry: %s", requestID(id), what))
 		}
 		return nil
 	})
@@ -48,4 +50,11 @@ func contradiction(v []driver.Value) string {
 		return "it cannot be read"
 	}
 	return r.Contradicts(&e)
+}
+
+// requestID formats the id of a request as callers and operators know it.
+func requestID(id []byte) string {
+	var r obs.RequestID
+	copy(r[:], id)
+	return r.String()
 }
