@@ -62,8 +62,8 @@ func TestVerifyFindsThatAReceiptWasAltered(t *testing.T) {
 		"no outcome":     {func(r *ledger.Receipt) { r.Outcome = "" }, details},
 		"the hold":       {func(r *ledger.Receipt) { r.Hold++ }, details},
 		"the start":      {func(r *ledger.Receipt) { r.Started = r.Started.Add(1) }, details},
-		"the tokens":     {func(r *ledger.Receipt) { r.Usage.Input++ }, details},
-		"the estimate":   {func(r *ledger.Receipt) { r.Usage.Estimated = true }, details},
+		"the tokens":     {func(r *ledger.Receipt) { r.Usage.Input++ }, "its tokens"},
+		"the estimate":   {func(r *ledger.Receipt) { r.Usage.Estimated = true }, "its tokens"},
 		"the site":       {func(r *ledger.Receipt) { r.Site = "" }, details},
 		"who answered":   {func(r *ledger.Receipt) { r.AnsweredBy = "" }, details},
 		"the fault":      {func(r *ledger.Receipt) { r.Fault = "" }, details},
@@ -94,7 +94,7 @@ func TestVerifyFindsAReceiptThatCannotBeRead(t *testing.T) {
 	h := setup(t)
 	h.sealed()
 	h.update("UPDATE receipts SET doc = x'07'")
-	if got := h.found(); !strings.HasSuffix(got, details) {
+	if got := h.found(); !strings.HasSuffix(got, "its tokens") {
 		t.Errorf("found %q", got)
 	}
 }
