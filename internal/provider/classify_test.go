@@ -324,7 +324,7 @@ func TestEveryStatusOfEveryFamilyHasAClass(t *testing.T) {
 			return auth
 		case 402:
 			return quota
-		case 404, 405, 406, 410, 411, 412, 414, 415, 421, 426, 431, 501:
+		case 404, 405, 406, 407, 410, 411, 412, 414, 415, 417, 421, 426, 431, 501:
 			return config
 		case 408, 504, 524:
 			return late

@@ -154,6 +154,7 @@ var byStatus = map[int]kind{
 	404: kModel,
 	405: kConfig,
 	406: kConfig,
+	407: kConfig,
 	408: kTimeout,
 	409: kConflict,
 	410: kModel,
@@ -162,6 +163,7 @@ var byStatus = map[int]kind{
 	413: kTooLarge,
 	414: kConfig,
 	415: kConfig,
+	417: kConfig, // it is about a header that is ours
 	421: kConfig,
 	422: kRequest,
 	423: kConflict,
