@@ -32,10 +32,14 @@ type surface struct {
 var (
 	chat     = surface{"chat", "/v1/chat/completions", "openai"}
 	messages = surface{"messages", "/v1/messages", "anthropic"}
+	respond  = surface{"responses", "/v1/responses", "openai"}
 )
 
 // hello is a good request.
 func (s surface) hello(model string, stream bool) string {
+	if s == respond {
+		return fmt.Sprintf(`{"model":%q,"max_output_tokens":1000,"store":false,"input":"Hello","stream":%t}`, model, stream)
+	}
 	return fmt.Sprintf(`{"model":%q,"max_tokens":1000,"messages":[{"role":"user","content":"Hello"}],"stream":%t}`, model, stream)
 }
 
