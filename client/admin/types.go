@@ -329,4 +329,5 @@ type Target struct {
 	Reason           string     `json:"reason"`
 	Requests         int64      `json:"requests"`
 	Failures         int64      `json:"failures"`
+	LatencyMS        *int64     `json:"latency_ms"` // to the first content of its streams lately; nil: unknown
 }

@@ -125,7 +125,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	}
 	a.limiter = limit.New(a.clock.steady)
 	a.sim = sim.New(sim.Options{Now: a.clock.now})
-	a.health.now = a.clock.steady
+	a.health.now, a.health.notify = a.clock.steady, a.changed
 	s, err := a.build(o.Config)
 	if err != nil {
 		return err

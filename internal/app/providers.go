@@ -102,11 +102,16 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 		if len(s.keys) > 1 {
 			weight = max(weight, 1)
 		}
-		out = append(out, &route.Target{
-			ID: id, Provider: s.speaks, Model: t.Model, Key: key,
+		target := &route.Target{
+			ID: id, Name: s.name, Provider: s.speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
-			Health: board.get(id, s.name, t.Model, n),
-		})
+			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), n),
+		}
+		if c := t.Cost; c != nil {
+			target.Priced = true
+			target.Cost = route.Cost{Input: int64(c.Input), Output: int64(c.Output), Request: int64(c.Request)}
+		}
+		out = append(out, target)
 	}
 	return out
 }
@@ -115,8 +120,8 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	id := "simulator/" + m.ID
 	return []*route.Target{{
-		ID: id, Provider: simulated("simulator", a.sim), Model: m.ID,
-		Health: a.health.get(id, "simulator", m.ID, n),
+		ID: id, Name: "simulator", Provider: simulated("simulator", a.sim), Model: m.ID,
+		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), n),
 	}}
 }
 

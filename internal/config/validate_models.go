@@ -48,6 +48,12 @@ func (v *validator) models(path string, models map[string]Model) {
 			v.bad(at, "a model's name is 1 to %d bytes without spaces", maxName)
 		}
 		v.targets(at, m.Targets)
+		if m.Order != "" {
+			v.oneOf(at+".order", m.Order, orders)
+		}
+		if m.Affinity != "" {
+			v.oneOf(at+".affinity", m.Affinity, affinity)
+		}
 		if v.c.lines[at+".attempts"] > 0 {
 			v.within(at+".attempts", int64(m.Attempts), 1, maxAttempts)
 		}
@@ -79,6 +85,14 @@ func (v *validator) targets(path string, targets []Target) {
 			v.bad(at+".provider", "there is no provider %q%s", clip(t.Provider), meant(t.Provider, names(v.c.Providers)))
 		}
 		v.within(at+".weight", int64(t.Weight), 0, maxWeight)
+		if c := t.Cost; c != nil {
+			if c.Input == nil && c.Output == nil && c.Request == nil && !v.wrong(at+".cost") {
+				v.bad(at+".cost", "says nothing: give it input, output or request; input: 0 for what costs nothing")
+			}
+			if c.Input != nil && *c.Input < 0 || c.Output != nil && *c.Output < 0 || c.Request != nil && *c.Request < 0 {
+				v.bad(at+".cost", "must not be negative")
+			}
+		}
 		key := Target{Provider: t.Provider, Model: t.Model}
 		if first, twice := seen[key]; twice {
 			v.bad(at, "is the same as targets[%d]", first)

@@ -244,11 +244,7 @@ func (x *exchange) generate() error {
 		return err
 	}
 	w := x.wishes()
-	body, err := x.controls(x.body, &w)
-	if err != nil {
-		return err
-	}
-	req, err := x.decode(d, body)
+	req, err := x.request(d, &w)
 	if req != nil {
 		x.caller.Concerns(req)
 	}
@@ -256,6 +252,9 @@ func (x *exchange) generate() error {
 		return x.withModel(fault.From(err), req)
 	}
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
+	if len(w.Models) > 0 {
+		x.facts.Chain = append([]string{req.Model}, w.Models...)
+	}
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
 	}
@@ -285,6 +284,29 @@ func (x *exchange) read() error {
 		x.w.Header().Set("Connection", "close")
 	}
 	return err
+}
+
+// request makes a request of the body, without what in it speaks to us.
+func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
+	list := x.site.Contract.Controls(x.route.Surface)
+	if err := x.headers(list, w); err != nil {
+		return nil, err
+	}
+	body := x.body
+	var err error
+	if mentioned(list, body) {
+		if body, err = controls(list, body, w); err != nil {
+			return nil, err
+		}
+	}
+	req, err := x.decode(d, body)
+	if !named(list, req, body) {
+		return req, err
+	}
+	if body, err = controls(list, body, w); err != nil {
+		return nil, err
+	}
+	return x.decode(d, body)
 }
 
 // decode makes a request of a body, and of the path where that names the model.
