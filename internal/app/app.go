@@ -83,6 +83,7 @@ type App struct {
 	more   map[string]net.Listener // of sites with an address of their own, by that address
 	manage net.Listener
 
+	looking  context.CancelFunc // ends the looks at providers of the setup in force
 	reload   sync.Mutex
 	current  atomic.Pointer[setup]
 	draining atomic.Bool
@@ -139,6 +140,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Base:     a.base,
 	}, s.plans)
 	a.inForce(s)
+	a.look(s)
 	if err := a.startJobs(ctx); err != nil {
 		return err
 	}

@@ -3,13 +3,17 @@ package app
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/pontage/pontage/internal/config"
 	"github.com/pontage/pontage/internal/dash"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/route"
@@ -130,4 +134,57 @@ func (a *App) changed(c route.Change) {
 		attrs = append(attrs, slog.String("reason", c.Reason), slog.String("for", c.For.Round(time.Millisecond).String()))
 	}
 	a.obs.Logger().LogAttrs(context.Background(), level, words, attrs...)
+}
+
+// look looks at the providers of a setup from now on, as often as it says, and no
+// more at those of the one before.
+func (a *App) look(s *setup) {
+	if a.looking != nil {
+		a.looking()
+	}
+	ctx, cancel := context.WithCancel(a.base)
+	a.looking = cancel
+	for name, p := range s.kinds {
+		check := s.config.Providers[name].HealthCheck
+		c, able := p.speaks.(provider.Checker)
+		if check.Interval <= 0 || !able {
+			continue
+		}
+		for i, key := range p.keys {
+			go a.watch(ctx, c, check, credentialOf(name, i, key), key)
+		}
+	}
+}
+
+// watch looks at one credential of a provider until ctx ends.
+func (a *App) watch(ctx context.Context, c provider.Checker, check config.HealthCheck, id credentialID, key provider.Secret) {
+	// The first look comes soon, and nodes that started together do not look together.
+	timer := time.NewTimer(rand.N(min(check.Interval, time.Second)))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		err := c.Check(ctx, check.Path, key)
+		if ctx.Err() != nil {
+			return
+		}
+		for _, h := range a.health.of(id) {
+			h.Checked(err)
+		}
+		timer.Reset(check.Interval - rand.N(check.Interval/10+1))
+	}
+}
+
+// uncheckable reports providers that are to be looked at and cannot be.
+func uncheckable(c *config.Config, kinds map[string]served) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		if _, able := kinds[name].speaks.(provider.Checker); !able && c.Providers[name].HealthCheck.Interval > 0 {
+			errs = append(errs, c.Problem("providers."+name+".health_check", "this kind of provider cannot be looked at"))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -31,11 +31,15 @@ type setup struct {
 	list   []*wire.Site
 	live   map[string]bool // ids of the targets in use
 	norms  route.Norms
+	kinds  map[string]served
 }
 
 // build makes a setup. Nothing is in force yet.
 func (a *App) build(c *config.Config) (*setup, error) {
 	kinds := a.providers(c)
+	if err := uncheckable(c, kinds); err != nil {
+		return nil, err
+	}
 	in, err := catalogInput(c, a.o.Dev)
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func (a *App) build(c *config.Config) (*setup, error) {
 	if err != nil {
 		return nil, placed(c, err)
 	}
-	s := &setup{config: c, live: map[string]bool{}}
+	s := &setup{config: c, live: map[string]bool{}, kinds: kinds}
 	if s.list, err = a.bind(c); err != nil {
 		return nil, err
 	}
@@ -298,6 +302,7 @@ func (a *App) Reload(c *config.Config) error {
 	a.wire.Swap(s.sites)
 	a.inForce(s)
 	a.health.keep(s.live, s.norms)
+	a.look(s)
 	return nil
 }
 
