@@ -85,13 +85,8 @@ func (v *validator) targets(path string, targets []Target) {
 			v.bad(at+".provider", "there is no provider %q%s", clip(t.Provider), meant(t.Provider, names(v.c.Providers)))
 		}
 		v.within(at+".weight", int64(t.Weight), 0, maxWeight)
-		if c := t.Cost; c != nil {
-			if c.Input == nil && c.Output == nil && c.Request == nil && !v.wrong(at+".cost") {
-				v.bad(at+".cost", "says nothing: give it input, output or request; input: 0 for what costs nothing")
-			}
-			if c.Input != nil && *c.Input < 0 || c.Output != nil && *c.Output < 0 || c.Request != nil && *c.Request < 0 {
-				v.bad(at+".cost", "must not be negative")
-			}
+		if c := t.Cost; c != nil && c.Input == nil && c.Output == nil && c.Request == nil && !v.wrong(at+".cost") {
+			v.bad(at+".cost", "says nothing: give it input, output or request; input: 0 for what costs nothing")
 		}
 		key := Target{Provider: t.Provider, Model: t.Model}
 		if first, twice := seen[key]; twice {

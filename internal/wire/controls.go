@@ -35,6 +35,29 @@ func (x *exchange) wishes() Wishes {
 // belongs to; the first one that is there counts.
 var sessionHeaders = [...]string{"X-Session-Id", "X-Claude-Code-Session-Id", "Session-Id", "Session_id"}
 
+// request makes a request of the body, without what in it speaks to us.
+func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
+	list := x.site.Contract.Controls(x.route.Surface)
+	if err := x.headers(list, w); err != nil {
+		return nil, err
+	}
+	body := x.body
+	var err error
+	if mentioned(list, body) {
+		if body, err = controls(list, body, w); err != nil {
+			return nil, err
+		}
+	}
+	req, err := x.decode(d, body)
+	if !named(list, req, body) {
+		return req, err
+	}
+	if body, err = controls(list, body, w); err != nil {
+		return nil, err
+	}
+	return x.decode(d, body)
+}
+
 // headers reads the headers that the contract says speak to the gateway.
 func (x *exchange) headers(list []contract.Control, w *Wishes) error {
 	for i := range list {

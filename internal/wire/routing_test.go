@@ -34,7 +34,8 @@ func TestWhereARequestGoesIsReadAndTakenOut(t *testing.T) {
 			Wishes{
 				Order: []string{"x"}, Only: []string{"y"}, OnlyAt: "provider.only", Ignore: []string{"z"}, NoFallback: true, Sort: "least_cost",
 				MaxInput: money.Rate(money.Dollar), MaxOutput: money.Rate(5 * money.Dollar / 2), MaxRequest: money.Cent, MaxPriceAt: "provider.max_price",
-			}, "",
+			},
+			"",
 		},
 		{"openai", "openai.chat", `{"provider":{"allow_fallbacks":true,"sort":"throughput"}}`, `{}`, Wishes{Sort: "least_latency"}, ""},
 		{"openai", "openai.chat", `{"provider":7}`, "", Wishes{}, "provider"},

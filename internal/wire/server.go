@@ -286,29 +286,6 @@ func (x *exchange) read() error {
 	return err
 }
 
-// request makes a request of the body, without what in it speaks to us.
-func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
-	list := x.site.Contract.Controls(x.route.Surface)
-	if err := x.headers(list, w); err != nil {
-		return nil, err
-	}
-	body := x.body
-	var err error
-	if mentioned(list, body) {
-		if body, err = controls(list, body, w); err != nil {
-			return nil, err
-		}
-	}
-	req, err := x.decode(d, body)
-	if !named(list, req, body) {
-		return req, err
-	}
-	if body, err = controls(list, body, w); err != nil {
-		return nil, err
-	}
-	return x.decode(d, body)
-}
-
 // decode makes a request of a body, and of the path where that names the model.
 func (x *exchange) decode(d Dialect, body []byte) (*llm.Request, error) {
 	if named, ok := d.(ModelInPath); ok && x.rest != "" {
