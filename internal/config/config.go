@@ -204,6 +204,8 @@ type Routing struct {
 	Backoff  Backoff `yaml:"backoff" doc:"waits between rounds of tries, with full jitter"`
 	Breaker  Breaker `yaml:"breaker" doc:"when a target is left alone"`
 
+	RetryBudget int `yaml:"retry_budget" default:"10" doc:"percent of a target's requests of the last ten seconds that may be tries again at the same target, 1 to 1000; 10 tries are allowed in any case"`
+
 	Deadline time.Duration `yaml:"deadline" default:"600s" doc:"from the start of a request: no try begins later, and no wait ends later, over all targets and fallbacks. A caller whose client says that it waits less is not served beyond that either"`
 }
 

@@ -269,6 +269,7 @@ func (v *validator) webhooks() {
 func (v *validator) routing() {
 	r := v.c.Routing
 	v.within("routing.attempts", int64(r.Attempts), 1, maxAttempts)
+	v.within("routing.retry_budget", int64(r.RetryBudget), 1, 1000)
 	v.span("routing.deadline", r.Deadline, time.Second, 24*time.Hour)
 	v.span("routing.backoff.base", r.Backoff.Base, 0, time.Minute)
 	v.span("routing.backoff.max", r.Backoff.Max, r.Backoff.Base, 10*time.Minute)

@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// Bounds of the load that trying again adds to a target: a tenth of the requests
+// Bounds of the load that trying again adds to a target: a share of the requests
 // of the last ten seconds, and a few in any case. Without them a target that is
 // slow to answer gets, from everybody who tries again, three times the load that
 // made it slow.
 const (
 	budgetWindow = 10 // seconds
-	budgetShare  = 10 // one in so many
 	budgetLeast  = 10 // so many in the window whatever the share
 )
 
@@ -34,7 +33,7 @@ func (b *budget) now(now time.Time) *tries {
 }
 
 // left reports whether a target may be tried once more.
-func (b *budget) left(now time.Time) bool {
+func (b *budget) left(now time.Time, percent int) bool {
 	first, again := 0, 0
 	for i := range b.seconds {
 		if c := &b.seconds[i]; now.Unix()-c.at < budgetWindow {
@@ -42,7 +41,7 @@ func (b *budget) left(now time.Time) bool {
 			again += c.again
 		}
 	}
-	return again < max(budgetLeast, first/budgetShare)
+	return again < max(budgetLeast, first*percent/100)
 }
 
 // The time to first content is remembered as a mean in which a sample counts for

@@ -28,7 +28,7 @@ func TestTryingAgainAddsATenthToTheLoadOfATarget(t *testing.T) {
 			told++
 		}
 	}
-	if again := sa.calls - requests; again < requests/20 || again > requests/budgetShare+budgetLeast {
+	if again := sa.calls - requests; again < requests/20 || again > requests/10+budgetLeast {
 		t.Errorf("%d requests were tried again %d times", requests, again)
 	}
 	if told != 2*requests-sa.calls {

@@ -16,10 +16,11 @@ type Norms struct {
 	Failures int
 	Open     time.Duration
 	MaxOpen  time.Duration
+	Budget   int // percent of a target's requests that may be tries again, beside a few
 }
 
 // DefaultNorms are five failures, half a minute, and five minutes.
-var DefaultNorms = Norms{Failures: 5, Open: 30 * time.Second, MaxOpen: 5 * time.Minute}
+var DefaultNorms = Norms{Failures: 5, Open: 30 * time.Second, MaxOpen: 5 * time.Minute, Budget: 10}
 
 const (
 	breakWindow  = 30 * time.Second
@@ -94,6 +95,9 @@ func (n Norms) or() Norms {
 	}
 	if n.MaxOpen == 0 {
 		n.MaxOpen = max(DefaultNorms.MaxOpen, n.Open)
+	}
+	if n.Budget == 0 {
+		n.Budget = DefaultNorms.Budget
 	}
 	return n
 }
@@ -210,7 +214,7 @@ func (h *Health) charge(now time.Time, again bool) {
 func (h *Health) affords() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.budget.left(h.now())
+	return h.budget.left(h.now(), h.norms.Budget)
 }
 
 // release gives back a probe's place without a verdict.
