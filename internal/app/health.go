@@ -146,12 +146,11 @@ func (a *App) look(s *setup) {
 	a.looking = cancel
 	for name, p := range s.kinds {
 		check := s.config.Providers[name].HealthCheck
-		c, able := p.speaks.(provider.Checker)
-		if check.Interval <= 0 || !able {
+		if check.Interval <= 0 || p.looks == nil {
 			continue
 		}
 		for i, key := range p.keys {
-			go a.watch(ctx, c, check, credentialOf(name, i, key), key)
+			go a.watch(ctx, p.looks, check, credentialOf(name, i, key), key)
 		}
 	}
 }
@@ -182,7 +181,7 @@ func (a *App) watch(ctx context.Context, c provider.Checker, check config.Health
 func uncheckable(c *config.Config, kinds map[string]served) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
-		if _, able := kinds[name].speaks.(provider.Checker); !able && c.Providers[name].HealthCheck.Interval > 0 {
+		if kinds[name].looks == nil && c.Providers[name].HealthCheck.Interval > 0 {
 			errs = append(errs, c.Problem("providers."+name+".health_check", "this kind of provider cannot be looked at"))
 		}
 	}

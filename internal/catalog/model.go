@@ -35,12 +35,16 @@ const (
 	Embedding = "embedding"
 )
 
+// APIResponses is OpenAI's protocol of responses.
+const APIResponses = "responses"
+
 // Target is one place where a model is served.
 type Target struct {
 	Provider string // name in the configuration
 	Model    string // the provider's name of the model; in an [Entry], empty: the same
 	Weight   int    // share among neighbouring targets; 0: the place in the list decides
 	Cost     *Cost  // what the operator pays there; nil: unknown, or in an [Entry] the provider's list price
+	API      string // how it is asked, if it is to be said: [APIResponses]
 }
 
 // Cost is what a target costs the operator, per million tokens and per request.

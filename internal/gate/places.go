@@ -106,6 +106,7 @@ func (call *Call) plan(targets []*route.Target, w Wishes) route.Plan {
 		Attempts:  cmp.Or(m.Attempts, c.plans.Attempts),
 		CapOutput: call.capOutput,
 		MaxOutput: call.mostOutput(),
+		Reasons:   m.Reasoning,
 		RequestID: c.v.Event.ID,
 		Impatient: w.Impatient,
 		Start:     call.began,

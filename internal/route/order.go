@@ -57,11 +57,16 @@ func (r *Router) candidates(req *llm.Request, p *Plan) ([]*Target, *fault.Error)
 	if p.Stay != Anywhere {
 		head := order[0]
 		order = slices.DeleteFunc(order, func(t *Target) bool {
-			return t.Provider != head.Provider || p.Stay == SameTarget && t.Model != head.Model
+			return !t.alike(head) || p.Stay == SameTarget && t.Model != head.Model
 		})
 	}
 	first(order, func(t *Target) int { return boolInt(!t.Health.Fit()) })
 	return order, nil
+}
+
+// alike reports whether two targets are at the same provider, however it is asked.
+func (t *Target) alike(o *Target) bool {
+	return t.Name == o.Name && (t.Name != "" || t.Provider == o.Provider)
 }
 
 // able returns the targets whose providers can honour the request.

@@ -57,6 +57,7 @@ type Plan struct {
 	Attempts  int   // in total; 0: DefaultAttempts
 	CapOutput int64 // see provider.Call
 	MaxOutput int64
+	Reasons   bool
 	RequestID string
 	Impatient bool // the caller is itself retrying: no second try at one target
 
@@ -157,10 +158,10 @@ func (p *Plan) late(d time.Duration) bool {
 // timeouts are the timers of an attempt at t: those of the target, but none that
 // outlives the caller's patience.
 func (p *Plan) timeouts(t *Target, req *llm.Request) provider.Timeouts {
-	out := t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning)))
 	if p.Patience <= 0 {
-		return out
+		return t.Timeouts // the provider knows the defaults
 	}
+	out := t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning)))
 	left := max(p.Patience-time.Since(p.Start), time.Millisecond)
 	out.Headers, out.FirstEvent = within(out.Headers, left), within(out.FirstEvent, left)
 	if !req.Stream {
@@ -264,6 +265,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		Key:       t.Key,
 		CapOutput: p.CapOutput,
 		MaxOutput: p.MaxOutput,
+		Reasons:   p.Reasons,
 		RequestID: p.RequestID,
 		Timeouts:  p.timeouts(t, req),
 	})
