@@ -242,13 +242,13 @@ func spread(name, value string) string {
 
 var (
 	id    = regexp.MustCompile(`^req_[0-9a-z]{26}$`)
-	ids   = regexp.MustCompile(`\b(req|msg|chatcmpl|toolu|resp)[_-][0-9A-Za-z-]{6,}`)
+	ids   = regexp.MustCompile(`(\b|_)(req|msg|chatcmpl|toolu|resp)[_-][0-9A-Za-z-]{6,}`)
 	times = regexp.MustCompile(`"created(_at)?":\d+`)
 )
 
 // normal takes ids and times out.
 func normal(s string) string {
-	return times.ReplaceAllString(ids.ReplaceAllString(s, "${1}_…"), `"created$1":0`)
+	return times.ReplaceAllString(ids.ReplaceAllString(s, "${1}${2}_…"), `"created$1":0`)
 }
 
 // ending checks a stream that broke off, and writes its end down.
