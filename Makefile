@@ -100,6 +100,11 @@ kills-long: build ## the same, KILLS_LONG kills and ACKS_LONG answers, for at mo
 	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS_LONG=$(KILLS_LONG) PONTAGE_ACKS_LONG=$(ACKS_LONG) PONTAGE_KILLS_LONG_TIME=$(KILLS_LONG_TIME) \
 		go test -v -count=1 -timeout 0 -run '^TestALongRun$$' ./test/kill
 
+FAILOVER ?= 100000
+.PHONY: failover
+failover: build ## FAILOVER calls while one of three providers fails at a time, and then all; writes build/failover.json
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_FAILOVER=$(FAILOVER) go test -v -count=1 -timeout 0 -run FailoverUnderLoad ./test/chaos
+
 SOAK ?= 30m
 .PHONY: soak
 soak: build ## traffic of every kind under faults of every kind for SOAK, and whether anything piles up; writes build/soak.json
