@@ -80,12 +80,15 @@ func (p *play) heard(want, got *answer, r reply) {
 }
 
 func (p *play) choice(want, got *said) {
-	text, refusal := want.text, want.refusal
+	text, thought, refusal := want.text, want.thought, want.refusal
+	if p.d.name == "gemini.generate" && p.d != p.own && !yes(in(p.asked, "generationConfig", "thinkingConfig", "includeThoughts")) {
+		thought = "" // they are told to who asks for them
+	}
 	if p.d.oneText && p.d != p.own {
 		text, refusal = text+refusal, ""
 	}
 	for _, x := range []struct{ what, want, got string }{
-		{"text", text, got.text}, {"thought", want.thought, got.thought}, {"refusal", refusal, got.refusal},
+		{"text", text, got.text}, {"thought", thought, got.thought}, {"refusal", refusal, got.refusal},
 	} {
 		if x.want != x.got && (p.d == p.own || x.what != "thought" || squeeze(x.want) != squeeze(x.got)) {
 			p.differ("%s: %s", x.what, apart(x.want, x.got))

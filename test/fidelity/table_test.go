@@ -54,7 +54,7 @@ var dialects = []dialect{
 	},
 	{
 		name: "gemini.generate", family: "chat", path: geminiPath, header: googleKey,
-		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells,
+		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells, ends: messagesEnd,
 		fail: geminiFailure, face: geminiFace, objects: true, oneText: true,
 	},
 	{
