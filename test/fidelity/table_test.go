@@ -111,8 +111,8 @@ var apis = map[string]api{
 	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", stands: true, provider: claude, free: true},
 
 	"openai.responses":              {dialect: "openai.responses", stands: true, provider: responder},
-	"gemini.generateContent":        {dialect: "gemini.generate", provider: google},
-	"gemini.streamGenerateContent":  {dialect: "gemini.generate", provider: google},
+	"gemini.generateContent":        {dialect: "gemini.generate", stands: true, provider: google},
+	"gemini.streamGenerateContent":  {dialect: "gemini.generate", stands: true, provider: google},
 	"gemini.countTokens":            {dialect: "gemini.count_tokens"},
 	"gemini.embedContent":           {dialect: "gemini.embed"},
 	"gemini.batchEmbedContents":     {dialect: "gemini.embed"},
