@@ -48,7 +48,7 @@ var dialects = []dialect{
 		objects: true, oneText: true, oneAlone: true,
 	},
 	{
-		name: "openai.responses", family: "chat", path: fixed("/v1/responses"), header: bearer,
+		name: "openai.responses", family: "chat", stands: true, path: fixed("/v1/responses"), header: bearer,
 		heard: readResponsesRequest, can: responsesCan, write: writeResponsesRequest, answer: readResponses, usage: chatTells,
 		schema: responsesSchema, fail: openAIFailure, face: openAIFace, oneAlone: true,
 	},

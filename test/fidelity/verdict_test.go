@@ -60,7 +60,7 @@ func (v *verdicts) add(x verdict) {
 
 // fewest is how many plays must pass, so that a corpus that was not found does
 // not pass for a proof.
-const fewest = 3600
+const fewest = 4700
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
