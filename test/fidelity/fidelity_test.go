@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pontage/pontage/internal/testkit"
 	"github.com/pontage/pontage/test/harness"
@@ -118,6 +119,7 @@ func (p *play) run(t *testing.T) {
 	switch {
 	case r.status == 200 && yes(in(p.asked, "background")):
 		p.rule = "background: the answer is fetched from the gateway's own store"
+		p.later(reached)
 		return
 	case r.status == 400 && !reached:
 		p.refused(t, r)
@@ -159,6 +161,17 @@ func (p *play) run(t *testing.T) {
 	}
 	if got.failed == "" {
 		p.bill(t, &want, r)
+	}
+}
+
+// later waits until the provider was asked for an answer in the background, so that
+// no other play takes that for its own.
+func (p *play) later(reached bool) {
+	for deadline := time.Now().Add(testkit.Patience); !reached; time.Sleep(5 * time.Millisecond) {
+		if _, reached = p.w.up.take(p.f.ID); time.Now().After(deadline) {
+			p.differ("the provider was not asked in the background")
+			return
+		}
 	}
 }
 
