@@ -8,10 +8,11 @@ import (
 
 // spliced are the members of a request that may change on the way to a provider
 // of the same dialect: the model, the limit of output, whether it streams, which
-// long answers do that callers want whole; and by dialect and by vendor what is
+// long answers do that callers want whole, and provider, by which callers speak
+// to the gateway; and by dialect and by vendor what is
 // refused or spelt differently.
 var spliced = map[string][]string{
-	"": {"model", "stream_options", "max_tokens", "max_completion_tokens", "stream"},
+	"": {"model", "stream_options", "max_tokens", "max_completion_tokens", "stream", "provider"},
 	// The gateway keeps responses, and not the provider.
 	"openai.responses": {"store", "include", "previous_response_id", "background", "max_output_tokens"},
 	"mistral":          {"seed", "random_seed", "store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},

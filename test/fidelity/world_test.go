@@ -80,6 +80,8 @@ func configuration(recordings []*testkit.Fixture, url string) string {
 	seen := map[string]bool{}
 	for _, f := range recordings {
 		api := apis[f.API]
+		recorded := speaks(api.dialect).answer(f.Provider, f.Response.Body(), f.Response.Kind == "sse")
+		apart := f.Response.Status != 200 || recorded.failed != ""
 		kind := api.kind
 		if kind == "" {
 			kind = "chat"
@@ -87,6 +89,9 @@ func configuration(recordings []*testkit.Fixture, url string) string {
 		for i := range dialects {
 			d := &dialects[i]
 			p := api.provider(f, d)
+			if apart { // a credential that is refused is left alone, whatever the model
+				p.name += "-" + f.ID
+			}
 			if model := modelFor(f, d); d.asks(f) && !seen[model] {
 				seen[model] = true
 				fmt.Fprintf(&models, "  %q: {targets: [{provider: %s, model: %q%s}], kind: %s, context: 50000000, price: %s, input: %s}\n", model, p.name, f.ID, p.target, kind, price, input)
