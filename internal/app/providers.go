@@ -133,7 +133,7 @@ func simulated(name string, s *sim.Sim) provider.Provider {
 
 func (b both) of(r *llm.Request) provider.Provider {
 	switch r.Dialect {
-	case llm.AnthropicMessages, llm.AnthropicCountTokens:
+	case llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens:
 		return b.anthropic
 	}
 	return b.openai

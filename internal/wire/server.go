@@ -81,6 +81,7 @@ type exchange struct {
 	rest   string // what the wildcard of the path stands for
 	caller Caller
 	call   Call
+	enc    Encoder // of the answer, once it is streamed
 	facts  contract.Facts
 	body   []byte
 	wanted *simulation // nil: none
@@ -113,6 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				panic(p)
 			}
 			x.ev.Panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			x.enc = nil // it may be the encoder that failed
 			x.fail(fault.Wrap(fault.Internal, fmt.Errorf("panic: %v", p)))
 		}
 		x.abandon()
@@ -175,6 +177,9 @@ func (x *exchange) serve() error {
 	x.family()
 	names, scheme := x.site.Contract.KeyHeaders()
 	v := Visit{Site: x.site, Route: rt, Credential: credential(x.r, names, scheme), ID: x.id, Event: x.ev}
+	if key := queryKey(x.r, rt.Surface); v.Credential == "" {
+		v.Credential = key
+	}
 	if !ok {
 		return x.nothing(v, allow)
 	}
@@ -218,16 +223,19 @@ func (x *exchange) nothing(v Visit, allow string) error {
 	return fault.New(fault.NotFound, "")
 }
 
-// family fits the answer to callers who speak Anthropic's dialect. Its SDKs
-// read the request's id from a header of their own, on successes too. The list
-// of models stands at one path for both families: who names a version of
-// Anthropic's protocol sees it, and every failure there, in that shape.
+// family fits the answer to callers who speak Anthropic's dialect, or Google's.
+// Anthropic's SDKs read the request's id from a header of their own, on successes
+// too. The list of models stands at one path for all families: who names a version
+// of Anthropic's protocol, or sends his key as Google's callers do, sees it, and
+// every failure there, in that shape.
 func (x *exchange) family() {
-	if x.site.anthropic == "" {
-		return
-	}
-	if x.route.Surface == "openai.models" && x.r.Header.Get("Anthropic-Version") != "" {
-		x.route.Surface, x.route.Envelope = "anthropic.models", x.site.anthropic
+	if x.route.Surface == "openai.models" {
+		switch h := x.r.Header; {
+		case x.site.anthropic != "" && h.Get("Anthropic-Version") != "":
+			x.route.Surface, x.route.Envelope = "anthropic.models", x.site.anthropic
+		case x.site.gemini != "" && h.Get("Authorization") == "" && h.Get("X-Goog-Api-Key") != "":
+			x.route.Surface, x.route.Envelope = "gemini.models", x.site.gemini
+		}
 	}
 	if strings.HasPrefix(x.route.Surface, "anthropic.") {
 		x.w.Header()["Request-Id"] = []string{x.ev.ID}
@@ -239,6 +247,15 @@ func (x *exchange) generate() error {
 	d := x.s.o.Dialects[x.route.Surface]
 	if d == nil {
 		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
+	}
+	if m, ok := d.(MethodInPath); ok {
+		query, err := x.query()
+		if err != nil {
+			return err
+		}
+		if d, err = m.At(x.route.Ending(), query); err != nil {
+			return err
+		}
 	}
 	if err := x.read(); err != nil {
 		return err
@@ -371,6 +388,9 @@ func (x *exchange) fail(e *fault.Error) {
 		x.refusal(e)
 	case x.w.streaming:
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+		if b, ok := x.enc.(Breaker); ok {
+			frame = b.Break(nil, frame, e)
+		}
 		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
 		x.w.frame(frame)
 		if !done {
