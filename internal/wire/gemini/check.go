@@ -102,10 +102,7 @@ func (c *checker) request(root jsonx.Value) {
 		case "generationConfig":
 			c.config(v)
 		case "safetySettings":
-			for _, s := range c.list(v, maxTools) {
-				c.p.String(get(s, "category"))
-				c.p.String(get(s, "threshold"))
-			}
+			c.list(v, maxTools)
 		case "cachedContent", "serviceTier":
 			c.p.String(v)
 		case "labels":

@@ -93,6 +93,8 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		return e.frame(dst, ev), nil
 	case ev.Whole != nil:
 		return dst, errors.New("whole answer where a stream was asked for")
+	case len(ev.Deltas) == 0: // the end of a stream, or what is only counted
+		return dst, nil
 	}
 	if e.out == nil {
 		e.out = newStream(e.r)
