@@ -54,8 +54,8 @@ func newCreditCommand(sys *system) *cobra.Command {
 
 func (r *remote) entry(e *admin.Entry) error {
 	return r.show(e, func() error {
-		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", e.Request,
-			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note, "actor", e.Actor,
+		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", string(e.Request),
+			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", string(e.Reference), "note", string(e.Note), "actor", string(e.Actor),
 			"expires", whenever(e.ExpiresAt), "created", whenever(e.CreatedAt))
 	})
 }
@@ -173,7 +173,7 @@ func requestList(r *remote) *cobra.Command {
 			}
 			return printList(r, all, []string{"ID", "STARTED", "ACCOUNT", "MODEL", "OUTCOME", "STATUS", "FAULT", "INPUT", "OUTPUT", "CHARGE", "TOOK"}, func(v admin.Receipt) []string {
 				return []string{
-					v.ID, whenever(v.StartedAt), v.Account, v.Model, v.Outcome, fmt.Sprint(v.Status), v.Fault, count(v.Tokens.Input), count(v.Tokens.Output),
+					v.ID, whenever(v.StartedAt), string(v.Account), string(v.Model), v.Outcome, fmt.Sprint(v.Status), string(v.Fault), count(v.Tokens.Input), count(v.Tokens.Output),
 					dollars(v.ChargeUSD), millis(v.MS),
 				}
 			})
@@ -289,7 +289,7 @@ func newTargetCommand(sys *system) *cobra.Command {
 			}
 			return printList(r, l.Data, []string{"TARGET", "HEALTHY", "BREAKER", "COOLDOWN", "QUARANTINE", "REASON", "REQUESTS", "FAILURES"}, func(t admin.Target) []string {
 				return []string{
-					t.Target, map[bool]string{true: "yes", false: "no"}[t.Healthy], t.Breaker, whenever(t.CooldownUntil), whenever(t.QuarantinedUntil), t.Reason,
+					t.Target, map[bool]string{true: "yes", false: "no"}[t.Healthy], t.Breaker, whenever(t.CooldownUntil), whenever(t.QuarantinedUntil), string(t.Reason),
 					count(t.Requests), count(t.Failures),
 				}
 			})

@@ -431,7 +431,9 @@ func TestExitCodes(t *testing.T) {
 		{name: "unknown command", args: []string{"explode"}, code: exitUsage, err: `unknown command "explode"`},
 		{name: "unknown subcommand", args: []string{"key", "explode"}, code: exitUsage, err: `unknown command "explode"`},
 		{name: "unknown flag", args: []string{"usage", "--explode"}, code: exitUsage, err: "unknown flag"},
-		{name: "missing argument", args: []string{"account", "show"}, code: exitUsage, err: "accepts 1 arg(s)"},
+		{name: "missing argument", args: []string{"account", "show"}, code: exitUsage, err: "want pontage account show ACCOUNT [flags]"},
+		{name: "an argument too many", args: []string{"account", "list", "demo"}, code: exitUsage, err: "want pontage account list [flags]"},
+		{name: "no configuration", args: []string{"serve", "--config", "none.yaml"}, code: exitWrong, err: "none.yaml: no such file or directory; --config names the file"},
 		{name: "missing flag", args: []string{"key", "create", "acc_1"}, code: exitUsage, err: `required flag(s) "name"`},
 		{name: "nothing to change", args: []string{"account", "update", "acc_1"}, code: exitUsage, err: "say what to change"},
 		{name: "no time", args: []string{"usage", "--from", "yesterday"}, code: exitUsage, err: `--from "yesterday"`},
@@ -463,7 +465,7 @@ func TestExitCodes(t *testing.T) {
 				h.env[k] = v
 			}
 			var r result
-			if tt.name == "version" || len(tt.args) == 0 || strings.HasPrefix(tt.name, "half a command") || strings.HasPrefix(tt.name, "unknown") || strings.HasPrefix(tt.name, "help") {
+			if tt.name == "version" || tt.name == "no configuration" || len(tt.args) == 0 || strings.HasPrefix(tt.name, "half a command") || strings.HasPrefix(tt.name, "unknown") || strings.HasPrefix(tt.name, "help") {
 				r = h.bare(tt.args...)
 			} else {
 				r = h.run(tt.args...)

@@ -34,11 +34,15 @@ const (
 	Embedding = "embedding"
 )
 
+// APIResponses is OpenAI's protocol of responses.
+const APIResponses = "responses"
+
 // Target is one place where a model is served.
 type Target struct {
 	Provider string // name in the configuration
 	Model    string // the provider's name of the model; in an [Entry], empty: the same
 	Weight   int    // share among neighbouring targets; 0: the place in the list decides
+	API      string // how it is asked, if it is to be said: [APIResponses]
 }
 
 // Model is one model as one site offers it. It is shared and never changed.

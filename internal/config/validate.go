@@ -15,7 +15,8 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "anthropic", "sim"}
+	kinds    = []string{"openai", "azure", "anthropic", "gemini", "vertex", "sim"}
+	apis     = []string{"responses"}
 	roles    = []string{"api", "dashboard"}
 	billings = []string{"included", "metered"}
 	events   = []string{"balance_warning", "absorbed"}
@@ -88,6 +89,7 @@ func (v *validator) all() {
 	if path, ok := strings.CutPrefix(c.Store.URL, "sqlite:"); !v.wrong("store.url") && (!ok || path == "") {
 		v.bad("store.url", "must be sqlite: and a path, like sqlite:data/pontage.db")
 	}
+	v.span("store.responses", c.Store.Responses, 0, maxRetention)
 	if c.Store.Retention != 0 {
 		v.span("store.retention", c.Store.Retention, minRetention, maxRetention)
 	}
@@ -154,6 +156,15 @@ func (v *validator) provider(path, name string, p Provider) {
 		}
 	}
 	v.baseURL(path+".base_url", p.BaseURL)
+	switch {
+	case p.Kind != "azure" && p.Version != "":
+		v.bad(path+".api_version", "is for kind azure only")
+	case p.Kind == "azure" && p.BaseURL == "" && !v.wrong(path+".base_url"):
+		v.bad(path+".base_url", "is missing; it is the resource's address, such as https://name.openai.azure.com")
+	case p.Version != "" && !azureVersion.MatchString(p.Version):
+		v.bad(path+".api_version", "must be a date like 2024-10-21, perhaps with -preview")
+	}
+	v.vertex(path, p)
 	if p.Kind == "sim" {
 		v.simulator(path, p)
 		return
@@ -161,7 +172,9 @@ func (v *validator) provider(path, name string, p Provider) {
 	if p.Script != "" {
 		v.bad(path+".script", "is for kind sim only")
 	}
-	v.credentials(path, p)
+	if p.Kind != "vertex" || p.KeyFile == "" {
+		v.credentials(path, p)
+	}
 }
 
 func (v *validator) simulator(path string, p Provider) {

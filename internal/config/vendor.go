@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,12 +17,15 @@ type vendor struct {
 	host    string
 }
 
+// likened are the APIs in OpenAI's dialect of vendors whose own is another.
+var likened = map[string]string{"gemini": "https://generativelanguage.googleapis.com/v1beta/openai"}
+
 // vendors are facts from the companies' documentation, July 2026. All but
-// Anthropic are reached by the dialect of OpenAI.
+// Anthropic and Google are reached by the dialect of OpenAI.
 var vendors = [...]vendor{
 	{"openai", nil, "OPENAI_API_KEY", "openai", "https://api.openai.com/v1", "api.openai.com"},
 	{"anthropic", nil, "ANTHROPIC_API_KEY", "anthropic", "", "api.anthropic.com"},
-	{"gemini", []string{"google"}, "GEMINI_API_KEY", "openai", "https://generativelanguage.googleapis.com/v1beta/openai", "generativelanguage.googleapis.com"},
+	{"gemini", []string{"google"}, "GEMINI_API_KEY", "gemini", "", "generativelanguage.googleapis.com"},
 	{"openrouter", nil, "OPENROUTER_API_KEY", "openai", "https://openrouter.ai/api/v1", "openrouter.ai"},
 	{"mistral", nil, "MISTRAL_API_KEY", "openai", "https://api.mistral.ai/v1", "api.mistral.ai"},
 	{"deepseek", nil, "DEEPSEEK_API_KEY", "openai", "https://api.deepseek.com/v1", "api.deepseek.com"},
@@ -66,10 +70,46 @@ func whose(name string, p Provider) string {
 	if v := called(name); v != nil {
 		return v.name
 	}
-	if p.BaseURL == "" && (p.Kind == "openai" || p.Kind == "anthropic") {
+	switch {
+	case p.Kind == "vertex" && p.Publisher == "anthropic":
+		return "anthropic"
+	case p.Kind == "vertex":
+		return "gemini"
+	case p.BaseURL == "" && (p.Kind == "openai" || p.Kind == "anthropic" || p.Kind == "gemini"):
 		return p.Kind
 	}
 	return ""
+}
+
+// azureVersion is what the dated versions of Azure's API look like.
+var azureVersion = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
+
+// azureURL returns the root of Azure's API: of the v1 API if no version is asked
+// for, else of the dated one. A base URL with a path of its own is kept.
+func azureURL(base, version string) string {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return base
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		u.Path = "/openai/v1"
+		if version != "" {
+			u.Path = "/openai"
+		}
+	}
+	if q := u.Query(); version != "" && !q.Has("api-version") {
+		q.Set("api-version", version)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
+}
+
+// kind returns the protocol of a provider if the file does not say.
+func kind(name string, p Provider) string {
+	if v := called(name); v != nil && p.BaseURL == "" {
+		return v.kind
+	}
+	return "openai"
 }
 
 // baseURL returns the root of a provider's API if the file does not say;
@@ -78,7 +118,11 @@ func baseURL(name string, p Provider) string {
 	if p.Kind != "openai" {
 		return ""
 	}
-	if v := called(name); v != nil && v.baseURL != "" && v.kind == p.Kind {
+	switch v := called(name); {
+	case v == nil:
+	case likened[v.name] != "":
+		return likened[v.name]
+	case v.baseURL != "" && v.kind == p.Kind:
 		return v.baseURL
 	}
 	return vendors[0].baseURL

@@ -188,7 +188,7 @@ func TestEveryEndingCostsWhatTheTableSays(t *testing.T) {
 	room := make(chan struct{}, 16)
 	never := 0
 	for _, r := range slices.Concat(answers, frees) {
-		for _, d := range []dialect{chat, messages, google, simple, prompt} {
+		for _, d := range []dialect{chat, messages, google, simple, prompt, respond} {
 			for f := range families {
 				for _, stream := range []bool{false, true} {
 					if r.reason(d, f, stream) != "" {
@@ -278,7 +278,7 @@ func TestTheNextTargetIsTriedBeforeContent(t *testing.T) {
 		if first := r.stream; first.tries != 2 {
 			continue
 		}
-		for _, d := range []dialect{chat, messages, google, simple, prompt} {
+		for _, d := range []dialect{chat, messages, google, simple, prompt, respond} {
 			for _, stream := range []bool{false, true} {
 				if r.reason(d, openai, stream) != "" {
 					continue
@@ -344,6 +344,8 @@ func finished(d dialect, body []byte) bool {
 		return strings.Contains(string(body), `"message_stop"`)
 	case "google":
 		return strings.Contains(string(body), `"finishReason"`) && strings.HasSuffix(string(body), "}\n\n")
+	case "responses":
+		return strings.Contains(string(body), "event: response.completed\n") || strings.Contains(string(body), "event: response.incomplete\n")
 	}
 	return strings.HasSuffix(string(body), "data: [DONE]\n\n")
 }

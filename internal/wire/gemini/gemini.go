@@ -183,6 +183,7 @@ func (c *checker) end(root jsonx.Value) (*llm.Request, error) {
 	if err := c.p.Err(); err != nil {
 		return c.r, err // what it was to be for is told of, all the same
 	}
+	c.r.Place = place(root)
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root), nil })
 	return c.r, nil
 }

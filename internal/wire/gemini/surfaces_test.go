@@ -152,3 +152,24 @@ func TestModelsComeInPages(t *testing.T) {
 		}
 	}
 }
+
+// Providers name places as chat completions do; callers read their own.
+func TestPlacesHaveTheCallersNames(t *testing.T) {
+	t.Parallel()
+	const body = `{"contents":[{"parts":[{"text":"a"}]}],"tools":[{"googleSearch":{}},{"functionDeclarations":[{"name":"f"},{"name":"g"}]}]}`
+	r, err := NewGenerate().DecodeFor("m", []byte(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"messages": "contents", "messages.2": "contents.2", "messages.1.content.3": "contents.1.parts.3", "messages.1.content.3.content.0": "contents.1.parts.3",
+		"messages.0.role": "contents.0", "tools.1": "tools.1.functionDeclarations.1", "tools.1.strict": "tools.1.functionDeclarations.1.strict", "tools.0.googleSearch": "tools.0.googleSearch",
+		"tool_choice": "toolConfig.functionCallingConfig", "n": "generationConfig.candidateCount", "stop": "generationConfig.stopSequences",
+		"response_format.json_schema.strict": "generationConfig.responseSchema", "thinking.budget_tokens": "generationConfig.thinkingConfig",
+		"safetySettings": "safetySettings", "model": "model", "reasoning_state": "reasoning_state",
+	} {
+		if got := r.Place(path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+}
