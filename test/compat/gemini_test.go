@@ -114,14 +114,15 @@ func weatherFunction() []*genai.Tool {
 func TestGeminiTools(t *testing.T) {
 	t.Parallel()
 	g := near.get(t)
-	g.script(t, "gpt-4.1-nano", map[string]any{"tool_calls": []any{
-		map[string]any{"name": "weather", "arguments": map[string]any{"city": "Paris"}}, map[string]any{"name": "weather", "arguments": map[string]any{"city": "Oslo"}},
-	}, "chunks": 5})
 	both(t, func(t *testing.T, stream bool) {
+		model := map[bool]string{false: "gpt-4-turbo", true: "gpt-4"}[stream]
+		g.script(t, model, map[string]any{"tool_calls": []any{
+			map[string]any{"name": "weather", "arguments": map[string]any{"city": "Paris"}}, map[string]any{"name": "weather", "arguments": map[string]any{"city": "Oslo"}},
+		}, "chunks": 5})
 		c := g.gemini(t, g.key, nil)
 		config := &genai.GenerateContentConfig{Tools: weatherFunction(), ToolConfig: &genai.ToolConfig{FunctionCallingConfig: &genai.FunctionCallingConfig{Mode: genai.FunctionCallingConfigModeAny}}}
 		in := genai.Text("Compare Paris and Oslo.")
-		got, err := generate(c, "gpt-4.1-nano", in, config, stream)
+		got, err := generate(c, model, in, config, stream)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,30 +145,29 @@ func TestGeminiTools(t *testing.T) {
 	})
 }
 
-// Thoughts are seen by who asks for them, and what seals them comes back.
+// Thoughts are seen by who asks for them, and go back with the conversation.
 func TestGeminiThoughts(t *testing.T) {
 	t.Parallel()
 	g := near.get(t)
 	both(t, func(t *testing.T, stream bool) {
 		c := g.gemini(t, g.key, nil)
-		config := &genai.GenerateContentConfig{ThinkingConfig: &genai.ThinkingConfig{IncludeThoughts: true, ThinkingBudget: genai.Ptr(int32(1024))}}
-		got, err := generate(c, "claude-sonnet-4-5", genai.Text("Hello"), config, stream)
+		model := map[bool]string{false: "o3", true: "o4-mini"}[stream]
+		thinks := map[string]any{"reasoning": "Let me see.", "text": "Hello."}
+		g.script(t, model, thinks, thinks, thinks)
+		config := &genai.GenerateContentConfig{ThinkingConfig: &genai.ThinkingConfig{IncludeThoughts: true, ThinkingLevel: genai.ThinkingLevelLow}}
+		got, err := generate(c, model, genai.Text("Hello"), config, stream)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sealed := 0
-		for _, p := range got.parts {
-			sealed += len(p.ThoughtSignature)
-		}
-		if got.text == "" || got.thoughts == "" || sealed == 0 {
+		if got.text != "Hello." || got.thoughts != "Let me see." || got.usage.ThoughtsTokenCount == 0 {
 			t.Errorf("%+v", got)
 		}
 		in := append(genai.Text("Hello"), &genai.Content{Role: genai.RoleModel, Parts: got.parts}, genai.NewContentFromText("Go on", genai.RoleUser))
-		if again, err := generate(c, "claude-sonnet-4-5", in, config, stream); err != nil || again.text == "" {
+		if again, err := generate(c, model, in, config, stream); err != nil || again.text != "Hello." {
 			t.Errorf("%+v, %v", again, err)
 		}
 		config.ThinkingConfig.IncludeThoughts = false
-		if silent, err := generate(c, "claude-sonnet-4-5", genai.Text("Hello"), config, stream); err != nil || silent.thoughts != "" || silent.text == "" {
+		if silent, err := generate(c, model, genai.Text("Hello"), config, stream); err != nil || silent.thoughts != "" || silent.text != "Hello." {
 			t.Errorf("%+v, %v", silent, err)
 		}
 	})
