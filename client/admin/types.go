@@ -312,7 +312,9 @@ type Verification struct {
 	OK          bool     `json:"ok"`
 	Entries     int64    `json:"entries"`
 	Accounts    int64    `json:"accounts"`
-	Digests     int64    `json:"digests"` // of days, that were recomputed
+	Digests     int64    `json:"digests"`         // of days, that were recomputed
+	Pending     int64    `json:"pending_digests"` // of days that ended a moment ago: they are being reckoned
+	Old         int64    `json:"old_digests"`     // of days that cannot be recomputed, since statements have replaced their usage
 	Differences []string `json:"differences"`
 }
 

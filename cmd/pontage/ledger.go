@@ -256,7 +256,10 @@ func verifyFile(ctx context.Context, path string) (v *admin.Verification, err er
 	if err != nil {
 		return nil, err
 	}
-	return &admin.Verification{OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Digests: int64(rep.Digests), Differences: append([]string{}, rep.Differences...)}, nil
+	return &admin.Verification{
+		OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Digests: int64(rep.Digests),
+		Pending: int64(rep.PendingDigests), Old: int64(rep.OldDigests), Differences: append([]string{}, rep.Differences...),
+	}, nil
 }
 
 func (r *remote) verification(v *admin.Verification) error {
@@ -264,7 +267,14 @@ func (r *remote) verification(v *admin.Verification) error {
 		for _, d := range v.Differences {
 			fmt.Fprintln(r.sys.out, printable(d))
 		}
-		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %d digests, %d differences\n", v.Entries, v.Accounts, v.Digests, len(v.Differences))
+		digests := fmt.Sprintf("%d digests", v.Digests)
+		if v.Pending > 0 {
+			digests += fmt.Sprintf(", %d pending digests", v.Pending)
+		}
+		if v.Old > 0 {
+			digests += fmt.Sprintf(", %d old digests", v.Old)
+		}
+		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %s, %d differences\n", v.Entries, v.Accounts, digests, len(v.Differences))
 		return nil
 	})
 	if err == nil && (!v.OK || len(v.Differences) > 0) {

@@ -407,6 +407,15 @@ func TestDigests(t *testing.T) {
 	if r := g.run("verify", "--db", g.path); r.code != exitWrong || !strings.Contains(r.out, "the digest of 2024-10-04") {
 		t.Errorf("verify of a made-up digest = %+v", r)
 	}
+	if err := g.tamper("DELETE FROM day_digests WHERE day = 20000; UPDATE day_digests SET first_seq = 1; UPDATE ledger_mark SET closed_to = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if out := g.well("verify", "--db", g.path); !strings.HasSuffix(out, "2 entries, 1 accounts, 0 digests, 1 pending digests, 0 differences\n") {
+		t.Errorf("verify of a day that was just closed: %s", out)
+	}
+	if out := g.well("verify", "--db", g.path, "--json"); !strings.Contains(out, `"pending_digests": 1`) || !strings.Contains(out, `"old_digests": 0`) {
+		t.Errorf("verify of a day that was just closed: %s", out)
+	}
 }
 
 func TestTargetsAndConfig(t *testing.T) {
