@@ -62,7 +62,7 @@ func TestAnAnswerThatIsCutAnywhere(t *testing.T) {
 }
 
 func cutModel(at int, by pairing) string {
-	return fmt.Sprintf("cut/%d-%s-%s", at, by.by.name, by.family)
+	return fmt.Sprintf("cut_%d-%s-%s", at, by.by.name, by.family)
 }
 
 // cutConfig has a proxy for each place, and a model for each pairing behind it.
@@ -71,7 +71,7 @@ func cutConfig(t *testing.T, address string) string {
 	var providers, models strings.Builder
 	for at := cutEvery; at < longest; at += cutEvery {
 		host := "http://" + toxic(t, address, fmt.Sprintf(`{"type":"limit_data","stream":"downstream","attributes":{"bytes":%d}}`, at))
-		for family, kind := range map[string]string{"openai": "openai, quirks: vllm", "anthropic": "anthropic", "responses": "openai, quirks: openai"} {
+		for family, kind := range kinds {
 			fmt.Fprintf(&providers, "  %s-%d: {kind: %s, base_url: %q, api_key: %q, catalog: none}\n", family, at, kind, host+"/"+family+"/v1", providerSecret)
 		}
 		for _, by := range pairings {

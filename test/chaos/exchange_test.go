@@ -21,7 +21,7 @@ type exchange struct {
 }
 
 // fallible is a provider of every family that does what the model that is asked
-// for is called after: CONDITION/…. It writes each byte of its answers itself,
+// for is called after: CONDITION_…. It writes each byte of its answers itself,
 // and closes the connection behind each.
 type fallible struct {
 	mu    sync.Mutex
@@ -55,8 +55,13 @@ func (p *fallible) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	model, streams := requested(body)
-	name, _, _ := strings.Cut(model, "/")
-	family, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	family, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if family == "gemini" {
+		method := ""
+		model, method, _ = strings.Cut(strings.TrimPrefix(path, "v1/models/"), ":")
+		streams = method == "streamGenerateContent"
+	}
+	name, _, _ := strings.Cut(model, "_")
 	c, ok := conditions[name]
 	conn, in, err := http.NewResponseController(w).Hijack()
 	if !ok || protocols[family].text == "" || err != nil {
@@ -91,8 +96,14 @@ func (x *exchange) media() string {
 	return "application/json"
 }
 
-// chunk is one chunk of a chunked body.
-func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
+// chunk is one chunk of a chunked body; nothing is none, where it would be the
+// end.
+func chunk(s string) string {
+	if s == "" {
+		return ""
+	}
+	return fmt.Sprintf("%x\r\n%s\r\n", len(s), s)
+}
 
 const (
 	chunked = "Transfer-Encoding: chunked"

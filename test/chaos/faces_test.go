@@ -27,3 +27,10 @@ var faces = map[string]struct{ openai, anthropic face }{
 	"unreachable": {face{503, "service_unavailable_error", "no_healthy_upstream", "true", true}, face{503, "api_error", "", "true", true}},
 	"timeout":     {face{504, "timeout_error", "upstream_timeout", "true", false}, face{504, "timeout_error", "", "true", false}},
 }
+
+// google are Google's words for statuses: a failure has the status that it has
+// in OpenAI's dialect.
+var google = map[int]string{
+	400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 413: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED",
+	502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+}

@@ -33,6 +33,14 @@ var pairings = []pairing{
 	{messages, "openai"},
 	{respond, "responses"},
 	{respond, "openai"},
+	{generate, "gemini"},
+	{generate, "openai"},
+	{chat, "gemini"},
+}
+
+// kinds are the providers of the families, in YAML.
+var kinds = map[string]string{
+	"openai": "openai, quirks: vllm", "anthropic": "anthropic", "responses": "openai, quirks: openai", "gemini": "gemini",
 }
 
 // places are where a provider can seem to be that cannot be reached.
@@ -130,7 +138,7 @@ func transportConfig(t *testing.T, address string) string {
 		if c.late {
 			timers = short
 		}
-		for family, kind := range map[string]string{"openai": "openai, quirks: vllm", "anthropic": "anthropic", "responses": "openai, quirks: openai"} {
+		for family, kind := range kinds {
 			fmt.Fprintf(&b, "  %q: {kind: %s, base_url: %q, api_key: %q, catalog: none, %s}\n", name+"-"+family, kind, host+"/"+family+"/v1", providerSecret, timers)
 		}
 	}
@@ -158,7 +166,7 @@ func (x transportCell) model() string {
 	if x.stream {
 		mode = "stream"
 	}
-	return x.name + "/" + x.by.name + "-" + x.family + "-" + mode
+	return x.name + "_" + x.by.name + "-" + x.family + "-" + mode
 }
 
 func (x transportCell) want() string {
@@ -259,6 +267,7 @@ func (s surface) judge(want string, stream bool, r reply) string {
 var clean = map[string][]string{
 	"chat":      {"data: [DONE]\n\n", `"finish_reason":"`},
 	"messages":  {"event: message_stop\n", `"stop_reason":"`},
+	"generate":  {`"finishReason":"`},
 	"responses": {"event: response.completed\n", "event: response.incomplete\n"},
 }
 
@@ -285,7 +294,7 @@ func (s surface) broken(r reply) string {
 		return r.err.Error()
 	case r.status != http.StatusOK || !bytes.Contains(r.body, []byte(`"one"`)):
 		return fmt.Sprintf("%d %.300s, want content", r.status, r.body)
-	case !ok, !bytes.HasSuffix(r.body, []byte("\n\n")), (name == "") != (s == chat), name != "" && name != "event: error\n":
+	case !ok, !bytes.HasSuffix(r.body, []byte("\n\n")), (name == "") != (s == chat || s == generate), name != "" && name != "event: error\n":
 		return fmt.Sprintf("the stream ends with %.300q, want an error", lastly)
 	case r.charge.Sign() != 0:
 		return fmt.Sprintf("charged %v", r.charge)

@@ -51,6 +51,17 @@ var protocols = map[string]words{
 		fail:  `{"type":"error","code":"server_error","message":"words of the provider","param":null,"sequence_number":9,"error":{"type":"server_error","code":"server_error","message":"words of the provider","param":null}}`,
 		named: "error",
 	},
+	"gemini": {
+		text:  "data: " + `{"candidates":[{"content":{"role":"model","parts":[{"text":%s}]},"index":0}],"modelVersion":"m","responseId":"r1"}` + "\n\n",
+		end:   "data: " + candidate("") + "\n\n",
+		whole: strings.Replace(candidate("Hello"), `"Hello"`, "%s", 1),
+		fail:  `{"error":{"code":500,"message":"words of the provider","status":"INTERNAL","details":[]}}`,
+	},
+}
+
+// candidate is the last event of a stream of Google's, or an answer.
+func candidate(text string) string {
+	return `{"candidates":[{"content":{"role":"model","parts":[{"text":"` + text + `"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":2,"totalTokenCount":12},"modelVersion":"m","responseId":"r1"}`
 }
 
 const spent = `{"input_tokens":10,"input_tokens_details":{"cached_tokens":0},"output_tokens":2,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":12}`

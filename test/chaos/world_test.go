@@ -33,11 +33,26 @@ var (
 	chat     = surface{"chat", "/v1/chat/completions", "openai"}
 	messages = surface{"messages", "/v1/messages", "anthropic"}
 	respond  = surface{"responses", "/v1/responses", "openai"}
+	generate = surface{"generate", "/v1beta/models/", "google"}
 )
+
+// url is the path and the query under which a model is asked.
+func (s surface) url(model string, stream bool) string {
+	switch {
+	case s != generate:
+		return s.path
+	case stream:
+		return s.path + model + ":streamGenerateContent?alt=sse"
+	}
+	return s.path + model + ":generateContent"
+}
 
 // hello is a good request.
 func (s surface) hello(model string, stream bool) string {
-	if s == respond {
+	switch s {
+	case generate:
+		return `{"contents":[{"role":"user","parts":[{"text":"Hello"}]}],"generationConfig":{"maxOutputTokens":1000}}`
+	case respond:
 		return fmt.Sprintf(`{"model":%q,"max_output_tokens":1000,"store":false,"input":"Hello","stream":%t}`, model, stream)
 	}
 	return fmt.Sprintf(`{"model":%q,"max_tokens":1000,"messages":[{"role":"user","content":"Hello"}],"stream":%t}`, model, stream)
@@ -77,7 +92,7 @@ type reply struct {
 
 // ask sends a good request to a model, and reads the answer to its end.
 func (w *world) ask(ctx context.Context, s surface, model string, stream bool) reply {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.gw.URL+s.path, strings.NewReader(s.hello(model, stream)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.gw.URL+s.url(model, stream), strings.NewReader(s.hello(model, stream)))
 	if err != nil {
 		return reply{err: err}
 	}
@@ -122,16 +137,22 @@ func (s surface) read(body []byte) (said, bool) {
 	var in struct {
 		Type  string
 		Error *struct {
-			Type, Code, Message, Param *string
+			Type, Message, Status *string
+			Code                  any
 		}
 	}
-	if json.Unmarshal(body, &in) != nil || in.Error == nil || in.Error.Type == nil || in.Error.Message == nil {
+	if json.Unmarshal(body, &in) != nil || in.Error == nil || in.Error.Message == nil {
 		return said{}, false
 	}
-	e := said{kind: *in.Error.Type, message: *in.Error.Message}
-	if in.Error.Code != nil {
-		e.code = *in.Error.Code
+	kind := in.Error.Type
+	if s == generate {
+		kind = in.Error.Status
 	}
+	if kind == nil {
+		return said{}, false
+	}
+	e := said{kind: *kind, message: *in.Error.Message}
+	e.code, _ = in.Error.Code.(string)
 	return e, e.kind != "" && e.message != "" && (s.shape != "anthropic" || in.Type == "error")
 }
 
@@ -143,8 +164,11 @@ func (s surface) wrong(name string, after int, r reply) string {
 		return fmt.Sprintf("there is no face %q", name)
 	}
 	want := both.openai
-	if s.shape == "anthropic" {
+	switch s.shape {
+	case "anthropic":
 		want = both.anthropic
+	case "google":
+		want.kind, want.code = google[want.status], ""
 	}
 	e, ok := s.read(r.body)
 	wait := r.header.Get("Retry-After")
