@@ -228,6 +228,7 @@ func TestTheWaysToFailAreMany(t *testing.T) {
 	for _, x := range ways(t) {
 		names = append(names, x.name)
 	}
+	t.Logf("%d ways", len(names))
 	if slices.Sort(names); len(names) < 25 || len(slices.Compact(slices.Clone(names))) != len(names) {
 		t.Errorf("%d ways, or some twice: %q", len(names), names)
 	}
