@@ -263,8 +263,10 @@ func (p *play) free(t *testing.T, r reply) {
 	if r.charge != "" && r.charge != "0" && nano(t, r.charge).Sign() != 0 {
 		p.differ("the answer says that %s was charged", r.charge)
 	}
-	if rc := p.receipt(t, r); nano(t, rc.ChargeUSD).Sign() != 0 {
+	rc := p.receipt(t, r)
+	if charged := nano(t, rc.ChargeUSD); charged.Sign() != 0 {
 		p.differ("the receipt says that %s was charged", rc.ChargeUSD)
+		p.w.paid(charged)
 	}
 }
 
@@ -367,9 +369,7 @@ func (p *play) endsBadly(r reply) {
 func (p *play) bill(t *testing.T, want *answer, r reply) {
 	rc := p.w.gw.Receipt(t, r.id, func(rc harness.Receipt) bool { return rc.Delivery == "complete" })
 	charged := nano(t, rc.ChargeUSD)
-	p.w.mu.Lock()
-	p.w.spent.Add(p.w.spent, charged)
-	p.w.mu.Unlock()
+	p.w.paid(charged)
 	if r.charge == "" || nano(t, r.charge).Cmp(charged) != 0 {
 		p.differ("the answer says that %q was charged, the receipt %s", r.charge, rc.ChargeUSD)
 	}
