@@ -115,7 +115,11 @@ func (call *Call) Next() (llm.Event, error) {
 			call.said = true
 		}
 	}
-	call.finish = call.finish.And(ev.Finish)
+	if call.req.Choices <= 1 && ev.Finish != "" {
+		call.finish = ev.Finish // some say stop with every piece: the last word counts
+	} else {
+		call.finish = call.finish.And(ev.Finish)
+	}
 	if ev.Usage != nil {
 		call.report(*ev.Usage)
 	}

@@ -30,11 +30,7 @@ const (
 // defects are the recordings that are known to fail, in a dialect or in all of
 // them, and why. One that does not any more fails the test, so that it goes from
 // here.
-var defects = map[string]string{
-	"groq.openai-chat.7532aea0dd gemini.generate":              "arguments that are null are no object to callers of Gemini's dialect",
-	"vertex.gemini-generatecontent.665417c195 gemini.generate": "a call that ended in an error is charged for",
-	"vertex.gemini-streamgeneratecontent.7f9a0d47f2":           "a first finishReason STOP counts for the bill where RECITATION follows",
-}
+var defects = map[string]string{}
 
 // verdict is one line of build/fidelity.jsonl.
 type verdict struct {
