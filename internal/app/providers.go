@@ -16,6 +16,7 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/anthropic"
+	"github.com/pontage/pontage/internal/provider/bedrock"
 	"github.com/pontage/pontage/internal/provider/gather"
 	"github.com/pontage/pontage/internal/provider/openai"
 	"github.com/pontage/pontage/internal/provider/responses"
@@ -48,11 +49,18 @@ func (a *App) providers(c *config.Config) map[string]served {
 			s.keys = append(s.keys, provider.Secret(k.Reveal()))
 			a.obs.Hide(k.Reveal())
 		}
+		for _, k := range []config.Secret{pc.AccessID, pc.Access, pc.Session} {
+			a.obs.Hide(k.Reveal())
+		}
 		switch pc.Kind {
 		case "sim":
 			s.speaks, s.asked = simulated(name, a.sim)
 		case "anthropic":
 			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
+		case "bedrock":
+			o := bedrockOptions(name, pc)
+			o.Transport = a.pipes.get(s.timeouts.Connect)
+			s.speaks = gather.Over(bedrock.New(o))
 		default:
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
@@ -71,6 +79,14 @@ func openaiOptions(name string, pc config.Provider) openai.Options {
 		o.Vendor = "azure"
 	}
 	return o
+}
+
+// bedrockOptions are the options of a provider at AWS, but for the transport.
+func bedrockOptions(name string, pc config.Provider) bedrock.Options {
+	return bedrock.Options{
+		Name: name, Region: pc.Region, BaseURL: pc.BaseURL, AccessKeyID: pc.AccessID.Reveal(),
+		SecretAccessKey: provider.Secret(pc.Access.Reveal()), SessionToken: provider.Secret(pc.Session.Reveal()),
+	}
 }
 
 // script loads the scripts of the configured simulators into s.
@@ -95,6 +111,12 @@ func checkProviders(c *config.Config) error {
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		pc := c.Providers[name]
 		if pc.Kind == "sim" || pc.Kind == "anthropic" {
+			continue
+		}
+		if pc.Kind == "bedrock" {
+			if err := bedrockOptions(name, pc).Validate(); err != nil {
+				errs = append(errs, c.Problem("providers."+name+".region", err.Error()))
+			}
 			continue
 		}
 		if err := openaiOptions(name, pc).Validate(); err != nil {

@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/bedrock":   {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/responses": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
@@ -81,6 +82,7 @@ var mayUseHTTP = []string{
 
 // linked lists the modules that the product may link directly.
 var linked = []string{
+	"github.com/aws/aws-sdk-go-v2/aws", // the signer and the frames of Bedrock, and no client of a service
 	"github.com/fsnotify/fsnotify",
 	"github.com/go-json-experiment/json",
 	"github.com/pressly/goose/v3",

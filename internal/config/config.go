@@ -63,11 +63,15 @@ type Shared struct {
 
 // Provider is one provider of models.
 type Provider struct {
-	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, or sim for the built-in simulator"`
+	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, bedrock (models at AWS; a target's model is the id or ARN of a model or inference profile), or sim for the built-in simulator"`
 	BaseURL  string   `yaml:"base_url" secret:"url" doc:"root of its API, up to and with the version; a query is kept. Empty: that of the company that the provider is named after, else the kind's own"`
 	Version  string   `yaml:"api_version" shown:"none" doc:"azure only: date of the API, such as 2024-10-21, which then has the deployments in its paths; none: the v1 API. base_url may be the resource alone, such as https://name.openai.azure.com"`
-	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none"`
+	Region   string   `yaml:"region" shown:"none" doc:"bedrock only, and needed there: region, such as us-east-1"`
+	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none. bedrock: an API key of Bedrock, in place of access_key_id"`
 	APIKeys  []Secret `yaml:"api_keys" doc:"several credentials, each a target of its own, in place of api_key"`
+	AccessID Secret   `yaml:"access_key_id" doc:"bedrock only: what requests are signed with, together with secret_access_key"`
+	Access   Secret   `yaml:"secret_access_key" doc:"bedrock only: belongs to access_key_id"`
+	Session  Secret   `yaml:"session_token" doc:"bedrock only: belongs to access keys that are temporary; none is renewed"`
 	Timeouts Timeouts `yaml:"timeouts" doc:"timers of one attempt"`
 	Quirks   string   `yaml:"quirks" doc:"vendor whose ways this provider has; empty: by the host of base_url"`
 	Catalog  string   `yaml:"catalog" doc:"whose models of the embedded catalogue it serves, none for nobody's; empty: by the host of base_url, else by the provider's name"`
