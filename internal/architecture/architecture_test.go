@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/catalog":  {"internal/fault", "internal/money", "internal/llm", "catalogs"},
 	"internal/config":   {"internal/money"},
 	"internal/job":      {"internal/account", "internal/fault"},
+	"internal/response": {"internal/account", "internal/fault", "internal/jsonx"},
 	"internal/ledger":   {"internal/money", "internal/failpoint"},
 	"internal/limit":    {},
 	"internal/outbox":   {"internal/account", "internal/ledger", "internal/money", "internal/obs"},
@@ -46,13 +47,15 @@ var allowed = map[string][]string{
 	"internal/wire/anthropic":     {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/simple":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
+	"internal/wire/responses":     {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/bedrock":   {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/responses": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/gemini":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
-	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/outbox"},
+	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/obs", "internal/outbox", "internal/response"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator
@@ -92,6 +95,7 @@ var linked = []string{
 	"github.com/spf13/pflag", // the flags of cobra, which its interface names
 	"github.com/tiktoken-go/tokenizer",
 	"go.yaml.in/yaml/v4",
+	"golang.org/x/oauth2", // access tokens of service accounts
 	"golang.org/x/sys",
 	"modernc.org/sqlite",
 	"modernc.org/libc",

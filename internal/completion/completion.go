@@ -185,12 +185,22 @@ func (m *message) add(p *llm.Part) error {
 		m.calls = jsonx.AppendString(m.calls, p.ToolName)
 		m.calls = append(m.calls, `,"arguments":`...)
 		m.calls = jsonx.AppendString(m.calls, arguments(p.Args))
-		m.calls = append(m.calls, `}}`...)
+		m.calls = append(appendState(append(m.calls, '}'), p.Signature), '}')
 		m.ncalls++
 	default:
 		return fmt.Errorf("part of kind %d has no place in a chat completion", p.Kind)
 	}
 	return nil
+}
+
+// appendState appends the state that belongs to a tool call, where Google's own
+// API in this grammar has it.
+func appendState(dst []byte, signature string) []byte {
+	if signature == "" {
+		return dst
+	}
+	dst = append(dst, `,"extra_content":{"google":{"thought_signature":`...)
+	return append(jsonx.AppendString(dst, signature), `}}`...)
 }
 
 // arguments is the text of the arguments as the model wrote it.
@@ -227,16 +237,23 @@ func appendRedacted(dst []byte, data string) []byte {
 	return append(dst, '}')
 }
 
-// appendCitation appends an annotation. Annotations in OpenAI's own form go as
-// they are, others that name a URL are translated, and those that point into a
-// document of the prompt have no counterpart and are left out.
+// appendCitation appends an annotation of a text that stands from start to end.
+// Those of chat completions go as they are, others that name a URL are
+// translated, and those that point into a document of the prompt have no
+// counterpart and are left out.
 func appendCitation(dst []byte, c jsonx.Value, start, end int) []byte {
-	if c.Get("type").Is("url_citation") {
+	flat := c.Get("type").Is("url_citation") // as responses have it, which count from the beginning of the text
+	if flat && c.Get("url_citation").Kind() == jsonx.Object {
 		return append(comma(dst), c.Raw()...)
 	}
 	url := c.Get("url")
 	if url.Kind() != jsonx.String {
 		return dst
+	}
+	if from, ok := c.Get("start_index").Int(); flat && ok {
+		if to, ok := c.Get("end_index").Int(); ok {
+			start, end = start+int(from), start+int(to)
+		}
 	}
 	dst = append(comma(dst), `{"type":"url_citation","url_citation":{"start_index":`...)
 	dst = strconv.AppendInt(dst, int64(start), 10)

@@ -2,6 +2,7 @@ package completion
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -44,6 +45,7 @@ func TestMessages(t *testing.T) {
 		{"texts", []llm.Part{{Text: "a"}, {Text: "b\n"}}, `{"role":"assistant","content":"ab\n","refusal":null}`},
 		{"refusal", []llm.Part{{Kind: llm.PartRefusal, Text: "no"}}, `{"role":"assistant","content":null,"refusal":"no"}`},
 		{"call", []llm.Part{{Kind: llm.PartToolCall, ToolID: "i", ToolName: "f", Args: json.RawMessage(`{"a": 1}`)}}, `{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"i","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}}]}`},
+		{"call with state", []llm.Part{{Kind: llm.PartToolCall, ToolID: "i", ToolName: "f", Signature: "s\""}}, `{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"i","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"s\""}}}]}`},
 		{"call without arguments", []llm.Part{{Kind: llm.PartToolCall, ToolID: "i", ToolName: "f"}}, `{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"i","type":"function","function":{"name":"f","arguments":"{}"}}]}`},
 		{"call with broken arguments", []llm.Part{{Kind: llm.PartToolCall, ToolID: "i", ToolName: "f", Args: json.RawMessage(`"{\"a\":"`)}}, `{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"i","type":"function","function":{"name":"f","arguments":"{\"a\":"}}]}`},
 		{"reasoning", []llm.Part{{Kind: llm.PartReasoning, Text: "hm", Signature: "s"}, {Kind: llm.PartRedacted, Data: "d"}, {Text: "a"}}, `{"role":"assistant","content":"a","refusal":null,"reasoning_content":"hm","thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"redacted_thinking","data":"d"}]}`},
@@ -80,5 +82,22 @@ func TestIDsDiffer(t *testing.T) {
 	t.Parallel()
 	if a, b := NewID(), NewID(); a == b || !strings.HasPrefix(a, "chatcmpl-") || len(a) < 30 {
 		t.Errorf("NewID = %s, %s", a, b)
+	}
+}
+
+// An annotation of responses names its URL beside its type, and one of chat
+// completions in a member of its own.
+func TestAnnotationsOfResponsesAreWrittenAnew(t *testing.T) {
+	t.Parallel()
+	const flat = `{"type":"url_citation","start_index":3,"end_index":9,"url":"https://a.example/","title":"A"}`
+	const want = `"annotations":[{"type":"url_citation","url_citation":{"start_index":%d,"end_index":%d,"url":"https://a.example/","title":"A"}}]`
+	whole, _, err := AppendMessage(nil, []llm.Part{{Kind: llm.PartText, Text: "né"}, {Kind: llm.PartText, Text: "more and more", Citations: json.RawMessage("[" + flat + "]")}})
+	if w := fmt.Sprintf(want, 5, 11); err != nil || !strings.Contains(string(whole), w) { // it counts from its own part
+		t.Errorf("message %s, %v, want %s", whole, err, w)
+	}
+	s := NewStream(Head{ID: "i", Model: "m"}, UsageLast)
+	got, err := s.Deltas(nil, []llm.Delta{{Kind: llm.DeltaText, Text: "more and more"}, {Kind: llm.DeltaCitation, Value: json.RawMessage(flat)}})
+	if w := fmt.Sprintf(want, 3, 9); err != nil || !strings.Contains(string(got), w) {
+		t.Errorf("chunks %s, %v, want %s", got, err, w)
 	}
 }

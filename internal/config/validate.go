@@ -15,7 +15,7 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "azure", "anthropic", "bedrock", "sim"}
+	kinds    = []string{"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sim"}
 	apis     = []string{"responses"}
 	roles    = []string{"api", "dashboard"}
 	billings = []string{"included", "metered"}
@@ -89,6 +89,7 @@ func (v *validator) all() {
 	if path, ok := strings.CutPrefix(c.Store.URL, "sqlite:"); !v.wrong("store.url") && (!ok || path == "") {
 		v.bad("store.url", "must be sqlite: and a path, like sqlite:data/pontage.db")
 	}
+	v.span("store.responses", c.Store.Responses, 0, maxRetention)
 	if c.Store.Retention != 0 {
 		v.span("store.retention", c.Store.Retention, minRetention, maxRetention)
 	}
@@ -164,6 +165,7 @@ func (v *validator) provider(path, name string, p Provider) {
 		v.bad(path+".api_version", "must be a date like 2024-10-21, perhaps with -preview")
 	}
 	v.bedrock(path, p)
+	v.vertex(path, p)
 	if p.Kind == "sim" {
 		v.simulator(path, p)
 		return
@@ -171,7 +173,7 @@ func (v *validator) provider(path, name string, p Provider) {
 	if p.Script != "" {
 		v.bad(path+".script", "is for kind sim only")
 	}
-	if !p.Signs() {
+	if (p.Kind != "vertex" || p.KeyFile == "") && !p.Signs() {
 		v.credentials(path, p)
 	}
 }

@@ -264,6 +264,7 @@ func TestTranslationByCase(t *testing.T) {
 				`{"type":"document","source":{"type":"text","media_type":"text/plain","data":"Hi"}},{"type":"document","source":{"type":"url","url":"https://x/z.pdf"}}]}]`,
 		},
 		{"arguments that are none", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: []llm.Message{user[0], {Role: llm.RoleAssistant, Parts: []llm.Part{{Kind: llm.PartToolCall, ToolID: "a", ToolName: "f", Args: json.RawMessage(`"x{"`)}}}}, Tools: tools[1:]}, `"max_tokens":9,"tools":[{"name":"g","input_schema":{"type":"object","properties":{}}}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{"_raw":"x{"}}]}]`},
+		{"arguments that are null", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: []llm.Message{user[0], {Role: llm.RoleAssistant, Parts: []llm.Part{{Kind: llm.PartToolCall, ToolID: "a", ToolName: "f", Args: json.RawMessage(`null`)}}}}, Tools: tools[1:]}, `"max_tokens":9,"tools":[{"name":"g","input_schema":{"type":"object","properties":{}}}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]}]`},
 		{"effort", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: user, Reasoning: &llm.Reasoning{Effort: "xhigh"}}, `"max_tokens":9,` + hi + `,"thinking":{"type":"adaptive"},"output_config":{"effort":"xhigh"}`},
 		{"least effort", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: user, Reasoning: &llm.Reasoning{Effort: "minimal"}}, `"max_tokens":9,` + hi + `,"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}`},
 		{"no effort", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: user, Reasoning: &llm.Reasoning{Effort: "none"}}, `"max_tokens":9,` + hi + `,"thinking":{"type":"disabled"}`},
@@ -328,6 +329,27 @@ func TestRefusedTranslations(t *testing.T) {
 		if !errors.As(err, &f) || f.Sent || f.Retry || f.Failover || f.Breaker {
 			t.Errorf("%s: Open = %v, want a refusal without anything sent", c.name, err)
 		}
+	}
+}
+
+func TestStateOfAnotherProviderStaysBehind(t *testing.T) {
+	t.Parallel()
+	seal := llm.Seal("google", "s")
+	c := llm.Chat{Messages: []llm.Message{
+		{Role: llm.RoleUser, Parts: text("Hi")},
+		{Role: llm.RoleAssistant, Parts: []llm.Part{
+			{Kind: llm.PartReasoning, Text: "t", Signature: seal},
+			{Kind: llm.PartRedacted, Data: seal},
+			{Kind: llm.PartToolCall, ToolID: "a", ToolName: "f", Signature: seal},
+		}},
+		{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.PartToolResult, ToolID: "a"}}},
+	}}
+	e, err := encode(provider.Call{Request: chat(&c), Model: "m"})
+	if err != nil || strings.Contains(string(e.Body), "thinking") || strings.Contains(string(e.Body), seal) {
+		t.Fatalf("%v, %#v", err, e)
+	}
+	if d := cmp.Diff([]string{"reasoning_state", "messages.1.content.0", "messages.1.content.1"}, e.Dropped); d != "" {
+		t.Errorf("Dropped (-want +got):\n%s", d)
 	}
 }
 
