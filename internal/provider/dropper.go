@@ -4,7 +4,8 @@ import "github.com/pontage/pontage/internal/llm"
 
 // Dropper is a Provider that can tell which parameters of a request it leaves
 // out as harmless, by their paths, for the log and for whoever wants to tell
-// the caller. It costs as much as Supports does.
+// the caller. The request's model is the provider's own name of it. It costs as
+// much as Supports does.
 type Dropper interface {
 	Dropped(r *llm.Request) []string
 }
@@ -14,4 +15,11 @@ type Dropper interface {
 // not know for certain it says false.
 type Thinker interface {
 	ThinksOnlyWhenAsked(model string) bool
+}
+
+// Inliner is a Provider that takes some parts of a conversation only in their
+// bytes. Where somebody fetches them (see Options of the provider), Supports lets
+// their URLs pass, and Open is called with a request in which they are gone.
+type Inliner interface {
+	Inlines(r *llm.Request, p *llm.Part) bool
 }

@@ -129,7 +129,7 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 	if r.Task != llm.TaskChat {
 		return nil
 	}
-	e, err := p.encode(provider.Call{Request: r, Model: r.Model}, callers(r.Model))
+	e, err := p.encode(provider.Call{Request: r, Model: r.Model}, answered(r.Model))
 	if err != nil {
 		return nil
 	}

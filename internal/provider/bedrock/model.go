@@ -33,6 +33,13 @@ func callers(model string) traits {
 	return t
 }
 
+// answered returns the traits of a model that has answered, by its name here.
+func answered(model string) traits {
+	t := of(model)
+	t.open = t.claude == "" && strings.HasPrefix(model, "arn:")
+	return t
+}
+
 func of(model string) traits {
 	if at := strings.LastIndex(model, "claude"); at >= 0 {
 		return traits{claude: strings.ReplaceAll(model[at:], ".", "-"), caches: true}
