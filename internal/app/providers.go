@@ -32,13 +32,15 @@ type served struct {
 	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
 	keys     []provider.Secret
 	timeouts provider.Timeouts
+	fetch    route.Fetcher // of what it takes only in bytes; nil: nobody fetches
 }
 
 // providers makes the configured providers.
 func (a *App) providers(c *config.Config) map[string]served {
 	out := map[string]served{}
+	fetch := fetcher(c.Egress)
 	for name, pc := range c.Providers {
-		s := served{name: name, timeouts: provider.Timeouts{
+		s := served{name: name, fetch: fetch, timeouts: provider.Timeouts{
 			Connect:    time.Duration(pc.Timeouts.Connect),
 			Headers:    time.Duration(pc.Timeouts.Headers),
 			FirstEvent: time.Duration(pc.Timeouts.FirstEvent),
@@ -64,7 +66,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
 		case "bedrock":
 			o := bedrockOptions(name, pc)
-			o.Transport = a.pipes.get(s.timeouts.Connect)
+			o.Transport, o.Fetches = a.pipes.get(s.timeouts.Connect), s.fetch != nil
 			s.speaks = gather.Over(bedrock.New(o))
 		default:
 			o := openaiOptions(name, pc)
@@ -196,6 +198,7 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 			ID: id, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
 			Health: board.get(id, s.name, t.Model, n),
+			Fetch:  s.fetch,
 		})
 	}
 	return out
@@ -267,6 +270,14 @@ func (s *spoken) Open(ctx context.Context, c provider.Call) (llm.Stream, error) 
 func (s *spoken) ThinksOnlyWhenAsked(model string) bool {
 	t, ok := s.other.(provider.Thinker)
 	return ok && t.ThinksOnlyWhenAsked(model)
+}
+
+// Inlines implements provider.Inliner.
+func (s *spoken) Inlines(r *llm.Request) func(*llm.Part) bool {
+	if i, ok := s.of(r).(provider.Inliner); ok {
+		return i.Inlines(r)
+	}
+	return nil
 }
 
 // Dropped implements provider.Dropper.

@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/account":  {"internal/fault", "internal/money"},
 	"internal/catalog":  {"internal/fault", "internal/money", "internal/llm", "catalogs"},
 	"internal/config":   {"internal/money"},
+	"internal/egress":   {"internal/fault", "internal/llm"},
 	"internal/job":      {"internal/account", "internal/fault"},
 	"internal/response": {"internal/account", "internal/fault", "internal/jsonx"},
 	"internal/ledger":   {"internal/money", "internal/failpoint"},
@@ -78,7 +79,7 @@ var allowed = map[string][]string{
 
 // mayUseHTTP lists who may import net/http: the edges.
 var mayUseHTTP = []string{
-	"internal/wire", "internal/provider", "internal/dash", "internal/app", "internal/obs", "internal/outbox",
+	"internal/wire", "internal/provider", "internal/dash", "internal/app", "internal/obs", "internal/outbox", "internal/egress",
 	"client", "cmd", "test", "internal/testkit",
 	"internal/contract", // tries route patterns on a ServeMux
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Classes   []Class             `yaml:"classes" key:"name" doc:"classes of models, for plans; a model is of the first class, in the order written, with a pattern that matches. Without any match it is of class open or closed, as its weights are"`
 	Sites     []Site              `yaml:"sites" doc:"hosts and the contract that each presents; none: every host, with the contract openai"`
 	Routing   Routing             `yaml:"routing" doc:"how hard to try"`
+	Egress    Egress              `yaml:"egress" doc:"what is fetched where callers say; see operating.md"`
 	Webhooks  Webhooks            `yaml:"webhooks" doc:"who is told of events; see webhooks.md"`
 
 	name  string         // of the file
@@ -210,6 +211,18 @@ type Webhooks struct {
 	URL    string   `yaml:"url" secret:"url" doc:"where events are posted to; empty: nobody is told, and no event is kept"`
 	Secret Secret   `yaml:"secret" doc:"what they are signed with, 16 bytes at least; needed with url"`
 	Events []string `yaml:"events" shown:"all" doc:"which: balance_warning, absorbed"`
+}
+
+// Egress says what is fetched from where callers say.
+type Egress struct {
+	Images      string        `yaml:"images" default:"off" doc:"on: images and PDF documents that a request names by a URL are fetched for providers that take only their bytes (bedrock); off: such requests are refused"`
+	AllowHosts  []string      `yaml:"allow_hosts" shown:"all" doc:"names of the hosts that may be reached; *.example.com is every name below example.com. Only public addresses are reached in any case"`
+	HTTP        bool          `yaml:"http" default:"false" doc:"fetch by http, too, at port 80; https is always at port 443"`
+	MaxBytes    Size          `yaml:"max_bytes" default:"10MiB" doc:"largest file"`
+	MaxTotal    Size          `yaml:"max_total" default:"30MiB" doc:"most bytes of all files of a request"`
+	MaxFiles    int           `yaml:"max_files" default:"16" doc:"most files of a request, 1 to 100"`
+	Timeout     time.Duration `yaml:"timeout" default:"10s" doc:"time in which a file must arrive"`
+	Concurrency int           `yaml:"concurrency" default:"32" doc:"most files at once, of all requests"`
 }
 
 // Tells reports whether somebody is told of events of that kind.

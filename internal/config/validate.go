@@ -107,6 +107,7 @@ func (v *validator) all() {
 	v.sites()
 	v.routing()
 	v.webhooks()
+	v.egress()
 	for _, m := range names(c.Models) {
 		v.class("models."+m+".class", c.Models[m].Class, everywhere)
 	}

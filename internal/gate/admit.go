@@ -249,6 +249,7 @@ func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) e
 		RequestID: c.v.Event.ID,
 		Impatient: w.Impatient,
 		Seen:      &call.seen,
+		Fetched:   &call.fetched,
 	}, &c.v.Event.Attempts)
 	if err != nil {
 		return err

@@ -40,7 +40,8 @@ type Call struct {
 	cancel    context.CancelFunc
 	counted   *llm.Usage // the whole answer, where tokens were counted here
 	seen      route.Seen // of an attempt that has not given content yet
-	class     class      // once it has ended
+	fetched   route.Fetched
+	class     class // once it has ended
 
 	usage    *llm.Usage // as last reported
 	told     bool       // it counts all the output that was seen

@@ -18,8 +18,9 @@ type Thinker interface {
 }
 
 // Inliner is a Provider that takes some parts of a conversation only in their
-// bytes. Where somebody fetches them (see Options of the provider), Supports lets
-// their URLs pass, and Open is called with a request in which they are gone.
+// bytes. Where it is told that somebody fetches them, its Supports lets their URLs
+// pass, and Open is called with a request that has the bytes in their places.
 type Inliner interface {
-	Inlines(r *llm.Request, p *llm.Part) bool
+	// Inlines returns what tells these parts; nil: all are taken as they are.
+	Inlines(r *llm.Request) func(*llm.Part) bool
 }

@@ -36,6 +36,7 @@ type Target struct {
 	Timeouts provider.Timeouts // zero values: the defaults for the request
 	Weight   int               // consecutive targets with a weight share their requests by it; 0: its place in the order counts
 	Health   *Health           // shared by all that use the same provider, model and credential
+	Fetch    Fetcher           // of what the provider takes only in bytes; nil: nobody fetches
 }
 
 // ThinksOnlyWhenAsked reports whether it is known that the model there thinks for
@@ -55,7 +56,8 @@ type Plan struct {
 	RequestID string
 	Impatient bool // the caller is itself retrying: no second try at one target
 
-	Seen *Seen // nil: nobody asks
+	Seen    *Seen    // nil: nobody asks
+	Fetched *Fetched // shared by the plans of one request; nil: what is fetched is for this plan
 }
 
 // Seen is what the present attempt has given before any content: what there is to
@@ -135,8 +137,17 @@ func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
 			l.worst = weigh(l.worst, outOfUse(why, wait))
 			continue
 		}
+		req, refusal := l.fit(ctx, t)
+		if refusal != nil {
+			t.Health.release(probe)
+			if err := ctx.Err(); err != nil {
+				return nil, gone(err)
+			}
+			l.worst = weigh(l.worst, refusal)
+			continue
+		}
 		l.left--
-		a, failure := l.r.attempt(ctx, l.req, t, probe, l.p, l.attempts)
+		a, failure := l.r.attempt(ctx, req, t, probe, l.p, l.attempts)
 		if failure == nil {
 			return a, nil
 		}

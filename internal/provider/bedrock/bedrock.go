@@ -38,6 +38,7 @@ type Options struct {
 	Name    string // of the provider, for errors, and as the issuer of sealed reasoning
 	Region  string // such as us-east-1; needed
 	BaseURL string // empty: the region's own address
+	Fetches bool   // images and documents named by a URL are fetched before Open; see provider.Inliner
 
 	AccessKeyID     string
 	SecretAccessKey provider.Secret
@@ -60,6 +61,7 @@ var (
 	_ provider.Provider = (*Provider)(nil)
 	_ provider.Dropper  = (*Provider)(nil)
 	_ provider.Thinker  = (*Provider)(nil)
+	_ provider.Inliner  = (*Provider)(nil)
 )
 
 // regions are what names of regions look like: they become a part of a host's
@@ -119,7 +121,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case llm.TaskCountTokens:
 		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
 	}
-	_, err := p.encode(provider.Call{Request: r, Model: r.Model}, callers(r.Model))
+	_, err := p.encode(provider.Call{Request: r, Model: r.Model}, p.fetched(callers(r.Model)))
 	return err
 }
 
@@ -129,11 +131,32 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 	if r.Task != llm.TaskChat {
 		return nil
 	}
-	e, err := p.encode(provider.Call{Request: r, Model: r.Model}, answered(r.Model))
+	e, err := p.encode(provider.Call{Request: r, Model: r.Model}, p.fetched(answered(r.Model)))
 	if err != nil {
 		return nil
 	}
 	return e.Dropped
+}
+
+// Inlines tells which parts must be there in bytes when r is sent; see
+// provider.Inliner.
+func (p *Provider) Inlines(*llm.Request) func(*llm.Part) bool {
+	if !p.o.Fetches {
+		return nil
+	}
+	return byURL
+}
+
+// byURL reports whether a part is named by a URL from which it could be fetched.
+// An address in S3 is none.
+func byURL(p *llm.Part) bool {
+	return (p.Kind == llm.PartImage || p.Kind == llm.PartFile) && (strings.HasPrefix(p.URL, "https://") || strings.HasPrefix(p.URL, "http://"))
+}
+
+// fetched returns the traits of a request of which nothing was fetched yet.
+func (p *Provider) fetched(t traits) traits {
+	t.urls = p.o.Fetches
+	return t
 }
 
 // Open sends c; see provider.Provider.

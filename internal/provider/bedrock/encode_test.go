@@ -292,3 +292,26 @@ func TestDocumentNames(t *testing.T) {
 		t.Error("names are no JSON")
 	}
 }
+
+// TestWhatIsFetchedIsNotRefused has parts that somebody fetches before the
+// request is sent, and those that nobody does.
+func TestWhatIsFetchedIsNotRefused(t *testing.T) {
+	t.Parallel()
+	fetches := New(Options{Name: "aws", Region: "us-east-1", Fetches: true})
+	for url, want := range map[string]bool{"https://a.example/x.png": true, "http://a.example/x.png": true, "s3://bucket/x.png": false} {
+		q := chat(t, `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"`+url+`"}}]}]`)
+		if err := fetches.Supports(q); (err == nil) != want {
+			t.Errorf("%s: %v", url, err)
+		}
+		if err := own.Supports(q); err == nil {
+			t.Errorf("%s: taken where nobody fetches it", url)
+		}
+		if _, err := fetches.Open(t.Context(), provider.Call{Request: q, Model: llama}); err == nil {
+			t.Errorf("%s: sent as it is", url)
+		}
+		c, _ := q.DecodeChat()
+		if p := &c.Messages[0].Parts[0]; fetches.Inlines(q)(p) != want || own.Inlines(q) != nil {
+			t.Errorf("%s: Inlines", url)
+		}
+	}
+}

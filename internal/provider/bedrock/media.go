@@ -95,6 +95,7 @@ func (e *encoder) medium(at string, p *llm.Part) {
 	}
 	switch {
 	case data != "" && format != "":
+	case e.traits.urls && byURL(p):
 	case p.URL != "":
 		e.Refuse(fault.UnsupportedParameter, at, "This model takes no %ss by URL; send the bytes as a data URL.", k.name)
 	case p.Kind == llm.PartImage:

@@ -13,6 +13,7 @@ type traits struct {
 	claude string // the model's name at Anthropic; empty: it is somebody else's
 	caches bool   // takes marks in the prompt
 	open   bool   // it is not known which model it is, so that nothing is refused for its sake
+	urls   bool   // what is named by a URL will be there in bytes when the request is sent
 }
 
 // targets returns the traits of the model that is called. A resource of the
