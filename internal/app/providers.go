@@ -30,6 +30,7 @@ type served struct {
 	name     string
 	speaks   provider.Provider
 	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
+	looks    provider.Checker  // nil: it cannot be looked at
 	keys     []provider.Secret
 	timeouts provider.Timeouts
 	fetch    route.Fetcher // of what it takes only in bytes; nil: nobody fetches
@@ -63,7 +64,8 @@ func (a *App) providers(c *config.Config) map[string]served {
 		case "vertex":
 			s.speaks = a.vertex(c, name, pc, a.pipes.get(s.timeouts.Connect))
 		case "anthropic":
-			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
+			messages := anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+			s.speaks, s.looks = gather.Over(messages), messages
 		case "bedrock":
 			o := bedrockOptions(name, pc)
 			o.Transport, o.Fetches = a.pipes.get(s.timeouts.Connect), s.fetch != nil
@@ -72,6 +74,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
 			s.speaks, s.asked = speaksOpenAI(o)
+			s.looks = openai.New(o)
 		}
 		out[name] = s
 	}
@@ -194,12 +197,17 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 		if len(s.keys) > 1 {
 			weight = max(weight, 1)
 		}
-		out = append(out, &route.Target{
-			ID: id, Provider: speaks, Model: t.Model, Key: key,
+		target := &route.Target{
+			ID: id, Name: s.name, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
-			Health: board.get(id, s.name, t.Model, n),
 			Fetch:  s.fetch,
-		})
+			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), n),
+		}
+		if c := t.Cost; c != nil {
+			target.Priced = true
+			target.Cost = route.Cost{Input: int64(c.Input), Output: int64(c.Output), Request: int64(c.Request)}
+		}
+		out = append(out, target)
 	}
 	return out
 }
@@ -209,8 +217,8 @@ func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	id := "simulator/" + m.ID
 	speaks, _ := simulated("simulator", a.sim)
 	return []*route.Target{{
-		ID: id, Provider: speaks, Model: m.ID,
-		Health: a.health.get(id, "simulator", m.ID, n),
+		ID: id, Name: "simulator", Provider: speaks, Model: m.ID,
+		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), n),
 	}}
 }
 

@@ -68,6 +68,8 @@ type Facts struct {
 	Took       time.Duration // from the request's arrival to the end of its answer; 0: unknown
 	Usage      *llm.Usage    // nil: unknown, or there is none
 	Limits     Limits
+	Chain      []string // the models that the request names, where there are several
+	Tried      []Tried  // what came of those that were tried, in order
 }
 
 // Contract is one compiled file.

@@ -149,7 +149,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"list in a text":              {"surface: chat, ", "surface: jobs, answer: {a: '{results}'}, ", `"results" cannot stand in a text`},
 		"each of another surface":     {"surface: chat, ", "surface: jobs, answer: {each: $keys, as: $id}, ", `each: must be $results`},
 		"each in an item":             {"surface: chat, ", "surface: jobs, answer: {each: $results, as: {each: $results, as: 1}}, ", `there is nothing to repeat in an item of results of jobs`},
-		"each where there is no list": {"defaults:", "extras: {y: {members: {z: {each: $details, as: 1}}}}\ndefaults:", `there is nothing to repeat in an extra`},
+		"each where there is no list": {"defaults:", "extras: {y: {members: {z: {each: $details, as: 1}}}}\ndefaults:", `must be $fallback_chain or $fallback_attempts`},
 		"detailed of no models":       {"surface: chat, ", "surface: chat, detailed: {a: 1}, ", `4: route POST /v1/chat: detailed is only for surface openai.models`},
 		"only of no models":           {"surface: chat, ", "surface: chat, only: chat, ", `only is only for surface openai.models`},
 		"only of a strange kind":      {"surface: chat, ", "surface: openai.models, only: images, ", `only: unknown "images"`},

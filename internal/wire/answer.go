@@ -27,6 +27,7 @@ const keepFrames = 256 << 10
 func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
 	req, enc := t.Request, x.encoder(d, t.Request)
+	x.facts.Tried = t.Tried
 	h := x.w.Header()
 	if t.CappedBy != "" {
 		h.Set("X-Output-Capped-By", t.CappedBy)

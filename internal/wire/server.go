@@ -248,11 +248,7 @@ func (x *exchange) generate() error {
 		return err
 	}
 	w := x.wishes()
-	body, err := x.controls(x.body, &w)
-	if err != nil {
-		return err
-	}
-	req, err := x.decode(d, body)
+	req, err := x.request(d, &w)
 	if req != nil {
 		x.caller.Concerns(req)
 	}
@@ -260,6 +256,9 @@ func (x *exchange) generate() error {
 		return x.withModel(fault.From(err), req)
 	}
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
+	if len(w.Models) > 0 {
+		x.facts.Chain = append([]string{req.Model}, w.Models...)
+	}
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
 	}

@@ -97,10 +97,10 @@ func newWorld(t *testing.T) *world {
 // hurried-… gives up soon.
 func (u *upstream) config() string {
 	var b strings.Builder
-	b.WriteString("routing: {attempts: 2, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}\nproviders:\n")
+	b.WriteString("routing: {attempts: 2, retry_budget: 1000, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}\nproviders:\n")
 	var models strings.Builder
 	for f, path := range [2]string{"/openai/v1", "/messages"} {
-		kind := [2]string{"openai, quirks: openai", "anthropic"}[f]
+		kind := [2]string{"openai, quirks: generic", "anthropic"}[f] // generic: it is never asked for responses
 		for name, timers := range map[string]string{families[f]: "", "hurried-" + families[f]: ", timeouts: {headers: 300ms, first_event: 300ms}"} {
 			fmt.Fprintf(&b, "  %s: {kind: %s, base_url: %q, api_key: sk-upstream, catalog: none%s}\n", name, kind, u.url+path, timers)
 			fmt.Fprintf(&models, "  %s: {targets: [{provider: %s, model: m}], context: 8000, max_output: 4000, price: {input: 1, cached_input: 0.1, output: 2}}\n", name, name)

@@ -14,6 +14,7 @@ import (
 // written, dropped by a rule below, or refused.
 type encoder struct {
 	provider.Encoding
+	name   string // of the provider
 	call   provider.Call
 	chat   *llm.Chat
 	limit  int64    // max_tokens
@@ -21,9 +22,9 @@ type encoder struct {
 	tooled []string // names of tools that the history calls, where none are defined
 }
 
-// encode returns the request for a caller of another dialect, or a *fault.Error
-// naming what cannot be said.
-func encode(c provider.Call) (*encoder, error) {
+// encodeAs returns the request of the named provider for a caller of another
+// dialect, or a *fault.Error naming what cannot be said.
+func encodeAs(name string, c provider.Call) (*encoder, error) {
 	if c.Request.DecodeChat == nil {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
@@ -31,7 +32,7 @@ func encode(c provider.Call) (*encoder, error) {
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	e := &encoder{call: c, chat: chat}
+	e := &encoder{name: name, call: c, chat: chat}
 	e.skip = max(0, marks(chat)-maxMarks)
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
 	e.Extras(chat.Extra, losses, nil)
