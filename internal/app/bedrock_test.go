@@ -40,7 +40,7 @@ providers:
   one: {kind: bedrock, region: us-east-1, base_url: "%[1]s", api_key: %[3]s}
   two: {kind: bedrock, region: us-west-2, base_url: "%[2]s", access_key_id: AKIDEXAMPLE, secret_access_key: %[3]s}
 models:
-  m: {targets: [{provider: one, model: "us.x.model-v1:0"}, {provider: two, model: "us.x.model-v1:0"}], price: {input: 1, output: 2}, context: 100000, max_output: 10000}
+  m: {targets: [{provider: one, model: "us.x.model-v1:0"}, {provider: two, model: "us.x.model-v1:0"}], price: {input: 1, output: 2}, context: 100000, max_output: 10000, input: [text, image]}
 sites: [{hosts: ["*"], contract: openai}]
 `
 
