@@ -239,7 +239,7 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	if traits.Responses {
 		speaks.own = map[llm.Dialect]provider.Provider{llm.OpenAIResponses: resp}
 	}
-	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat}, other: resp}
+	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat, llm.GeminiEmbed: chat}, other: resp}
 }
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
@@ -253,7 +253,7 @@ func simulated(name string, s *sim.Sim) (speaks, asked *spoken) {
 	const base = "http://simulator.invalid/v1"
 	speaks, asked = speaksOpenAI(openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s})
 	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
-	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens} {
+	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens} {
 		speaks.own[d] = messages
 	}
 	return speaks, asked

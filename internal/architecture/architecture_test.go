@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	// adapters
 	"internal/wire/openai":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/anthropic":     {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
+	"internal/wire/gemini":        {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/wire/simple":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/wire/responses":     {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},

@@ -120,7 +120,11 @@ func (x *exchange) stream(enc Encoder) error {
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()
-	x.w.stream()
+	media := ""
+	if s, ok := enc.(Streamer); ok {
+		media = s.MediaType()
+	}
+	x.w.stream(media)
 	x.w.keepAlive(x.s.o.Heartbeat, enc.Heartbeat(nil))
 	defer x.w.stopBeating()
 	present := true

@@ -32,6 +32,7 @@ type dialect struct {
 var (
 	chat       = dialect{"chat", "", "/v1/chat/completions"}
 	messages   = dialect{"messages", "", "/v1/messages"}
+	google     = dialect{"google", "", "/v1beta/models/%s:generateContent"}
 	simple     = dialect{"simple", "", "/v1/chat"}
 	prompt     = dialect{"prompt", llmtuneHost, "/v1/models/%s/inference"} // never streamed
 	respond    = dialect{"responses", "", "/v1/responses"}
@@ -48,6 +49,8 @@ const (
 // body is a request with that text.
 func (d dialect) body(model, text string, stream bool) string {
 	switch d.name {
+	case "google":
+		return fmt.Sprintf(`{"contents":[{"parts":[{"text":%q}]}],"generationConfig":{"maxOutputTokens":%d}}`, text, limit)
 	case "prompt":
 		return fmt.Sprintf(`{"prompt":%q,"maxTokens":%d}`, text, limit)
 	case "embeddings":
@@ -66,8 +69,11 @@ func (d dialect) body(model, text string, stream bool) string {
 }
 
 // at is where a model is asked.
-func (d dialect) at(model string) string {
-	if strings.Contains(d.path, "%s") {
+func (d dialect) at(model string, stream bool) string {
+	switch {
+	case d.name == "google" && stream:
+		return fmt.Sprintf("/v1beta/models/%s:streamGenerateContent?alt=sse", model)
+	case strings.Contains(d.path, "%s"):
 		return fmt.Sprintf(d.path, model)
 	}
 	return d.path

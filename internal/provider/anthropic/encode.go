@@ -43,7 +43,9 @@ func encodeAs(name string, c provider.Call) (*encoder, error) {
 	e.system()
 	e.messages()
 	e.reasoning()
-	e.sampling()
+	if c.Request.Task != llm.TaskCountTokens {
+		e.sampling()
+	}
 	if c.Request.Stream {
 		e.Bool("stream", true)
 	}
@@ -71,7 +73,9 @@ func (e *encoder) limits() {
 	default:
 		e.limit = unknownLimit
 	}
-	e.Int("max_tokens", e.limit)
+	if e.call.Request.Task != llm.TaskCountTokens { // which takes only what makes tokens of the prompt
+		e.Int("max_tokens", e.limit)
+	}
 }
 
 // maxMarks is how many cache marks a request may have.
@@ -426,36 +430,49 @@ func (e *encoder) sampling() {
 // losses are the members of other dialects that may be left out.
 var losses = provider.Losses{
 	Always: map[string]bool{
-		"messages.#.name":                    true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":       true, // sealed by another provider
-		"messages.#.id":                      true,
-		"messages.#.content.#.id":            true,
-		"metadata":                           true,
-		"store":                              true,
-		"user":                               true,
-		"safety_identifier":                  true,
-		"prompt_cache_key":                   true,
-		"prompt_cache_retention":             true,
-		"prompt_cache_options":               true,
-		"verbosity":                          true,
-		"stream_options":                     true,
-		"stream_options.include_obfuscation": true,
-		"usage":                              true, // OpenRouter: {"include": true}
-		"include_reasoning":                  true,
-		"reasoning_format":                   true,
-		"transforms":                         true,
+		"safetySettings":                   true, // Google: thresholds of its own filters
+		"labels":                           true,
+		"generationConfig.mediaResolution": true,
+		"tools.#.functionDeclarations.#.response":           true,
+		"tools.#.functionDeclarations.#.responseJsonSchema": true,
+		"contents.#.parts.#.videoMetadata":                  true,
+		"contents.#.parts.#.mediaResolution":                true,
+		"contents.#.parts.#.partMetadata":                   true,
+		"messages.#.name":                                   true, // a prefix to the text would intrude
+		"messages.#.reasoning_details":                      true, // sealed by another provider
+		"messages.#.id":                                     true,
+		"messages.#.content.#.id":                           true,
+		"metadata":                                          true,
+		"store":                                             true,
+		"user":                                              true,
+		"safety_identifier":                                 true,
+		"prompt_cache_key":                                  true,
+		"prompt_cache_retention":                            true,
+		"prompt_cache_options":                              true,
+		"verbosity":                                         true,
+		"stream_options":                                    true,
+		"stream_options.include_obfuscation":                true,
+		"usage":                                             true, // OpenRouter: {"include": true}
+		"include_reasoning":                                 true,
+		"reasoning_format":                                  true,
+		"transforms":                                        true,
 	},
 	As: map[string][]string{
-		"service_tier":       {`"auto"`, `"default"`},
-		"logprobs":           {`false`},
-		"top_logprobs":       {`0`},
-		"logit_bias":         {`{}`},
-		"modalities":         {`["text"]`},
-		"functions":          {`[]`},
-		"function_call":      {`"auto"`, `"none"`},
-		"messages.#.prefix":  {`false`},
-		"repetition_penalty": {`1`, `1.0`},
-		"min_p":              {`0`, `0.0`},
-		"safe_prompt":        {`false`},
+		"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`},   // AUTO, and calls that match their schemas
+		"toolConfig.includeServerSideToolInvocations": {`false`, `true`}, // there are none
+		"generationConfig.responseLogprobs":           {`false`},
+		"generationConfig.logprobs":                   {`0`},
+		"serviceTier":                                 {`"unspecified"`, `"standard"`, `"SERVICE_TIER_UNSPECIFIED"`, `"SERVICE_TIER_STANDARD"`},
+		"service_tier":                                {`"auto"`, `"default"`},
+		"logprobs":                                    {`false`},
+		"top_logprobs":                                {`0`},
+		"logit_bias":                                  {`{}`},
+		"modalities":                                  {`["text"]`},
+		"functions":                                   {`[]`},
+		"function_call":                               {`"auto"`, `"none"`},
+		"messages.#.prefix":                           {`false`},
+		"repetition_penalty":                          {`1`, `1.0`},
+		"min_p":                                       {`0`, `0.0`},
+		"safe_prompt":                                 {`false`},
 	},
 }

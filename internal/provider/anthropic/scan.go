@@ -197,6 +197,9 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		n := int64(0)
 		s.counts.set(&n, c)
 		s.content = !s.counts.bad
+		if s.translate {
+			s.counts.input = n
+		}
 	case "content":
 		s.known = true
 		s.blocks(c)
