@@ -42,6 +42,7 @@ var families = map[string]family{
 	"fireworks":  {config: "kind: openai, quirks: fireworks, base_url: %q", shape: "openai"},
 	"anthropic":  {config: "kind: anthropic, base_url: %q", shape: "anthropic"},
 	"gemini":     {config: "kind: gemini, base_url: %q", shape: "google"},
+	"bedrock":    {config: "kind: bedrock, region: us-east-1, base_url: %q", shape: "aws"},
 	"vertex":     {config: "kind: vertex, base_url: %q", shape: "google"},
 }
 
@@ -140,6 +141,11 @@ func (r row) body(shape string) string {
 			e["details"] = object{"error_code": v}
 		}
 		body = object{"type": "error", "error": e, "request_id": "req_1"}
+	case "aws":
+		body = object{"message": text}
+		if v := r.says["code"]; v != "" {
+			body["__type"] = "com.amazon.coral.service#" + v
+		}
 	case "google":
 		var details []object
 		if v := r.says["reason"]; v != "" {
