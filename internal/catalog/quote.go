@@ -64,13 +64,20 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		outRate: m.Price.Output,
 		request: m.Price.Request,
 	}
-	if r.Task == llm.TaskEmbed {
+	switch r.Task {
+	case llm.TaskEmbed, llm.TaskModerate:
 		q.outRate = 0
-	} else {
+	case llm.TaskChat:
 		m.outputs(r, &q)
+	default:
+		if err := m.media(r, &q); err != nil {
+			return Quote{}, err
+		}
 	}
-	if err := m.fit(r, &q, exact); err != nil {
-		return Quote{}, err
+	if r.Task == llm.TaskChat || r.Task == llm.TaskEmbed {
+		if err := m.fit(r, &q, exact); err != nil {
+			return Quote{}, err
+		}
 	}
 	if q.choices > 0 && q.most > math.MaxInt64/q.choices {
 		return Quote{}, beyond(r)
@@ -88,6 +95,30 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		}
 	}
 	return q, nil
+}
+
+// media reckons what is counted in other units than tokens as a part of the fee
+// for the request, and the tokens of the answer as the most that the model gives,
+// for each image.
+func (m *Model) media(r *llm.Request, q *Quote) error {
+	u := llm.Usage{Images: r.Images, Characters: r.Characters, Seconds: r.Seconds}
+	p := m.Price
+	p.PerToken, p.PerRequest, p.PerUnit = false, false, true
+	fixed, _, err := p.Cost(u)
+	if err != nil {
+		return beyond(r)
+	}
+	if q.request, err = q.request.Add(fixed); err != nil {
+		return beyond(r)
+	}
+	if m.Price.PerToken && m.Price.Output > 0 {
+		q.most = m.MaxOutput
+		if q.most <= 0 {
+			q.most = unknownOutput
+		}
+		q.choices = max(r.Images, 1)
+	}
+	return nil
 }
 
 // outputs sets how long one choice can get.

@@ -120,8 +120,8 @@ func parseRow(rec []string) (row, error) {
 	if x.provider == "" || x.id == "" {
 		return x, errors.New("provider and id must not be empty")
 	}
-	if x.kind != Chat && x.kind != Embedding {
-		return x, fmt.Errorf("kind %q is neither chat nor embedding", x.kind)
+	if !slices.Contains(Kinds(), x.kind) {
+		return x, fmt.Errorf("kind %q is none of %s", x.kind, strings.Join(Kinds(), ", "))
 	}
 	var err error
 	if x.context, err = count(rec[3]); err != nil {
