@@ -94,7 +94,7 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 			Temperature: m.Temperature, BatchInput: m.BatchInput, Enabled: m.Enabled,
 		}
 		for _, t := range m.Targets {
-			e.Targets = append(e.Targets, catalog.Target{Provider: t.Provider, Model: t.Model, Weight: t.Weight})
+			e.Targets = append(e.Targets, catalog.Target{Provider: t.Provider, Model: t.Model, Weight: t.Weight, API: t.API})
 		}
 		for _, in := range m.Input {
 			e.Inputs = append(e.Inputs, catalog.Modality(in))

@@ -16,7 +16,9 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/anthropic"
+	"github.com/pontage/pontage/internal/provider/gather"
 	"github.com/pontage/pontage/internal/provider/openai"
+	"github.com/pontage/pontage/internal/provider/responses"
 	"github.com/pontage/pontage/internal/provider/sim"
 	"github.com/pontage/pontage/internal/route"
 )
@@ -25,6 +27,7 @@ import (
 type served struct {
 	name     string
 	speaks   provider.Provider
+	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
 	keys     []provider.Secret
 	timeouts provider.Timeouts
 }
@@ -47,15 +50,27 @@ func (a *App) providers(c *config.Config) map[string]served {
 		}
 		switch pc.Kind {
 		case "sim":
-			s.speaks = simulated(name, a.sim)
+			s.speaks, s.asked = simulated(name, a.sim)
 		case "anthropic":
-			s.speaks = anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
 		default:
-			s.speaks = openai.New(openai.Options{Name: name, BaseURL: pc.BaseURL, Vendor: pc.Quirks, Transport: a.pipes.get(s.timeouts.Connect)})
+			o := openaiOptions(name, pc)
+			o.Transport = a.pipes.get(s.timeouts.Connect)
+			s.speaks, s.asked = speaksOpenAI(o)
 		}
 		out[name] = s
 	}
 	return out
+}
+
+// openaiOptions are the options of a provider that speaks OpenAI's protocols, but
+// for the transport.
+func openaiOptions(name string, pc config.Provider) openai.Options {
+	o := openai.Options{Name: name, BaseURL: pc.BaseURL, Vendor: pc.Quirks}
+	if pc.Kind == "azure" && o.Vendor == "" {
+		o.Vendor = "azure"
+	}
+	return o
 }
 
 // script loads the scripts of the configured simulators into s.
@@ -82,7 +97,7 @@ func checkProviders(c *config.Config) error {
 		if pc.Kind == "sim" || pc.Kind == "anthropic" {
 			continue
 		}
-		if err := (openai.Options{Name: name, BaseURL: pc.BaseURL, Vendor: pc.Quirks}).Validate(); err != nil {
+		if err := openaiOptions(name, pc).Validate(); err != nil {
 			errs = append(errs, c.Problem("providers."+name+".quirks", err.Error()))
 		}
 	}
@@ -93,6 +108,10 @@ func checkProviders(c *config.Config) error {
 // the requests evenly.
 func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*route.Target {
 	var out []*route.Target
+	speaks := s.speaks
+	if t.API == catalog.APIResponses {
+		speaks = s.asked
+	}
 	for i, key := range s.keys {
 		id := s.name + "/" + t.Model
 		weight := t.Weight
@@ -103,7 +122,7 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 			weight = max(weight, 1)
 		}
 		out = append(out, &route.Target{
-			ID: id, Provider: s.speaks, Model: t.Model, Key: key,
+			ID: id, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
 			Health: board.get(id, s.name, t.Model, n),
 		})
@@ -114,42 +133,74 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 // testTargets is where requests of test keys go, whatever the model.
 func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	id := "simulator/" + m.ID
+	speaks, _ := simulated("simulator", a.sim)
 	return []*route.Target{{
-		ID: id, Provider: simulated("simulator", a.sim), Model: m.ID,
+		ID: id, Provider: speaks, Model: m.ID,
 		Health: a.health.get(id, "simulator", m.ID, n),
 	}}
 }
 
-// both speaks two families to an upstream that understands both: each dialect
-// passes through to its own.
-type both struct{ openai, anthropic provider.Provider }
-
-func simulated(name string, s *sim.Sim) provider.Provider {
-	return both{
-		openai:    openai.New(openai.Options{Name: name, BaseURL: "http://simulator.invalid/v1", Vendor: "openai", Transport: s}),
-		anthropic: anthropic.New(anthropic.Options{Name: name, BaseURL: "http://simulator.invalid/v1", Transport: s}),
-	}
+// spoken is how one upstream is spoken to: each caller's dialect that has a
+// protocol of its own there passes through to it, and all others are translated
+// to one. Targets are compared by it, so there is a pointer to it.
+type spoken struct {
+	own   map[llm.Dialect]provider.Provider
+	other provider.Provider
 }
 
-func (b both) of(r *llm.Request) provider.Provider {
-	switch r.Dialect {
-	case llm.AnthropicMessages, llm.AnthropicCountTokens:
-		return b.anthropic
+// speaksOpenAI returns how to speak to a server of OpenAI's protocols, and how if
+// it is to be asked for responses whatever the caller speaks.
+func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
+	chat, traits := gather.Over(openai.New(o)), o.Traits()
+	resp := newResponses(o, traits)
+	speaks = &spoken{other: chat}
+	if traits.Responses {
+		speaks.own = map[llm.Dialect]provider.Provider{llm.OpenAIResponses: resp}
 	}
-	return b.openai
+	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat}, other: resp}
+}
+
+func newResponses(o openai.Options, t openai.Traits) provider.Provider {
+	return gather.Over(responses.New(responses.Options{
+		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Transport: o.Transport,
+	}))
+}
+
+// simulated returns how to speak to the simulator, which understands all.
+func simulated(name string, s *sim.Sim) (speaks, asked *spoken) {
+	const base = "http://simulator.invalid/v1"
+	speaks, asked = speaksOpenAI(openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s})
+	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
+	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens} {
+		speaks.own[d] = messages
+	}
+	return speaks, asked
+}
+
+func (s *spoken) of(r *llm.Request) provider.Provider {
+	if p := s.own[r.Dialect]; p != nil {
+		return p
+	}
+	return s.other
 }
 
 // Supports implements provider.Provider.
-func (b both) Supports(r *llm.Request) error { return b.of(r).Supports(r) }
+func (s *spoken) Supports(r *llm.Request) error { return s.of(r).Supports(r) }
 
 // Open implements provider.Provider.
-func (b both) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
-	return b.of(c.Request).Open(ctx, c)
+func (s *spoken) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
+	return s.of(c.Request).Open(ctx, c)
+}
+
+// ThinksOnlyWhenAsked implements provider.Thinker.
+func (s *spoken) ThinksOnlyWhenAsked(model string) bool {
+	t, ok := s.other.(provider.Thinker)
+	return ok && t.ThinksOnlyWhenAsked(model)
 }
 
 // Dropped implements provider.Dropper.
-func (b both) Dropped(r *llm.Request) []string {
-	if d, ok := b.of(r).(provider.Dropper); ok {
+func (s *spoken) Dropped(r *llm.Request) []string {
+	if d, ok := s.of(r).(provider.Dropper); ok {
 		return d.Dropped(r)
 	}
 	return nil

@@ -48,6 +48,8 @@ var allowed = map[string][]string{
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/responses": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/outbox"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},

@@ -39,6 +39,9 @@ const (
 	Transcription = "transcription"
 )
 
+// APIResponses is OpenAI's protocol of responses.
+const APIResponses = "responses"
+
 // Kinds lists them all.
 func Kinds() []string {
 	return []string{Chat, Completion, Embedding, Moderation, Images, Speech, Transcription}
@@ -62,6 +65,7 @@ type Target struct {
 	Provider string // name in the configuration
 	Model    string // the provider's name of the model; in an [Entry], empty: the same
 	Weight   int    // share among neighbouring targets; 0: the place in the list decides
+	API      string // how it is asked, if it is to be said: [APIResponses]
 }
 
 // Model is one model as one site offers it. It is shared and never changed.

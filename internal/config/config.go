@@ -63,8 +63,9 @@ type Shared struct {
 
 // Provider is one provider of models.
 type Provider struct {
-	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), anthropic, or sim for the built-in simulator"`
+	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, or sim for the built-in simulator"`
 	BaseURL  string   `yaml:"base_url" secret:"url" doc:"root of its API, up to and with the version; a query is kept. Empty: that of the company that the provider is named after, else the kind's own"`
+	Version  string   `yaml:"api_version" shown:"none" doc:"azure only: date of the API, such as 2024-10-21, which then has the deployments in its paths; none: the v1 API. base_url may be the resource alone, such as https://name.openai.azure.com"`
 	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none"`
 	APIKeys  []Secret `yaml:"api_keys" doc:"several credentials, each a target of its own, in place of api_key"`
 	Timeouts Timeouts `yaml:"timeouts" doc:"timers of one attempt"`
@@ -109,6 +110,7 @@ type Model struct {
 type Target struct {
 	Provider string `yaml:"provider" doc:"name of a provider; needed"`
 	Model    string `yaml:"model" shown:"the same name" doc:"the provider's name of the model"`
+	API      string `yaml:"api" shown:"by the provider" doc:"responses: it is asked in OpenAI's protocol of responses, whatever the caller speaks. Without it, callers of that protocol alone are, where the vendor is known to serve it"`
 	Weight   int    `yaml:"weight" shown:"0" doc:"neighbouring targets with a weight share the requests by it; 0: its place in the list decides"`
 }
 

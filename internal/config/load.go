@@ -78,6 +78,9 @@ func (c *Config) fill() {
 		if p.BaseURL == "" {
 			p.BaseURL = baseURL(name, p)
 		}
+		if p.Kind == "azure" {
+			p.BaseURL = azureURL(p.BaseURL, p.Version)
+		}
 		c.Providers[name] = p
 	}
 	if c.lines["sites"] == 0 {

@@ -15,7 +15,8 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "anthropic", "sim"}
+	kinds    = []string{"openai", "azure", "anthropic", "sim"}
+	apis     = []string{"responses"}
 	roles    = []string{"api", "dashboard"}
 	billings = []string{"included", "metered"}
 	events   = []string{"balance_warning", "absorbed"}
@@ -154,6 +155,14 @@ func (v *validator) provider(path, name string, p Provider) {
 		}
 	}
 	v.baseURL(path+".base_url", p.BaseURL)
+	switch {
+	case p.Kind != "azure" && p.Version != "":
+		v.bad(path+".api_version", "is for kind azure only")
+	case p.Kind == "azure" && p.BaseURL == "" && !v.wrong(path+".base_url"):
+		v.bad(path+".base_url", "is missing; it is the resource's address, such as https://name.openai.azure.com")
+	case p.Version != "" && !azureVersion.MatchString(p.Version):
+		v.bad(path+".api_version", "must be a date like 2024-10-21, perhaps with -preview")
+	}
 	if p.Kind == "sim" {
 		v.simulator(path, p)
 		return

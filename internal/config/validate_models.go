@@ -78,6 +78,12 @@ func (v *validator) targets(path string, targets []Target) {
 		case !known:
 			v.bad(at+".provider", "there is no provider %q%s", clip(t.Provider), meant(t.Provider, names(v.c.Providers)))
 		}
+		if t.API != "" {
+			v.oneOf(at+".api", t.API, apis)
+			if kind := v.c.Providers[t.Provider].Kind; known && kind != "openai" && kind != "azure" && kind != "sim" {
+				v.bad(at+".api", "is not spoken by providers of kind %s", kind)
+			}
+		}
 		v.within(at+".weight", int64(t.Weight), 0, maxWeight)
 		key := Target{Provider: t.Provider, Model: t.Model}
 		if first, twice := seen[key]; twice {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -70,6 +71,29 @@ func whose(name string, p Provider) string {
 		return p.Kind
 	}
 	return ""
+}
+
+// azureVersion is what the dated versions of Azure's API look like.
+var azureVersion = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
+
+// azureURL returns the root of Azure's API: of the v1 API if no version is asked
+// for, else of the dated one. A base URL with a path of its own is kept.
+func azureURL(base, version string) string {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return base
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		u.Path = "/openai/v1"
+		if version != "" {
+			u.Path = "/openai"
+		}
+	}
+	if q := u.Query(); version != "" && !q.Has("api-version") {
+		q.Set("api-version", version)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
 }
 
 // baseURL returns the root of a provider's API if the file does not say;

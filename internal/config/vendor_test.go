@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,5 +63,55 @@ func TestAProviderIsKnownByHostThenByName(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("providers (-want +got):\n%s", diff)
+	}
+}
+
+func TestAzureIsReachedByItsResource(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("c.yaml", []byte(`providers:
+  v1: {kind: azure, api_key: k, base_url: "https://x.openai.azure.com"}
+  slash: {kind: azure, api_key: k, base_url: "https://x.openai.azure.com/"}
+  whole: {kind: azure, api_key: k, base_url: "https://x.openai.azure.com/openai/v1/"}
+  dated: {kind: azure, api_key: k, base_url: "https://x.openai.azure.com", api_version: 2024-10-21}
+  models: {kind: azure, api_key: k, base_url: "https://x.services.ai.azure.com/models", api_version: 2024-05-01-preview}
+  query: {kind: azure, api_key: k, base_url: "https://x.openai.azure.com/openai?api-version=2023-05-15"}
+`), vars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for name, p := range c.Providers {
+		got[name] = p.BaseURL
+	}
+	want := map[string]string{
+		"v1":     "https://x.openai.azure.com/openai/v1",
+		"slash":  "https://x.openai.azure.com/openai/v1",
+		"whole":  "https://x.openai.azure.com/openai/v1/",
+		"dated":  "https://x.openai.azure.com/openai?api-version=2024-10-21",
+		"models": "https://x.services.ai.azure.com/models?api-version=2024-05-01-preview",
+		"query":  "https://x.openai.azure.com/openai?api-version=2023-05-15",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("base URLs (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsWrongWithAzureAndResponsesIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{`providers: {a: {kind: azure, api_key: k}}`, "providers.a.base_url: is missing"},
+		{`providers: {a: {kind: azure, api_key: k, base_url: "https://x.openai.azure.com", api_version: latest}}`, "providers.a.api_version: must be a date"},
+		{`providers: {a: {api_key: k, api_version: 2024-10-21}}`, "providers.a.api_version: is for kind azure only"},
+		{`{providers: {a: {api_key: k}}, models: {m: {price: {input: 1, output: 1}, targets: [{provider: a, api: chat}]}}}`, "models.m.targets[0].api: "},
+		{`{providers: {a: {kind: anthropic, api_key: k}}, models: {m: {price: {input: 1, output: 1}, targets: [{provider: a, api: responses}]}}}`, "models.m.targets[0].api: is not spoken by providers of kind anthropic"},
+	} {
+		_, err := Parse("c.yaml", []byte(c.text), vars())
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.text, err, c.want)
+		}
+	}
+	c, err := Parse("c.yaml", []byte(`{providers: {a: {api_key: k}}, models: {m: {price: {input: 1, output: 1}, targets: [{provider: a, api: responses}]}}}`), vars())
+	if err != nil || c.Models["m"].Targets[0].API != "responses" {
+		t.Errorf("%v, %v", c, err)
 	}
 }

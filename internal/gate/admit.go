@@ -245,6 +245,7 @@ func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) e
 		Attempts:  cmp.Or(call.model.Attempts, c.plans.Attempts),
 		CapOutput: call.capOutput,
 		MaxOutput: call.mostOutput(),
+		Reasons:   call.model.Reasoning,
 		RequestID: c.v.Event.ID,
 		Impatient: w.Impatient,
 		Seen:      &call.seen,

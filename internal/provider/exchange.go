@@ -145,13 +145,19 @@ func (x *Exchange) readUpTo(limit int) ([]byte, error) {
 // had content.
 func (x *Exchange) Meaning(content bool) { x.watch.meaning(content) }
 
+// Streams reports whether the answer says that it is a stream of events.
+func (x *Exchange) Streams() bool {
+	kind, _, err := mime.ParseMediaType(x.Header.Get("Content-Type"))
+	return err == nil && kind == "text/event-stream"
+}
+
 // EventStream returns nil if the answer says that it is a stream of events, or
 // what is wrong with it instead: an error in JSON is classified.
 func (x *Exchange) EventStream() error {
-	media := x.Header.Get("Content-Type")
-	if kind, _, err := mime.ParseMediaType(media); err == nil && kind == "text/event-stream" {
+	if x.Streams() {
 		return nil
 	}
+	media := x.Header.Get("Content-Type")
 	body, err := x.readUpTo(maxErrorBody)
 	x.abort()
 	if err != nil {
@@ -204,3 +210,6 @@ func (x *Exchange) abort() error {
 	x.sent.withdraw()
 	return err
 }
+
+// Family returns whose error tables to use; see [Outgoing].
+func (x *Exchange) Family() string { return x.family }

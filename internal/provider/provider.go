@@ -36,6 +36,8 @@ type Call struct {
 
 	CapOutput int64 // output tokens to allow, where the caller set no limit of its own; 0: no cap
 	MaxOutput int64 // the model's own maximum, for protocols that require a limit; 0: unknown
+	Reasons   bool  // the model may think, so the state of its thoughts is worth asking for
+	Gathers   bool  // the stream is asked for on the gateway's own account: an answer in one piece will do as well
 
 	RequestID string // ours, sent along as X-Request-ID
 	Timeouts  Timeouts

@@ -208,6 +208,7 @@ var phrases = []phrase{
 	{"anthropic", refused, []string{"not supported for this model"}, kUnsupported},
 	{"anthropic", refused, []string{"does not support effort"}, kUnsupported},
 
+	{"openai azure openrouter", refused, []string{"unsupported parameter: "}, kUnsupported},
 	{"", refused, []string{"maximum context length"}, kContext},
 	{"vllm llamacpp ollama generic", local, []string{"maximum context length"}, kContext},
 	{"", refused, []string{"input tokens exceed the configured limit"}, kContext},

@@ -51,6 +51,7 @@ type Plan struct {
 	Attempts  int   // in total; 0: DefaultAttempts
 	CapOutput int64 // see provider.Call
 	MaxOutput int64
+	Reasons   bool
 	RequestID string
 	Impatient bool // the caller is itself retrying: no second try at one target
 
@@ -246,8 +247,9 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		Key:       t.Key,
 		CapOutput: p.CapOutput,
 		MaxOutput: p.MaxOutput,
+		Reasons:   p.Reasons,
 		RequestID: p.RequestID,
-		Timeouts:  t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning))),
+		Timeouts:  t.Timeouts,
 	})
 	a := &Answer{stream: s, target: t}
 	seen := p.Seen

@@ -206,6 +206,7 @@ type RecordedRequest struct {
 	Scheme  string            `json:"scheme"`
 	Host    string            `json:"host"`
 	Path    string            `json:"path"`
+	Query   string            `json:"query"`
 	Headers map[string]string `json:"headers"`
 	Auth    []string          `json:"auth"`
 	JSON    jsontext.Value    `json:"json"` // nil: a multipart body, or none

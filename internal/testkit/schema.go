@@ -67,7 +67,8 @@ func (s *Schema) Check(doc []byte) error {
 	return s.s.Validate(v)
 }
 
-// fromOpenAPI makes JSON Schema of OpenAPI's own words: nullable.
+// fromOpenAPI makes JSON Schema of OpenAPI's own words, nullable, and leaves out
+// references to where a reader came from, which are of an older draft.
 func fromOpenAPI(v any) {
 	switch v := v.(type) {
 	case []any:
@@ -78,6 +79,8 @@ func fromOpenAPI(v any) {
 		for _, e := range v {
 			fromOpenAPI(e)
 		}
+		delete(v, "$recursiveAnchor")
+		delete(v, "$recursiveRef")
 		if v["nullable"] == true {
 			delete(v, "nullable")
 			inner := map[string]any{}

@@ -291,7 +291,7 @@ func BenchmarkStream(b *testing.B) {
 func TestAReportWithoutOutputIsNone(t *testing.T) {
 	t.Parallel()
 	for _, usage := range []string{`{}`, `null`, `{"output_tokens":null}`, `{"output_tokens":"9"}`, `{"output_tokens":1.5}`, `{"input_tokens":7}`} {
-		s := newScanner(provider.Call{Request: &llm.Request{}})
+		s := newScanner(provider.Call{Request: &llm.Request{}}, false)
 		stream := &stream{scanner: s, request: &llm.Request{}}
 		begun, err := stream.event(provider.Frame{}, []byte(`{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3,"output_tokens":1}}}`))
 		if err != nil || begun.Usage == nil || *begun.Usage != (llm.Usage{Input: 3, Output: 1}) {

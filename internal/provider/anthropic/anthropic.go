@@ -143,8 +143,8 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if err != nil {
 		return nil, blame(r, err)
 	}
-	if !r.Stream {
-		return &whole{x: x, scanner: newScanner(c), call: c}, nil
+	if !r.Stream || c.Gathers && !x.Streams() {
+		return &whole{x: x, scanner: newScanner(c, false), call: c}, nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)

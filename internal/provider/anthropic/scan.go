@@ -78,8 +78,8 @@ func eventOf(name []byte) event {
 }
 
 // newScanner returns the scanner of one answer.
-func newScanner(c provider.Call) scanner {
-	return scanner{translate: !passes(c.Request), stream: c.Request.Stream}
+func newScanner(c provider.Call, stream bool) scanner {
+	return scanner{translate: !passes(c.Request), stream: stream}
 }
 
 // scan reads one event, or a whole answer; it reports whether data is a JSON

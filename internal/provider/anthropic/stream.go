@@ -35,7 +35,7 @@ var _ llm.Stream = (*stream)(nil)
 func newStream(x *provider.Exchange, c provider.Call) *stream {
 	return &stream{
 		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: newScanner(c), request: c.Request, model: ownName(c),
+		scanner: newScanner(c, true), request: c.Request, model: ownName(c),
 	}
 }
 

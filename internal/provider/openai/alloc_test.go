@@ -76,7 +76,7 @@ func TestAScanOfAWholeAnswerAllocatesLittle(t *testing.T) {
 	body := []byte(`{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"` +
 		strings.Repeat("word ", 200) + `","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":250,"completion_tokens":50,"total_tokens":300}}`)
 	got := testing.AllocsPerRun(100, func() {
-		k := newScanner(p, provider.Call{Request: &llm.Request{Dialect: llm.OpenAIChat}})
+		k := newScanner(p, provider.Call{Request: &llm.Request{Dialect: llm.OpenAIChat}}, false)
 		if !k.scan(body) || !k.counted {
 			t.Fatal("not scanned")
 		}

@@ -33,6 +33,7 @@ type Options struct {
 type Provider struct {
 	broken    error // no request can be sent
 	vendor    vendor
+	base      *url.URL // of deployments; nil: models are named in the body only
 	chat      *url.URL
 	embed     *url.URL
 	transport http.RoundTripper
@@ -80,10 +81,26 @@ func New(o Options) *Provider {
 	if o.Transport == nil {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	}
-	return &Provider{
+	p := &Provider{
 		vendor: v, transport: o.Transport,
 		chat: base.JoinPath("chat/completions"), embed: base.JoinPath("embeddings"),
 	}
+	if dated(base, &v) {
+		p.base = base.JoinPath("deployments")
+	}
+	return p
+}
+
+// to returns where a request goes.
+func (p *Provider) to(c provider.Call) *url.URL {
+	to, path := p.chat, "chat/completions"
+	if c.Request.Task == llm.TaskEmbed {
+		to, path = p.embed, "embeddings"
+	}
+	if p.base == nil {
+		return to
+	}
+	return p.base.JoinPath(url.PathEscape(c.Model), path)
 }
 
 // Supports reports what of r cannot be honoured; see provider.Provider.
@@ -136,19 +153,15 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 			return nil, provider.Refusal(err)
 		}
 	}
-	to := p.chat
-	if r.Task == llm.TaskEmbed {
-		to = p.embed
-	}
 	x, err := provider.Post(ctx, p.transport, provider.Outgoing{
-		URL: to, Header: p.header(c), Body: body, Family: p.vendor.class(), Stream: r.Stream,
+		URL: p.to(c), Header: p.header(c), Body: body, Family: p.vendor.class(), Stream: r.Stream,
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
 	})
 	if err != nil {
 		return nil, blame(r, err)
 	}
-	if !r.Stream {
-		return &whole{x: x, scanner: newScanner(p, c), call: c, family: p.vendor.class()}, nil
+	if !r.Stream || c.Gathers && !x.Streams() {
+		return &whole{x: x, scanner: newScanner(p, c, false), call: c, family: p.vendor.class()}, nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)

@@ -73,8 +73,8 @@ const (
 )
 
 // newScanner returns the scanner of one answer.
-func newScanner(p *Provider, c provider.Call) scanner {
-	return scanner{quirks: &p.vendor, translate: !passes(c.Request), stream: c.Request.Stream}
+func newScanner(p *Provider, c provider.Call, stream bool) scanner {
+	return scanner{quirks: &p.vendor, translate: !passes(c.Request), stream: stream}
 }
 
 // scan reads one chunk, or a whole answer; it reports whether data is a JSON

@@ -39,7 +39,7 @@ var _ llm.Stream = (*stream)(nil)
 func newStream(x *provider.Exchange, p *Provider, c provider.Call) *stream {
 	s := &stream{
 		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: newScanner(p, c), call: c, family: p.vendor.class(),
+		scanner: newScanner(p, c, true), call: c, family: p.vendor.class(),
 	}
 	s.model = ownName(c)
 	return s

@@ -35,6 +35,10 @@ type vendor struct {
 	anyTool   string // how it spells tool_choice required; empty: as OpenAI
 
 	hiddenThoughts bool // total_tokens counts thoughts that completion_tokens leaves out
+
+	responses bool // serves the protocol of responses beside this one
+	stateless bool // and gives out no sealed reasoning there
+	byPath    bool // takes the model's name in the path where the version stands in the query
 }
 
 // accounting are members that serve the vendor's own records, caches or
@@ -46,20 +50,20 @@ var accounting = []string{"store", "metadata", "user", "safety_identifier", "pro
 var vendors = map[string]vendor{
 	"openai": {
 		hosts: []string{"api.openai.com"}, family: "openai",
-		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, effort: true,
+		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, effort: true, responses: true,
 	},
 	"azure": {
 		hosts: []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"}, family: "azure",
-		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, effort: true,
+		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, effort: true, responses: true, byPath: true,
 	},
 	"openrouter": {
 		hosts: []string{"openrouter.ai"}, family: "openrouter",
 		maxTokens: "max_tokens", parts: true, files: true, cacheMark: true, topK: true, strict: true, effort: true,
-		reasoning: "reasoning",
+		reasoning: "reasoning", responses: true,
 	},
 	"groq": {
 		hosts: []string{"api.groq.com"}, family: "groq",
-		maxTokens: "max_completion_tokens", parts: true, reasoning: "reasoning",
+		maxTokens: "max_completion_tokens", parts: true, reasoning: "reasoning", responses: true, stateless: true,
 	},
 	"mistral": {
 		hosts: []string{"api.mistral.ai", "codestral.mistral.ai"}, family: "mistral",
@@ -68,11 +72,11 @@ var vendors = map[string]vendor{
 	},
 	"deepseek": {
 		hosts: []string{"api.deepseek.com"}, family: "deepseek",
-		renames: true, thinking: true, reasoning: "reasoning_content", oldStop: 16,
+		renames: true, thinking: true, reasoning: "reasoning_content", oldStop: 16, responses: true, stateless: true,
 	},
 	"xai": {
 		hosts: []string{"api.x.ai"}, family: "xai",
-		maxTokens: "max_completion_tokens", parts: true, reasoning: "reasoning_content",
+		maxTokens: "max_completion_tokens", parts: true, reasoning: "reasoning_content", responses: true,
 	},
 	"together": {
 		hosts: []string{"api.together.xyz", "api.together.ai"}, family: "together",
@@ -121,7 +125,7 @@ var vendors = map[string]vendor{
 	"anthropic": {
 		hosts: []string{"api.anthropic.com"}, family: "anthropic", maxTokens: "max_completion_tokens", parts: true,
 	},
-	"copilot":        {hosts: []string{"api.githubcopilot.com", ".githubcopilot.com"}, parts: true},
+	"copilot":        {hosts: []string{"api.githubcopilot.com", ".githubcopilot.com"}, parts: true, responses: true},
 	"vercel-gateway": {hosts: []string{"ai-gateway.vercel.sh"}, parts: true, topK: true, cacheMark: true, reasoning: "reasoning"},
 	"voyage":         {hosts: []string{"api.voyageai.com"}, noOptions: true, drop: accounting},
 	"nvidia":         {hosts: []string{"integrate.api.nvidia.com"}, renames: true, parts: true, topK: true},
@@ -167,6 +171,37 @@ func (v *vendor) limit() string {
 		return "max_tokens"
 	}
 	return v.maxTokens
+}
+
+// Traits are what other protocols of the same server have in common with this
+// one.
+type Traits struct {
+	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
+	Stateless bool   // and gives out no sealed reasoning there
+	Family    string // of provider.Classify
+	KeyHeader string // the header that takes the key; empty: Authorization with Bearer
+}
+
+// Traits returns those of the vendor; with options that [Options.Validate]
+// refuses, those of nobody.
+func (o Options) Traits() Traits {
+	u, v, err := o.resolve()
+	if err != nil {
+		return Traits{}
+	}
+	if dated(u, &v) && u.Query().Get("api-version") < firstResponses {
+		v.responses = false
+	}
+	return Traits{Responses: v.responses, Stateless: v.stateless, Family: v.class(), KeyHeader: v.auth}
+}
+
+// firstResponses is the first of Azure's dated versions that has responses.
+const firstResponses = "2025-03-01"
+
+// dated reports whether the base URL is that of a dated version, in which the
+// name of a deployment stands in the path.
+func dated(base *url.URL, v *vendor) bool {
+	return v.byPath && strings.HasSuffix(strings.TrimSuffix(base.Path, "/"), "/openai") && base.Query().Has("api-version")
 }
 
 // class returns the family of error tables.

@@ -23,6 +23,7 @@ type answer struct {
 	absurd  bool // reported as nonsense
 	noDone  bool // the stream's terminal marker is left out
 	inUsage bool // OpenAI: the stream ends with a usage chunk
+	sealed  bool // Responses: reasoning comes in a form that can be sent back
 }
 
 // choice is one of the alternatives.
@@ -62,7 +63,7 @@ const (
 func (s *Sim) answer(a *ask, st *Step) *answer {
 	out := &answer{
 		family: a.family, id: a.id, model: a.model, created: s.now().Unix(),
-		usage: a.input, inUsage: a.includeUsage, choices: make([]choice, a.choices),
+		usage: a.input, inUsage: a.includeUsage, sealed: a.sealed, choices: make([]choice, a.choices),
 	}
 	scripted := st.Text != nil || st.Reasoning != "" || len(st.ToolCalls) > 0
 	for i := range out.choices {

@@ -244,11 +244,15 @@ func appendError(dst []byte, f family, e apiError, id string) []byte {
 
 // appendErrorFrame appends an error as an event of a stream.
 func appendErrorFrame(dst []byte, f family, e apiError, id string) []byte {
-	if f == familyAnthropic {
+	body := appendError(nil, f, e, id)
+	switch f {
+	case familyAnthropic:
 		dst = append(dst, "event: error\n"...)
+	case familyResponses:
+		dst = append(dst, "event: error\ndata: {\"type\":\"error\","...)
+		return append(append(dst, body[1:]...), "\n\n"...)
 	}
-	dst = append(dst, "data: "...)
-	dst = appendError(dst, f, e, id)
+	dst = append(append(dst, "data: "...), body...)
 	return append(dst, "\n\n"...)
 }
 

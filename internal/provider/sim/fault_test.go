@@ -20,14 +20,16 @@ var asks = map[string][2]string{
 	"chat*":    {chatPath, `{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"x"}]}`},
 	"message":  {messagesPath, `{"model":"m","max_tokens":99,"messages":[{"role":"user","content":"x"}]}`},
 	"message*": {messagesPath, `{"model":"m","max_tokens":99,"stream":true,"messages":[{"role":"user","content":"x"}]}`},
+	"resp":     {responsesPath, `{"model":"m","input":"x"}`},
+	"resp*":    {responsesPath, `{"model":"m","stream":true,"input":"x"}`},
 	"embed":    {embedPath, `{"model":"m","dimensions":4,"input":"x"}`},
 	"count":    {countPath, `{"model":"m","messages":[{"role":"user","content":"x"}]}`},
 }
 
 func TestEveryFaultLooksAsItDoesAtAProvider(t *testing.T) {
 	t.Parallel()
-	const all = "chat chat* message message* embed count"
-	const openai, anthropic, wholes = "chat chat* embed", "message message* count", "chat message embed count"
+	const all = "chat chat* resp resp* message message* embed count"
+	const openai, anthropic, wholes = "chat chat* resp resp* embed", "message message* count", "chat resp message embed count"
 	for _, c := range []struct {
 		step, asks string
 		status     int
@@ -66,6 +68,10 @@ func TestEveryFaultLooksAsItDoesAtAProvider(t *testing.T) {
 		{`{"fault":"bad_json","after":2}`, "message*", 200, "\"text\":\"\n\n", "", nil},
 		{`{"fault":"error_in_stream"}`, "chat*", 200, "\n\ndata: {\"error\":{", "", nil},
 		{`{"fault":"error_in_stream"}`, "message*", 200, "\n\nevent: error\ndata: {\"type\":\"error\"", "", nil},
+		{`{"fault":"bad_json"}`, "resp*", 200, "\"delta\":\"\n\n", "", nil},
+		{`{"fault":"error_in_stream"}`, "resp*", 200, "\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{", "", nil},
+		{`{"fault":"empty"}`, "resp", 200, `"output":[],"usage":{"input_tokens":7,`, "", nil},
+		{`{"fault":"wrong_usage"}`, "resp resp*", 200, `"total_tokens":0`, "", nil},
 		{`{"fault":"error_in_stream"}`, wholes, 200, `"error"`, "", nil},
 		{`{"fault":"rate_limited","after":2}`, "chat*", 200, `data: {"error":{"message":"Rate limit`, "", nil},
 		{`{"fault":"error_529","after":0}`, "message*", 200, `"overloaded_error"`, "", nil},
@@ -104,7 +110,7 @@ func TestWholeBodiesThatArePartOfAFaultAreNotJSON(t *testing.T) {
 			t.Errorf("%s: %s", name, g.body)
 		}
 	}
-	for _, kind := range []string{"chat", "message", "embed", "count"} {
+	for _, kind := range []string{"chat", "resp", "message", "embed", "count"} {
 		s := newSim(t, Options{})
 		tell(t, s, "m", `[{"fault":"huge_line","bytes":70000}]`)
 		if g := ask1(t, s, asks[kind][0], asks[kind][1]); !isJSON(g.body) {
@@ -115,12 +121,12 @@ func TestWholeBodiesThatArePartOfAFaultAreNotJSON(t *testing.T) {
 
 // contents counts the events with content of a stream of either family.
 func contents(body string) int {
-	return strings.Count(body, `"delta":{"content":"`) + strings.Count(body, `"type":"content_block_delta"`)
+	return strings.Count(body, `"delta":{"content":"`) + strings.Count(body, `"type":"content_block_delta"`) + strings.Count(body, `"type":"response.output_text.delta"`)
 }
 
 func TestAFaultStrikesAfterAsManyEventsAsToldTo(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"chat*", "message*"} {
+	for _, kind := range []string{"chat*", "message*", "resp*"} {
 		for _, name := range []string{"cut", "truncated", "error_in_stream", "error_503"} {
 			for _, after := range []int{0, 1, 5, 1000} {
 				s := newSim(t, Options{Events: 20})
@@ -129,7 +135,7 @@ func TestAFaultStrikesAfterAsManyEventsAsToldTo(t *testing.T) {
 				if n := contents(g.body); n != min(after, 20) {
 					t.Errorf("%s %s after %d: %d events with content in %s", kind, name, after, n, g.body)
 				}
-				if strings.Contains(g.body, `"finish_reason":"`) || strings.Contains(g.body, "[DONE]") || strings.Contains(g.body, "message_stop") || strings.Contains(g.body, "message_delta") {
+				if strings.Contains(g.body, `"finish_reason":"`) || strings.Contains(g.body, "[DONE]") || strings.Contains(g.body, "message_stop") || strings.Contains(g.body, "message_delta") || strings.Contains(g.body, "response.completed") {
 					t.Errorf("%s %s after %d: the stream has an end: %s", kind, name, after, g.body)
 				}
 				if (g.err != nil) != (name == "cut") {
@@ -145,11 +151,11 @@ func TestUsageAndTheLastMarkCanBeLeftOut(t *testing.T) {
 	for kind, ask := range asks {
 		s := newSim(t, Options{})
 		tell(t, s, "m", `[{"fault":"no_usage"},{"fault":"no_done"}]`)
-		if g := ask1(t, s, ask[0], ask[1]); kind != "count" && (strings.Contains(g.body, "_tokens") || g.err != nil || g.status != 200) {
+		if g := ask1(t, s, ask[0], ask[1]); kind != "count" && (strings.Contains(strings.ReplaceAll(g.body, `"max_output_tokens":null`, ""), "_tokens") || g.err != nil || g.status != 200) {
 			t.Errorf("%s: no_usage: %v %s", kind, g.err, g.body)
 		}
 		g := ask1(t, s, ask[0], ask[1])
-		if strings.Contains(g.body, "[DONE]") || strings.Contains(g.body, "message_stop") || g.err != nil {
+		if strings.Contains(g.body, "[DONE]") || strings.Contains(g.body, "message_stop") || strings.Contains(g.body, "event: response.completed") || g.err != nil {
 			t.Errorf("%s: no_done: %v %s", kind, g.err, g.body)
 		}
 		if kind == "chat*" && (!strings.Contains(g.body, `"finish_reason":"stop"`) || !strings.Contains(g.body, `"usage":{`)) {

@@ -14,6 +14,7 @@ type family uint8
 const (
 	familyOpenAI family = iota
 	familyAnthropic
+	familyResponses // OpenAI's, of the newer protocol
 )
 
 // ask is a conversation as far as the simulator cares. It refers to nothing of
@@ -43,6 +44,7 @@ type ask struct {
 	schema jsontext.Value // that matches this; nil: any object
 
 	effort   int64  // OpenAI: hidden reasoning tokens
+	sealed   bool   // Responses: reasoning is wanted in a form that can be sent back
 	thinking string // Anthropic: "", summarized or omitted
 	budget   int64  // Anthropic: tokens of thinking allowed, 0: not said
 
@@ -170,10 +172,10 @@ func (r *reader) content(v jsontext.Value, depth int) (text, last string, err er
 
 func (r *reader) block(b *strings.Builder, k *block, depth int) error {
 	switch k.Type {
-	case "text", "input_text":
+	case "text", "input_text", "output_text":
 		b.WriteString(k.Text)
 		r.meter.text(k.Text)
-	case "image", "image_url", "document", "file", "input_audio":
+	case "image", "image_url", "document", "file", "input_audio", "input_image", "input_file":
 		r.images++
 		r.meter.total += imageTokens
 	case "thinking":

@@ -30,6 +30,8 @@ func operationOf(path string) (family, operation) {
 	switch {
 	case strings.HasSuffix(path, "/chat/completions"):
 		return familyOpenAI, opChat
+	case strings.HasSuffix(path, "/responses"):
+		return familyResponses, opChat
 	case strings.HasSuffix(path, "/embeddings"):
 		return familyOpenAI, opEmbed
 	case strings.HasSuffix(path, "/messages"):
@@ -199,6 +201,8 @@ func (x *exchange) decode() (*ask, error) {
 		return nil, nil
 	case x.family == familyAnthropic:
 		return decodeAnthropic(x.body, x.sim.count, x.op == opCount)
+	case x.family == familyResponses:
+		return decodeResponses(x.body, x.sim.count)
 	default:
 		return decodeOpenAI(x.body, x.sim.count)
 	}

@@ -27,15 +27,21 @@ type events interface {
 }
 
 func (a *answer) events() events {
-	if a.family == familyAnthropic {
+	switch a.family {
+	case familyAnthropic:
 		return &anthropicStream{a: a}
+	case familyResponses:
+		return newResponsesStream(a)
 	}
 	return newOpenAIStream(a)
 }
 
 func (a *answer) whole(dst []byte) []byte {
-	if a.family == familyAnthropic {
+	switch a.family {
+	case familyAnthropic:
 		return appendAnthropic(dst, a)
+	case familyResponses:
+		return appendResponses(dst, a)
 	}
 	return appendOpenAI(dst, a)
 }

@@ -1,0 +1,134 @@
+package responses
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// whole is an answer in one piece. It is read by the first call of Next.
+type whole struct {
+	x       *provider.Exchange
+	scanner scanner
+	call    provider.Call
+	usage   llm.Usage
+	over    error // what every further call of Next returns
+}
+
+var _ llm.Stream = (*whole)(nil)
+
+// Next returns the answer; see llm.Stream.
+func (w *whole) Next() (llm.Event, error) {
+	if w.over != nil {
+		return llm.Event{}, w.over
+	}
+	ev, err := w.read()
+	w.over = io.EOF
+	if err != nil {
+		w.over = blame(w.call.Request, err)
+		return llm.Event{}, w.over
+	}
+	return ev, nil
+}
+
+func (w *whole) read() (llm.Event, error) {
+	body, err := w.x.ReadAll(provider.MaxWhole)
+	if err != nil {
+		return llm.Event{}, err
+	}
+	body = bytes.TrimLeft(body, " \t\r\n")
+	k := &w.scanner
+	switch ok := k.scan(body); {
+	case !ok:
+		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
+	case k.failed && k.problem == nil && k.known:
+		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, fmt.Errorf("the response is %s", k.status))
+	case k.failed:
+		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, k.fault(body))
+	case !k.known:
+		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no output"))
+	}
+	ev := llm.Event{
+		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
+	}
+	if u, ok := k.counts.usage(); ok {
+		w.usage = u
+		ev.Usage = &w.usage
+	}
+	if k.translate {
+		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Created: k.created, Choices: []llm.Choice{choice(k.deltas)}}
+		return ev, nil
+	}
+	at, model := k.modelAt, ownName(w.call)
+	if model != nil && k.hasModel && !bytes.Equal(body[at.from:at.to], model) {
+		out := make([]byte, 0, len(body)+len(model))
+		body = append(append(append(out, body[:at.from]...), model...), body[at.to:]...)
+	}
+	ev.Raw, ev.Data = body, body
+	return ev, nil
+}
+
+// Close ends the exchange; see llm.Stream.
+func (w *whole) Close() error {
+	if w.over == nil {
+		w.over = io.EOF
+	}
+	return w.x.Close()
+}
+
+// choice puts the pieces of an answer together. All its messages are one answer:
+// there are no alternatives in this protocol.
+func choice(deltas []llm.Delta) llm.Choice {
+	var ch llm.Choice
+	last := func(kind llm.PartKind) *llm.Part {
+		if n := len(ch.Parts); n > 0 && ch.Parts[n-1].Kind == kind {
+			return &ch.Parts[n-1]
+		}
+		ch.Parts = append(ch.Parts, llm.Part{Kind: kind})
+		return &ch.Parts[len(ch.Parts)-1]
+	}
+	sealed := false // the last thought is over
+	for _, d := range deltas {
+		switch d.Kind {
+		case llm.DeltaText:
+			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartText, Text: d.Text})
+		case llm.DeltaReasoning:
+			if sealed {
+				ch.Parts, sealed = append(ch.Parts, llm.Part{Kind: llm.PartReasoning}), false
+			}
+			last(llm.PartReasoning).Text += d.Text
+		case llm.DeltaSignature:
+			if sealed {
+				ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning})
+			}
+			last(llm.PartReasoning).Signature, sealed = d.Text, true
+		case llm.DeltaRefusal:
+			last(llm.PartRefusal).Text += d.Text
+		case llm.DeltaToolCall:
+			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
+		case llm.DeltaToolArgs:
+			p := last(llm.PartToolCall)
+			p.Args = append(p.Args, d.Text...)
+		case llm.DeltaCitation:
+			cite(last(llm.PartText), d.Value)
+		case llm.DeltaFinish:
+			ch.Finish = d.Finish
+		}
+	}
+	return ch
+}
+
+// cite adds a citation to the list of p.
+func cite(p *llm.Part, v json.RawMessage) {
+	if len(p.Citations) == 0 {
+		p.Citations = append(append(append(p.Citations, '['), v...), ']')
+		return
+	}
+	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
+}
