@@ -17,6 +17,7 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/anthropic"
 	"github.com/pontage/pontage/internal/provider/gather"
+	"github.com/pontage/pontage/internal/provider/media"
 	"github.com/pontage/pontage/internal/provider/openai"
 	"github.com/pontage/pontage/internal/provider/responses"
 	"github.com/pontage/pontage/internal/provider/sim"
@@ -153,11 +154,22 @@ type spoken struct {
 func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	chat, traits := gather.Over(openai.New(o)), o.Traits()
 	resp := newResponses(o, traits)
-	speaks = &spoken{other: chat}
+	speaks = &spoken{own: map[llm.Dialect]provider.Provider{}, other: chat}
+	asked = &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat}, other: resp}
 	if traits.Responses {
-		speaks.own = map[llm.Dialect]provider.Provider{llm.OpenAIResponses: resp}
+		speaks.own[llm.OpenAIResponses] = resp
 	}
-	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat}, other: resp}
+	drawn := newMedia(o, traits)
+	for _, d := range media.Dialects() {
+		speaks.own[d], asked.own[d] = drawn, drawn
+	}
+	return speaks, asked
+}
+
+func newMedia(o openai.Options, t openai.Traits) provider.Provider {
+	return media.New(media.Options{
+		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Transport: o.Transport,
+	})
 }
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {

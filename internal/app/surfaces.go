@@ -7,6 +7,7 @@ import (
 
 	"github.com/pontage/pontage/internal/wire"
 	"github.com/pontage/pontage/internal/wire/anthropic"
+	"github.com/pontage/pontage/internal/wire/media"
 	"github.com/pontage/pontage/internal/wire/openai"
 	"github.com/pontage/pontage/internal/wire/prompt"
 	"github.com/pontage/pontage/internal/wire/simple"
@@ -19,6 +20,11 @@ func dialects() map[string]wire.Dialect {
 		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":     anthropic.NewMessages(),
 		"anthropic.count_tokens": anthropic.NewCountTokens(),
+		"openai.moderations":     media.Moderations(),
+		"openai.images":          media.Images(),
+		"openai.image_edits":     media.ImageEdits(),
+		"openai.speech":          media.Speech(),
+		"openai.transcriptions":  media.Transcriptions(),
 		"chat":                   simple.New(simple.Options{}),
 		"prompt":                 prompt.New(prompt.Options{}),
 	}

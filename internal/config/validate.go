@@ -15,13 +15,14 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "azure", "anthropic", "sim"}
-	apis     = []string{"responses"}
-	roles    = []string{"api", "dashboard"}
-	billings = []string{"included", "metered"}
-	events   = []string{"balance_warning", "absorbed"}
-	inputs   = []string{"text", "image", "audio", "file", "video"}
-	weights  = []string{"open", "closed"} // classes that models have without any configuration
+	kinds      = []string{"openai", "azure", "anthropic", "sim"}
+	apis       = []string{"responses"}
+	modelKinds = []string{"chat", "completion", "embedding", "moderation", "image", "speech", "transcription"}
+	roles      = []string{"api", "dashboard"}
+	billings   = []string{"included", "metered"}
+	events     = []string{"balance_warning", "absorbed"}
+	inputs     = []string{"text", "image", "audio", "file", "video"}
+	weights    = []string{"open", "closed"} // classes that models have without any configuration
 )
 
 // Bounds of numbers.

@@ -123,6 +123,7 @@ type Request struct {
 	Images       int64 // how many are to be made
 	Characters   int64 // that are to be spoken
 	Seconds      int64 // of sound to be heard, at most
+	Heard        int64 // the same, as far as it can be guessed; no more than Seconds
 
 	Needs Needs
 	Size  Size

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,7 @@ func (x *exchange) whole(enc Encoder) error {
 			return x.leftOr(err)
 		}
 		x.meet(ev)
+		x.w.media = cmp.Or(x.w.media, ev.MediaType)
 		if _, err := enc.Event(nil, ev); err != nil {
 			return unspeakable(err)
 		}
@@ -82,7 +84,7 @@ func (x *exchange) whole(enc Encoder) error {
 		return err
 	}
 	h := x.w.Header()
-	h["Content-Type"] = []string{"application/json"}
+	h["Content-Type"] = []string{x.media()}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()}
 	x.extraHeaders()
 	x.free()
@@ -101,15 +103,20 @@ func (x *exchange) stream(enc Encoder) error {
 			frames.Put(pooled)
 		}
 	}()
+	ev, err := x.call.Next() // is in hand
+	if err != nil && err != io.EOF {
+		return x.leftOr(err)
+	}
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()
-	x.w.stream()
-	x.w.keepAlive(x.s.o.Heartbeat, enc.Heartbeat(nil))
-	defer x.w.stopBeating()
+	x.w.stream(ev.MediaType)
+	if beat := enc.Heartbeat(nil); len(beat) > 0 {
+		x.w.keepAlive(x.s.o.Heartbeat, beat)
+		defer x.w.stopBeating()
+	}
 	present := true
-	for {
-		ev, err := x.call.Next()
+	for ; ; ev, err = x.call.Next() {
 		if err == io.EOF {
 			break
 		}

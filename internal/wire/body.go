@@ -19,8 +19,13 @@ import (
 )
 
 // checkMedia refuses a body that is not JSON, by its headers.
-func checkMedia(h http.Header) *fault.Error {
-	if ct := h.Get("Content-Type"); ct != "" && ct != "application/json" {
+func checkMedia(h http.Header, form bool) *fault.Error {
+	if form {
+		media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+		if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
+			return fault.New(fault.UnsupportedMediaType, "Content-Type must be multipart/form-data.").At("Content-Type")
+		}
+	} else if ct := h.Get("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
 		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return fault.New(fault.UnsupportedMediaType, "Content-Type must be application/json.").At("Content-Type")

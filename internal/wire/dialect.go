@@ -25,6 +25,13 @@ type ModelInPath interface {
 	DecodeFor(model string, body []byte, headers map[string][]string) (*llm.Request, error)
 }
 
+// Forms is a [Dialect] whose bodies are forms, multipart/form-data. Its Decode
+// finds the boundary in the headers, and notes the content type in the request.
+type Forms interface {
+	Dialect
+	TakesForms() bool
+}
+
 // Encoder turns one answer into the bytes a caller sees. It belongs to one
 // goroutine. All methods append to dst and return it.
 type Encoder interface {

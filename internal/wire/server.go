@@ -240,7 +240,8 @@ func (x *exchange) generate() error {
 	if d == nil {
 		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
 	}
-	if err := x.read(); err != nil {
+	f, _ := d.(Forms)
+	if err := x.read(f != nil && f.TakesForms()); err != nil {
 		return err
 	}
 	w := x.wishes()
@@ -273,9 +274,9 @@ func (x *exchange) generate() error {
 	return x.answer(d)
 }
 
-// read reads the body within its bounds.
-func (x *exchange) read() error {
-	if e := checkMedia(x.r.Header); e != nil {
+// read reads the body, JSON or a form, within its bounds.
+func (x *exchange) read(form bool) error {
+	if e := checkMedia(x.r.Header, form); e != nil {
 		return e
 	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
@@ -369,7 +370,7 @@ func (x *exchange) fail(e *fault.Error) {
 	case !x.w.committed:
 		x.ev.Status = status
 		x.refusal(e)
-	case x.w.streaming:
+	case x.w.streaming && x.w.media == "":
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
 		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
 		x.w.frame(frame)
@@ -377,7 +378,7 @@ func (x *exchange) fail(e *fault.Error) {
 			x.w.broken = x.w.err != nil
 		}
 	default:
-		x.w.broken = true // part of a whole answer has gone out
+		x.w.broken = true // part of an answer has gone out that has no room for an error
 	}
 }
 

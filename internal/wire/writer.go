@@ -17,9 +17,10 @@ type Writer struct {
 	unread bool // a body was announced, and nobody has read it to its end
 
 	mu        sync.Mutex
-	committed bool // the status line has gone out
-	streaming bool // and what follows are frames
-	broken    bool // the answer broke off in a way the connection must show
+	committed bool   // the status line has gone out
+	streaming bool   // and what follows are frames
+	media     string // of the stream; empty: server-sent events
+	broken    bool   // the answer broke off in a way the connection must show
 	status    int
 	n         int64
 	err       error // of the first write that did not get through: the caller has left
@@ -67,9 +68,14 @@ func streamed(h http.Header) {
 	h["X-Accel-Buffering"] = []string{"no"}
 }
 
-// stream commits with status 200 and the headers of an SSE stream.
-func (w *Writer) stream() {
-	streamed(w.Header())
+// stream commits with status 200 and the headers of a stream of the given media
+// type; empty: server-sent events.
+func (w *Writer) stream(media string) {
+	if w.media = media; media == "" {
+		streamed(w.Header())
+	} else {
+		w.Header()["Content-Type"] = []string{media}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.committed, w.streaming, w.status = true, true, http.StatusOK
