@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 )
@@ -20,21 +19,9 @@ func TestUsageThatComesAMomentAfterTheCallerLeftIsCharged(t *testing.T) {
 		{Usage: &llm.Usage{Input: 100, Output: 7}, UsageOnly: true},
 		{Last: true},
 	}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer caller.Leave()
 	ctx, leave := context.WithCancel(context.Background())
-	call, err := caller.Open(ctx, request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the words, and the finish
-		if _, err := call.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	caller, call := w.reads(ctx, request(), 2) // the words, and the finish
+	defer caller.Leave()
 	leave()
 	call.Left()
 	if charge := money.Dollar - w.posted(); charge != 100*1000+7*10_000 {
@@ -58,23 +45,11 @@ func TestWhoLeavesBehindOneOfTwoChoicesIsInTheMiddle(t *testing.T) {
 		{Usage: &llm.Usage{Input: 100, Output: 1000}, UsageOnly: true},
 		{Last: true},
 	}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer caller.Leave()
 	ctx, leave := context.WithCancel(context.Background())
 	r := request()
 	r.Choices = 2
-	call, err := caller.Open(ctx, r, Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the words of one, and its finish
-		if _, err := call.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	caller, call := w.reads(ctx, r, 2) // the words of one, and its finish
+	defer caller.Leave()
 	leave()
 	<-w.up.ctx.Done()
 	call.Left()

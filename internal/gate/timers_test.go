@@ -40,23 +40,10 @@ func slow(t *testing.T) (*world, *slowJournal) {
 }
 
 // answered returns a call of which everything has come.
-func (w *world) answered(t *testing.T) (*Caller, *Call) {
-	t.Helper()
+func (w *world) answered() (*Caller, *Call) {
+	w.t.Helper()
 	w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	call, err := caller.Open(context.Background(), request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range w.up.events {
-		if _, err := call.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return caller, call
+	return w.reads(context.Background(), request(), len(w.up.events))
 }
 
 // settled lets the disk be fast again, and everything come to its end.
@@ -74,7 +61,7 @@ func TestAnAnswerWaitsTenSecondsForItsCharge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, j := slow(t)
-				caller, call := w.answered(t)
+				caller, call := w.answered()
 				j.delay.Store(int64(time.Minute))
 				if busy {
 					go func() {
@@ -122,7 +109,7 @@ func TestAChargeThatIsDurableInTimeStands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, j := slow(t)
-		caller, call := w.answered(t)
+		caller, call := w.answered()
 		defer caller.Leave()
 		j.delay.Store(int64(settleWait - time.Millisecond))
 		begun := time.Now()
@@ -142,7 +129,7 @@ func TestTakingAChargeBackWaitsTenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, j := slow(t)
-		caller, call := w.answered(t)
+		caller, call := w.answered()
 		defer caller.Leave()
 		bill, err := call.Finish(nil)
 		if err != nil {

@@ -190,6 +190,25 @@ func (w *world) enter(key string) (*Caller, error) {
 	})
 }
 
+// reads opens a request of a new key, and reads n events of its answer.
+func (w *world) reads(ctx context.Context, r *llm.Request, n int) (*Caller, *Call) {
+	w.t.Helper()
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	call, err := caller.Open(ctx, r, Wishes{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for range n {
+		if _, err := call.Next(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return caller, call
+}
+
 func request() *llm.Request {
 	return &llm.Request{Model: "m", Stream: true, Choices: 1, Inputs: 1, MaxOutput: 100, HasMaxOutput: true, Size: llm.Size{ASCII: 300, Messages: 1}}
 }

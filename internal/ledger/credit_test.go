@@ -45,6 +45,33 @@ func TestTheSameReferenceIsOneCredit(t *testing.T) {
 	h.verify()
 }
 
+func TestACreditUnderATakenReferenceIsRefused(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	c := ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: money.Dollar, Reference: "pay_1"}
+	first, err := h.Credit(background, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*ledger.Credit){
+		"amount":   func(c *ledger.Credit) { c.Amount++ },
+		"kind":     func(c *ledger.Credit) { c.Kind = ledger.KindGrant },
+		"sign":     func(c *ledger.Credit) { c.Kind, c.Amount = ledger.KindAdjust, -c.Amount },
+		"balance":  func(c *ledger.Credit) { c.Test = true },
+		"anything": func(c *ledger.Credit) { c.Kind, c.Amount, c.Test = ledger.KindGrant, 1, true },
+	} {
+		changed := c
+		change(&changed)
+		if e, err := h.Credit(background, changed); !errors.Is(err, ledger.ErrReferenceTaken) || e.Seq != first.Seq {
+			t.Errorf("the same reference with another %s = %+v, %v", name, e, err)
+		}
+	}
+	if b := h.Balance(1); b.Posted != money.Dollar || b.TestPosted != 0 {
+		t.Errorf("Balance = %+v", b)
+	}
+	h.verify()
+}
+
 func TestManyWithTheSameReferenceAtOnceAreOneCredit(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -128,70 +155,6 @@ func TestCreditsThatMakeNoSenseAreRefused(t *testing.T) {
 	h.verify()
 }
 
-func TestRefundsNeverExceedTheCharge(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.topup(1, money.Dollar)
-	r := reserve(10 * money.Cent)
-	h.charge(r, 10*money.Cent)
-	e, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 4 * money.Cent, Note: "sorry"})
-	if err != nil || e.Kind != ledger.KindRefund || e.Amount != 4*money.Cent || e.Request != r.Request || e.Note != "sorry" || e.Model != "m" {
-		t.Fatalf("Refund = %+v, %v", e, err)
-	}
-	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 6*money.Cent + 1}); !errors.Is(err, ledger.ErrRefundTooLarge) {
-		t.Errorf("Refund of a nano-dollar too much = %v", err)
-	}
-	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: -1}); err == nil {
-		t.Error("Refund of a negative amount: want an error")
-	}
-	h.reopen()
-	if e, err := h.Refund(background, ledger.Refund{Request: r.Request}); err != nil || e.Amount != 6*money.Cent {
-		t.Errorf("Refund of the rest = %+v, %v", e, err)
-	}
-	if _, err := h.Refund(background, ledger.Refund{Request: r.Request}); !errors.Is(err, ledger.ErrNothingToRefund) {
-		t.Errorf("Refund of nothing = %v", err)
-	}
-	if _, err := h.Refund(background, ledger.Refund{Request: request()}); !errors.Is(err, ledger.ErrNoCharge) {
-		t.Errorf("Refund of an unknown request = %v", err)
-	}
-	if b := h.Balance(1); b.Posted != money.Dollar {
-		t.Errorf("Balance = %+v", b)
-	}
-	got, err := h.Receipt(background, r.Request)
-	if err != nil || got.Charge != 10*money.Cent || got.Refunded != 10*money.Cent {
-		t.Errorf("Receipt = %+v, %v", got, err)
-	}
-	rows, err := h.Usage(background, ledger.UsageFilter{GroupBy: []string{"model"}})
-	if err != nil || len(rows) != 1 || rows[0].Refunded != 10*money.Cent || rows[0].Charge != 10*money.Cent || rows[0].Requests != 1 {
-		t.Errorf("Usage = %+v, %v", rows, err)
-	}
-	if d := h.KeyDay(1); d.USD != 10*money.Cent {
-		t.Errorf("KeyDay = %+v, want refunds to leave it", d)
-	}
-	h.verify()
-}
-
-func TestManyRefundsAtOnceNeverExceedTheCharge(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.topup(1, money.Dollar)
-	r := reserve(10 * money.Cent)
-	h.charge(r, 10*money.Cent)
-	var sum atomic.Int64
-	together(16, func(int) {
-		e, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 3 * money.Cent})
-		if err == nil {
-			sum.Add(int64(e.Amount))
-		} else if !errors.Is(err, ledger.ErrRefundTooLarge) {
-			t.Error(err)
-		}
-	})
-	if sum.Load() != int64(9*money.Cent) || h.Balance(1).Posted != 99*money.Cent {
-		t.Errorf("refunded %d, balance %+v", sum.Load(), h.Balance(1))
-	}
-	h.verify()
-}
-
 // grantTo gives account 1 a grant that expires after d.
 func (h *house) grantTo(amount money.Amount, d time.Duration) ledger.Entry {
 	h.t.Helper()
@@ -242,14 +205,8 @@ func TestAnExpiryLeavesWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.grantTo(money.Dollar, time.Hour)
-	spends, err := h.Hold(reserve(30 * money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	voids, err := h.Hold(reserve(20 * money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	spends := h.hold(reserve(30 * money.Cent))
+	voids := h.hold(reserve(20 * money.Cent))
 	h.clock.advance(time.Hour)
 	eventually(t, "what is free expires", func() bool { return h.Balance(1).Posted == 50*money.Cent })
 	if b := h.Balance(1); b.Available != 0 {

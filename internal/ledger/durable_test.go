@@ -328,7 +328,7 @@ func TestADurableHoldStaysOnItsDay(t *testing.T) {
 	if d := h.KeyDay(1); d.Requests != 1 || d.USD != 15 {
 		t.Errorf("KeyDay = %+v", d)
 	}
-	if n := h.count(fmt.Sprintf("SELECT day FROM entries WHERE seq = %d", s.Seq)); ledger.Day(n) != hold.Day() {
+	if n := h.number(fmt.Sprintf("SELECT day FROM entries WHERE seq = %d", s.Seq)); ledger.Day(n) != hold.Day() {
 		t.Errorf("the charge is of day %d, want %d", n, hold.Day())
 	}
 	h.verify()
@@ -375,10 +375,7 @@ func TestDurableHoldsThatAreGivenUpAreVoided(t *testing.T) {
 			h.topup(1, 100)
 			o := job
 			o.Claim = h.claim(keyA, one)
-			_ = h.fp.Arm(failpoint.SlowFsync, 1)
-			committing := func() {
-				eventually(t, "a batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
-			}
+			committing := h.slow()
 			if inQueue {
 				h.Record(&ledger.Receipt{ID: request()})
 				committing()
@@ -406,7 +403,7 @@ func TestDurableHoldsThatAreGivenUpAreVoided(t *testing.T) {
 			if rows := h.rows(); len(rows) != want || (want > 0 && rows[1].State != ledger.DurableVoided) {
 				t.Errorf("HoldsOf = %+v", rows)
 			}
-			if len(h.OpenHolds()) != 0 || h.count("SELECT count(*) FROM idem") != 0 {
+			if len(h.OpenHolds()) != 0 || h.number("SELECT count(*) FROM idem") != 0 {
 				t.Error("holds are open, or an answer is stored")
 			}
 			h.verify()
@@ -470,11 +467,11 @@ func TestManyJobsAtOnceDrainADollarExactly(t *testing.T) {
 			}
 		}
 	})
-	charged := h.count("SELECT coalesce(sum(charge), 0) FROM holds")
+	charged := h.number("SELECT coalesce(sum(charge), 0) FROM holds")
 	if b := h.Balance(1); b.Posted+money.Amount(charged) != money.Dollar || b.Held != 0 || b.Posted >= 2*money.Cent {
 		t.Errorf("Balance = %+v after charges of %d", b, charged)
 	}
-	if !h.Idle() || h.count("SELECT count(*) FROM holds WHERE state = 1") != 0 {
+	if !h.Idle() || h.number("SELECT count(*) FROM holds WHERE state = 1") != 0 {
 		t.Error("holds are open")
 	}
 	h.verify()

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,14 +29,10 @@ const (
 var kinds = [...]Kind{1: KindUsage, 2: KindTopup, 3: KindGrant, 4: KindRefund, 5: KindAdjust, 6: KindExpire, 7: KindAbsorbed, 9: KindReduce}
 
 // Number returns the kind's number in the journal, or 0 for an unknown kind.
-// Number 8 is reserved for statements that replace pruned entries.
+// Number 8 stays reserved: statements, which replace pruned entries, have a table
+// of their own.
 func (k Kind) Number() int64 {
-	for n, name := range kinds {
-		if name == k && k != "" {
-			return int64(n)
-		}
-	}
-	return 0
+	return int64(max(slices.Index(kinds[:], k), 0))
 }
 
 // KindOf is the reverse of [Kind.Number]. It returns "" for an unknown number.

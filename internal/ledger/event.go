@@ -3,6 +3,7 @@ package ledger
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
@@ -22,12 +23,7 @@ var eventKinds = [...]EventKind{1: EventBalanceWarning, 2: EventAbsorbed}
 
 // Number returns the kind's number in the outbox, or 0 for an unknown kind.
 func (k EventKind) Number() int64 {
-	for n, name := range eventKinds {
-		if name == k && k != "" {
-			return int64(n)
-		}
-	}
-	return 0
+	return int64(max(slices.Index(eventKinds[:], k), 0))
 }
 
 // EventKindOf is the reverse of [EventKind.Number]; "" for an unknown number.

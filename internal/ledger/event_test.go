@@ -21,10 +21,7 @@ func warn(below money.Amount) ledger.Alerts { return ledger.Alerts{WarnBelow: be
 // spend charges a request, which may cause events.
 func (h *house) spend(r ledger.Reservation, actual money.Amount, a ledger.Alerts) {
 	h.t.Helper()
-	hold, err := h.Hold(r)
-	if err != nil {
-		h.t.Fatalf("Hold(%+v): %v", r, err)
-	}
+	hold := h.hold(r)
 	defer hold.Abort()
 	receipt := &ledger.Receipt{Model: "m", Outcome: "ok", Started: h.clock.now()}
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: actual, Receipt: receipt, Alerts: a}); err != nil {
@@ -169,10 +166,7 @@ func TestAnEventIsDurableWithItsCharge(t *testing.T) {
 	c.spend(reserve(money.Cent), money.Cent, warn(money.Dollar)) // what the crashed process knew is known
 	c.told("balance_warning of account 1: 0.99 is below 1.00")
 
-	hold, err := h.Hold(ledger.Reservation{Account: 2, Key: 2, Request: request(), Amount: money.Cent})
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(ledger.Reservation{Account: 2, Key: 2, Request: request(), Amount: money.Cent})
 	_ = h.fp.Arm(failpoint.CommitError, 1)
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Alerts: warn(money.Dollar)}); err == nil {
 		t.Fatal("a failed commit charged")

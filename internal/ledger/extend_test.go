@@ -38,10 +38,7 @@ func TestAShareLeavesTheRestToOthers(t *testing.T) {
 			h.topup(1, money.Dollar)
 			r := share(c.amount, c.floor)
 			r.KeyUSDPerDay = c.limit
-			hold, err := h.Hold(r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			hold := h.hold(r)
 			defer hold.Abort()
 			if hold.Amount() != c.held || hold.Reach() != c.reach {
 				t.Errorf("holds %s of %s, want %s of %s", hold.Amount(), hold.Reach(), c.held, c.reach)
@@ -62,10 +59,7 @@ func TestAnExtensionTakesWhatIsFreeAndNoMore(t *testing.T) {
 	h.topup(1, money.Dollar)
 	r := reserve(50 * money.Cent)
 	r.KeyUSDPerDay = 70 * money.Cent
-	hold, err := h.Hold(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(r)
 	defer hold.Abort()
 	extend := func(by, want, held money.Amount) {
 		t.Helper()
@@ -82,10 +76,7 @@ func TestAnExtensionTakesWhatIsFreeAndNoMore(t *testing.T) {
 	extend(1, 0, 70*money.Cent)
 	other := reserve(30 * money.Cent)
 	other.Key = 2
-	second, err := h.Hold(other)
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := h.hold(other)
 	defer second.Abort()
 	if more, err := second.Extend(1); more != 0 || err != nil { // and that the balance
 		t.Errorf("Extend of an empty balance = %s, %v", more, err)
@@ -148,10 +139,7 @@ func TestWhatWasExtendedIsGivenBack(t *testing.T) {
 			t.Parallel()
 			h := setup(t)
 			h.topup(1, money.Dollar)
-			hold, err := h.Hold(reserve(10 * money.Cent))
-			if err != nil {
-				t.Fatal(err)
-			}
+			hold := h.hold(reserve(10 * money.Cent))
 			if _, err := hold.Extend(20 * money.Cent); err != nil {
 				t.Fatal(err)
 			}

@@ -82,12 +82,9 @@ func TestEveryShortBucketIsReportedAndNothingIsTaken(t *testing.T) {
 	r := reserve(60 * money.Cent)
 	r.KeyRequestsPerDay, r.KeyUSDPerDay = 1, money.Dollar
 	r.Quotas = []ledger.Quota{{Class: "open", PerDay: 1}, {Class: "pro", PerDay: -1}}
-	hold, err := h.Hold(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(r)
 	before, day := h.Balance(1), h.KeyDay(1)
-	_, err = h.Hold(r)
+	_, err := h.Hold(r)
 	var s *ledger.Short
 	if !errors.As(err, &s) {
 		t.Fatalf("Hold = %v", err)
@@ -150,10 +147,7 @@ func TestAnElasticHoldTakesWhatIsThere(t *testing.T) {
 				}
 				return
 			}
-			hold, err := h.Hold(r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			hold := h.hold(r)
 			defer hold.Abort()
 			if hold.Amount() != c.want {
 				t.Errorf("Amount = %d, want %d", hold.Amount(), c.want)
@@ -269,10 +263,7 @@ func TestAnExchangeIsAllOrNothing(t *testing.T) {
 	h.topup(1, 100)
 	r := reserve(80)
 	r.Quotas = []ledger.Quota{{Class: "open", PerDay: 1}}
-	hold, err := h.Hold(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(r)
 	dear := r
 	dear.Amount = 101
 	var s *ledger.Short
@@ -341,10 +332,7 @@ func TestReservationsThatMakeNoSenseAreRefused(t *testing.T) {
 			t.Errorf("%s: Hold = %v, want an error about the reservation", name, err)
 		}
 	}
-	hold, err := h.Hold(reserve(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(1))
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: -1}); err == nil {
 		t.Error("Settle of a negative amount: want an error")
 	}

@@ -54,15 +54,6 @@ func (h *house) refused(k ledger.IdemKey, fp [32]byte, want error) {
 	}
 }
 
-func (h *house) hold(r ledger.Reservation) *ledger.Hold {
-	h.t.Helper()
-	hold, err := h.Hold(r)
-	if err != nil {
-		h.t.Fatalf("Hold(%+v): %v", r, err)
-	}
-	return hold
-}
-
 // render returns the function that renders st.
 func render(st *ledger.Stored) func(ledger.Settled) (*ledger.Stored, error) {
 	return func(ledger.Settled) (*ledger.Stored, error) { return st, nil }
@@ -76,14 +67,6 @@ func (h *house) answered(c *ledger.Claim, st *ledger.Stored) [16]byte {
 		h.t.Fatal(err)
 	}
 	return hold.Request()
-}
-
-func (h *house) count(query string) (n int) {
-	h.t.Helper()
-	if err := h.db.Read().QueryRow(query).Scan(&n); err != nil {
-		h.t.Fatal(err)
-	}
-	return n
 }
 
 func random(n int) []byte {
@@ -138,7 +121,7 @@ func TestAKeyStandsForItsAnswer(t *testing.T) {
 	check()
 	h.reopen()
 	check()
-	if got := h.count("SELECT max(length(doc)) FROM idem WHERE k = CAST('a long body' AS BLOB)"); got > 50_000 {
+	if got := h.number("SELECT max(length(doc)) FROM idem WHERE k = CAST('a long body' AS BLOB)"); got > 50_000 {
 		t.Errorf("a long body takes %d bytes", got)
 	}
 	h.claim(ledger.IdemKey{Account: 2, Key: "a body"}, one)
@@ -337,18 +320,12 @@ func TestAFailedCommitLeavesNoClaimWaiting(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	hold, c := h.hold(reserve(money.Cent)), h.claim(keyA, one)
-	if err := h.fp.Arm(failpoint.SlowFsync, 1); err != nil {
-		t.Fatal(err)
-	}
+	begun := h.slow()
 	if err := h.fp.Arm(failpoint.CommitError, 1); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Claim: c})
-		done <- err
-	}()
-	eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	done := settling(hold, ledger.Settlement{Actual: money.Cent, Claim: c})
+	begun()
 	if _, _, err := h.Claim(background, keyA, one, time.Minute); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("Claim = %v", err)
 	}
@@ -451,19 +428,19 @@ func TestExpiredAnswersAreDeletedInPortions(t *testing.T) {
 	})
 	h.clock.advance(ledger.IdemTTL / 2)
 	h.answered(h.claim(keyA, one), nil)
-	if n := h.count("SELECT count(*) FROM idem"); n != 301 {
+	if n := h.number("SELECT count(*) FROM idem"); n != 301 {
 		t.Fatalf("%d answers are stored", n)
 	}
 	h.clock.advance(ledger.IdemTTL / 2)
 	h.topup(1, 1)
-	if n := h.count("SELECT count(*) FROM idem"); n != 301-64 {
+	if n := h.number("SELECT count(*) FROM idem"); n != 301-64 {
 		t.Errorf("%d answers are left after one transaction", n)
 	}
-	eventually(t, "the others are deleted too", func() bool { return h.count("SELECT count(*) FROM idem") == 1 })
+	eventually(t, "the others are deleted too", func() bool { return h.number("SELECT count(*) FROM idem") == 1 })
 	h.replay(keyA, one)
 	h.clock.advance(ledger.IdemTTL)
 	h.reopen()
 	h.topup(1, 1)
-	eventually(t, "the last one is deleted", func() bool { return h.count("SELECT count(*) FROM idem") == 0 })
+	eventually(t, "the last one is deleted", func() bool { return h.number("SELECT count(*) FROM idem") == 0 })
 	h.verify()
 }

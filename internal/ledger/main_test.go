@@ -150,19 +150,78 @@ func reserve(amount money.Amount) ledger.Reservation {
 	return ledger.Reservation{Account: 1, Key: 1, Request: request(), Amount: amount}
 }
 
-// charge holds and settles, and fails the test if it cannot.
-func (h *house) charge(r ledger.Reservation, actual money.Amount) ledger.Settled {
+// hold takes a hold, and fails the test if it cannot.
+func (h *house) hold(r ledger.Reservation) *ledger.Hold {
 	h.t.Helper()
 	hold, err := h.Hold(r)
 	if err != nil {
 		h.t.Fatalf("Hold(%+v): %v", r, err)
 	}
+	return hold
+}
+
+// charge holds and settles, and fails the test if it cannot.
+func (h *house) charge(r ledger.Reservation, actual money.Amount) ledger.Settled {
+	h.t.Helper()
+	hold := h.hold(r)
 	defer hold.Abort()
 	s, err := hold.Settle(context.Background(), ledger.Settlement{Actual: actual, Receipt: &ledger.Receipt{Model: "m", Outcome: "ok", Started: h.clock.now()}})
 	if err != nil {
 		h.t.Fatalf("Settle: %v", err)
 	}
 	return s
+}
+
+// charged gives account 1 a dollar, charges ten cents of it, and returns for what.
+func (h *house) charged() ledger.Reservation {
+	h.t.Helper()
+	h.topup(1, money.Dollar)
+	r := reserve(10 * money.Cent)
+	h.charge(r, 10*money.Cent)
+	return r
+}
+
+// settling settles the hold on a goroutine of its own.
+func settling(hold *ledger.Hold, s ledger.Settlement) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := hold.Settle(background, s)
+		done <- err
+	}()
+	return done
+}
+
+// slow makes the next commit slow, and returns what waits until it has begun.
+func (h *house) slow() (begun func()) {
+	h.t.Helper()
+	if err := h.fp.Arm(failpoint.SlowFsync, 1); err != nil {
+		h.t.Fatal(err)
+	}
+	return func() {
+		eventually(h.t, "a batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	}
+}
+
+// givenUp makes the next commit slow, and is the context of who gives up once it
+// has begun.
+func (h *house) givenUp() context.Context {
+	h.t.Helper()
+	begun := h.slow()
+	ctx, giveUp := context.WithCancel(background)
+	go func() {
+		defer giveUp()
+		begun()
+	}()
+	return ctx
+}
+
+// number returns the number that a query gives.
+func (h *house) number(q string, args ...any) (n int) {
+	h.t.Helper()
+	if err := h.db.Read().QueryRowContext(background, q, args...).Scan(&n); err != nil {
+		h.t.Fatalf("%s: %v", q, err)
+	}
+	return n
 }
 
 // eventually waits until the condition holds.

@@ -18,10 +18,7 @@ func TestAReceiptIsReadAsItWasWritten(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	r := reserve(money.Cent)
-	hold, err := h.Hold(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(r)
 	want := receipt(h.clock.now())
 	s, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Receipt: want})
 	if err != nil {
@@ -73,10 +70,7 @@ func TestAVoidedHoldKeepsItsReceipt(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	r := reserve(money.Cent)
-	hold, err := h.Hold(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(r)
 	hold.Void(&ledger.Receipt{Model: "m", Outcome: "upstream_failed", Charge: 5, Started: h.clock.now()})
 	got, err := h.Receipt(background, r.Request)
 	if err != nil || got == nil || got.Outcome != "upstream_failed" || got.Charge != 0 || got.Hold != money.Cent || got.Account != 1 {
@@ -157,10 +151,7 @@ func TestUsageIsTheLedger(t *testing.T) {
 	for day := range 2 {
 		for i := range 6 {
 			r := ledger.Reservation{Account: int64(1 + i%3%2), Key: int64(10 + i%3), Request: request(), Amount: money.Cent}
-			hold, err := h.Hold(r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			hold := h.hold(r)
 			rec := &ledger.Receipt{Model: []string{"a", "b"}[i/3], Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 10, Reasoning: 3}}
 			if _, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent, Receipt: rec}); err != nil {
 				t.Fatal(err)

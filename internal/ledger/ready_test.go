@@ -18,18 +18,9 @@ func TestAStuckCommitStopsAdmissionWithinASecond(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	hold, err := h.Hold(reserve(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.fp.Arm(failpoint.SlowFsync, 1); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() {
-		_, err := hold.Settle(background, ledger.Settlement{Actual: 1})
-		done <- err
-	}()
+	hold := h.hold(reserve(1))
+	h.slow()
+	done := settling(hold, ledger.Settlement{Actual: 1})
 	h.clock.advance(-100 * time.Hour) // readiness does not go by the wall clock
 	eventually(t, "the ledger is unready", func() bool { return h.Ready() != nil })
 	if _, err := h.Hold(reserve(1)); !errors.Is(err, ledger.ErrUnavailable) {
@@ -48,18 +39,11 @@ func TestAFullDiskRefusesAndThenRecovers(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	hold, err := h.Hold(reserve(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(1))
 	if err := h.fp.Arm(failpoint.DiskFull, 5); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error)
-	go func() {
-		_, err := hold.Settle(background, ledger.Settlement{Actual: 1})
-		done <- err
-	}()
+	done := settling(hold, ledger.Settlement{Actual: 1})
 	eventually(t, "the ledger is unready", func() bool { return errors.Is(h.Ready(), ledger.ErrUnavailable) })
 	if err := <-done; err != nil {
 		t.Errorf("Settle = %v, want it to succeed once there is room", err)
@@ -77,14 +61,8 @@ func TestAFailedCommitEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	hold, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	late, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(money.Cent))
+	late := h.hold(reserve(money.Cent))
 	if err := h.fp.Arm(failpoint.CommitError, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +90,7 @@ func TestACloseMakesEverythingDurable(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	held, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := h.hold(reserve(money.Cent))
 	h.charge(reserve(money.Cent), money.Cent)
 	lazy := request()
 	h.Record(&ledger.Receipt{ID: lazy, Account: 1, Key: 1, Model: "m", Outcome: "refused", Fault: "balance_insufficient", Status: 402, Delivery: ledger.DeliveryComplete, Started: h.clock.now()})
@@ -175,11 +150,7 @@ func TestReadinessGoesByTheMonotonicClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan error)
-		go func() {
-			_, err := hold.Settle(background, ledger.Settlement{})
-			done <- err
-		}()
+		done := settling(hold, ledger.Settlement{})
 		synctest.Wait()
 		for _, c := range []struct {
 			after time.Duration

@@ -301,10 +301,7 @@ func TestAJournalThatSomebodyElseTookOverIsFenced(t *testing.T) {
 	if _, err := h.db.Journal().Start(background); err != nil { // somebody else
 		t.Fatal(err)
 	}
-	hold, err := h.Hold(reserve(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(1))
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: 1}); !errors.Is(err, ledger.ErrFenced) {
 		t.Errorf("Settle = %v, want ErrFenced", err)
 	}
@@ -423,10 +420,7 @@ func TestVerifyingHoldsUpNoCharge(t *testing.T) {
 			verified <- err
 		}()
 	}
-	hold, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(money.Cent))
 	ctx, cancel := context.WithTimeout(background, 5*time.Second)
 	defer cancel()
 	if _, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Cent}); err != nil {

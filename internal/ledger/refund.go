@@ -221,8 +221,7 @@ func (e *Engine) takeBackOnTheWay(o *op) {
 	if err != nil {
 		abort = nil // of a receipt that this process has packed
 	}
-	switch {
-	case !r.bare && e.turns.put(turnKey{request: o.entry.Request}, r) != nil:
+	if !r.bare && e.turns.put(turnKey{request: o.entry.Request}, r) != nil {
 		go func() {
 			// It asks nobody whether the ledger is ready: this commit may have taken
 			// long. There is nobody to tell that it could not, which takes an engine

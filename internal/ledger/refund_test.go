@@ -3,14 +3,72 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 )
+
+func TestRefundsNeverExceedTheCharge(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.charged()
+	e, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 4 * money.Cent, Note: "sorry"})
+	if err != nil || e.Kind != ledger.KindRefund || e.Amount != 4*money.Cent || e.Request != r.Request || e.Note != "sorry" || e.Model != "m" {
+		t.Fatalf("Refund = %+v, %v", e, err)
+	}
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 6*money.Cent + 1}); !errors.Is(err, ledger.ErrRefundTooLarge) {
+		t.Errorf("Refund of a nano-dollar too much = %v", err)
+	}
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: -1}); err == nil {
+		t.Error("Refund of a negative amount: want an error")
+	}
+	h.reopen()
+	if e, err := h.Refund(background, ledger.Refund{Request: r.Request}); err != nil || e.Amount != 6*money.Cent {
+		t.Errorf("Refund of the rest = %+v, %v", e, err)
+	}
+	if _, err := h.Refund(background, ledger.Refund{Request: r.Request}); !errors.Is(err, ledger.ErrNothingToRefund) {
+		t.Errorf("Refund of nothing = %v", err)
+	}
+	if _, err := h.Refund(background, ledger.Refund{Request: request()}); !errors.Is(err, ledger.ErrNoCharge) {
+		t.Errorf("Refund of an unknown request = %v", err)
+	}
+	if b := h.Balance(1); b.Posted != money.Dollar {
+		t.Errorf("Balance = %+v", b)
+	}
+	got, err := h.Receipt(background, r.Request)
+	if err != nil || got.Charge != 10*money.Cent || got.Refunded != 10*money.Cent {
+		t.Errorf("Receipt = %+v, %v", got, err)
+	}
+	rows, err := h.Usage(background, ledger.UsageFilter{GroupBy: []string{"model"}})
+	if err != nil || len(rows) != 1 || rows[0].Refunded != 10*money.Cent || rows[0].Charge != 10*money.Cent || rows[0].Requests != 1 {
+		t.Errorf("Usage = %+v, %v", rows, err)
+	}
+	if d := h.KeyDay(1); d.USD != 10*money.Cent {
+		t.Errorf("KeyDay = %+v, want refunds to leave it", d)
+	}
+	h.verify()
+}
+
+func TestManyRefundsAtOnceNeverExceedTheCharge(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.charged()
+	var sum atomic.Int64
+	together(16, func(int) {
+		e, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: 3 * money.Cent})
+		if err == nil {
+			sum.Add(int64(e.Amount))
+		} else if !errors.Is(err, ledger.ErrRefundTooLarge) {
+			t.Error(err)
+		}
+	})
+	if sum.Load() != int64(9*money.Cent) || h.Balance(1).Posted != 99*money.Cent {
+		t.Errorf("refunded %d, balance %+v", sum.Load(), h.Balance(1))
+	}
+	h.verify()
+}
 
 func TestARefundWithAReferenceIsOneEntry(t *testing.T) {
 	t.Parallel()
@@ -66,9 +124,7 @@ func TestARefundWithAReferenceIsOneEntry(t *testing.T) {
 func TestAReferenceIsFreeAfterARefundThatFailed(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.topup(1, money.Dollar)
-	r := reserve(10 * money.Cent)
-	h.charge(r, 10*money.Cent)
+	r := h.charged()
 	var given atomic.Int64
 	together(20, func(i int) {
 		amount := 11 * money.Cent
@@ -92,9 +148,7 @@ func TestAReferenceIsFreeAfterARefundThatFailed(t *testing.T) {
 func TestAHundredRefundsAtOnceNeverExceedTheCharge(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.topup(1, money.Dollar)
-	r := reserve(10 * money.Cent)
-	h.charge(r, 10*money.Cent)
+	r := h.charged()
 	var sum atomic.Int64
 	together(100, func(i int) {
 		refund := ledger.Refund{Request: r.Request, Amount: money.Amount(i%3+1) * money.Cent, Reference: fmt.Sprint(i / 2)}
@@ -111,98 +165,4 @@ func TestAHundredRefundsAtOnceNeverExceedTheCharge(t *testing.T) {
 		t.Errorf("refunded %d by the answers, receipt %+v, balance %+v, %v", sum.Load(), got, h.Balance(1), err)
 	}
 	h.verify()
-}
-
-func TestACreditUnderATakenReferenceIsRefused(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	c := ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: money.Dollar, Reference: "pay_1"}
-	first, err := h.Credit(background, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, change := range map[string]func(*ledger.Credit){
-		"amount":   func(c *ledger.Credit) { c.Amount++ },
-		"kind":     func(c *ledger.Credit) { c.Kind = ledger.KindGrant },
-		"sign":     func(c *ledger.Credit) { c.Kind, c.Amount = ledger.KindAdjust, -c.Amount },
-		"balance":  func(c *ledger.Credit) { c.Test = true },
-		"anything": func(c *ledger.Credit) { c.Kind, c.Amount, c.Test = ledger.KindGrant, 1, true },
-	} {
-		changed := c
-		change(&changed)
-		if e, err := h.Credit(background, changed); !errors.Is(err, ledger.ErrReferenceTaken) || e.Seq != first.Seq {
-			t.Errorf("the same reference with another %s = %+v, %v", name, e, err)
-		}
-	}
-	if b := h.Balance(1); b.Posted != money.Dollar || b.TestPosted != 0 {
-		t.Errorf("Balance = %+v", b)
-	}
-	h.verify()
-}
-
-func TestEveryEntryHasAnActor(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	alice, err := ledger.Operator("alice@example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	credit := func(c ledger.Credit) {
-		t.Helper()
-		c.Account = 1
-		if _, err := h.Credit(background, c); err != nil {
-			t.Fatal(err)
-		}
-	}
-	credit(ledger.Credit{Kind: ledger.KindTopup, Amount: money.Dollar, Actor: alice})
-	credit(ledger.Credit{Kind: ledger.KindAdjust, Amount: -money.Cent, Actor: ledger.ActorOperator})
-	credit(ledger.Credit{Kind: ledger.KindGrant, Amount: money.Cent, ExpiresAt: h.clock.now().Add(time.Hour)})
-	r := reserve(2 * money.Cent)
-	h.charge(r, money.Dollar+2*money.Cent)
-	if _, err := h.Refund(background, ledger.Refund{Request: r.Request, Amount: money.Cent, Actor: alice}); err != nil {
-		t.Fatal(err)
-	}
-	taken, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := taken.Settle(background, ledger.Settlement{Actual: money.Cent}); err != nil {
-		t.Fatal(err)
-	}
-	if err := taken.Revoke(background); err != nil {
-		t.Fatal(err)
-	}
-	credit(ledger.Credit{Kind: ledger.KindGrant, Amount: money.Cent, ExpiresAt: h.clock.now().Add(time.Hour), Actor: alice})
-	h.clock.advance(2 * time.Hour)
-	eventually(t, "the grant expires", func() bool { return h.Stats().LastSeq == 10 })
-	h.reopen()
-	want := []string{
-		"topup operator:alice@example", "reduce operator", "grant system", "usage key", "absorbed key", "refund operator:alice@example",
-		"usage key", "refund system", "grant operator:alice@example", "expire system",
-	}
-	for i, w := range want {
-		e, err := h.Entry(background, int64(i+1))
-		if err != nil || e == nil || string(e.Kind)+" "+string(e.Actor) != w {
-			t.Errorf("entry %d is %+v, %v, want %s", i+1, e, err, w)
-		}
-	}
-	h.verify()
-}
-
-func TestActorsThatAreNone(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"a b", "é", "a\n", strings.Repeat("a", 65)} {
-		if a, err := ledger.Operator(name); err == nil {
-			t.Errorf("Operator(%q) = %q, want an error", name, a)
-		}
-	}
-	h := setup(t)
-	for _, a := range []ledger.Actor{"operator:", "system:x", "key:1", "alice", "operator:a b"} {
-		if _, err := h.Credit(background, ledger.Credit{Account: 1, Kind: ledger.KindTopup, Amount: 1, Actor: a}); err == nil || !strings.Contains(err.Error(), "actor") {
-			t.Errorf("a credit by %q: %v", a, err)
-		}
-		if _, err := h.Refund(background, ledger.Refund{Request: request(), Actor: a}); err == nil || !strings.Contains(err.Error(), "actor") {
-			t.Errorf("a refund by %q: %v", a, err)
-		}
-	}
 }

@@ -234,7 +234,7 @@ func (q *queue) prune(o *pruneOp) {
 	q.wake()
 }
 
-// due returns the step that waits, if all entries up to its floor are folded by
+// pruningDue returns the step that waits, if all entries up to its floor are folded by
 // then: recovery replays those that are not.
 func (q *queue) pruningDue(lowWater int64) *Pruning {
 	q.mu.Lock()

@@ -30,15 +30,6 @@ func (h *house) retain() {
 	}
 }
 
-// number returns the number that a query gives.
-func (h *house) number(q string, args ...any) (n int) {
-	h.t.Helper()
-	if err := h.db.Read().QueryRowContext(background, q, args...).Scan(&n); err != nil {
-		h.t.Fatalf("%s: %v", q, err)
-	}
-	return n
-}
-
 // busy is a day on which there is something of everything. It returns a request
 // that was charged.
 func (h *house) busy() [16]byte {

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 )
@@ -38,12 +37,7 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 			h := setup(t)
 			h.topup(1, money.Dollar)
 			hold, claim := h.hold(reserve(money.Cent)), h.claim(keyA, one)
-			_ = h.fp.Arm(failpoint.SlowFsync, 1)
-			ctx, cancel := context.WithCancel(background)
-			go func() {
-				defer cancel()
-				eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
-			}()
+			ctx := h.givenUp()
 			_, err := hold.Settle(ctx, ledger.Settlement{
 				Actual: c.actual, Claim: claim, Render: render(&ledger.Stored{Status: 200, Kept: true}), Receipt: &ledger.Receipt{Model: "m", Outcome: "ok", Status: 200},
 			})
@@ -65,7 +59,7 @@ func TestARevokedChargeTakesItsAnswerAlong(t *testing.T) {
 				}
 				return err == nil
 			})
-			if n := h.count("SELECT count(*) FROM idem"); n != 0 {
+			if n := h.number("SELECT count(*) FROM idem"); n != 0 {
 				t.Errorf("%d answers are stored", n)
 			}
 			if b := h.Balance(1); b.Posted != money.Dollar || b.Held != 0 {
@@ -92,13 +86,9 @@ func TestAChargeRevokedInTheQueueLeavesNoAnswer(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	first, second, claim := h.hold(reserve(money.Cent)), h.hold(reserve(money.Cent)), h.claim(keyA, one)
-	_ = h.fp.Arm(failpoint.SlowFsync, 1)
-	done := make(chan error)
-	go func() {
-		_, err := first.Settle(background, ledger.Settlement{Actual: money.Cent})
-		done <- err
-	}()
-	eventually(t, "the first batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	begun := h.slow()
+	done := settling(first, ledger.Settlement{Actual: money.Cent})
+	begun()
 	ctx, cancel := context.WithCancel(background)
 	cancel()
 	if _, err := second.Settle(ctx, ledger.Settlement{Actual: money.Cent, Claim: claim}); !errors.Is(err, context.Canceled) {
@@ -115,7 +105,7 @@ func TestAChargeRevokedInTheQueueLeavesNoAnswer(t *testing.T) {
 		c, _, err := h.Claim(background, keyA, one, 0)
 		return err == nil && c != nil
 	})
-	if n := h.count("SELECT count(*) FROM idem"); n != 0 || h.Balance(1).Posted != 99*money.Cent {
+	if n := h.number("SELECT count(*) FROM idem"); n != 0 || h.Balance(1).Posted != 99*money.Cent {
 		t.Errorf("%d answers are stored, Balance = %+v", n, h.Balance(1))
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
 )
@@ -65,10 +64,7 @@ func TestAnExcessIsAbsorbedThoughThereIsMoney(t *testing.T) {
 	} {
 		h := setup(t)
 		h.topup(1, 100)
-		hold, err := h.Hold(reserve(80))
-		if err != nil {
-			t.Fatal(err)
-		}
+		hold := h.hold(reserve(80))
 		for _, bad := range []money.Amount{-1, c.actual + 1} {
 			if _, err := hold.Settle(background, ledger.Settlement{Actual: c.actual, Excess: bad}); err == nil {
 				t.Errorf("%s: an excess of %d of %d was taken", c.name, bad, c.actual)
@@ -92,13 +88,8 @@ func TestAChargeAboveTheHoldIsTakenAtOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, 100)
-	hold, err := h.Hold(reserve(40))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.fp.Arm(failpoint.SlowFsync, 1); err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(40))
+	h.slow()
 	done := make(chan ledger.Settled)
 	go func() {
 		s, _ := hold.Settle(background, ledger.Settlement{Actual: 90})
@@ -120,10 +111,7 @@ func TestAHoldEndsOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	hold, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(money.Cent))
 	if _, err := hold.Settle(background, ledger.Settlement{Actual: money.Cent}); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +124,7 @@ func TestAHoldEndsOnce(t *testing.T) {
 		t.Errorf("Balance = %+v", b)
 	}
 
-	hold, err = h.Hold(reserve(money.Cent))
+	hold, err := h.Hold(reserve(money.Cent))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,10 +150,7 @@ func TestManyWhoEndAHoldEndItOnce(t *testing.T) {
 	h := setup(t)
 	h.topup(1, money.Dollar)
 	for range 50 {
-		hold, err := h.Hold(reserve(money.Cent))
-		if err != nil {
-			t.Fatal(err)
-		}
+		hold := h.hold(reserve(money.Cent))
 		together(8, func(i int) {
 			if i%2 == 0 {
 				hold.Void(nil)
@@ -207,13 +192,8 @@ func TestASettleWhoseContextEndsStillCharges(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	hold, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.fp.Arm(failpoint.SlowFsync, 1); err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(money.Cent))
+	h.slow()
 	ctx, cancel := context.WithCancel(background)
 	cancel()
 	s, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Cent})
@@ -256,16 +236,8 @@ func TestARevokedChargeIsGivenBack(t *testing.T) {
 			t.Parallel()
 			h := setup(t)
 			h.topup(1, money.Dollar)
-			hold, err := h.Hold(reserve(money.Cent))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = h.fp.Arm(failpoint.SlowFsync, 1)
-			ctx, cancel := context.WithCancel(background)
-			go func() {
-				defer cancel()
-				eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
-			}()
+			hold := h.hold(reserve(money.Cent))
+			ctx := h.givenUp()
 			if _, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Cent}); !errors.Is(err, context.Canceled) {
 				t.Fatalf("Settle = %v", err)
 			}
@@ -284,21 +256,11 @@ func TestAChargeRevokedInTheQueueNeverHappens(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.topup(1, money.Dollar)
-	first, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = h.fp.Arm(failpoint.SlowFsync, 1)
-	done := make(chan error)
-	go func() {
-		_, err := first.Settle(background, ledger.Settlement{Actual: money.Cent})
-		done <- err
-	}()
-	eventually(t, "the first batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
+	first := h.hold(reserve(money.Cent))
+	second := h.hold(reserve(money.Cent))
+	begun := h.slow()
+	done := settling(first, ledger.Settlement{Actual: money.Cent})
+	begun()
 	ctx, cancel := context.WithCancel(background)
 	cancel()
 	if _, err := second.Settle(ctx, ledger.Settlement{Actual: money.Cent}); !errors.Is(err, context.Canceled) {
@@ -351,22 +313,14 @@ func TestARevokedChargeIsGivenBackBesideARefund(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Engine = e
-	hold, err := h.Hold(reserve(money.Cent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := h.hold(reserve(money.Cent))
 	refunded := make(chan error, 1)
 	go func() {
 		_, err := h.Refund(background, ledger.Refund{Request: hold.Request(), Note: "operator"})
 		refunded <- err
 	}()
 	<-j.asked
-	_ = h.fp.Arm(failpoint.SlowFsync, 1)
-	ctx, cancel := context.WithCancel(background)
-	go func() {
-		defer cancel()
-		eventually(t, "the batch is being committed", func() bool { return h.fp.Left(failpoint.SlowFsync) == 0 })
-	}()
+	ctx := h.givenUp()
 	if _, err := hold.Settle(ctx, ledger.Settlement{Actual: money.Cent}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Settle = %v", err)
 	}

@@ -6,6 +6,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/ledger"
@@ -30,12 +31,7 @@ func States() []State { return states[1:] }
 
 // Number returns the state's number in the store, or 0 for none.
 func (s State) Number() int64 {
-	for n, name := range states {
-		if name == s && s != "" {
-			return int64(n)
-		}
-	}
-	return 0
+	return int64(max(slices.Index(states[:], s), 0))
 }
 
 // StateOf is the reverse of [State.Number]; "" for an unknown number.

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/pontage/pontage/test/harness"
 )
 
 // play is what a provider does with a request. Pairs are OpenAI's words and
@@ -91,13 +92,7 @@ type upstream struct {
 
 func newUpstream(t testing.TB) *upstream {
 	u := &upstream{stop: make(chan struct{})}
-	srv := httptest.NewServer(u)
-	u.url = srv.URL
-	t.Cleanup(func() {
-		close(u.stop)
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	u.url = harness.Serve(t, u, u.stop).URL
 	return u
 }
 

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/pontage/pontage/test/harness"
 )
 
 const bodyLimit = 1 << 20
@@ -16,12 +17,7 @@ const bodyLimit = 1 << 20
 func edge(t *testing.T) (*world, *upstream) {
 	t.Helper()
 	up := newUpstream()
-	srv := httptest.NewServer(up)
-	t.Cleanup(func() {
-		close(up.stop)
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	srv := harness.Serve(t, up, up.stop)
 	var b strings.Builder
 	fmt.Fprintf(&b, "providers:\n  openai: {kind: openai, quirks: openai, base_url: %q, api_key: %q, catalog: none}\n  anthropic: {kind: anthropic, base_url: %q, api_key: %q, catalog: none}\nmodels:\n",
 		srv.URL+"/openai/v1", providerSecret, srv.URL+"/messages", providerSecret)

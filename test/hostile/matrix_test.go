@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"net/http/httptest"
 	"slices"
 	"sort"
 	"strconv"
@@ -340,12 +339,7 @@ func names() []string {
 func TestEveryConditionOfAProvider(t *testing.T) {
 	t.Parallel()
 	up := newUpstream()
-	srv := httptest.NewServer(up)
-	t.Cleanup(func() {
-		close(up.stop)
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	srv := harness.Serve(t, up, up.stop)
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

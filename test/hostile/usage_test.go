@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -53,11 +52,7 @@ var lies = map[string]lie{
 // counted here instead; what can be true is charged, as far as there is money.
 func TestProvidersThatLieAboutTheirUsage(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewServer(http.HandlerFunc(liar))
-	t.Cleanup(func() {
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	srv := harness.Serve(t, http.HandlerFunc(liar), nil)
 	var b strings.Builder
 	fmt.Fprintf(&b, "providers:\n  openai: {kind: openai, quirks: openai, base_url: %q, api_key: %q, catalog: none}\n  anthropic: {kind: anthropic, base_url: %q, api_key: %q, catalog: none}\nmodels:\n",
 		srv.URL+"/openai/v1", providerSecret, srv.URL+"/messages", providerSecret)

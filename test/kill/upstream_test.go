@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pontage/pontage/test/harness"
 )
 
 // upstream is the provider: it speaks as OpenAI and as Anthropic do, and does
@@ -25,13 +26,7 @@ type upstream struct {
 
 func newUpstream(t testing.TB) *upstream {
 	u := &upstream{stop: make(chan struct{})}
-	srv := httptest.NewServer(u)
-	u.url = srv.URL
-	t.Cleanup(func() {
-		close(u.stop)
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	u.url = harness.Serve(t, u, u.stop).URL
 	return u
 }
 

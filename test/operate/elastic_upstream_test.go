@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strconv"
@@ -44,13 +43,7 @@ type talker struct {
 
 func newTalker(t *testing.T) *talker {
 	u := &talker{gate: make(chan struct{}), end: make(chan struct{}), told: map[string]money.Amount{}}
-	srv := httptest.NewServer(u)
-	u.url = srv.URL
-	t.Cleanup(func() {
-		close(u.end)
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	u.url = harness.Serve(t, u, u.end).URL
 	return u
 }
 

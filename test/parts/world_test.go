@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,9 +40,7 @@ type upstream struct {
 
 func newUpstream(t testing.TB) *upstream {
 	u := &upstream{gate: make(chan struct{}), asked: map[string]int{}}
-	s := httptest.NewServer(u)
-	u.url = s.URL
-	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	u.url = harness.Serve(t, u, nil).URL
 	return u
 }
 

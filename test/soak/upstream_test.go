@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/test/harness"
 )
 
 // plan is what the upstream is to do with a request. It stands in the prompt.
@@ -104,12 +105,7 @@ type upstream struct {
 
 func newUpstream(t testing.TB) *upstream {
 	u := &upstream{stop: make(chan struct{}), bills: map[requestID]bill{}, calls: map[string]int{}}
-	u.srv = httptest.NewServer(u)
-	t.Cleanup(func() {
-		close(u.stop)
-		u.srv.CloseClientConnections()
-		u.srv.Close()
-	})
+	u.srv = harness.Serve(t, u, u.stop)
 	return u
 }
 

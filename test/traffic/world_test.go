@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -83,11 +82,7 @@ func newWorld(t *testing.T) *world {
 	if len(w.fixtures) < 700 {
 		t.Fatalf("only %d recordings", len(w.fixtures))
 	}
-	srv := httptest.NewServer(w.up)
-	t.Cleanup(func() {
-		srv.CloseClientConnections()
-		srv.Close()
-	})
+	srv := harness.Serve(t, w.up, nil)
 	w.gw = harness.Start(t, harness.Options{Config: w.config(srv.URL), Log: &w.log})
 	w.secrets = append(w.secrets, harness.AdminToken)
 	return w

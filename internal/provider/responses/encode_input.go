@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -246,10 +247,12 @@ func (e *encoder) thought(path string, p *llm.Part, rest []llm.Part) {
 		led = led || rest[i].Kind != llm.PartReasoning && rest[i].Kind != llm.PartRedacted
 	}
 	if !ok || issuer != e.issuer || !led {
-		if p.Signature != "" || p.Kind == llm.PartRedacted {
-			path = reasoningState
+		switch {
+		case p.Signature == "" && p.Kind == llm.PartReasoning:
+			e.Drop(path) // nobody's state, and no part of what was said
+		case !slices.Contains(e.Dropped, reasoningState):
+			e.Drop(reasoningState)
 		}
-		e.Drop(path)
 		return
 	}
 	id, blob := unpack(state)

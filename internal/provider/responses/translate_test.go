@@ -299,6 +299,7 @@ func TestReasoningGoesBackToWhoSealedIt(t *testing.T) {
 		{"ours, and nothing follows", []llm.Part{text, part(llm.Seal("up", "rs_1 blob"))}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
 		{"another's", []llm.Part{part(llm.Seal("down", "rs_1 blob")), text}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
 		{"raw", []llm.Part{part("c2ln"), text}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
+		{"two of another's", []llm.Part{part(llm.Seal("down", "1")), part(llm.Seal("down", "2")), text}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
 		{"redacted", []llm.Part{{Kind: llm.PartRedacted, Data: "x"}, text}, `{"role":"assistant","content":"so"}`, []string{"reasoning_state"}},
 		{"unsealed", []llm.Part{part(""), text}, `{"role":"assistant","content":"so"}`, []string{"messages.0.content.0"}},
 	} {

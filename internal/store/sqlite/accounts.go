@@ -75,12 +75,8 @@ func (s accounts) Load(ctx context.Context, yieldAccount func(account.Account) e
 }
 
 func loadAccounts(ctx context.Context, tx *sql.Tx, yield func(account.Account) error) error {
-	rows, err := tx.QueryContext(ctx, `SELECT id, name, plan, status, created_at, warn_below FROM accounts ORDER BY place`)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	const q = `SELECT id, name, plan, status, created_at, warn_below FROM accounts ORDER BY place`
+	return eachRow(ctx, tx, q, nil, func(rows *sql.Rows) error {
 		var a account.Account
 		var created int64
 		var warn sql.NullInt64
@@ -91,30 +87,20 @@ func loadAccounts(ctx context.Context, tx *sql.Tx, yield func(account.Account) e
 			a.WarnBelow = (*money.Amount)(&warn.Int64)
 		}
 		a.CreatedAt = time.UnixMilli(created).UTC()
-		if err := yield(a); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return yield(a)
+	})
 }
 
 func loadKeys(ctx context.Context, tx *sql.Tx, yield func(account.Key, account.Hash) error) error {
-	rows, err := tx.QueryContext(ctx, `SELECT id, account_id, hash, name, kind, site, test, prefix, active, revoked_at, expires_at, created_at, limits, models, on_disconnect
-		FROM api_keys ORDER BY place`)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	const q = `SELECT id, account_id, hash, name, kind, site, test, prefix, active, revoked_at, expires_at, created_at, limits, models, on_disconnect
+		FROM api_keys ORDER BY place`
+	return eachRow(ctx, tx, q, nil, func(rows *sql.Rows) error {
 		k, h, err := scanKey(rows)
 		if err != nil {
 			return err
 		}
-		if err := yield(k, h); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return yield(k, h)
+	})
 }
 
 func scanKey(rows *sql.Rows) (k account.Key, h account.Hash, err error) {

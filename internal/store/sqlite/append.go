@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/ledger"
@@ -51,12 +52,7 @@ var (
 var deliveries = [...]string{ledger.DeliveryUnknown, ledger.DeliveryComplete, ledger.DeliveryPartial, ledger.DeliveryNone}
 
 func deliveryNumber(s string) int64 {
-	for n, name := range deliveries {
-		if name == s {
-			return int64(n)
-		}
-	}
-	return 0
+	return int64(max(slices.Index(deliveries[:], s), 0))
 }
 
 func bit(v bool) int64 {

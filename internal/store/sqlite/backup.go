@@ -180,23 +180,17 @@ func single(ctx context.Context, path string) (err error) {
 
 // Check reads the whole file and reports an error if its structure is damaged.
 // What the entries add up to is [ledger.Verify]'s to check.
-func (db *DB) Check(ctx context.Context) (err error) {
-	rows, err := db.views.QueryContext(ctx, "PRAGMA integrity_check(10)")
-	if err != nil {
-		return fmt.Errorf("%s is damaged: %w", db.path, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
+func (db *DB) Check(ctx context.Context) error {
 	var found []error
-	for rows.Next() {
+	err := eachRow(ctx, db.views, "PRAGMA integrity_check(10)", nil, func(rows *sql.Rows) error {
 		var text string
-		if err := rows.Scan(&text); err != nil {
-			return err
-		}
-		if text != "ok" {
+		err := rows.Scan(&text)
+		if err == nil && text != "ok" {
 			found = append(found, errors.New(text))
 		}
-	}
-	if err := errors.Join(append(found, rows.Err())...); err != nil {
+		return err
+	})
+	if err := errors.Join(append(found, err)...); err != nil {
 		return fmt.Errorf("%s is damaged: %w", db.path, err)
 	}
 	return nil

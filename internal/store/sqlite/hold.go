@@ -58,19 +58,16 @@ func scanHold(s scanner) (h ledger.HoldRow, err error) {
 
 // ReadHolds implements ledger.Journal.
 func (l *ledgerJournal) ReadHolds(ctx context.Context, group [16]byte) (list []ledger.HoldRow, err error) {
-	rows, err := l.db.read.QueryContext(ctx, "SELECT "+holdColumns+" FROM holds WHERE grp = ? ORDER BY place", group[:])
+	const q = "SELECT " + holdColumns + " FROM holds WHERE grp = ? ORDER BY place"
+	err = eachRow(ctx, l.db.read, q, []any{group[:]}, func(rows *sql.Rows) error {
+		h, err := scanHold(rows)
+		list = append(list, h)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		h, err := scanHold(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read holds: %w", err)
-		}
-		list = append(list, h)
-	}
-	return list, rows.Err()
+	return list, nil
 }
 
 // OpenHolds implements ledger.Reader.

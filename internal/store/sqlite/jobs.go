@@ -69,18 +69,12 @@ func (s jobs) read(ctx context.Context, where string, args ...any) (list []*job.
 			list, err = nil, fmt.Errorf("read jobs: %w", err)
 		}
 	}()
-	rows, err := tx.QueryContext(ctx, "SELECT "+jobColumns+" FROM jobs "+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	for rows.Next() {
+	err = eachRow(ctx, tx, "SELECT "+jobColumns+" FROM jobs "+where, args, func(rows *sql.Rows) error {
 		j, err := scanJob(rows)
-		if err != nil {
-			return nil, errors.Join(err, rows.Close())
-		}
 		list = append(list, j)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	for _, j := range list {
@@ -104,13 +98,9 @@ func scanJob(rows *sql.Rows) (*job.Job, error) {
 	return j, nil
 }
 
-func readItems(ctx context.Context, tx *sql.Tx, j *job.Job) (err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT name, request, body, pinned FROM job_items WHERE job_id = ? ORDER BY n", j.ID[:])
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+func readItems(ctx context.Context, tx *sql.Tx, j *job.Job) error {
+	const q = "SELECT name, request, body, pinned FROM job_items WHERE job_id = ? ORDER BY n"
+	return eachRow(ctx, tx, q, []any{j.ID[:]}, func(rows *sql.Rows) error {
 		var i job.Item
 		var request []byte
 		if err := rows.Scan(&i.Name, &request, &i.Body, &i.Pinned); err != nil {
@@ -118,8 +108,8 @@ func readItems(ctx context.Context, tx *sql.Tx, j *job.Job) (err error) {
 		}
 		i.Request = [16]byte(request)
 		j.Items = append(j.Items, i)
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // Cancel implements job.Store.

@@ -77,19 +77,12 @@ func (l *ledgerJournal) receiptsOfAll(ctx context.Context, f ledger.Filter, from
 }
 
 func (l *ledgerJournal) readReceipts(ctx context.Context, q string, args []any) (list []*ledger.ReceiptRow, err error) {
-	result, err := l.db.read.QueryContext(ctx, q, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, result.Close()) }()
-	for result.Next() {
-		r, err := scanReceipt(result)
-		if err != nil {
-			return nil, err
-		}
+	err = eachRow(ctx, l.db.read, q, args, func(rows *sql.Rows) error {
+		r, err := scanReceipt(rows)
 		list = append(list, r)
-	}
-	return list, result.Err()
+		return err
+	})
+	return list, err
 }
 
 func receiptFilter(f ledger.Filter) (where string, args []any) {
@@ -305,12 +298,6 @@ func (l *ledgerJournal) ListEntries(ctx context.Context, f ledger.TransactionFil
 	return list, nil
 }
 
-// querier is the pool of readers, or one transaction of it.
-type querier interface {
-	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
-}
-
 // placesOf returns the newest entries of a balance below f.Before, as many as
 // f.Offset and f.Limit make.
 func placesOf(ctx context.Context, db querier, f ledger.TransactionFilter) (places []int64, err error) {
@@ -374,17 +361,3 @@ func placesOf(ctx context.Context, db querier, f ledger.TransactionFilter) (plac
 
 // errEnough ends eachRow.
 var errEnough = errors.New("enough")
-
-func eachRow(ctx context.Context, db querier, q string, args []any, each func(*sql.Rows) error) (err error) {
-	rows, err := db.QueryContext(ctx, q, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}

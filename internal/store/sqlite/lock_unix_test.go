@@ -4,7 +4,9 @@ package sqlite
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -70,4 +72,35 @@ func TestALockIsThatOfTheFileThatIsThere(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// The same holds for the lock of who only looks, and of a restore.
+func TestALockThatIsGivenUpIsFreeThoughChildrenAreForked(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pontage.db")
+	write(t, path+".lock", nil)
+	var stop atomic.Bool
+	var children sync.WaitGroup
+	for range 4 {
+		children.Go(func() {
+			for !stop.Load() {
+				if err := exec.Command("true").Run(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 500 {
+		if used, err := InUse(path); err != nil || used {
+			t.Errorf("InUse = %t, %v", used, err)
+			break
+		}
+		if _, err := Restore(t.Context(), Restoring{Source: path + "-none", Target: path}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Restore of nothing = %v", err)
+			break
+		}
+	}
+	stop.Store(true)
+	children.Wait()
 }

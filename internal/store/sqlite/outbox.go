@@ -131,19 +131,15 @@ func (s events) List(ctx context.Context, state outbox.State, before [16]byte, l
 	if state != "" {
 		q, args = q+" AND state = ?", append(args, state.Number())
 	}
-	rows, err := s.db.read.QueryContext(ctx, q+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	err = eachRow(ctx, s.db.read, q+" ORDER BY id DESC LIMIT ?", append(args, limit), func(rows *sql.Rows) error {
+		r, err := scanEvent(rows)
+		list = append(list, r)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		r, err := scanEvent(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list events: %w", err)
-		}
-		list = append(list, r)
-	}
-	return list, rows.Err()
+	return list, nil
 }
 
 // Prune implements outbox.Store.

@@ -23,6 +23,27 @@ func fromNanos(n int64) time.Time {
 // scanner is a row of a result, or the only one.
 type scanner interface{ Scan(...any) error }
 
+// querier is the pool of readers, or one connection or transaction of it.
+type querier interface {
+	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
+}
+
+// eachRow runs a query and calls each for every row.
+func eachRow(ctx context.Context, db querier, q string, args []any, each func(*sql.Rows) error) (err error) {
+	rows, err := db.QueryContext(ctx, q, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 const receiptColumns = "id, seq, account_id, key_id, test, model, outcome, delivery, started, hold, charge, absorbed, refunded, doc"
 
 func scanReceipt(s scanner) (*ledger.ReceiptRow, error) {
@@ -96,22 +117,18 @@ func (l *ledgerJournal) ReadUsage(ctx context.Context, f ledger.UsageFilter) (li
 	if f.Limit > 0 {
 		q, args = q+" LIMIT ?", append(args, f.Limit)
 	}
-	rows, err := l.db.read.QueryContext(ctx, q, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read usage: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = eachRow(ctx, l.db.read, q, args, func(rows *sql.Rows) error {
 		r := ledger.UsageRow{UsageID: ledger.UsageID{Test: f.Test}}
 		t := &r.Tokens
 		err := rows.Scan(&r.Day, &r.Account, &r.Key, &r.Model, &r.Requests, &t.Input, &t.CachedInput, &t.CacheWrite, &t.CacheWrite1h, &t.Output, &t.Reasoning,
 			(*int64)(&r.Charge), (*int64)(&r.Refunded), (*int64)(&r.Absorbed))
-		if err != nil {
-			return nil, fmt.Errorf("read usage: %w", err)
-		}
 		list = append(list, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read usage: %w", err)
 	}
-	return list, rows.Err()
+	return list, nil
 }
 
 const entryColumns = "seq, ts, kind, account_id, key_id, test, day, amount, req, detail"

@@ -62,7 +62,7 @@ func Restore(ctx context.Context, o Restoring) (r Restored, err error) {
 		if err != nil && errors.Is(seen, fs.ErrNotExist) {
 			_ = os.Remove(lock.Name()) // what did not come about leaves nothing behind; while it is held, see lockFile
 		}
-		err = errors.Join(err, lock.Close())
+		err = errors.Join(err, unlockFile(lock))
 	}()
 	old, err := present(target)
 	if err != nil {

@@ -47,30 +47,23 @@ func (s *snapshot) Mark(ctx context.Context) (m ledger.Mark, err error) {
 	return m, nil
 }
 
-// rows runs a query and calls each for every row.
-func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sql.Rows) error) (err error) {
-	rows, err := s.conn.QueryContext(ctx, q, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+// rows calls each for every row of a query.
+func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sql.Rows) error) error {
+	return eachRow(ctx, s.conn, q, args, each)
 }
 
 // Balances implements ledger.Reader.
 func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) error) error {
-	return s.rows(ctx, "SELECT account_id, credit, used, test_credit, test_used, folded_seq FROM balances", nil, func(rows *sql.Rows) error {
-		var b ledger.BalanceRow
-		err := rows.Scan(&b.Account, (*int64)(&b.Credit[0]), (*int64)(&b.Used[0]), (*int64)(&b.Credit[1]), (*int64)(&b.Used[1]), &b.Folded)
-		if err != nil {
-			return fmt.Errorf("read balances: %w", err)
+	const q = "SELECT account_id, credit, used, test_credit, test_used, folded_seq FROM balances"
+	return rawRows(ctx, s.conn, q, nil, func(values []driver.Value) error {
+		var n [6]int64
+		for i := range n {
+			n[i], _ = values[i].(int64)
 		}
-		return yield(b)
+		return yield(ledger.BalanceRow{
+			Account: n[0], Credit: [2]money.Amount{money.Amount(n[1]), money.Amount(n[3])},
+			Used: [2]money.Amount{money.Amount(n[2]), money.Amount(n[4])}, Folded: n[5],
+		})
 	})
 }
 

@@ -329,5 +329,5 @@ func InUse(path string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return false, f.Close()
+	return false, unlockFile(f)
 }
