@@ -17,6 +17,7 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/anthropic"
 	"github.com/pontage/pontage/internal/provider/gather"
+	"github.com/pontage/pontage/internal/provider/gemini"
 	"github.com/pontage/pontage/internal/provider/media"
 	"github.com/pontage/pontage/internal/provider/openai"
 	"github.com/pontage/pontage/internal/provider/responses"
@@ -52,6 +53,10 @@ func (a *App) providers(c *config.Config) map[string]served {
 		switch pc.Kind {
 		case "sim":
 			s.speaks, s.asked = simulated(name, a.sim)
+		case "gemini":
+			s.speaks = gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+		case "vertex":
+			s.speaks = a.vertex(c, name, pc, a.pipes.get(s.timeouts.Connect))
 		case "anthropic":
 			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
 		default:
@@ -74,6 +79,46 @@ func openaiOptions(name string, pc config.Provider) openai.Options {
 	return o
 }
 
+// vertex makes the provider of the models of a publisher on Vertex AI.
+func (a *App) vertex(c *config.Config, name string, pc config.Provider, pipe http.RoundTripper) provider.Provider {
+	at := gemini.Vertex{Project: pc.Project, Location: pc.Location}
+	if pc.KeyFile != "" {
+		key, err := serviceAccount(c, pc)
+		if err != nil { // it was read a moment ago, when the configuration was judged
+			pipe = unusable{err}
+		} else {
+			pipe = key.Transport(pipe)
+		}
+	}
+	if pc.Publisher == "anthropic" {
+		return anthropic.New(anthropic.Options{
+			Name: name, BaseURL: "https://vertex.invalid",
+			Transport: gemini.Claude{Vertex: at, BaseURL: pc.BaseURL, Base: pipe},
+		})
+	}
+	return gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Vertex: &at, Transport: pipe})
+}
+
+// serviceAccount reads the key file of a provider.
+func serviceAccount(c *config.Config, pc config.Provider) (*gemini.Key, error) {
+	text, err := config.ReadFile(c.File(pc.KeyFile))
+	if err != nil {
+		return nil, err
+	}
+	return gemini.ParseKey(text)
+}
+
+// unusable is the transport of a provider whose credential cannot be read.
+type unusable struct{ err error }
+
+// RoundTrip fails.
+func (u unusable) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return nil, u.err
+}
+
 // script loads the scripts of the configured simulators into s.
 func script(c *config.Config, s *sim.Sim) error {
 	var errs []error
@@ -89,13 +134,18 @@ func script(c *config.Config, s *sim.Sim) error {
 	return errors.Join(errs...)
 }
 
-// checkProviders reports vendors that nobody knows, and scripts that cannot be
-// loaded.
+// checkProviders reports vendors that nobody knows, and scripts and keys that
+// cannot be loaded.
 func checkProviders(c *config.Config) error {
 	errs := []error{script(c, sim.New(sim.Options{}))}
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		pc := c.Providers[name]
-		if pc.Kind == "sim" || pc.Kind == "anthropic" {
+		if pc.KeyFile != "" {
+			if _, err := serviceAccount(c, pc); err != nil {
+				errs = append(errs, c.Problem("providers."+name+".key_file", err.Error()))
+			}
+		}
+		if pc.Kind != "openai" && pc.Kind != "azure" {
 			continue
 		}
 		if err := openaiOptions(name, pc).Validate(); err != nil {

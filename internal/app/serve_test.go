@@ -27,7 +27,13 @@ type running struct {
 
 func serving(t *testing.T, text string) running {
 	t.Helper()
-	a, err := open(t, t.TempDir(), text)
+	return servingIn(t, t.TempDir(), text)
+}
+
+// servingIn is a gateway with its files in dir.
+func servingIn(t *testing.T, dir, text string) running {
+	t.Helper()
+	a, err := open(t, dir, text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/responses": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/gemini":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/outbox"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
@@ -92,6 +93,7 @@ var linked = []string{
 	"github.com/spf13/pflag", // the flags of cobra, which its interface names
 	"github.com/tiktoken-go/tokenizer",
 	"go.yaml.in/yaml/v4",
+	"golang.org/x/oauth2", // access tokens of service accounts
 	"golang.org/x/sys",
 	"modernc.org/sqlite",
 	"modernc.org/libc",

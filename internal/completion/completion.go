@@ -185,12 +185,22 @@ func (m *message) add(p *llm.Part) error {
 		m.calls = jsonx.AppendString(m.calls, p.ToolName)
 		m.calls = append(m.calls, `,"arguments":`...)
 		m.calls = jsonx.AppendString(m.calls, arguments(p.Args))
-		m.calls = append(m.calls, `}}`...)
+		m.calls = append(appendState(append(m.calls, '}'), p.Signature), '}')
 		m.ncalls++
 	default:
 		return fmt.Errorf("part of kind %d has no place in a chat completion", p.Kind)
 	}
 	return nil
+}
+
+// appendState appends the state that belongs to a tool call, where Google's own
+// API in this grammar has it.
+func appendState(dst []byte, signature string) []byte {
+	if signature == "" {
+		return dst
+	}
+	dst = append(dst, `,"extra_content":{"google":{"thought_signature":`...)
+	return append(jsonx.AppendString(dst, signature), `}}`...)
 }
 
 // arguments is the text of the arguments as the model wrote it.

@@ -114,7 +114,7 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = jsonx.AppendString(b, d.ToolID)
 		b = append(b, `,"type":"function","function":{"name":`...)
 		b = jsonx.AppendString(b, d.ToolName)
-		b = append(b, `,"arguments":""}}]`...)
+		b = append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
 	case llm.DeltaToolArgs:
 		*c.tool(d.Tool) = true
 		b = appendArgs(b, d.Tool, d.Text)

@@ -63,7 +63,7 @@ type Shared struct {
 
 // Provider is one provider of models.
 type Provider struct {
-	Kind     string   `yaml:"kind" default:"openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, or sim for the built-in simulator"`
+	Kind     string   `yaml:"kind" default:"openai" shown:"that of the company that the provider is named after, else openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, gemini (AI Studio), vertex (Vertex AI), or sim for the built-in simulator"`
 	BaseURL  string   `yaml:"base_url" secret:"url" doc:"root of its API, up to and with the version; a query is kept. Empty: that of the company that the provider is named after, else the kind's own"`
 	Version  string   `yaml:"api_version" shown:"none" doc:"azure only: date of the API, such as 2024-10-21, which then has the deployments in its paths; none: the v1 API. base_url may be the resource alone, such as https://name.openai.azure.com"`
 	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none"`
@@ -72,6 +72,11 @@ type Provider struct {
 	Quirks   string   `yaml:"quirks" doc:"vendor whose ways this provider has; empty: by the host of base_url"`
 	Catalog  string   `yaml:"catalog" doc:"whose models of the embedded catalogue it serves, none for nobody's; empty: by the host of base_url, else by the provider's name"`
 	Script   string   `yaml:"script" doc:"sim only: file that says how it behaves, relative to this one"`
+
+	KeyFile   string `yaml:"key_file" doc:"vertex only: JSON key of a service account, relative to this file, in place of api_key"`
+	Project   string `yaml:"project" doc:"vertex only: id of the project; needed with key_file. Empty: express mode, where api_key tells"`
+	Location  string `yaml:"location" shown:"global" doc:"vertex only: region such as us-central1, us, eu, or global"`
+	Publisher string `yaml:"publisher" shown:"google" doc:"vertex only: whose models, google or anthropic"`
 }
 
 // Timeouts are the timers of one attempt. Zero: the default, which depends on

@@ -72,6 +72,9 @@ func Parse(name string, src []byte, env func(string) (string, bool), contracts .
 // fill sets what depends on more than the member itself.
 func (c *Config) fill() {
 	for name, p := range c.Providers {
+		if c.lines["providers."+name+".kind"] == 0 {
+			p.Kind = kind(name, p)
+		}
 		if p.Catalog == "" {
 			p.Catalog = whose(name, p)
 		}

@@ -15,7 +15,7 @@ import (
 
 // What values may be.
 var (
-	kinds      = []string{"openai", "azure", "anthropic", "sim"}
+	kinds      = []string{"openai", "azure", "anthropic", "gemini", "vertex", "sim"}
 	apis       = []string{"responses"}
 	modelKinds = []string{"chat", "completion", "embedding", "moderation", "image", "speech", "transcription"}
 	roles      = []string{"api", "dashboard"}
@@ -164,6 +164,7 @@ func (v *validator) provider(path, name string, p Provider) {
 	case p.Version != "" && !azureVersion.MatchString(p.Version):
 		v.bad(path+".api_version", "must be a date like 2024-10-21, perhaps with -preview")
 	}
+	v.vertex(path, p)
 	if p.Kind == "sim" {
 		v.simulator(path, p)
 		return
@@ -171,7 +172,9 @@ func (v *validator) provider(path, name string, p Provider) {
 	if p.Script != "" {
 		v.bad(path+".script", "is for kind sim only")
 	}
-	v.credentials(path, p)
+	if p.Kind != "vertex" || p.KeyFile == "" {
+		v.credentials(path, p)
+	}
 }
 
 func (v *validator) simulator(path string, p Provider) {

@@ -17,12 +17,15 @@ type vendor struct {
 	host    string
 }
 
+// likened are the APIs in OpenAI's dialect of vendors whose own is another.
+var likened = map[string]string{"gemini": "https://generativelanguage.googleapis.com/v1beta/openai"}
+
 // vendors are facts from the companies' documentation, July 2026. All but
-// Anthropic are reached by the dialect of OpenAI.
+// Anthropic and Google are reached by the dialect of OpenAI.
 var vendors = [...]vendor{
 	{"openai", nil, "OPENAI_API_KEY", "openai", "https://api.openai.com/v1", "api.openai.com"},
 	{"anthropic", nil, "ANTHROPIC_API_KEY", "anthropic", "", "api.anthropic.com"},
-	{"gemini", []string{"google"}, "GEMINI_API_KEY", "openai", "https://generativelanguage.googleapis.com/v1beta/openai", "generativelanguage.googleapis.com"},
+	{"gemini", []string{"google"}, "GEMINI_API_KEY", "gemini", "", "generativelanguage.googleapis.com"},
 	{"openrouter", nil, "OPENROUTER_API_KEY", "openai", "https://openrouter.ai/api/v1", "openrouter.ai"},
 	{"mistral", nil, "MISTRAL_API_KEY", "openai", "https://api.mistral.ai/v1", "api.mistral.ai"},
 	{"deepseek", nil, "DEEPSEEK_API_KEY", "openai", "https://api.deepseek.com/v1", "api.deepseek.com"},
@@ -67,7 +70,12 @@ func whose(name string, p Provider) string {
 	if v := called(name); v != nil {
 		return v.name
 	}
-	if p.BaseURL == "" && (p.Kind == "openai" || p.Kind == "anthropic") {
+	switch {
+	case p.Kind == "vertex" && p.Publisher == "anthropic":
+		return "anthropic"
+	case p.Kind == "vertex":
+		return "gemini"
+	case p.BaseURL == "" && (p.Kind == "openai" || p.Kind == "anthropic" || p.Kind == "gemini"):
 		return p.Kind
 	}
 	return ""
@@ -96,13 +104,25 @@ func azureURL(base, version string) string {
 	return u.String()
 }
 
+// kind returns the protocol of a provider if the file does not say.
+func kind(name string, p Provider) string {
+	if v := called(name); v != nil && p.BaseURL == "" {
+		return v.kind
+	}
+	return "openai"
+}
+
 // baseURL returns the root of a provider's API if the file does not say;
 // empty: the kind's own.
 func baseURL(name string, p Provider) string {
 	if p.Kind != "openai" {
 		return ""
 	}
-	if v := called(name); v != nil && v.baseURL != "" && v.kind == p.Kind {
+	switch v := called(name); {
+	case v == nil:
+	case likened[v.name] != "":
+		return likened[v.name]
+	case v.baseURL != "" && v.kind == p.Kind:
 		return v.baseURL
 	}
 	return vendors[0].baseURL

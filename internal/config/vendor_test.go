@@ -17,7 +17,7 @@ func TestDevTakesTheKeysThatThereAre(t *testing.T) {
 	want := map[string]Provider{
 		"sim":       {Kind: "sim"},
 		"anthropic": {Kind: "anthropic", APIKey: "a", Catalog: "anthropic"},
-		"gemini":    {Kind: "openai", APIKey: "g", Catalog: "gemini", BaseURL: "https://generativelanguage.googleapis.com/v1beta/openai"},
+		"gemini":    {Kind: "gemini", APIKey: "g", Catalog: "gemini"},
 	}
 	if diff := cmp.Diff(want, c.Providers); diff != "" {
 		t.Errorf("with two keys (-want +got):\n%s", diff)
@@ -33,6 +33,10 @@ func TestAProviderIsKnownByHostThenByName(t *testing.T) {
   openai: {api_key: k}
   mistral: {api_key: k}
   google: {api_key: k}
+  gemini: {kind: openai, api_key: k}
+  studio: {kind: gemini, api_key: k}
+  cloud: {kind: vertex, api_key: k}
+  anthropic: {api_key: k}
   work: {api_key: k, base_url: "https://API.deepseek.com/v1"}
   deepseek: {api_key: k, base_url: "http://127.0.0.1:1/v1"}
   mine: {api_key: k}
@@ -44,22 +48,26 @@ func TestAProviderIsKnownByHostThenByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type known struct{ Catalog, BaseURL string }
+	type known struct{ Kind, Catalog, BaseURL string }
 	want := map[string]known{
-		"openai":   {"openai", "https://api.openai.com/v1"},
-		"mistral":  {"mistral", "https://api.mistral.ai/v1"},
-		"google":   {"gemini", "https://generativelanguage.googleapis.com/v1beta/openai"},
-		"work":     {"deepseek", "https://API.deepseek.com/v1"},
-		"deepseek": {"deepseek", "http://127.0.0.1:1/v1"},
-		"mine":     {"openai", "https://api.openai.com/v1"},
-		"claude":   {"anthropic", ""},
-		"local":    {"", "http://127.0.0.1:2/v1"},
-		"groq":     {"groq", ""},
-		"xai":      {"none", "https://api.x.ai/v1"},
+		"openai":    {"openai", "openai", "https://api.openai.com/v1"},
+		"mistral":   {"openai", "mistral", "https://api.mistral.ai/v1"},
+		"google":    {"gemini", "gemini", ""},
+		"gemini":    {"openai", "gemini", "https://generativelanguage.googleapis.com/v1beta/openai"},
+		"studio":    {"gemini", "gemini", ""},
+		"cloud":     {"vertex", "gemini", ""},
+		"anthropic": {"anthropic", "anthropic", ""},
+		"work":      {"openai", "deepseek", "https://API.deepseek.com/v1"},
+		"deepseek":  {"openai", "deepseek", "http://127.0.0.1:1/v1"},
+		"mine":      {"openai", "openai", "https://api.openai.com/v1"},
+		"claude":    {"anthropic", "anthropic", ""},
+		"local":     {"openai", "", "http://127.0.0.1:2/v1"},
+		"groq":      {"sim", "groq", ""},
+		"xai":       {"openai", "none", "https://api.x.ai/v1"},
 	}
 	got := map[string]known{}
 	for name, p := range c.Providers {
-		got[name] = known{p.Catalog, p.BaseURL}
+		got[name] = known{p.Kind, p.Catalog, p.BaseURL}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("providers (-want +got):\n%s", diff)

@@ -121,7 +121,9 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 	}
 	switch k {
 	case kRate, kRamp, kOverloaded:
-		f.Cooldown = retryAfter(header)
+		if f.Cooldown = retryAfter(header); f.Cooldown == 0 {
+			f.Cooldown = w.delay
+		}
 		f.Fault.RetryAfter = f.Cooldown
 		f.Fault.LimitSource = "provider"
 	case kState:
@@ -174,6 +176,10 @@ func (w *words) refine(k kind, status int) kind {
 		return kBigger
 	case k == kQuota && w.waits:
 		return kRate
+	case k == kRate && (w.daily || status == http.StatusPaymentRequired):
+		return kQuota
+	case k == kAuth && w.has("has not been used in project"):
+		return kConfig
 	case k != kUnsupported && k != kInvalid && k != kUnknown:
 		return k
 	case strings.HasPrefix(w.param, "tool_choice"):

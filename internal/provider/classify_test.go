@@ -262,6 +262,24 @@ func TestTablesOfErrors(t *testing.T) {
 		{"generic", 422, "{\"error\":\"`inputs` tokens + `max_new_tokens` must be <= 4096\"}", tooLong},
 		{"gemini", 400, `[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}]`, auth},
 		{"gemini", 429, `[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]`, rate},
+		{"gemini", 429, `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"}]}]}}`, rate},
+		{"gemini", 429, `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"x"},{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},{"retryDelay":"34s"}]}}`, quota},
+		{"gemini", 402, `{"error":{"code":402,"status":"RESOURCE_EXHAUSTED","message":"m"}}`, quota},
+		{"gemini", 400, `{"error":{"code":400,"status":"FAILED_PRECONDITION","message":"User location is not supported for the API use."}}`, config},
+		{"gemini", 400, `{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"The input token count (1048577) exceeds the maximum number of tokens allowed (1048576)."}}`, tooLong},
+		{"gemini", 400, `{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"Function call is missing a thought_signature in functionCall parts."}}`, "invalid_request"},
+		{"gemini", 401, `{"error":{"code":401,"status":"UNAUTHENTICATED"}}`, auth},
+		{"gemini", 403, `{"error":{"code":403,"status":"PERMISSION_DENIED","message":"Vertex AI API has not been used in project 1 before or it is disabled."}}`, config},
+		{"gemini", 403, `{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"reason":"SERVICE_DISABLED"}]}}`, config},
+		{"gemini", 404, `{"error":{"code":404,"status":"NOT_FOUND"}}`, noModel},
+		{"gemini", 499, `{"error":{"code":499,"status":"CANCELLED"}}`, broken},
+		{"gemini", 500, `{"error":{"code":500,"status":"INTERNAL"}}`, broken},
+		{"gemini", 503, `{"error":{"code":503,"status":"UNAVAILABLE"}}`, busy},
+		{"gemini", 504, `{"error":{"code":504,"status":"DEADLINE_EXCEEDED"}}`, late},
+		{"gemini", 200, `{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}`, busy + "S"},
+		// Claude on Vertex AI: the error of one within the words of the other.
+		{"anthropic", 400, `{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too long: 210000 tokens > 200000 maximum\"}}"}}`, tooLong},
+		{"anthropic", 529, `{"error":{"code":529,"status":"X","message":"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}"}}`, busy},
 		{"generic", 403, `<!DOCTYPE html><title>Just a moment...</title>`, broken},
 		{"generic", 522, `<html>`, late},
 		{"generic", 526, `<html>`, broken},
@@ -341,6 +359,31 @@ func TestEveryStatusOfEveryFamilyHasAClass(t *testing.T) {
 					t.Errorf("Classify(%s, %d) = %s blames the caller's key", family, status, f.Fault.Code)
 				}
 			}
+		}
+	}
+}
+
+func TestWaitsThatStandInTheBody(t *testing.T) {
+	t.Parallel()
+	const body = `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":%q}]}}`
+	for _, c := range []struct {
+		delay, header string
+		want          time.Duration
+	}{
+		{"48s", "", 48 * time.Second},
+		{"0.25s", "", 250 * time.Millisecond},
+		{"48s", "7", 7 * time.Second},
+		{"100h", "", 24 * time.Hour},
+		{"-5s", "", 0},
+		{"soon", "", 0},
+	} {
+		h := http.Header{}
+		if c.header != "" {
+			h.Set("Retry-After", c.header)
+		}
+		f := Classify("gemini", 429, h, fmt.Appendf(nil, body, c.delay))
+		if f.Cooldown != c.want || f.Fault.RetryAfter != c.want {
+			t.Errorf("%s, %q: cooldown %s, retry after %s, want %s", c.delay, c.header, f.Cooldown, f.Fault.RetryAfter, c.want)
 		}
 	}
 }

@@ -23,6 +23,7 @@ var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`\beyJ[\w-]{8,}\.[\w.-]+`,
 	`\b(?:sk|pk|rk|gsk|xai|pplx|csk|fw|hf|r8|nvapi|tgp|ak|vck|sess|pontage)[-_][^\s"',;]{2,}`,
 	`\bAIza[\w-]{8,}`,
+	`\bya29\.[\w.-]{8,}`,
 	`\b(?:AKIA|ASIA)[A-Z0-9]{8,}`,
 	`\b(?:org|proj|user|acct|account|workspace|wrkspc|team)[-_][a-z0-9]{6,}`,
 	`\b(?:api[ _-]?key|x-api-key|token|secret|password|authorization)\b(?:\s+provided)?["']?\s*[:=]\s*["']?[^\s"',;]+`,

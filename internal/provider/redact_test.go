@@ -12,7 +12,7 @@ import (
 func TestASentenceTellsNoSecretAndNoAddress(t *testing.T) {
 	t.Parallel()
 	for _, hidden := range []string{
-		"sk-proj-abcDEF123456", "Bearer abc.def.ghi", "AIzaSyA1234567890", "org-abc123def456", "someone@example.com", "api_key=verysecret",
+		"sk-proj-abcDEF123456", "Bearer abc.def.ghi", "AIzaSyA1234567890", "ya29.a0AfH6SMBx-y_z12345", "org-abc123def456", "someone@example.com", "api_key=verysecret",
 		"https://status.acme.io/incidents/17?token=abc", "http://10.1.2.3:8080/v1", "wss://a.b/c", "postgres://u:p@db/x", "grpc://node7:443",
 		"api.acme.ai", "engine-7.prod.svc.cluster.local:8443/health", "acme.example", "localhost:11434/api", "10.1.2.3", "[fe80::1]:443/x",
 		"0123456789abcdef0123456789abcdef", "dGhpcyBpcyBhIHNlY3JldCBrZXkgMTIz",

@@ -63,6 +63,7 @@ var codes = map[string]kind{
 	"model_not_available": kModel,
 	"not_found":           kModel,
 	"failed_precondition": kConfig,
+	"service_disabled":    kConfig,
 
 	"server_is_overloaded":  kOverloaded,
 	"capacity_exceeded":     kOverloaded,
@@ -228,6 +229,8 @@ var phrases = []phrase{
 	{"deepseek generic", refused, []string{"unknown variant `image_url`"}, kImage},
 	{"deepseek generic", refused, []string{"unknown variant `input_audio`"}, kModality},
 	{"", refused, []string{"does not support this tool_choice"}, kToolChoice},
+	{"gemini", refused, []string{"thought_signature"}, kState},
+	{"gemini", refused, []string{"thought signature"}, kState},
 	{"xai gemini generic", refused, []string{"incorrect api key"}, kAuth},
 	{"xai gemini generic", refused, []string{"api key not valid"}, kAuth},
 	{"xai generic", []int{403}, []string{"credits"}, kQuota},

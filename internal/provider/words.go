@@ -23,8 +23,10 @@ type words struct {
 	status  int // HTTP status that the body names; 0: none
 	tokens  int64
 	limit   int64
-	reasons bool // moderation gave its reasons
-	waits   bool // refused for what is in flight only
+	delay   time.Duration // Google: how long to wait
+	daily   bool          // Google: the quota of a day is used up
+	reasons bool          // moderation gave its reasons
+	waits   bool          // refused for what is in flight only
 	json    bool
 	html    bool
 }
@@ -73,6 +75,7 @@ func read(body []byte) words {
 		w.object(obj)
 	}
 	w.choice(obj)
+	w.nested()
 	return w
 }
 
@@ -113,8 +116,40 @@ func (w *words) details(v any) {
 		for _, x := range d {
 			if m, ok := x.(map[string]any); ok {
 				w.code(m["reason"])
+				w.quota(m)
 			}
 		}
+	}
+}
+
+// quota reads what Google says of a quota that is used up: google.rpc.RetryInfo
+// and QuotaFailure.
+func (w *words) quota(m map[string]any) {
+	if d, err := time.ParseDuration(text(m["retryDelay"])); err == nil {
+		w.delay = wait(d.Seconds())
+	}
+	list, _ := m["violations"].([]any)
+	for _, x := range list {
+		v, _ := x.(map[string]any)
+		w.daily = w.daily || strings.Contains(text(v["quotaId"]), "PerDay")
+	}
+}
+
+// nested reads the error that stands in a message as JSON: Vertex AI wraps those
+// of the models of others.
+func (w *words) nested() {
+	if !strings.HasPrefix(w.message, "{") {
+		return
+	}
+	inner, _ := lenient([]byte(w.message)).(map[string]any)
+	e, ok := inner["error"].(map[string]any)
+	if !ok {
+		return
+	}
+	w.raw = firstText(e["message"])
+	w.code(e["code"])
+	if t := text(e["type"]); t != "" {
+		w.codes = append([]string{t}, w.codes...)
 	}
 }
 

@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,6 +106,12 @@ func (e *encoder) turns() []turn {
 				// are no part of what was said.
 				e.Drop(place(path, j))
 				continue
+			case p.Kind == llm.PartReasoning && isSealed(p.Signature), p.Kind == llm.PartRedacted && isSealed(p.Data):
+				e.foreign()
+				e.Drop(place(path, j))
+				continue
+			case p.Kind == llm.PartToolCall && p.Signature != "":
+				e.foreign()
 			case m.Role == llm.RoleSystem && p.Kind == llm.PartText:
 				p.Text = "<system>\n" + p.Text + "\n</system>"
 				e.Drop(path + ".role")
@@ -125,6 +132,19 @@ func (e *encoder) turns() []turn {
 		}
 	}
 	return out
+}
+
+// isSealed reports whether state was issued by a provider of another dialect.
+func isSealed(state string) bool {
+	_, _, sealed := llm.Unseal(state)
+	return sealed
+}
+
+// foreign notes, once, that such state was left out.
+func (e *encoder) foreign() {
+	if !slices.Contains(e.Dropped, "reasoning_state") {
+		e.Drop("reasoning_state")
+	}
 }
 
 // part writes one block.

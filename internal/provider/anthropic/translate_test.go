@@ -331,6 +331,27 @@ func TestRefusedTranslations(t *testing.T) {
 	}
 }
 
+func TestStateOfAnotherProviderStaysBehind(t *testing.T) {
+	t.Parallel()
+	seal := llm.Seal("google", "s")
+	c := llm.Chat{Messages: []llm.Message{
+		{Role: llm.RoleUser, Parts: text("Hi")},
+		{Role: llm.RoleAssistant, Parts: []llm.Part{
+			{Kind: llm.PartReasoning, Text: "t", Signature: seal},
+			{Kind: llm.PartRedacted, Data: seal},
+			{Kind: llm.PartToolCall, ToolID: "a", ToolName: "f", Signature: seal},
+		}},
+		{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.PartToolResult, ToolID: "a"}}},
+	}}
+	e, err := encode(provider.Call{Request: chat(&c), Model: "m"})
+	if err != nil || strings.Contains(string(e.Body), "thinking") || strings.Contains(string(e.Body), seal) {
+		t.Fatalf("%v, %#v", err, e)
+	}
+	if d := cmp.Diff([]string{"reasoning_state", "messages.1.content.0", "messages.1.content.1"}, e.Dropped); d != "" {
+		t.Errorf("Dropped (-want +got):\n%s", d)
+	}
+}
+
 func TestDroppedMembersAreTold(t *testing.T) {
 	t.Parallel()
 	mark := func(s string) llm.Part {

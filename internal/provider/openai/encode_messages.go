@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -245,6 +246,9 @@ func (e *encoder) assistant(path string, parts []llm.Part) {
 			refusal = append(refusal, p.Text)
 		case llm.PartToolCall:
 			calls = append(calls, p)
+			if p.Signature != "" && !slices.Contains(e.Dropped, "reasoning_state") {
+				e.Drop("reasoning_state")
+			}
 		default:
 			said = append(said, *p)
 		}

@@ -361,6 +361,20 @@ func TestRefusedTranslations(t *testing.T) {
 	}
 }
 
+func TestStateOfToolCallsStaysBehind(t *testing.T) {
+	t.Parallel()
+	call := llm.Part{Kind: llm.PartToolCall, ToolID: "a", ToolName: "f", Signature: llm.Seal("google", "s")}
+	c := llm.Chat{Messages: []llm.Message{
+		{Role: llm.RoleUser, Parts: text("Hi")},
+		{Role: llm.RoleAssistant, Parts: []llm.Part{call, call}},
+		{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.PartToolResult, ToolID: "a"}}},
+	}}
+	p := New(Options{Vendor: "openai", Transport: canned{}})
+	if d := cmp.Diff([]string{"reasoning_state"}, p.Dropped(chat(&c))); d != "" {
+		t.Errorf("Dropped (-want +got):\n%s", d)
+	}
+}
+
 func TestDroppedMembersAreTold(t *testing.T) {
 	t.Parallel()
 	c := llm.Chat{

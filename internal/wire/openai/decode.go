@@ -295,10 +295,28 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 			ToolName: f.Get("name").Text(),
 			Args:     arguments(f.Get("arguments").Text()),
 			Cache:    cacheMark(call),
+
+			Signature: d.state(call),
 		})
-		d.extras(call, "id", "type", "function", "index", "cache_control")
 	}
 	return parts
+}
+
+// state returns the state that belongs to a tool call, where Google's own API in
+// this grammar has it, and takes over what else the call holds.
+func (d *decoder) state(call jsonx.Value) string {
+	own := []string{"id", "type", "function", "index", "cache_control", "extra_content"}
+	content := call.Get("extra_content")
+	google := content.Get("google")
+	signature := google.Get("thought_signature")
+	if signature.Kind() != jsonx.String {
+		d.extras(call, own[:5]...)
+		return ""
+	}
+	d.extras(call, own...)
+	d.extras(content, "google")
+	d.extras(google, "thought_signature")
+	return signature.Text()
 }
 
 // arguments makes JSON of the text a model wrote. What is no JSON becomes a

@@ -79,6 +79,37 @@ func TestArgumentsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestStateOfToolCallsIsTakenOver(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]struct {
+		state string
+		extra []string
+	}{
+		`{"google":{"thought_signature":"s"}}`:             {"s", nil},
+		`{"google":{"thought_signature":"s","x":1},"y":2}`: {"s", []string{"messages.1.tool_calls.0.extra_content.y", "messages.1.tool_calls.0.extra_content.google.x"}},
+		`{"google":{"thought_signature":1}}`:               {"", []string{"messages.1.tool_calls.0.extra_content"}},
+		`"x"`:                                              {"", []string{"messages.1.tool_calls.0.extra_content"}},
+		`null`:                                             {"", nil},
+	} {
+		body := `{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":` + content + `}]},{"role":"tool","tool_call_id":"c","content":"r"}]}`
+		r, err := NewChat(Options{}).Decode([]byte(body), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chat, err := r.DecodeChat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var extra []string
+		for _, x := range chat.Extra {
+			extra = append(extra, x.Path)
+		}
+		if got := chat.Messages[1].Parts[0].Signature; got != want.state || !slices.Equal(extra, want.extra) {
+			t.Errorf("%s: state %q, extra %v", content, got, extra)
+		}
+	}
+}
+
 func TestDataURLsAreTakenApart(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string][3]string{

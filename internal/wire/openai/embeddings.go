@@ -2,6 +2,7 @@ package openai
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -131,6 +132,7 @@ func (Embeddings) Encoder(r *llm.Request) wire.Encoder {
 type embeddingsEncoder struct {
 	encoding string // JSON
 	body     []byte
+	silent   bool // the provider did not say what was used: what is charged for stands there
 }
 
 // Heartbeat appends nothing: an answer that is not streamed has no room for it.
@@ -148,7 +150,7 @@ func (e *embeddingsEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 			return dst, err
 		}
 	}
-	e.body = body
+	e.body, e.silent = body, ev.Usage == nil
 	return dst, nil
 }
 
@@ -157,5 +159,15 @@ func (e *embeddingsEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	if len(e.body) == 0 {
 		return dst, errors.New("no answer")
 	}
-	return wire.AppendAnswer(dst, jsonx.Splice(e.body, f.Extras)), nil
+	edits := f.Extras
+	if n := f.Usage.Input; e.silent && n > 0 && lacksUsage(e.body) {
+		edits = append([]llm.Edit{{Name: "usage", Value: fmt.Appendf(nil, `{"prompt_tokens":%d,"total_tokens":%d}`, n, n)}}, edits...)
+	}
+	return wire.AppendAnswer(dst, jsonx.Splice(e.body, edits)), nil
+}
+
+// lacksUsage reports whether an answer has no member usage.
+func lacksUsage(body []byte) bool {
+	raw, err := jsonx.Scan(body)
+	return err == nil && raw.Value("usage") == nil
 }

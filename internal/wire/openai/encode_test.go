@@ -227,6 +227,31 @@ func TestAToolCallWithoutArgumentsGetsEmptyOnes(t *testing.T) {
 	}
 }
 
+func TestStateOfToolCallsIsTold(t *testing.T) {
+	t.Parallel()
+	got := run(t, NewChat(Options{}).Encoder(request(t, `,"stream":true`)), wire.Final{}, llm.Event{Deltas: []llm.Delta{
+		{Kind: llm.DeltaToolCall, ToolID: "c", ToolName: "f", Signature: "s"}, {Kind: llm.DeltaFinish, Finish: llm.FinishStop},
+	}})
+	if want := `"function":{"name":"f","arguments":""},"extra_content":{"google":{"thought_signature":"s"}}}]`; !strings.Contains(got, want) {
+		t.Errorf("stream = %s, want %s in it", got, want)
+	}
+}
+
+func TestEmbeddingsSayWhatIsChargedWhereTheProviderDoesNot(t *testing.T) {
+	t.Parallel()
+	r := &llm.Request{Task: llm.TaskEmbed, Dialect: llm.OpenAIEmbeddings, Model: "m"}
+	f := wire.Final{Usage: llm.Usage{Input: 7, Estimated: true}}
+	for answer, want := range map[string]string{
+		`{"data":[]}`:              `{"data":[],"usage":{"prompt_tokens":7,"total_tokens":7}}`,
+		`{"data":[],"usage":null}`: `{"data":[],"usage":null}`,
+	} {
+		got := run(t, NewEmbeddings(Options{}).Encoder(r), f, llm.Event{Raw: []byte(answer), Content: true, Last: true})
+		if strings.TrimSpace(got) != want {
+			t.Errorf("%s becomes %s, want %s", answer, got, want)
+		}
+	}
+}
+
 func TestVectorsComeInTheEncodingAskedFor(t *testing.T) {
 	t.Parallel()
 	floats := `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1, -0.5,0]},{"embedding":[2],"index":1}],"usage":{"prompt_tokens":1}}`

@@ -1,0 +1,76 @@
+package gemini
+
+import (
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// maxTokens is the largest count that is believed.
+const maxTokens = 1 << 40
+
+// counts are the numbers of usageMetadata. Every report holds totals, so that
+// later ones overwrite earlier ones, member by member.
+type counts struct {
+	prompt, tools, cached, candidates, thoughts, total int64
+	bad                                                bool
+}
+
+// set stores a number, unless it is null, negative or beyond belief.
+func (n *counts) set(dst *int64, c *provider.Cursor) {
+	v, ok := c.Int()
+	switch {
+	case !ok:
+	case v < 0 || v > maxTokens:
+		n.bad = true
+	default:
+		*dst = v
+	}
+}
+
+// read reads a usageMetadata object, or skips what stands in its place.
+func (n *counts) read(c *provider.Cursor) {
+	if !c.Enter('{') {
+		return
+	}
+	for {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		switch string(key) {
+		case "promptTokenCount":
+			n.set(&n.prompt, c)
+		case "toolUsePromptTokenCount":
+			n.set(&n.tools, c)
+		case "cachedContentTokenCount":
+			n.set(&n.cached, c)
+		case "candidatesTokenCount":
+			n.set(&n.candidates, c)
+		case "thoughtsTokenCount":
+			n.set(&n.thoughts, c)
+		case "totalTokenCount":
+			n.set(&n.total, c)
+		default:
+			c.Skip()
+		}
+	}
+}
+
+// usage makes the canonical classes of the numbers; ok is false if they say
+// nothing: there is no answer without a token of input. Thoughts stand beside the
+// candidates, and what the total holds beyond all of them is counted as thoughts.
+func (n *counts) usage() (u llm.Usage, ok bool) {
+	if n.bad || n.prompt == 0 {
+		return llm.Usage{}, false
+	}
+	input, thoughts := n.prompt+n.tools, n.thoughts
+	if gap := n.total - input - n.candidates - thoughts; gap > 0 {
+		thoughts += gap
+	}
+	return llm.Usage{
+		Input:       input,
+		CachedInput: min(n.cached, n.prompt),
+		Output:      n.candidates + thoughts,
+		Reasoning:   thoughts,
+	}, true
+}
