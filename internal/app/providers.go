@@ -30,6 +30,7 @@ type served struct {
 	name     string
 	speaks   provider.Provider
 	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
+	texts    provider.Provider // the same, of models that continue texts; nil: as all others
 	keys     []provider.Secret
 	timeouts provider.Timeouts
 }
@@ -52,7 +53,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 		}
 		switch pc.Kind {
 		case "sim":
-			s.speaks, s.asked = simulated(name, a.sim)
+			s.speaks, s.asked, s.texts = simulated(name, a.sim)
 		case "gemini":
 			s.speaks = gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
 		case "vertex":
@@ -63,6 +64,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
 			s.speaks, s.asked = speaksOpenAI(o)
+			s.texts = continues(o)
 		}
 		out[name] = s
 	}
@@ -157,10 +159,13 @@ func checkProviders(c *config.Config) error {
 
 // targets makes one target for each credential of the provider. Several share
 // the requests evenly.
-func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*route.Target {
+func (s served) targets(board *healthBoard, n route.Norms, kind string, t catalog.Target) []*route.Target {
 	var out []*route.Target
 	speaks := s.speaks
-	if t.API == catalog.APIResponses {
+	switch {
+	case kind == catalog.Completion && s.texts != nil:
+		speaks = s.texts
+	case t.API == catalog.APIResponses:
 		speaks = s.asked
 	}
 	for i, key := range s.keys {
@@ -184,9 +189,13 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 // testTargets is where requests of test keys go, whatever the model.
 func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	id := "simulator/" + m.ID
-	speaks, _ := simulated("simulator", a.sim)
+	speaks, _, texts := simulated("simulator", a.sim)
+	var p provider.Provider = speaks
+	if m.Kind == catalog.Completion {
+		p = texts
+	}
 	return []*route.Target{{
-		ID: id, Provider: speaks, Model: m.ID,
+		ID: id, Provider: p, Model: m.ID,
 		Health: a.health.get(id, "simulator", m.ID, n),
 	}}
 }
@@ -216,6 +225,12 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	return speaks, asked
 }
 
+// continues returns how to ask a server of OpenAI's protocols to continue a text.
+func continues(o openai.Options) provider.Provider {
+	o.Texts = true
+	return openai.New(o)
+}
+
 func newMedia(o openai.Options, t openai.Traits) provider.Provider {
 	return media.New(media.Options{
 		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Transport: o.Transport,
@@ -229,14 +244,15 @@ func newResponses(o openai.Options, t openai.Traits) provider.Provider {
 }
 
 // simulated returns how to speak to the simulator, which understands all.
-func simulated(name string, s *sim.Sim) (speaks, asked *spoken) {
+func simulated(name string, s *sim.Sim) (speaks, asked *spoken, texts provider.Provider) {
 	const base = "http://simulator.invalid/v1"
-	speaks, asked = speaksOpenAI(openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s})
+	o := openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s}
+	speaks, asked = speaksOpenAI(o)
 	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
 	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens} {
 		speaks.own[d] = messages
 	}
-	return speaks, asked
+	return speaks, asked, continues(o)
 }
 
 func (s *spoken) of(r *llm.Request) provider.Provider {

@@ -17,6 +17,7 @@ import (
 func dialects() map[string]wire.Dialect {
 	return map[string]wire.Dialect{
 		"openai.chat":            openai.NewChat(openai.Options{}),
+		"openai.completions":     openai.NewCompletions(openai.Options{}),
 		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":     anthropic.NewMessages(),
 		"anthropic.count_tokens": anthropic.NewCountTokens(),

@@ -188,16 +188,20 @@ func (m *Model) tooLong(r *llm.Request, input int64, q *Quote) *fault.Error {
 	if need < 0 {
 		need = math.MaxInt64
 	}
+	alone := "messages alone are"
+	if r.PromptName() == "prompt" {
+		alone = "prompt alone is"
+	}
 	var e *fault.Error
 	switch {
 	case r.Task == llm.TaskEmbed:
 		e = fault.New(fault.ContextLengthExceeded, "This model's maximum context length is %d tokens, but the request needs %d.", m.Context, need).At("input")
 	case q.Elastic:
-		e = fault.New(fault.ContextLengthExceeded, "This model's maximum context length is %d tokens, but the messages alone are %d.", m.Context, input).At("messages")
+		e = fault.New(fault.ContextLengthExceeded, "This model's maximum context length is %d tokens, but the %s %d.", m.Context, alone, input).At(r.PromptName())
 	default:
 		e = fault.New(fault.ContextLengthExceeded,
-			"This model's maximum context length is %d tokens, but the request needs %d (%d in the messages, %d for the answer).",
-			m.Context, need, input, answer).At("messages")
+			"This model's maximum context length is %d tokens, but the request needs %d (%d in the %s, %d for the answer).",
+			m.Context, need, input, r.PromptName(), answer).At(r.PromptName())
 	}
 	return e.With("input", num(input)).With("max_output", num(answer)).With("context", num(m.Context)).With("tokens", num(need)).With("model", m.ID)
 }

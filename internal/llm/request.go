@@ -141,6 +141,15 @@ type Request struct {
 	DecodeChat func() (*Chat, error)
 }
 
+// PromptName is what the dialect calls the prompt, for errors that concern it: a
+// conversation is in messages, a text in prompt.
+func (r *Request) PromptName() string {
+	if r.Dialect == OpenAICompletions {
+		return "prompt"
+	}
+	return "messages"
+}
+
 // For returns the request as one to another model: the same question, with that
 // name wherever the request says it.
 func (r *Request) For(model string) *Request {

@@ -280,6 +280,9 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		// The provider means its own name of the model, which is not the caller's.
 		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
 	}
+	if failure.Fault.Param == "messages" {
+		failure.Fault.Param = req.PromptName()
+	}
 	if ctx.Err() != nil {
 		t.Health.release(probe) // the caller left: that says nothing of the target
 		rec.Outcome = "cancelled"

@@ -34,6 +34,8 @@ func operationOf(path string) (family, operation) {
 	switch {
 	case strings.HasSuffix(path, "/chat/completions"):
 		return familyOpenAI, opChat
+	case strings.HasSuffix(path, "/completions"):
+		return familyTexts, opChat
 	case strings.HasSuffix(path, "/responses"):
 		return familyResponses, opChat
 	case strings.HasSuffix(path, "/embeddings"):
@@ -218,6 +220,8 @@ func (x *exchange) decode() (*ask, error) {
 		return nil, nil
 	case x.family == familyAnthropic:
 		return decodeAnthropic(x.body, x.sim.count, x.op == opCount)
+	case x.family == familyTexts:
+		return decodeTexts(x.body, x.sim.count)
 	case x.family == familyResponses:
 		return decodeResponses(x.body, x.sim.count)
 	default:
