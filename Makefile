@@ -58,7 +58,7 @@ generate: ## write the generated documents again
 .PHONY: test
 test: needs build ## install what the tests need, and run all of them
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '/test/')
-	$(MAKE) --no-print-directory allocs bars outside rows kills compat
+	$(MAKE) --no-print-directory allocs bars outside fidelity rows kills compat
 	$(MAKE) --no-print-directory soak SOAK=40s
 
 .PHONY: allocs
@@ -72,6 +72,10 @@ needs: ## find or install what the tests need beside Go: a C compiler for -race,
 .PHONY: outside
 outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, what operators see, failing machines, many entries
 	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/... ./test/scale/...
+
+.PHONY: fidelity
+fidelity: build ## every recording behind the built binary, in every dialect that callers may speak; writes build/fidelity.jsonl
+	PONTAGE_BIN=$(abspath $(BIN)) go test -v -count=1 -timeout 10m ./test/fidelity/...
 
 .PHONY: compat
 compat: build ## the official SDKs, Go and npm, against the built binary

@@ -71,8 +71,8 @@ func New(o Options) (*Client, error) {
 
 // List is one page of a list.
 type List[T any] struct {
-	Data []T    `json:"data"`
-	Next string `json:"next"` // cursor of the next page; empty: this is the last
+	Data []T  `json:"data"`
+	Next Text `json:"next"` // cursor of the next page; empty: this is the last
 }
 
 // maxPages bounds a walk over a list.
@@ -86,9 +86,9 @@ const maxPages = 100_000
 //	}) { … }
 func All[T any](ctx context.Context, page func(ctx context.Context, cursor string) (*List[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		cursor := ""
+		cursor := Text("")
 		for range maxPages {
-			l, err := page(ctx, cursor)
+			l, err := page(ctx, string(cursor))
 			if err != nil {
 				yield(*new(T), err)
 				return

@@ -63,7 +63,7 @@ func TestCallsAreThoseOfTheDescription(t *testing.T) {
 	run(first(c.Refund(ctx, "req_1", NewRefund{Reference: "t", Note: "why"})))
 	run(first(c.Webhooks(ctx, "failed", "evt_1")))
 	run(first(c.RetryWebhook(ctx, "evt_1")))
-	never, sites := Amount("0"), Amount("")
+	never, sites := Text("0"), Text("")
 	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &never})))
 	run(first(c.UpdateAccount(ctx, "acc_1", AccountPatch{WarnBelowUSD: &sites})))
 	run(first(c.Usage(ctx, UsageFilter{By: []string{"day", "key"}, Test: true, To: at})))

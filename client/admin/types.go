@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -10,7 +11,7 @@ import (
 type Account struct {
 	ID               string    `json:"id"`
 	Name             string    `json:"name"`
-	Plan             string    `json:"plan"`   // empty: none
+	Plan             Text      `json:"plan"`   // empty: none
 	Status           string    `json:"status"` // active or suspended
 	BalanceUSD       string    `json:"balance_usd"`
 	HeldUSD          string    `json:"held_usd"` // by requests in flight
@@ -18,7 +19,7 @@ type Account struct {
 	TestBalanceUSD   string    `json:"test_balance_usd"`
 	TestHeldUSD      string    `json:"test_held_usd"`
 	TestAvailableUSD string    `json:"test_available_usd"`
-	WarnBelowUSD     string    `json:"warn_below_usd"` // "0.00": never; empty: the site's
+	WarnBelowUSD     Text      `json:"warn_below_usd"` // "0.00": never; empty: the site's
 	CreatedAt        time.Time `json:"created_at"`
 }
 
@@ -28,18 +29,18 @@ type AccountPatch struct {
 	Plan   *string `json:"plan,omitempty"`
 	Status *string `json:"status,omitempty"` // active or suspended
 
-	WarnBelowUSD *Amount `json:"warn_below_usd,omitempty"` // "0": never; empty: the site's
+	WarnBelowUSD *Text `json:"warn_below_usd,omitempty"` // "0": never; empty: the site's
 }
 
-// Amount is an amount of money as decimal text. Empty, it is null.
-type Amount string
+// Text is text that may be missing: empty, it is null.
+type Text string
 
 // MarshalJSON writes a string, or null.
-func (a Amount) MarshalJSON() ([]byte, error) {
-	if a == "" {
+func (t Text) MarshalJSON() ([]byte, error) {
+	if t == "" {
 		return []byte("null"), nil
 	}
-	return json.Marshal(string(a))
+	return json.Marshal(string(t))
 }
 
 // NewCredit is money to add. The same reference twice is one entry.
@@ -66,11 +67,11 @@ type Entry struct {
 	Kind       string     `json:"kind"`
 	AmountUSD  string     `json:"amount_usd"` // negative: taken from the account
 	Test       bool       `json:"test"`
-	Request    string     `json:"request"` // of a refund; empty: none
+	Request    Text       `json:"request"` // of a refund; empty: none
 	ExpiresAt  *time.Time `json:"expires_at"`
-	Reference  string     `json:"reference"`
-	Note       string     `json:"note"`
-	Actor      string     `json:"actor"` // operator, operator:NAME, key:ID or system; empty: not known
+	Reference  Text       `json:"reference"`
+	Note       Text       `json:"note"`
+	Actor      Text       `json:"actor"` // operator, operator:NAME, key:ID or system; empty: not known
 	CreatedAt  *time.Time `json:"created_at"`
 	BalanceUSD string     `json:"balance_usd"` // now, of the balance that was moved
 }
@@ -107,7 +108,7 @@ type Key struct {
 	Account      string     `json:"account"`
 	Name         string     `json:"name"`
 	Kind         string     `json:"kind"`
-	Site         string     `json:"site"`
+	Site         Text       `json:"site"`
 	Test         bool       `json:"test"`
 	Active       bool       `json:"active"`
 	Limits       Limits     `json:"limits"`
@@ -156,18 +157,27 @@ func (p KeyPatch) MarshalJSON() ([]byte, error) {
 // Counter is one limit and what is used of it.
 type Counter struct {
 	Counter  string     `json:"counter"` // balance_usd, requests_per_day, usd_per_day, …
-	Key      string     `json:"key"`     // empty: the account's own
-	Class    string     `json:"class"`   // of the plan
+	Key      Text       `json:"key"`     // empty: the account's own
+	Class    Text       `json:"class"`   // of the plan
 	Test     bool       `json:"test"`
 	Limit    Quantity   `json:"limit"` // empty: no limit
 	Used     Quantity   `json:"used"`
 	Held     Quantity   `json:"held"`
-	Per      string     `json:"per"` // window of a throughput limit
+	Per      Text       `json:"per"` // window of a throughput limit
 	ResetsAt *time.Time `json:"resets_at"`
 }
 
-// Quantity is a number or an amount of money, as decimal text.
+// Quantity is a number or an amount of money, as decimal text. Money has a point
+// in it: "0.00". Empty, it is null.
 type Quantity string
+
+// MarshalJSON writes a number, an amount of money as a string, or null.
+func (q Quantity) MarshalJSON() ([]byte, error) {
+	if q == "" || strings.Contains(string(q), ".") {
+		return json.Marshal(Text(q))
+	}
+	return json.Marshal(json.Number(q))
+}
 
 // UnmarshalJSON takes a number, a string or null.
 func (q *Quantity) UnmarshalJSON(b []byte) error {
@@ -190,24 +200,24 @@ func (q *Quantity) UnmarshalJSON(b []byte) error {
 // or was not there.
 type Receipt struct {
 	ID          string     `json:"id"`
-	Account     string     `json:"account"`
-	Key         string     `json:"key"`
+	Account     Text       `json:"account"`
+	Key         Text       `json:"key"`
 	Test        bool       `json:"test"`
-	Site        string     `json:"site"`
-	Surface     string     `json:"surface"`
-	Model       string     `json:"model"`       // as the caller named it
-	AnsweredBy  string     `json:"answered_by"` // if another model answered
+	Site        Text       `json:"site"`
+	Surface     Text       `json:"surface"`
+	Model       Text       `json:"model"`       // as the caller named it
+	AnsweredBy  Text       `json:"answered_by"` // if another model answered
 	Stream      bool       `json:"stream"`
 	Outcome     string     `json:"outcome"`
 	Status      int        `json:"status"`
-	Fault       string     `json:"fault"`
+	Fault       Text       `json:"fault"`
 	Tokens      Tokens     `json:"tokens"`
 	Estimated   bool       `json:"estimated"`
 	HoldUSD     string     `json:"hold_usd"`
 	ChargeUSD   string     `json:"charge_usd"`
 	AbsorbedUSD string     `json:"absorbed_usd"` // cost above what could be charged
 	RefundedUSD string     `json:"refunded_usd"`
-	Price       string     `json:"price"` // names the rates of Lines; empty: none
+	Price       Text       `json:"price"` // names the rates of Lines; empty: none
 	Lines       []Line     `json:"lines"` // what was used at its price; more than the charge where some was absorbed
 	Attempts    []Attempt  `json:"attempts"`
 	Delivery    string     `json:"delivery"` // complete, partial, none or unknown
@@ -230,7 +240,7 @@ type Tokens struct {
 type Line struct {
 	Kind      string `json:"kind"`
 	Units     int64  `json:"units"`
-	RateUSD   string `json:"rate_usd"` // for a million units, of request for it; empty: none
+	RateUSD   Text   `json:"rate_usd"` // for a million units, of request for it; empty: none
 	AmountUSD string `json:"amount_usd"`
 }
 
@@ -238,7 +248,7 @@ type Line struct {
 type Attempt struct {
 	Target  string  `json:"target"`
 	Outcome string  `json:"outcome"`
-	Status  int     `json:"status"`
+	Status  *int    `json:"status"` // the provider's; nil: none came
 	MS      float64 `json:"ms"`
 }
 
@@ -260,6 +270,7 @@ type UsageFilter struct {
 // UsageReport is usage summed up. It has no pages.
 type UsageReport struct {
 	Data  []Usage `json:"data"`
+	Next  Text    `json:"next"` // empty
 	Total Sums    `json:"total"`
 }
 
@@ -293,7 +304,7 @@ type Digest struct {
 	FirstEntry int64      `json:"first_entry"`
 	LastEntry  int64      `json:"last_entry"`
 	ClosedAt   *time.Time `json:"closed_at"`
-	SHA256     string     `json:"sha256"` // empty: it is not reckoned yet
+	SHA256     Text       `json:"sha256"` // empty: it is not reckoned yet
 }
 
 // Verification is what recomputing the ledger gave.
@@ -301,7 +312,9 @@ type Verification struct {
 	OK          bool     `json:"ok"`
 	Entries     int64    `json:"entries"`
 	Accounts    int64    `json:"accounts"`
-	Digests     int64    `json:"digests"` // of days, that were recomputed
+	Digests     int64    `json:"digests"`         // of days, that were recomputed
+	Pending     int64    `json:"pending_digests"` // of days that ended a moment ago: they are being reckoned
+	Old         int64    `json:"old_digests"`     // of days that cannot be recomputed, since statements have replaced their usage
 	Differences []string `json:"differences"`
 }
 
@@ -313,7 +326,7 @@ type Webhook struct {
 	Tries   int             `json:"tries"`
 	NextAt  *time.Time      `json:"next_at"`
 	EndedAt *time.Time      `json:"ended_at"`
-	Error   string          `json:"error"` // of the last try
+	Error   Text            `json:"error"` // of the last try
 	Body    json.RawMessage `json:"body"`  // what is posted
 }
 
@@ -326,7 +339,7 @@ type Target struct {
 	Breaker          string     `json:"breaker"` // closed, open or half_open
 	CooldownUntil    *time.Time `json:"cooldown_until"`
 	QuarantinedUntil *time.Time `json:"quarantined_until"`
-	Reason           string     `json:"reason"`
+	Reason           Text       `json:"reason"`
 	Requests         int64      `json:"requests"`
 	Failures         int64      `json:"failures"`
 }

@@ -50,7 +50,7 @@ func accountList(r *remote) *cobra.Command {
 				return err
 			}
 			return printList(r, all, []string{"ID", "NAME", "PLAN", "STATUS", "BALANCE", "HELD", "AVAILABLE", "CREATED"}, func(a admin.Account) []string {
-				return []string{a.ID, a.Name, a.Plan, a.Status, dollars(a.BalanceUSD), dollars(a.HeldUSD), dollars(a.AvailableUSD), when(a.CreatedAt)}
+				return []string{a.ID, a.Name, string(a.Plan), a.Status, dollars(a.BalanceUSD), dollars(a.HeldUSD), dollars(a.AvailableUSD), when(a.CreatedAt)}
 			})
 		},
 	}
@@ -88,7 +88,7 @@ func accountShow(r *remote) *cobra.Command {
 				if l.Limit == "" && (l.Used == "" || l.Used == "0" || l.Used == "0.00") {
 					continue // neither limited nor used
 				}
-				rows = append(rows, []string{l.Counter, l.Key, l.Class, yes(l.Test, "test"), string(l.Limit), string(l.Used), string(l.Held), l.Per, whenever(l.ResetsAt)})
+				rows = append(rows, []string{l.Counter, string(l.Key), string(l.Class), yes(l.Test, "test"), string(l.Limit), string(l.Used), string(l.Held), string(l.Per), whenever(l.ResetsAt)})
 			}
 			return r.table([]string{"LIMIT", "KEY", "CLASS", "", "OF", "USED", "HELD", "PER", "RESETS"}, rows)
 		},
@@ -108,7 +108,7 @@ func accountUpdate(r *remote) *cobra.Command {
 				p.Plan = &plan
 			}
 			if c.Flags().Changed("warn-below") {
-				below := admin.Amount(warn)
+				below := admin.Text(warn)
 				p.WarnBelowUSD = &below
 			}
 			if p == (admin.AccountPatch{}) {
@@ -146,8 +146,8 @@ func (r *remote) patchAccount(ctx context.Context, id string, p admin.AccountPat
 
 func (r *remote) account(a *admin.Account) error {
 	return r.show(a, func() error {
-		return r.facts("account", a.ID, "name", a.Name, "plan", a.Plan, "status", a.Status,
-			"balance", dollars(a.BalanceUSD), "held", dollars(a.HeldUSD), "available", dollars(a.AvailableUSD), "test balance", dollars(a.TestBalanceUSD), "warned below", dollars(a.WarnBelowUSD),
+		return r.facts("account", a.ID, "name", a.Name, "plan", string(a.Plan), "status", a.Status,
+			"balance", dollars(a.BalanceUSD), "held", dollars(a.HeldUSD), "available", dollars(a.AvailableUSD), "test balance", dollars(a.TestBalanceUSD), "warned below", dollars(string(a.WarnBelowUSD)),
 			"created", when(a.CreatedAt))
 	})
 }

@@ -179,15 +179,10 @@ func (b *backup) examine(ctx context.Context, tmp string, s *saved) (err error) 
 	if err := db.Check(ctx); err != nil {
 		return fmt.Errorf("the copy: %w", err)
 	}
-	snap, err := db.Journal().Snapshot(ctx)
-	if err != nil {
+	if s.LastSeq, err = db.LastEntry(ctx); err != nil {
 		return fmt.Errorf("the copy: %w", err)
 	}
-	mark, err := snap.Mark(ctx)
-	if err = errors.Join(err, snap.Close()); err != nil {
-		return fmt.Errorf("the copy: %w", err)
-	}
-	if s.LastSeq = mark.LastSeq; s.LastSeq != s.Entries {
+	if s.LastSeq != s.Entries {
 		return fmt.Errorf("the copy ends with entry %d, and should with %d", s.LastSeq, s.Entries)
 	}
 	if b.noVerify {

@@ -46,7 +46,7 @@ all of them.`,
 				return err
 			}
 			return printList(r, all, strings.Fields("DAY FIRST LAST SHA256"), func(d admin.Digest) []string {
-				return []string{d.Day, fmt.Sprint(d.FirstEntry), fmt.Sprint(d.LastEntry), d.SHA256}
+				return []string{d.Day, fmt.Sprint(d.FirstEntry), fmt.Sprint(d.LastEntry), string(d.SHA256)}
 			})
 		},
 	}

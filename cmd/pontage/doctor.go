@@ -237,7 +237,7 @@ func (d *doctor) checkTargets(ctx context.Context) (string, error) {
 	var sick []error
 	for _, t := range l.Data {
 		if !t.Healthy {
-			sick = append(sick, fmt.Errorf("%s: %s", t.Target, first(t.Reason, t.Breaker)))
+			sick = append(sick, fmt.Errorf("%s: %s", t.Target, first(string(t.Reason), t.Breaker)))
 		}
 	}
 	if len(sick) > 0 {

@@ -126,7 +126,7 @@ func keyList(r *remote) *cobra.Command {
 			}
 			return printList(r, all, []string{"ID", "PREFIX", "NAME", "KIND", "SITE", "", "STATUS", "LIMITS", "MODELS", "EXPIRES", "CREATED"}, func(k admin.Key) []string {
 				return []string{
-					k.ID, k.Prefix + "…", k.Name, k.Kind, k.Site, yes(k.Test, "test"), keyStatus(&k), limitText(k.Limits), strings.Join(k.Models, ","),
+					k.ID, k.Prefix + "…", k.Name, k.Kind, string(k.Site), yes(k.Test, "test"), keyStatus(&k), limitText(k.Limits), strings.Join(k.Models, ","),
 					whenever(k.ExpiresAt), when(k.CreatedAt),
 				}
 			})
@@ -211,7 +211,7 @@ func (r *remote) key(k *admin.Key) error {
 		if k.Key != "" {
 			fmt.Fprintln(r.sys.err, "This is the only time that the key is shown.")
 		}
-		return r.facts("id", k.ID, "key", k.Key, "prefix", k.Prefix+"…", "account", k.Account, "name", k.Name, "kind", k.Kind, "site", k.Site, "test", yes(k.Test, "yes"),
+		return r.facts("id", k.ID, "key", k.Key, "prefix", k.Prefix+"…", "account", k.Account, "name", k.Name, "kind", k.Kind, "site", string(k.Site), "test", yes(k.Test, "yes"),
 			"status", keyStatus(k), "limits", limitText(k.Limits), "models", strings.Join(k.Models, ", "), "on disconnect", k.OnDisconnect,
 			"expires", whenever(k.ExpiresAt), "created", when(k.CreatedAt))
 	})

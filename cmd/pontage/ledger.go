@@ -54,8 +54,8 @@ func newCreditCommand(sys *system) *cobra.Command {
 
 func (r *remote) entry(e *admin.Entry) error {
 	return r.show(e, func() error {
-		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", e.Request,
-			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", e.Reference, "note", e.Note, "actor", e.Actor,
+		return r.facts("entry", fmt.Sprint(e.Entry), "account", e.Account, "kind", e.Kind, "test", yes(e.Test, "yes"), "request", string(e.Request),
+			"amount", dollars(e.AmountUSD), "balance", dollars(e.BalanceUSD), "reference", string(e.Reference), "note", string(e.Note), "actor", string(e.Actor),
 			"expires", whenever(e.ExpiresAt), "created", whenever(e.CreatedAt))
 	})
 }
@@ -173,7 +173,7 @@ func requestList(r *remote) *cobra.Command {
 			}
 			return printList(r, all, []string{"ID", "STARTED", "ACCOUNT", "MODEL", "OUTCOME", "STATUS", "FAULT", "INPUT", "OUTPUT", "CHARGE", "TOOK"}, func(v admin.Receipt) []string {
 				return []string{
-					v.ID, whenever(v.StartedAt), v.Account, v.Model, v.Outcome, fmt.Sprint(v.Status), v.Fault, count(v.Tokens.Input), count(v.Tokens.Output),
+					v.ID, whenever(v.StartedAt), string(v.Account), string(v.Model), v.Outcome, fmt.Sprint(v.Status), string(v.Fault), count(v.Tokens.Input), count(v.Tokens.Output),
 					dollars(v.ChargeUSD), millis(v.MS),
 				}
 			})
@@ -256,7 +256,10 @@ func verifyFile(ctx context.Context, path string) (v *admin.Verification, err er
 	if err != nil {
 		return nil, err
 	}
-	return &admin.Verification{OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Digests: int64(rep.Digests), Differences: append([]string{}, rep.Differences...)}, nil
+	return &admin.Verification{
+		OK: rep.OK, Entries: rep.Entries, Accounts: int64(rep.Accounts), Digests: int64(rep.Digests),
+		Pending: int64(rep.PendingDigests), Old: int64(rep.OldDigests), Differences: append([]string{}, rep.Differences...),
+	}, nil
 }
 
 func (r *remote) verification(v *admin.Verification) error {
@@ -264,7 +267,14 @@ func (r *remote) verification(v *admin.Verification) error {
 		for _, d := range v.Differences {
 			fmt.Fprintln(r.sys.out, printable(d))
 		}
-		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %d digests, %d differences\n", v.Entries, v.Accounts, v.Digests, len(v.Differences))
+		digests := fmt.Sprintf("%d digests", v.Digests)
+		if v.Pending > 0 {
+			digests += fmt.Sprintf(", %d pending digests", v.Pending)
+		}
+		if v.Old > 0 {
+			digests += fmt.Sprintf(", %d old digests", v.Old)
+		}
+		fmt.Fprintf(r.sys.out, "%d entries, %d accounts, %s, %d differences\n", v.Entries, v.Accounts, digests, len(v.Differences))
 		return nil
 	})
 	if err == nil && (!v.OK || len(v.Differences) > 0) {
@@ -289,7 +299,7 @@ func newTargetCommand(sys *system) *cobra.Command {
 			}
 			return printList(r, l.Data, []string{"TARGET", "HEALTHY", "BREAKER", "COOLDOWN", "QUARANTINE", "REASON", "REQUESTS", "FAILURES"}, func(t admin.Target) []string {
 				return []string{
-					t.Target, map[bool]string{true: "yes", false: "no"}[t.Healthy], t.Breaker, whenever(t.CooldownUntil), whenever(t.QuarantinedUntil), t.Reason,
+					t.Target, map[bool]string{true: "yes", false: "no"}[t.Healthy], t.Breaker, whenever(t.CooldownUntil), whenever(t.QuarantinedUntil), string(t.Reason),
 					count(t.Requests), count(t.Failures),
 				}
 			})

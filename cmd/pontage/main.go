@@ -96,9 +96,17 @@ func usedWrongly(err error) bool {
 }
 
 // watch notes when a command begins to run: until then every error is one of
-// its flags or arguments.
+// its flags or arguments. How many arguments it wants, it says by their names.
 func watch(c *cobra.Command, started *bool) {
 	refuseEmpty(c)
+	if f := c.Args; f != nil && !c.HasSubCommands() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if f(c, args) != nil {
+				return usagef("want %s", c.UseLine())
+			}
+			return nil
+		}
+	}
 	if f := c.RunE; f != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			*started = true

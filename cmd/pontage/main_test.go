@@ -407,6 +407,15 @@ func TestDigests(t *testing.T) {
 	if r := g.run("verify", "--db", g.path); r.code != exitWrong || !strings.Contains(r.out, "the digest of 2024-10-04") {
 		t.Errorf("verify of a made-up digest = %+v", r)
 	}
+	if err := g.tamper("DELETE FROM day_digests WHERE day = 20000; UPDATE day_digests SET first_seq = 1; UPDATE ledger_mark SET closed_to = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if out := g.well("verify", "--db", g.path); !strings.HasSuffix(out, "2 entries, 1 accounts, 0 digests, 1 pending digests, 0 differences\n") {
+		t.Errorf("verify of a day that was just closed: %s", out)
+	}
+	if out := g.well("verify", "--db", g.path, "--json"); !strings.Contains(out, `"pending_digests": 1`) || !strings.Contains(out, `"old_digests": 0`) {
+		t.Errorf("verify of a day that was just closed: %s", out)
+	}
 }
 
 func TestTargetsAndConfig(t *testing.T) {
@@ -431,7 +440,9 @@ func TestExitCodes(t *testing.T) {
 		{name: "unknown command", args: []string{"explode"}, code: exitUsage, err: `unknown command "explode"`},
 		{name: "unknown subcommand", args: []string{"key", "explode"}, code: exitUsage, err: `unknown command "explode"`},
 		{name: "unknown flag", args: []string{"usage", "--explode"}, code: exitUsage, err: "unknown flag"},
-		{name: "missing argument", args: []string{"account", "show"}, code: exitUsage, err: "accepts 1 arg(s)"},
+		{name: "missing argument", args: []string{"account", "show"}, code: exitUsage, err: "want pontage account show ACCOUNT [flags]"},
+		{name: "an argument too many", args: []string{"account", "list", "demo"}, code: exitUsage, err: "want pontage account list [flags]"},
+		{name: "no configuration", args: []string{"serve", "--config", "none.yaml"}, code: exitWrong, err: "none.yaml: no such file or directory; --config names the file"},
 		{name: "missing flag", args: []string{"key", "create", "acc_1"}, code: exitUsage, err: `required flag(s) "name"`},
 		{name: "nothing to change", args: []string{"account", "update", "acc_1"}, code: exitUsage, err: "say what to change"},
 		{name: "no time", args: []string{"usage", "--from", "yesterday"}, code: exitUsage, err: `--from "yesterday"`},
@@ -463,7 +474,7 @@ func TestExitCodes(t *testing.T) {
 				h.env[k] = v
 			}
 			var r result
-			if tt.name == "version" || len(tt.args) == 0 || strings.HasPrefix(tt.name, "half a command") || strings.HasPrefix(tt.name, "unknown") || strings.HasPrefix(tt.name, "help") {
+			if tt.name == "version" || tt.name == "no configuration" || len(tt.args) == 0 || strings.HasPrefix(tt.name, "half a command") || strings.HasPrefix(tt.name, "unknown") || strings.HasPrefix(tt.name, "help") {
 				r = h.bare(tt.args...)
 			} else {
 				r = h.run(tt.args...)

@@ -12,13 +12,13 @@ import (
 func (r *remote) receipt(v *admin.Receipt) error {
 	status := fmt.Sprint(v.Status)
 	if v.Fault != "" {
-		status += " " + v.Fault
+		status += " " + string(v.Fault)
 	}
-	err := r.facts("request", v.ID, "started", whenever(v.StartedAt), "took", millis(v.MS), "account", v.Account, "key", v.Key, "test", yes(v.Test, "yes"),
-		"site", v.Site, "surface", v.Surface, "model", v.Model, "answered by", v.AnsweredBy,
+	err := r.facts("request", v.ID, "started", whenever(v.StartedAt), "took", millis(v.MS), "account", string(v.Account), "key", string(v.Key), "test", yes(v.Test, "yes"),
+		"site", string(v.Site), "surface", string(v.Surface), "model", string(v.Model), "answered by", string(v.AnsweredBy),
 		"outcome", v.Outcome, "status", status, "delivery", v.Delivery,
 		"input tokens", count(v.Tokens.Input), "  of them cached", count(v.Tokens.CachedInput), "  of them written to cache", count(v.Tokens.CacheWrite+v.Tokens.CacheWrite1h), "output tokens", count(v.Tokens.Output), "  of them reasoning", count(v.Tokens.Reasoning),
-		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD), "price", v.Price)
+		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD), "price", string(v.Price))
 	if err == nil && len(v.Lines) > 0 {
 		err = r.lines(v)
 	}
@@ -37,7 +37,11 @@ func (r *remote) receipt(v *admin.Receipt) error {
 	fmt.Fprintln(r.sys.out)
 	var rows [][]string
 	for _, a := range v.Attempts {
-		rows = append(rows, []string{a.Target, a.Outcome, count(int64(a.Status)), millis(a.MS)})
+		status := ""
+		if a.Status != nil {
+			status = fmt.Sprint(*a.Status)
+		}
+		rows = append(rows, []string{a.Target, a.Outcome, status, millis(a.MS)})
 	}
 	return r.table([]string{"ATTEMPT", "OUTCOME", "STATUS", "TOOK"}, rows)
 }
@@ -50,7 +54,7 @@ func (r *remote) lines(v *admin.Receipt) error {
 	for _, l := range v.Lines {
 		row := []string{l.Kind, fmt.Sprint(l.Units), "", "", "", dollars(l.AmountUSD)}
 		if l.RateUSD != "" {
-			row[2], row[3], row[4] = "×", dollars(l.RateUSD), "="
+			row[2], row[3], row[4] = "×", dollars(string(l.RateUSD)), "="
 			if l.Kind != "request" {
 				row[3], rounded = row[3]+" / 1M", true
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -67,6 +68,9 @@ drains: answers go on for as long as server.drain says.`,
 // loadConfig reads a configuration and checks it whole.
 func loadConfig(path string) (*config.Config, error) {
 	c, err := config.Load(path, os.LookupEnv, contract.Embedded()...)
+	if _, gone := os.Stat(path); err != nil && errors.Is(gone, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; --config names the file, examples/pontage.yaml is one to start from, and pontage dev needs none", err)
+	}
 	if err != nil {
 		return nil, err
 	}

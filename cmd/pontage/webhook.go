@@ -41,7 +41,7 @@ func webhookList(r *remote) *cobra.Command {
 				return err
 			}
 			return printList(r, all, []string{"ID", "TYPE", "ACCOUNT", "STATE", "TRIES", "NEXT", "ENDED", "ERROR"}, func(w admin.Webhook) []string {
-				return []string{w.ID, w.Type, accountOf(w), w.State, count(int64(w.Tries)), whenever(w.NextAt), whenever(w.EndedAt), w.Error}
+				return []string{w.ID, w.Type, accountOf(w), w.State, count(int64(w.Tries)), whenever(w.NextAt), whenever(w.EndedAt), string(w.Error)}
 			})
 		},
 	}

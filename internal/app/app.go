@@ -31,6 +31,7 @@ import (
 	"github.com/pontage/pontage/internal/outbox"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/sim"
+	"github.com/pontage/pontage/internal/response"
 	"github.com/pontage/pontage/internal/route"
 	"github.com/pontage/pontage/internal/store/sqlite"
 	"github.com/pontage/pontage/internal/wire"
@@ -73,15 +74,16 @@ type App struct {
 	health   healthBoard
 	pipes    transports
 
-	gate   *gate.Gate
-	tasks  *tasks
-	jobs   *job.Runner
-	wire   *wire.Server
-	api    *http.Server
-	admin  *http.Server
-	listen net.Listener
-	more   map[string]net.Listener // of sites with an address of their own, by that address
-	manage net.Listener
+	gate      *gate.Gate
+	tasks     *tasks
+	jobs      *job.Runner
+	responses *response.Memory
+	wire      *wire.Server
+	api       *http.Server
+	admin     *http.Server
+	listen    net.Listener
+	more      map[string]net.Listener // of sites with an address of their own, by that address
+	manage    net.Listener
 
 	reload   sync.Mutex
 	current  atomic.Pointer[setup]
@@ -139,6 +141,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Base:     a.base,
 	}, s.plans)
 	a.inForce(s)
+	a.responses = response.New(a.db.Responses(), o.Config.Store.Responses, a.clock.now)
 	if err := a.startJobs(ctx); err != nil {
 		return err
 	}
@@ -146,6 +149,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Gateway:     edge{a.gate},
 		Dialects:    dialects(),
 		Desks:       a.desks(),
+		Memory:      memory{a},
 		Listers:     listers(),
 		Done:        a.obs.Done,
 		Now:         a.clock.now,

@@ -25,6 +25,9 @@ var ownSurfaces = []string{
 func (a *App) desks() map[string]wire.Desk {
 	own := ownDesk{a: a, desk: selfservice.New(selfservice.Deps{Accounts: a.accounts, Ledger: books{a.ledger}, Now: a.clock.now})}
 	out := map[string]wire.Desk{surfaceMemory: unbuilt{}, surfaceJobs: jobDesk{a}}
+	for _, surface := range keptSurfaces {
+		out[surface] = responseDesk{a}
+	}
 	for _, surface := range ownSurfaces {
 		out[surface] = own
 	}

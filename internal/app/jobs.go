@@ -82,7 +82,7 @@ func (t *tasks) Run(ctx context.Context, task job.Task) error {
 	}
 	ev := &obs.Event{
 		ID: obs.RequestID(task.Item.Request).String(), Start: t.a.clock.now(), Site: task.Job.Site,
-		Method: http.MethodPost, Route: surfaceJobs, Surface: surfaceJobs, Model: task.Job.Model,
+		Method: http.MethodPost, Route: task.Job.Surface, Surface: task.Job.Surface, Model: task.Job.Model,
 	}
 	start := time.Now()
 	err := t.guarded(ctx, task, h, ev)
@@ -106,6 +106,9 @@ func (t *tasks) guarded(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 			err = t.refuse(h, nil, ev, fault.Wrap(fault.Internal, fmt.Errorf("panic: %v", p)))
 		}
 	}()
+	if task.Job.Surface == surfaceResponses {
+		return t.respond(ctx, task, h, ev)
+	}
 	return t.answer(ctx, task, h, ev)
 }
 
@@ -225,7 +228,7 @@ func (d jobDesk) submit(ctx context.Context, q wire.Question) (contract.Data, er
 		return contract.Data{}, fault.New(fault.Internal, "") // cannot be: the edge made it
 	}
 	now, who := d.a.clock.now(), c.Who()
-	j := &job.Job{ID: job.ID(obs.NewRequestID(now)), Account: who.Account.ID, Key: who.Key.ID, Test: who.Key.Test, Site: q.Site.Name, Model: batch.Model, Created: now}
+	j := &job.Job{ID: job.ID(obs.NewRequestID(now)), Account: who.Account.ID, Key: who.Key.ID, Test: who.Key.Test, Site: q.Site.Name, Surface: surfaceJobs, Model: batch.Model, Created: now}
 	prepared := make([]gate.Prepared, len(batch.Items))
 	for i, item := range batch.Items {
 		req, err := d.a.tasks.dialect.DecodeFor(batch.Model, item.Body, nil)

@@ -318,6 +318,7 @@ func needRestart(old, c *config.Config) []string {
 		{"routing.backoff", old.Routing.Backoff == c.Routing.Backoff},
 		{"store.url", old.Store.URL == c.Store.URL},
 		{"store.retention", old.Store.Retention == c.Store.Retention},
+		{"store.responses", old.Store.Responses == c.Store.Responses},
 	} {
 		if !f.same {
 			fixed = append(fixed, f.name)

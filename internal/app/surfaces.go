@@ -10,6 +10,7 @@ import (
 	"github.com/pontage/pontage/internal/wire/media"
 	"github.com/pontage/pontage/internal/wire/openai"
 	"github.com/pontage/pontage/internal/wire/prompt"
+	"github.com/pontage/pontage/internal/wire/responses"
 	"github.com/pontage/pontage/internal/wire/simple"
 )
 
@@ -18,6 +19,7 @@ func dialects() map[string]wire.Dialect {
 	return map[string]wire.Dialect{
 		"openai.chat":            openai.NewChat(openai.Options{}),
 		"openai.completions":     openai.NewCompletions(openai.Options{}),
+		"openai.responses":       responses.New(responses.Options{}),
 		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":     anthropic.NewMessages(),
 		"anthropic.count_tokens": anthropic.NewCountTokens(),
@@ -42,6 +44,7 @@ func listers() map[string]wire.ModelLister {
 // built reports whether a surface is one that this build answers.
 func built(surface string) bool {
 	return dialects()[surface] != nil || listers()[surface] != nil || slices.Contains(ownSurfaces, surface) ||
+		slices.Contains(keptSurfaces, surface) ||
 		surface == surfaceJobs || surface == surfaceMemory
 }
 

@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/catalog":  {"internal/fault", "internal/money", "internal/llm", "catalogs"},
 	"internal/config":   {"internal/money"},
 	"internal/job":      {"internal/account", "internal/fault"},
+	"internal/response": {"internal/account", "internal/fault", "internal/jsonx"},
 	"internal/ledger":   {"internal/money", "internal/failpoint"},
 	"internal/limit":    {},
 	"internal/outbox":   {"internal/account", "internal/ledger", "internal/money", "internal/obs"},
@@ -48,13 +49,14 @@ var allowed = map[string][]string{
 	"internal/wire/anthropic":     {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/simple":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
+	"internal/wire/responses":     {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/responses": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gemini":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
-	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/outbox"},
+	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/obs", "internal/outbox", "internal/response"},
 	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator

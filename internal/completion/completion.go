@@ -237,16 +237,23 @@ func appendRedacted(dst []byte, data string) []byte {
 	return append(dst, '}')
 }
 
-// appendCitation appends an annotation. Annotations in OpenAI's own form go as
-// they are, others that name a URL are translated, and those that point into a
-// document of the prompt have no counterpart and are left out.
+// appendCitation appends an annotation of a text that stands from start to end.
+// Those of chat completions go as they are, others that name a URL are
+// translated, and those that point into a document of the prompt have no
+// counterpart and are left out.
 func appendCitation(dst []byte, c jsonx.Value, start, end int) []byte {
-	if c.Get("type").Is("url_citation") {
+	flat := c.Get("type").Is("url_citation") // as responses have it, which count from the beginning of the text
+	if flat && c.Get("url_citation").Kind() == jsonx.Object {
 		return append(comma(dst), c.Raw()...)
 	}
 	url := c.Get("url")
 	if url.Kind() != jsonx.String {
 		return dst
+	}
+	if from, ok := c.Get("start_index").Int(); flat && ok {
+		if to, ok := c.Get("end_index").Int(); ok {
+			start, end = start+int(from), start+int(to)
+		}
 	}
 	dst = append(comma(dst), `{"type":"url_citation","url_citation":{"start_index":`...)
 	dst = strconv.AppendInt(dst, int64(start), 10)

@@ -2,6 +2,7 @@ package completion
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -81,5 +82,22 @@ func TestIDsDiffer(t *testing.T) {
 	t.Parallel()
 	if a, b := NewID(), NewID(); a == b || !strings.HasPrefix(a, "chatcmpl-") || len(a) < 30 {
 		t.Errorf("NewID = %s, %s", a, b)
+	}
+}
+
+// An annotation of responses names its URL beside its type, and one of chat
+// completions in a member of its own.
+func TestAnnotationsOfResponsesAreWrittenAnew(t *testing.T) {
+	t.Parallel()
+	const flat = `{"type":"url_citation","start_index":3,"end_index":9,"url":"https://a.example/","title":"A"}`
+	const want = `"annotations":[{"type":"url_citation","url_citation":{"start_index":%d,"end_index":%d,"url":"https://a.example/","title":"A"}}]`
+	whole, _, err := AppendMessage(nil, []llm.Part{{Kind: llm.PartText, Text: "né"}, {Kind: llm.PartText, Text: "more and more", Citations: json.RawMessage("[" + flat + "]")}})
+	if w := fmt.Sprintf(want, 5, 11); err != nil || !strings.Contains(string(whole), w) { // it counts from its own part
+		t.Errorf("message %s, %v, want %s", whole, err, w)
+	}
+	s := NewStream(Head{ID: "i", Model: "m"}, UsageLast)
+	got, err := s.Deltas(nil, []llm.Delta{{Kind: llm.DeltaText, Text: "more and more"}, {Kind: llm.DeltaCitation, Value: json.RawMessage(flat)}})
+	if w := fmt.Sprintf(want, 3, 9); err != nil || !strings.Contains(string(got), w) {
+		t.Errorf("chunks %s, %v, want %s", got, err, w)
 	}
 }

@@ -123,7 +123,11 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		if err != nil {
 			return dst, nil
 		}
-		note := appendCitation(nil, doc.Root(), c.runes, c.runes)
+		at := c.runes
+		if doc.Root().Get("start_index").Exists() {
+			at = 0 // it says where; texts of one answer are one here
+		}
+		note := appendCitation(nil, doc.Root(), at, at)
 		if len(note) == 0 {
 			return dst, nil
 		}

@@ -90,6 +90,7 @@ func (v *validator) all() {
 	if path, ok := strings.CutPrefix(c.Store.URL, "sqlite:"); !v.wrong("store.url") && (!ok || path == "") {
 		v.bad("store.url", "must be sqlite: and a path, like sqlite:data/pontage.db")
 	}
+	v.span("store.responses", c.Store.Responses, 0, maxRetention)
 	if c.Store.Retention != 0 {
 		v.span("store.retention", c.Store.Retention, minRetention, maxRetention)
 	}

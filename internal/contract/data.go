@@ -12,6 +12,7 @@ import (
 type Data struct {
 	Values Values
 	Lists  map[string][]Values // each in the order in which it is shown
+	Raw    []byte              // JSON of a whole answer that is not the contract's to draw; nil: it is
 }
 
 // Values are named values of one thing.

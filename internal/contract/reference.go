@@ -84,11 +84,25 @@ func shows(members []member, k kind) bool {
 
 const sampleID = "req_01JEXAMPLE000000000000000"
 
+// What a request of a sample needs, and what is free for it, in nano-dollars.
+const (
+	sampleNeed money.Amount = 3_500_000
+	sampleFree money.Amount = 1_250_000
+)
+
 // Sample returns an example of a fault, with all that such a failure usually
 // brings along. It is always the same.
 func Sample(code fault.Code) *fault.Error {
 	e := &fault.Error{Code: code}
 	switch code {
+	case fault.BalanceInsufficient:
+		return fault.Short(code, sampleNeed, sampleFree, 0, "")
+	case fault.CreditsRequired:
+		return fault.Short(code, sampleNeed, sampleFree, 0, "pro").With("plan", "pro")
+	case fault.BalanceHeld:
+		e = fault.Short(code, sampleNeed, sampleFree, 3*money.Cent, "")
+		e.RetryAfter = time.Second
+		return e
 	case fault.MissingParameter:
 		return fault.Fields([]fault.Detail{{Field: "messages", Code: code, Message: "Required"}})
 	case fault.InvalidParameter:
@@ -149,12 +163,7 @@ func sampleLimits(e *fault.Error) {
 		return
 	}
 	e.HasMoney = true
-	e.Required, e.Available = 3_500_000, 1_250_000
-	e.Balance = e.Available
-	if e.Code == fault.BalanceHeld {
-		e.Held, e.Balance = 3*money.Cent, e.Available+3*money.Cent
-		e.RetryAfter = time.Second
-	}
+	e.Required, e.Available, e.Balance = sampleNeed, sampleFree, sampleFree
 }
 
 // Markdown writes the error reference of contracts as one page.

@@ -17,6 +17,7 @@ var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 // answered lists the methods that a surface answers, where that is not POST. Those
 // of one key of the account are others than those of the list, see [methodsOf].
 var answered = map[string][]string{
+	"openai.responses.item": {"GET", "DELETE"}, "openai.responses.input_items": {"GET"},
 	"openai.models": {"GET"}, "anthropic.models": {"GET"},
 	"account.balance": {"GET", "POST"}, "account.keys": {"GET", "POST"},
 	"account.usage": {"GET"}, "account.usage_summary": {"GET"}, "account.transactions": {"GET"},
@@ -94,6 +95,8 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	}
 	one := strings.Contains(r.Path, "{")
 	switch {
+	case strings.HasPrefix(r.Surface, "openai.responses.") && !one:
+		p.fail(at.key, "%s: surface %s is of one response, whose id needs a wildcard", what, r.Surface)
 	case r.Surface == "prompt" && !one:
 		p.fail(at.key, "%s: surface prompt has its model in the path, which needs a wildcard", what)
 	case strings.HasPrefix(r.Surface, "account.") && r.Surface != "account.keys" && one:

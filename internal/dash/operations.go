@@ -61,8 +61,10 @@ func (s *server) verify(c *call) error {
 		Entries     int64    `json:"entries"`
 		Accounts    int      `json:"accounts"`
 		Digests     int      `json:"digests"`
+		Pending     int      `json:"pending_digests"`
+		Old         int      `json:"old_digests"`
 		Differences []string `json:"differences"`
-	}{r.OK, r.Entries, r.Accounts, r.Digests, append([]string{}, r.Differences...)}
+	}{r.OK, r.Entries, r.Accounts, r.Digests, r.PendingDigests, r.OldDigests, append([]string{}, r.Differences...)}
 	return c.write(http.StatusOK, out)
 }
 

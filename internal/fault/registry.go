@@ -59,6 +59,8 @@ const (
 	MethodNotAllowed
 	NotFound
 	JobNotFound
+	ResponseNotFound
+	PreviousResponseNotFound
 
 	KeyMissing
 	KeyInvalid
@@ -157,6 +159,8 @@ var registry = [codeCount]Entry{
 	MethodNotAllowed:         {Name: "method_not_allowed", Class: ClassRequest, Public: "This method is not allowed here.", Advice: "Use a method that the Allow header names."},
 	NotFound:                 {Name: "not_found", Class: ClassRequest, Public: "There is nothing at this path.", Advice: "Check the path and the base URL."},
 	JobNotFound:              {Name: "job_not_found", Class: ClassRequest, Public: "There is no such job.", Advice: "Check the job's id."},
+	ResponseNotFound:         {Name: "response_not_found", Class: ClassRequest, Public: "There is no such response.", Advice: "Check the response's id, and that it was stored, not so long ago."},
+	PreviousResponseNotFound: {Name: "previous_response_not_found", Class: ClassRequest, Public: "There is no such response to continue.", Advice: "Send the conversation whole; store what is to be continued."},
 
 	KeyMissing:         {Name: "key_missing", Class: ClassCredential, Public: "No API key was sent.", Advice: "Send Authorization: Bearer and your key."},
 	KeyInvalid:         {Name: "key_invalid", Class: ClassCredential, Public: "The API key is not valid.", Advice: "Check that the key was copied whole and was not revoked."},

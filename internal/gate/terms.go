@@ -65,22 +65,20 @@ func (c *Caller) termsOf(m *catalog.Model, req *llm.Request) (terms, error) {
 // shortBalance tells a balance that is too small from one that is held, and
 // credits that a plan asks for besides from a balance that pays alone.
 func (t terms) shortBalance(s ledger.ShortBucket) *fault.Error {
-	need, free, held := money.Amount(s.Need), money.Amount(s.Free()), money.Amount(s.Held)
-	var e *fault.Error
+	code := fault.BalanceInsufficient
 	switch {
 	case s.HeldOnly():
-		e = fault.New(fault.BalanceHeld, "This request needs $%s; $%s is available and $%s is held by requests in flight.", need, free, held)
-		e.RetryAfter = heldRetry
+		code = fault.BalanceHeld
 	case t.plan != "":
-		e = fault.New(fault.CreditsRequired, "Models of class %s are paid from credits: this request needs $%s and $%s is available.", t.class, need, free)
-	default:
-		e = fault.New(fault.BalanceInsufficient, "This request needs $%s and $%s is available.", need, free)
+		code = fault.CreditsRequired
+	}
+	e := fault.Short(code, money.Amount(s.Need), money.Amount(s.Free()), money.Amount(s.Held), t.class)
+	if code == fault.BalanceHeld {
+		e.RetryAfter = heldRetry
 	}
 	if t.plan != "" {
-		e.With("class", t.class).With("plan", t.plan)
+		e.With("plan", t.plan)
 	}
-	e.HasMoney, e.LimitSource = true, "balance"
-	e.Required, e.Available, e.Held, e.Balance = need, free, held, money.Amount(s.Limit-s.Used)
 	return e
 }
 

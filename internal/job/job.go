@@ -62,6 +62,7 @@ type Job struct {
 	Key       account.KeyID
 	Test      bool
 	Site      string
+	Surface   string // that it came in at, which says how its requests are read
 	Model     string
 	Created   time.Time
 	Cancelled time.Time // zero: not

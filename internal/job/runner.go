@@ -236,6 +236,34 @@ func (r *Runner) Get(ctx context.Context, a account.ID, test bool, id string) (j
 	return j, running, nil
 }
 
+// Running reports whether a request runs at the moment.
+func (r *Runner) Running(request [16]byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.running[request]
+	return ok
+}
+
+// Rested waits until nothing of a job waits or runs any more, or ctx ends.
+func (r *Runner) Rested(ctx context.Context, id ID) error {
+	for {
+		r.mu.Lock()
+		left := r.left[id]
+		r.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(restLook):
+		}
+	}
+}
+
+// restLook is how often it is looked whether a job that is broken off rests.
+const restLook = 5 * time.Millisecond
+
 func notFound(id string) *fault.Error {
 	return fault.New(fault.JobNotFound, "").With("job", id[:min(len(id), 64)])
 }

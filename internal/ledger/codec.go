@@ -82,6 +82,15 @@ func (r *reader) string() string {
 	return s
 }
 
+// bytes fills all of b.
+func (r *reader) bytes(b []byte) {
+	if len(r.b) < len(b) {
+		r.bad, r.b = true, nil
+		return
+	}
+	r.b = r.b[copy(b, r.b):]
+}
+
 // count reads the length of a list whose items take at least one byte each.
 func (r *reader) count() int {
 	n := r.int()

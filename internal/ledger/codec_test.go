@@ -22,6 +22,7 @@ func TestEntryDetailsAreReadAsTheyWereWritten(t *testing.T) {
 		if rapid.Bool().Draw(t, "expires") {
 			want.ExpiresAt = time.Unix(0, rapid.Int64Min(1).Draw(t, "at")).UTC()
 		}
+		copy(want.Seal[:], rapid.SliceOfN(rapid.Byte(), 0, 16).Draw(t, "seal"))
 		var got Entry
 		if err := got.SetDetail(want.Detail()); err != nil {
 			t.Fatal(err)

@@ -72,14 +72,14 @@ type dayBook struct {
 	closedTo int64 // the last entry of the day that was closed last
 }
 
-// recover reads how far days were closed. Entries after that belong to the day
-// of the newest one, but to a later one than was closed.
-func (b *dayBook) recover(ctx context.Context, e *Engine, r Reader) error {
-	*b = dayBook{open: e.today()}
+// recover reads which days were closed. Entries after those belong to the day of
+// the newest one, but to a later one than was closed. What the mark covers is not
+// closed again if its digest is gone: that would hide it.
+func (b *dayBook) recover(ctx context.Context, e *Engine, r Reader, mark Mark) error {
+	*b = dayBook{open: e.today(), closedTo: mark.ClosedTo}
 	closed := false
 	err := r.Digests(ctx, func(d Digest) error {
-		b.closedTo, closed = d.Last, true
-		b.open = d.Day + 1
+		b.open, closed = d.Day+1, true
 		return nil
 	})
 	if err != nil || e.lastSeq <= b.closedTo {
@@ -187,7 +187,7 @@ func (e *Engine) digest(ctx context.Context) {
 // digestAll reckons what is missing, oldest first, since each needs the one
 // before.
 func (e *Engine) digestAll(ctx context.Context, before *Digest) error {
-	list, err := e.allDigests(ctx)
+	list, mark, err := e.allDigests(ctx)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (e *Engine) digestAll(ctx context.Context, before *Digest) error {
 		switch {
 		case before.Made && d.Day <= before.Day: // it may be on its way still
 			continue
-		case !d.Made:
+		case !d.Made && d.Last > mark.DigestedTo: // one that has lost its sum stays without
 			if err := e.makeDigest(ctx, before.Sum, &d); err != nil {
 				return err
 			}
@@ -206,14 +206,17 @@ func (e *Engine) digestAll(ctx context.Context, before *Digest) error {
 	return nil
 }
 
-func (e *Engine) allDigests(ctx context.Context) (list []Digest, err error) {
+func (e *Engine) allDigests(ctx context.Context) (list []Digest, mark Mark, err error) {
 	snap, err := e.journal.Snapshot(ctx)
 	if err != nil {
-		return nil, err
+		return nil, mark, err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
+	if mark, err = snap.Mark(ctx); err != nil {
+		return nil, mark, err
+	}
 	err = snap.Digests(ctx, func(d Digest) error { list = append(list, d); return nil })
-	return list, err
+	return list, mark, err
 }
 
 // makeDigest reckons d. It reads in portions, so that it does not keep the log
@@ -296,15 +299,34 @@ type chain struct {
 	h    hash.Hash // nil: none of them has come
 	sum  [32]byte  // of the digest before
 	last int64     // its last entry
+	mark Mark
 }
 
 // skip skips the digests of which some entries are gone.
-func (c *chain) skip(floor int64) {
+func (c *chain) skip(floor int64, rep *Report) {
 	for c.at < len(c.list) && c.list[c.at].First <= floor {
+		c.sound(rep)
 		c.sum, c.last = c.list[c.at].Sum, c.list[c.at].Last
 		c.at++
 		c.old++
 	}
+}
+
+// sound says if the digest whose turn it is does not follow the one before, or
+// has no sum though it had one, and reports whether it is as it should be.
+func (c *chain) sound(rep *Report) bool {
+	d := &c.list[c.at]
+	switch {
+	case d.First != c.last+1 || d.Last < d.First:
+		rep.differ("the digest of %s is of entries %d to %d, the one before ends at entry %d", d.Day, d.First, d.Last, c.last)
+	case !d.Made && d.Last <= c.mark.DigestedTo:
+		rep.differ("the digest of %s is missing, though it was reckoned", d.Day)
+	case d.Made && d.Last > c.mark.DigestedTo:
+		rep.differ("the digest of %s is there, though it was not reckoned yet", d.Day)
+	default:
+		return true
+	}
+	return false
 }
 
 // covers reports that some digest covers the entry.
@@ -335,13 +357,12 @@ func (c *chain) end(rep *Report) {
 	var sum [32]byte
 	c.h.Sum(sum[:0])
 	switch {
-	case d.First != c.last+1 || d.Last < d.First || (c.at > 0 && d.Day <= c.list[c.at-1].Day):
-		rep.differ("the digest of %s is of entries %d to %d, the one before ends at entry %d", d.Day, d.First, d.Last, c.last)
-	case !d.Made && c.at < len(c.list)-1 && c.list[c.at+1].Made:
-		rep.differ("the digest of %s is missing, the next one is there", d.Day)
-	case d.Made && d.Sum != sum:
+	case !c.sound(rep):
+	case !d.Made:
+		rep.PendingDigests++
+	case d.Sum != sum:
 		rep.differ("the digest of %s does not agree with entries %d to %d: they, or the digest before, are not what they were", d.Day, d.First, d.Last)
-	case d.Made:
+	default:
 		rep.Digests++
 	}
 	// What is stored, so that a difference does not show on all later days.
@@ -353,5 +374,8 @@ func (c *chain) end(rep *Report) {
 func (c *chain) finish(rep *Report) {
 	for c.at < len(c.list) {
 		c.end(rep)
+	}
+	if c.last != c.mark.ClosedTo {
+		rep.differ("days are closed up to entry %d, but their digests are of entries up to %d: some are missing, or made up", c.mark.ClosedTo, c.last)
 	}
 }

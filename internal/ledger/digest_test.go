@@ -92,7 +92,7 @@ func TestAMissingDigestIsMadeAfterTheNextStart(t *testing.T) {
 	}
 	want := h.digests()
 	err := h.db.Update(background, func(tx *sql.Tx) error {
-		_, err := tx.Exec("UPDATE day_digests SET sum = NULL WHERE last_seq > 2")
+		_, err := tx.Exec("UPDATE day_digests SET sum = NULL WHERE last_seq > 2; UPDATE ledger_mark SET digested_to = 2")
 		return err
 	})
 	if err != nil {
@@ -262,7 +262,7 @@ func TestADigestCoversAllThatCameBefore(t *testing.T) {
 	h.clock.advance(day)
 	noted := h.digests()[1]
 	h.close()
-	tamper(t, h.path, "UPDATE entries SET ts = ts + 1 WHERE seq = 1; UPDATE day_digests SET sum = NULL")
+	tamper(t, h.path, "UPDATE entries SET ts = ts + 1 WHERE seq = 1; UPDATE day_digests SET sum = NULL; UPDATE ledger_mark SET digested_to = 0")
 	h.reopen()
 	if again := h.digests()[1]; again.Sum == noted.Sum || again.Last != noted.Last {
 		t.Errorf("digest %+v after the first day was altered, %+v before", again, noted)

@@ -11,7 +11,7 @@ import (
 func TestVerifyComparesDurableHolds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ do, finds string }{
-		"posted without a charge": {"UPDATE holds SET state = 2 WHERE place = 1", "posted"},
+		"posted without a charge": {"UPDATE holds SET state = 2 WHERE place = 1", "hold req_"},
 		"another charge":          {"UPDATE holds SET charge = charge + 1 WHERE place = 2", "posted"},
 		"another account":         {"UPDATE holds SET account_id = 9 WHERE place = 2", "posted"},
 		"another day":             {"UPDATE holds SET day = day + 1 WHERE place = 2", "posted"},

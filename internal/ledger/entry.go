@@ -93,7 +93,8 @@ type Entry struct {
 	ExpiresAt time.Time // grant: zero if it does not expire
 	Reference string    // credits: the caller's own reference, unique in its account
 	Note      string
-	Actor     Actor // who caused it; empty: written before that was noted
+	Actor     Actor    // who caused it; empty: written before that was noted
+	Seal      [16]byte // usage: of the receipt; zero: written before there were seals
 }
 
 // Actor is who caused an entry: [ActorOperator], [ActorOperator] with a name after
@@ -174,12 +175,13 @@ func (e *Entry) usage() (UsageID, bool) {
 	return UsageID{}, false
 }
 
-// Version of the layout that Detail writes. Layout 1 has no actor.
-const entryLayout = 2
+// Versions of the layout that Detail writes: that of entries with a seal is one
+// more. Layout 1 has no actor.
+const entryLayout, sealedLayout = 2, 3
 
 // Detail packs the fields of the entry that have no column of their own.
 func (e *Entry) Detail() []byte {
-	w := writer{b: make([]byte, 0, 56+len(e.Model)+len(e.Reference)+len(e.Note))}
+	w := writer{b: make([]byte, 0, 72+len(e.Model)+len(e.Reference)+len(e.Note))}
 	w.b = append(w.b, entryLayout)
 	w.string(e.Model)
 	w.strings(e.Classes)
@@ -189,6 +191,10 @@ func (e *Entry) Detail() []byte {
 	w.string(e.Reference)
 	w.string(e.Note)
 	w.string(string(e.Actor))
+	if e.Seal != [16]byte{} {
+		w.b[0] = sealedLayout
+		w.b = append(w.b, e.Seal[:]...)
+	}
 	return w.b
 }
 
@@ -196,7 +202,7 @@ func (e *Entry) Detail() []byte {
 func (e *Entry) SetDetail(b []byte) error {
 	r := reader{b: b}
 	v := r.byte()
-	if v < 1 || v > entryLayout {
+	if v < 1 || v > sealedLayout {
 		return fmt.Errorf("entry %d: detail: unknown layout %d", e.Seq, v)
 	}
 	e.Model = r.string()
@@ -206,9 +212,12 @@ func (e *Entry) SetDetail(b []byte) error {
 	e.ExpiresAt = r.time()
 	e.Reference = r.string()
 	e.Note = r.string()
-	e.Actor = ""
+	e.Actor, e.Seal = "", [16]byte{}
 	if v >= 2 {
 		e.Actor = Actor(r.string())
+	}
+	if v == sealedLayout {
+		r.bytes(e.Seal[:])
 	}
 	if err := r.end(); err != nil {
 		return fmt.Errorf("entry %d: detail: %w", e.Seq, err)

@@ -23,6 +23,9 @@ type Mark struct {
 	Epoch    int64 // how often it was opened for writing
 	LastSeq  int64 // of the newest entry
 	LowWater int64 // entries up to this one are folded everywhere
+	// Last entries of the newest day that was closed, and of the newest digest that
+	// got its sum, even if these are there no more; 0: none.
+	ClosedTo, DigestedTo int64
 }
 
 // Journal stores what the engine decides. One engine writes to it, from one

@@ -313,7 +313,10 @@ func (s *memorySnapshot) Mismatches(_ context.Context, limit int) (found []strin
 	}
 	for id, e := range charges {
 		r := s.d.receipts[id]
-		if !agrees(id, r.Seq, r.Account, r.Test) || r.Charge != e.Amount || r.Refunded != refunded[id] || r.Refunded > r.Charge || r.Absorbed != absorbed[id] {
+		if what := r.Contradicts(e.Detail()); what != "" {
+			say("receipt %x does not agree with its entry: %s", id, what)
+		}
+		if !agrees(id, r.Seq, r.Account, r.Test) || r.Key != e.Key || r.Charge != e.Amount || r.Refunded != refunded[id] || r.Refunded > r.Charge || r.Absorbed != absorbed[id] {
 			say("receipt %x does not agree with its entries: %+v", id, r)
 		}
 	}

@@ -308,8 +308,10 @@ func (d *disk) commit(t *memoryTx) {
 	}
 	if c := b.Closed; c != nil {
 		d.digests[c.Day] = *c
+		d.mark.ClosedTo = c.Last
 	}
 	for _, made := range b.Digested {
+		d.mark.DigestedTo = max(d.mark.DigestedTo, made.Last)
 		if old, known := d.digests[made.Day]; known && !old.Made && old.Last == made.Last {
 			d.digests[made.Day] = made
 		}

@@ -28,7 +28,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		e.purge.next, err = snap.Expiry(ctx)
 	}
 	if err == nil {
-		err = e.days.recover(ctx, e, snap)
+		err = e.days.recover(ctx, e, snap, mark)
 	}
 	if err == nil {
 		var floor Floor

@@ -83,6 +83,7 @@ func (h *Hold) Settle(ctx context.Context, s Settlement) (Settled, error) {
 		Time: h.e.now(), Kind: KindUsage, Account: h.a.id, Key: h.key, Test: h.test, Day: h.day,
 		Amount: charge, Request: h.request, Model: row.Model, Classes: h.classes, Actor: ActorKey,
 	}
+	o.entry.Seal = row.Seal()
 	if s.Receipt != nil {
 		o.entry.Tokens = s.Receipt.Usage
 	}

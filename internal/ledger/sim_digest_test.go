@@ -1,6 +1,9 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"maps"
+)
 
 // simBook is which entries belong to which day, as far as the batches say.
 type simBook struct {
@@ -83,5 +86,27 @@ func (s *sim) allDigested(rep Report) {
 	}
 	if n := len(s.model.book.closed); len(s.disk.digests) != n || rep.Digests+rep.OldDigests != n {
 		s.fail("%d days were closed, there are %d digests, and %d and %d old ones were verified", n, len(s.disk.digests), rep.Digests, rep.OldDigests)
+	}
+}
+
+// noneDeleted finds digests that could be deleted, or lose their sum, unseen.
+func (s *sim) noneDeleted() {
+	ctx, disk := context.Background(), s.disk.digests
+	defer func() { s.disk.digests = disk }()
+	for day := range disk {
+		for _, deleted := range []bool{true, false} {
+			s.disk.digests = maps.Clone(disk)
+			if d := disk[day]; deleted {
+				delete(s.disk.digests, day)
+			} else if d.Made {
+				d.Made, d.Sum = false, [32]byte{}
+				s.disk.digests[day] = d
+			} else {
+				continue
+			}
+			if rep, err := Verify(ctx, &MemoryJournal{disk: s.disk}); err != nil || rep.OK {
+				s.fail("the digest of %s is not missed (deleted: %t), %v", day, deleted, err)
+			}
+		}
 	}
 }

@@ -159,6 +159,7 @@ func (s *sim) finish() {
 		s.retainStep()
 		s.allVerified()
 		s.allReported()
+		s.noneDeleted()
 	}
 }
 

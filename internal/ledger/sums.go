@@ -104,7 +104,7 @@ func readFolds(ctx context.Context, r Reader) (*sums, error) {
 	if s.floor, err = r.Floor(ctx); err != nil {
 		return nil, err
 	}
-	s.last = s.floor.Seq
+	s.last, s.chain.mark = s.floor.Seq, s.mark
 	const ever = Day(-1 << 31)
 	err = errors.Join(
 		r.Balances(ctx, func(b BalanceRow) error {
@@ -133,7 +133,6 @@ func readFolds(ctx context.Context, r Reader) (*sums, error) {
 		r.OpeningGrants(ctx, s.openGrant),
 		r.Statements(ctx, s.state),
 	)
-	s.chain.skip(s.floor.Seq)
 	return s, err
 }
 

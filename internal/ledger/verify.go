@@ -14,13 +14,14 @@ const maxDifferences = 100
 
 // Report is what a verification found.
 type Report struct {
-	OK          bool
-	Entries     int64
-	Accounts    int
-	Digests     int      // of closed days, recomputed
-	OldDigests  int      // of days of which statements have replaced the usage: they cannot be recomputed
-	Differences []string // at most 100, and a line that says how many more there are
-	more        int
+	OK             bool
+	Entries        int64
+	Accounts       int
+	Digests        int      // of closed days, recomputed
+	OldDigests     int      // of days of which statements have replaced the usage: they cannot be recomputed
+	PendingDigests int      // of days that were closed a moment ago: they are being reckoned
+	Differences    []string // at most 100, and a line that says how many more there are
+	more           int
 }
 
 func (r *Report) differ(format string, args ...any) {
@@ -143,6 +144,7 @@ func addUp(ctx context.Context, r Reader, rep *Report) (*sums, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.chain.skip(s.floor.Seq, rep)
 	portions := make(chan portion, verifyPortions)
 	read := make(chan error, 1)
 	go func() {
@@ -215,6 +217,7 @@ func inPortions(ctx context.Context, r Reader, portions chan<- portion, covered 
 // memory is what the engine held at one moment, between two transactions. Every
 // charge waits while it is copied, so it is only sorted out afterwards.
 type memory struct {
+	closedTo int64 // the last entry of the day that was closed last
 	day      Day
 	accounts []remembered
 	counters []CounterRow
@@ -233,7 +236,7 @@ func (e *Engine) remember() memory {
 	for i := range e.shards {
 		n += e.shards[i].len()
 	}
-	m := memory{day: e.today(), accounts: make([]remembered, 0, n), counters: make([]CounterRow, 0, n)}
+	m := memory{day: e.today(), closedTo: e.days.closedTo, accounts: make([]remembered, 0, n), counters: make([]CounterRow, 0, n)}
 	for i := range e.shards {
 		e.shards[i].remember(&m)
 	}
@@ -264,6 +267,9 @@ func (s *shard) remember(m *memory) {
 
 // compare holds what was in memory against the sums of all entries.
 func (m *memory) compare(s *sums, rep *Report) {
+	if has := s.mark.ClosedTo; has != m.closedTo {
+		rep.differ("memory has days closed up to entry %d, but %d was recorded", m.closedTo, has)
+	}
 	known := make(map[int64]bool, len(m.accounts))
 	for _, a := range m.accounts {
 		known[a.id] = true

@@ -139,6 +139,25 @@ type Request struct {
 	// can find wrong. It decodes once, however often it is called, so the Chat
 	// is shared and must not be changed. Nil for tasks without a conversation.
 	DecodeChat func() (*Chat, error)
+
+	// Place returns the caller's own name of a place in the Chat, which providers
+	// of another dialect name as chat completions do ("messages.2.content.0",
+	// "response_format"). Nil: the same.
+	Place func(path string) string
+
+	// Thread is what the request asks of the gateway's own memory. Nil: the dialect
+	// knows nothing of the kind.
+	Thread *Thread
+}
+
+// Thread is what a request asks of the gateway's memory of answers.
+type Thread struct {
+	Store      bool     // the answer is to be kept
+	Asked      bool     // the caller said so himself, or that it is not
+	Background bool     // nobody waits for the answer
+	Previous   string   // id of the answer that this one continues; empty: none
+	References []string // ids of items that stand for what was said before
+	Past       int      // how many items of the request are not its own, but of what it continues
 }
 
 // PromptName is what the dialect calls the prompt, for errors that concern it: a

@@ -123,16 +123,34 @@ type Losses struct {
 	As     map[string][]string // with one of these values, as JSON without spaces: what holds without them
 }
 
+// ofResponses is what a caller of responses may say that no other family could
+// honour, and whose answer is the same without: how much to write, what to keep
+// of a prompt and of its records, how to tell of thoughts, a bound on the tools
+// that run at the provider, which are refused anyhow.
+var ofResponses = map[string]bool{
+	"text.verbosity":             true,
+	"metadata":                   true,
+	"safety_identifier":          true,
+	"prompt_cache_key":           true,
+	"prompt_cache_retention":     true,
+	"prompt_cache_options":       true,
+	"max_tool_calls":             true,
+	"reasoning.summary":          true,
+	"reasoning.generate_summary": true,
+	"reasoning.context":          true,
+	"input.#.phase":              true,
+}
+
 // Extras settles the members without a field of their own: null means nothing;
-// pass may write one down and say so; what the lists name is dropped; the rest
-// is refused.
+// pass may write one down and say so; what the lists name is dropped, and so is
+// what only callers of responses have and nobody misses; the rest is refused.
 func (e *Encoding) Extras(list []llm.Extra, l Losses, pass func(x llm.Extra) bool) {
 	for _, x := range list {
 		path, value := pattern(x.Path), compact(x.Value)
 		switch {
 		case value == "null":
 		case pass != nil && pass(x):
-		case l.Always[path] || slices.Contains(l.As[path], value):
+		case l.Always[path], slices.Contains(l.As[path], value), ofResponses[path]:
 			e.Drop(x.Path)
 		default:
 			e.Unsupported(x.Path)

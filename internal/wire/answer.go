@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,18 +27,30 @@ const keepFrames = 256 << 10
 // returns are still to be told to the caller.
 func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
-	req, enc := t.Request, d.Encoder(t.Request)
+	req, enc := t.Request, x.encoder(d, t.Request)
 	h := x.w.Header()
 	if t.CappedBy != "" {
 		h.Set("X-Output-Capped-By", t.CappedBy)
 	}
 	if len(t.Dropped) > 0 {
-		h.Set("X-Dropped-Params", dropped(t.Dropped))
+		h.Set("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
 	}
 	if req.Stream {
 		return x.stream(enc)
 	}
 	return x.whole(enc)
+}
+
+// own names places as the dialect of r does.
+func own(r *llm.Request, paths []string) []string {
+	if r == nil || r.Place == nil {
+		return paths
+	}
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = r.Place(p)
+	}
+	return slices.Compact(out)
 }
 
 // maxDropped bounds how many bytes of a header tell what was left out: there can
@@ -80,6 +93,7 @@ func (x *exchange) whole(enc Encoder) error {
 	if err != nil {
 		return err
 	}
+	x.remember(enc)
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err
 	}
@@ -107,6 +121,7 @@ func (x *exchange) stream(enc Encoder) error {
 	if err != nil && err != io.EOF {
 		return x.leftOr(err)
 	}
+	x.enc = enc
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()
@@ -152,6 +167,7 @@ func (x *exchange) stream(enc Encoder) error {
 	if err != nil {
 		return err
 	}
+	x.remember(enc)
 	x.w.stopBeating()
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err

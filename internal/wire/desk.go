@@ -8,6 +8,7 @@ import (
 
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
 )
 
 // Desk answers what callers ask of the gateway itself: about their account, and
@@ -80,6 +81,9 @@ func (x *exchange) query() (url.Values, error) {
 
 // shown is an answer as the contract shows it.
 func (x *exchange) shown(data contract.Data) []byte {
+	if data.Raw != nil {
+		return jsonx.Splice(data.Raw, x.site.Contract.Extras(x.route.Surface, x.route.Envelope, x.facts))
+	}
 	return x.site.Contract.Answer(x.route, x.r.URL.Query().Get("detailed") == "true", data, x.facts)
 }
 

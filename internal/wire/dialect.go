@@ -1,6 +1,9 @@
 package wire
 
-import "github.com/pontage/pontage/internal/llm"
+import (
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+)
 
 // Dialect is the format of one inbound surface. It is pure: it reads and writes
 // bytes and does no input or output of its own. It is used by many goroutines
@@ -46,6 +49,14 @@ type Encoder interface {
 
 	// Heartbeat appends what keeps an idle stream open.
 	Heartbeat(dst []byte) []byte
+}
+
+// Breaker is an [Encoder] whose dialect has more to say of a stream that failed
+// than the contract does.
+type Breaker interface {
+	// Break appends what a stream ends with that has failed because of err. frame
+	// is what the contract has for it, which stands in it.
+	Break(dst, frame []byte, err *fault.Error) []byte
 }
 
 // AppendAnswer appends a whole answer to dst. If that is nil it returns the

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,7 @@ type Options struct {
 	Gateway     Gateway
 	Dialects    map[string]Dialect     // by surface
 	Desks       map[string]Desk        // by surface
+	Memory      Memory                 // of answers; nil: none is kept
 	Listers     map[string]ModelLister // by surface; "anthropic.models" is openai.models for callers that send anthropic-version
 	Done        func(*obs.Event)       // told of every request when it has ended
 	Now         func() time.Time       // nil: time.Now
@@ -81,6 +81,9 @@ type exchange struct {
 	rest   string // what the wildcard of the path stands for
 	caller Caller
 	call   Call
+	enc    Encoder      // of the answer, once it is streamed
+	asked  *llm.Request // as the caller asked it, once it was decoded
+	past   []string     // ids of the answers that it continues
 	facts  contract.Facts
 	body   []byte
 	wanted *simulation // nil: none
@@ -113,6 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				panic(p)
 			}
 			x.ev.Panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			x.enc = nil // it may be the encoder that failed
 			x.fail(fault.Wrap(fault.Internal, fmt.Errorf("panic: %v", p)))
 		}
 		x.abandon()
@@ -126,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if err := x.serve(); err != nil {
-		x.fail(x.named(x.told(err)))
+		x.fail(x.named(x.placed(x.told(err))))
 	}
 }
 
@@ -260,6 +264,13 @@ func (x *exchange) generate() error {
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
 	}
+	if req, err = x.recall(d, req); err != nil {
+		return err
+	}
+	x.asked = req
+	if t := req.Thread; t != nil && t.Background {
+		return x.later(d, req)
+	}
 	call, err := x.caller.Open(x.r.Context(), req, w)
 	if err != nil {
 		return err
@@ -316,28 +327,6 @@ func (x *exchange) told(err error) *fault.Error {
 	return fault.From(err)
 }
 
-// withModel adds an unknown model to the bad fields of a request, where the
-// contract counts it among them. req may be nil, or whole but for bad fields.
-func (x *exchange) withModel(e *fault.Error, req *llm.Request) error {
-	if len(e.Details) == 0 || req == nil || req.Model == "" || !x.site.Contract.ModelCheckIsField() || x.caller.Knows(req.Model) {
-		return e
-	}
-	details := append(slices.Clone(e.Details), fault.Detail{Field: "model", Code: fault.ModelNotFound, Message: "Unknown model"})
-	return fault.Fields(details)
-}
-
-// named lists the one bad field of a fault among its details, for contracts
-// that show nothing else.
-func (x *exchange) named(e *fault.Error) *fault.Error {
-	c := e.Code.Entry().Class
-	if e.Param == "" || len(e.Details) > 0 || (c != fault.ClassRequest && e.Code != fault.ModelNotFound && e.Code != fault.ContextLengthExceeded) {
-		return e
-	}
-	d := *e
-	d.Details = []fault.Detail{{Field: e.Param, Code: e.Code, Message: e.Public()}}
-	return &d
-}
-
 // fail answers with a fault, or breaks a started answer off as the contract
 // says. It ends the call free of charge.
 func (x *exchange) fail(e *fault.Error) {
@@ -372,6 +361,9 @@ func (x *exchange) fail(e *fault.Error) {
 		x.refusal(e)
 	case x.w.streaming && x.w.media == "":
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+		if b, ok := x.enc.(Breaker); ok {
+			frame = b.Break(nil, frame, e)
+		}
 		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
 		x.w.frame(frame)
 		if !done {

@@ -80,7 +80,7 @@ func TestWhoLeavesPaysForWhatWasProduced(t *testing.T) {
 	for _, l := range partings {
 		l.play.finish, l.play.usage = "stop", usage(10, 5)
 		l.play.text = said
-		for _, d := range []dialect{chat, messages, simple, prompt} {
+		for _, d := range []dialect{chat, messages, simple, prompt, respond} {
 			for f := range families {
 				for _, how := range finishes {
 					for _, stream := range []bool{true, false} {
@@ -233,7 +233,7 @@ func (w *world) letPass(t *testing.T) {
 func TestUsageThatComesWithinTwoSecondsCounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, d := range []dialect{chat, messages, simple} {
+	for _, d := range []dialect{chat, messages, simple, respond} {
 		c, text := w.up.add(play{text: said, finish: "stop", usage: usage(10, 5), holds: afterFinish})
 		p := w.payer(t, d, "1", nil)
 		// The usage comes at once, so that no machine is too slow for it.
@@ -263,7 +263,7 @@ func TestUsageThatComesWithinTwoSecondsCounts(t *testing.T) {
 func TestWhoLeavesBehindTheEndHasHadTheAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, d := range []dialect{chat, messages, simple} {
+	for _, d := range []dialect{chat, messages, simple, respond} {
 		for f := range families {
 			_, text := w.up.add(play{text: said, finish: "stop", usage: usage(10, 5)})
 			p := w.payer(t, d, "1", nil)

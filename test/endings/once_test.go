@@ -31,7 +31,7 @@ func TestACrowdWithOneKeyIsOneRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var wg sync.WaitGroup
-	for i, d := range []dialect{chat, messages, simple, prompt, embeddings, nanoChat, nanoMessages, switchChat} {
+	for i, d := range []dialect{chat, messages, simple, prompt, respond, embeddings, nanoChat, nanoMessages, switchChat} {
 		for _, stream := range []bool{false, true} {
 			if stream && (d.name == "prompt" || d.name == "embeddings") {
 				continue
@@ -161,7 +161,7 @@ func TestAnAnswerThatIsTooLargeToKeepIsChargedOnce(t *testing.T) {
 		first      reply
 	}
 	var all []asked
-	for i, d := range []dialect{chat, messages, simple, prompt} {
+	for i, d := range []dialect{chat, messages, simple, prompt, respond} {
 		for _, stream := range []bool{false, true} {
 			if stream && d.name == "prompt" {
 				continue
@@ -269,7 +269,7 @@ func TestAKilledProcessLeavesAKeyChargedOrFree(t *testing.T) {
 	for point, charged := range map[string]bool{
 		"crash_before_begin": false, "crash_before_commit": false, "crash_after_commit": true, "crash_before_last_bytes": true,
 	} {
-		for _, d := range []dialect{messages, simple} {
+		for _, d := range []dialect{messages, simple, respond} {
 			for _, stream := range []bool{false, true} {
 				t.Run(fmt.Sprint(point, " ", d.name, " ", stream), func(t *testing.T) {
 					t.Parallel()

@@ -188,7 +188,7 @@ func TestEveryEndingCostsWhatTheTableSays(t *testing.T) {
 	room := make(chan struct{}, 16)
 	never := 0
 	for _, r := range slices.Concat(answers, frees) {
-		for _, d := range []dialect{chat, messages, simple, prompt} {
+		for _, d := range []dialect{chat, messages, simple, prompt, respond} {
 			for f := range families {
 				for _, stream := range []bool{false, true} {
 					if r.reason(d, f, stream) != "" {
@@ -278,7 +278,7 @@ func TestTheNextTargetIsTriedBeforeContent(t *testing.T) {
 		if first := r.stream; first.tries != 2 {
 			continue
 		}
-		for _, d := range []dialect{chat, messages, simple, prompt} {
+		for _, d := range []dialect{chat, messages, simple, prompt, respond} {
 			for _, stream := range []bool{false, true} {
 				if r.reason(d, openai, stream) != "" {
 					continue
@@ -339,8 +339,11 @@ func (w *world) check(t *testing.T, at string, want *want, p payer, rc receipt) 
 
 // finished reports whether a stream has the clean end of its dialect.
 func finished(d dialect, body []byte) bool {
-	if d.name == "messages" {
+	switch d.name {
+	case "messages":
 		return strings.Contains(string(body), `"message_stop"`)
+	case "responses":
+		return strings.Contains(string(body), "event: response.completed\n") || strings.Contains(string(body), "event: response.incomplete\n")
 	}
 	return strings.HasSuffix(string(body), "data: [DONE]\n\n")
 }

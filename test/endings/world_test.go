@@ -34,6 +34,7 @@ var (
 	messages   = dialect{"messages", "", "/v1/messages"}
 	simple     = dialect{"simple", "", "/v1/chat"}
 	prompt     = dialect{"prompt", llmtuneHost, "/v1/models/%s/inference"} // never streamed
+	respond    = dialect{"responses", "", "/v1/responses"}
 	embeddings = dialect{"embeddings", "", "/v1/embeddings"}
 	count      = dialect{"count", "", "/v1/messages/count_tokens"}
 )
@@ -57,6 +58,9 @@ func (d dialect) body(model, text string, stream bool) string {
 	more := ""
 	if stream {
 		more = `,"stream":true`
+	}
+	if d.name == "responses" {
+		return fmt.Sprintf(`{"model":%q,"max_output_tokens":%d,"input":%q%s}`, model, limit, text, more)
 	}
 	return fmt.Sprintf(`{"model":%q,"max_tokens":%d,"messages":[{"role":"user","content":%q}]%s}`, model, limit, text, more)
 }

@@ -165,7 +165,7 @@ func paths(t *testing.T, w *world) {
 		{"/v1", "openai"},
 		{"/v1/", "openai"},
 		{"/v1/completions", "openai"},
-		{"/v1/responses", "openai"},
+		{"/v1/response", "openai"},
 		{"/v2/chat/completions", "openai"},
 		{"/v1/chat/completions/", "openai"},
 		{"/v1/chat/completions/x", "openai"},

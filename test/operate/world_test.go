@@ -212,6 +212,14 @@ func chat(model, more string) string {
 	return fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Why is the sky blue?"}]%s}`, model, more)
 }
 
+// respond is the body of a request for a response.
+func respond(model, more string) string {
+	if more != "" {
+		more = "," + more
+	}
+	return fmt.Sprintf(`{"model":%q,"input":"Why is the sky blue?"%s}`, model, more)
+}
+
 // customer is an account with one key.
 type customer struct {
 	g       *harness.Gateway

@@ -379,11 +379,11 @@ func TestBackupsAndRestoresReplaceNothingByAccident(t *testing.T) {
 		{2, "is not a file", []string{"backup", dir, "--force"}},
 		{1, "no such file", []string{"backup", missing}},
 		{1, "no such file", []string{"backup", filepath.Join(dir, "c.db"), "--db", missing}},
-		{2, "accepts 1 arg", []string{"backup"}},
+		{2, "want pontage backup FILE", []string{"backup"}},
 		{1, "in use by another process (process " + fmt.Sprint(g.PID()) + ")", []string{"restore", b, "--db", g.DatabasePath(), "--force"}},
 		{1, "in use by another process", []string{"migrate", "--db", g.DatabasePath()}},
 		{1, "no such file", []string{"restore", missing, "--db", filepath.Join(dir, "x.db")}},
-		{2, "accepts 1 arg", []string{"restore"}},
+		{2, "want pontage restore FILE", []string{"restore"}},
 	} {
 		cli(t, g, row.args...).is(t, row.code, row.says)
 	}

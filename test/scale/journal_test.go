@@ -139,6 +139,7 @@ func (a *author) request(accounts int64, at time.Time) {
 		follow.Kind, r.Absorbed = ledger.KindAbsorbed, 1000
 		a.add(&follow)
 	}
+	e.Seal = r.Seal()
 	a.batch.Receipts = append(a.batch.Receipts, r)
 }
 

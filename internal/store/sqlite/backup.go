@@ -178,6 +178,13 @@ func single(ctx context.Context, path string) (err error) {
 	return nil
 }
 
+// LastEntry returns the number of the newest entry, 0 if there is none. The schema
+// may be older.
+func (db *DB) LastEntry(ctx context.Context) (seq int64, err error) {
+	err = db.read.QueryRowContext(ctx, "SELECT last_seq FROM ledger_mark WHERE id = 1").Scan(&seq)
+	return seq, err
+}
+
 // Check reads the whole file and reports an error if its structure is damaged.
 // What the entries add up to is [ledger.Verify]'s to check.
 func (db *DB) Check(ctx context.Context) error {

@@ -17,11 +17,17 @@ func (t *journalTx) digests(closed *ledger.Digest, made []ledger.Digest) error {
 		if _, err := t.j.exec(q, int64(closed.Day), closed.First, closed.Last, nanos(closed.ClosedAt)); err != nil {
 			return err
 		}
+		if _, err := t.j.exec("UPDATE ledger_mark SET closed_to = ? WHERE id = 1", closed.Last); err != nil {
+			return err
+		}
 	}
 	for i := range made {
 		d := &made[i]
 		const q = "UPDATE day_digests SET sum = ? WHERE day = ? AND last_seq = ? AND sum IS NULL"
 		if _, err := t.j.exec(q, d.Sum[:], int64(d.Day), d.Last); err != nil {
+			return err
+		}
+		if _, err := t.j.exec("UPDATE ledger_mark SET digested_to = max(digested_to, ?) WHERE id = 1", d.Last); err != nil {
 			return err
 		}
 	}

@@ -18,13 +18,13 @@ var _ job.Store = jobs{}
 // Jobs returns the store of jobs. It works as long as db is open.
 func (db *DB) Jobs() job.Store { return jobs{db} }
 
-const jobColumns = "id, account_id, key_id, test, site, model, created_at, cancelled_at, ended_at"
+const jobColumns = "id, account_id, key_id, test, site, surface, model, created_at, cancelled_at, ended_at"
 
 // Put implements job.Store.
 func (s jobs) Put(ctx context.Context, j *job.Job) error {
 	err := s.db.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO jobs ("+jobColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			j.ID[:], j.Account, j.Key, j.Test, j.Site, j.Model, j.Created.UnixMilli(), toMillis(j.Cancelled), toMillis(j.Ended))
+		_, err := tx.ExecContext(ctx, "INSERT INTO jobs ("+jobColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			j.ID[:], j.Account, j.Key, j.Test, j.Site, j.Surface, j.Model, j.Created.UnixMilli(), toMillis(j.Cancelled), toMillis(j.Ended))
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func scanJob(rows *sql.Rows) (*job.Job, error) {
 	var id []byte
 	var created int64
 	var cancelled, ended sql.NullInt64
-	err := rows.Scan(&id, &j.Account, &j.Key, &j.Test, &j.Site, &j.Model, &created, &cancelled, &ended)
+	err := rows.Scan(&id, &j.Account, &j.Key, &j.Test, &j.Site, &j.Surface, &j.Model, &created, &cancelled, &ended)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func TestJobs(t *testing.T) {
 	}
 	at := time.UnixMilli(1_790_000_000_000).UTC()
 	one := &job.Job{
-		ID: job.ID{1}, Account: 7, Key: 8, Test: true, Site: "s", Model: "m/x", Created: at,
+		ID: job.ID{1}, Account: 7, Key: 8, Test: true, Site: "s", Surface: "jobs", Model: "m/x", Created: at,
 		Items: []job.Item{{Name: "b", Request: [16]byte{2}, Body: []byte(`{"prompt":"hi"}`), Pinned: []byte("{}")}, {Name: "a", Request: [16]byte{1}, Body: []byte("{}"), Pinned: []byte("[]")}},
 	}
 	two := &job.Job{ID: job.ID{2}, Account: 7, Key: 8, Created: at, Items: []job.Item{{Name: "0", Request: [16]byte{3}, Body: []byte("b"), Pinned: []byte("p")}}}

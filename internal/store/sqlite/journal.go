@@ -127,14 +127,14 @@ func again(err error) error {
 }
 
 // Start implements ledger.Journal.
-func (l *ledgerJournal) Start(ctx context.Context) (ledger.Mark, error) {
+func (l *ledgerJournal) Start(ctx context.Context) (m ledger.Mark, err error) {
 	if l.db.journal == nil {
 		return ledger.Mark{}, errors.New("the database is closed, or open for reading only")
 	}
-	var m ledger.Mark
-	err := l.db.Update(ctx, func(tx *sql.Tx) error {
-		row := tx.QueryRowContext(ctx, "UPDATE ledger_mark SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch, last_seq, low_water")
-		return row.Scan(&m.Epoch, &m.LastSeq, &m.LowWater)
+	err = l.db.Update(ctx, func(tx *sql.Tx) error {
+		row := tx.QueryRowContext(ctx, "UPDATE ledger_mark SET epoch = epoch + 1 WHERE id = 1 RETURNING "+markColumns)
+		m, err = scanMark(row)
+		return err
 	})
 	if err != nil {
 		return ledger.Mark{}, fmt.Errorf("start journal: %w", err)

@@ -13,55 +13,50 @@ import (
 // kind <> 1 for the index of those.
 var mismatches = []struct{ says, query string }{
 	{
-		"receipt %s does not agree with its entry",
-		"SELECT lower(hex(r.id)) FROM receipts r LEFT JOIN entries e ON e.seq = r.seq" +
-			" WHERE r.seq <> 0 AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> r.id OR e.amount <> r.charge OR e.account_id <> r.account_id OR e.test <> r.test) LIMIT ?",
-	},
-	{
 		"receipt %s has a charge, a refund or an absorbed amount without an entry",
-		"SELECT lower(hex(id)) FROM receipts WHERE (seq = 0 AND (charge <> 0 OR refunded <> 0))" +
+		"SELECT id FROM receipts WHERE (seq = 0 AND (charge <> 0 OR refunded <> 0))" +
 			" OR (refunded <> 0 AND id NOT IN (SELECT coalesce(req, zeroblob(16)) FROM entries WHERE kind = 4 AND kind <> 1))" +
 			" OR (absorbed <> 0 AND id NOT IN (SELECT coalesce(req, zeroblob(16)) FROM entries WHERE kind = 7 AND kind <> 1)) LIMIT ?",
 	},
 	{
 		"the refunds of request %s do not agree with its receipt, or exceed the charge",
-		"SELECT lower(hex(e.req)) FROM (SELECT req, sum(amount) AS refunded FROM entries WHERE kind = 4 AND kind <> 1 GROUP BY req) e LEFT JOIN receipts r ON r.id = e.req" +
+		"SELECT e.req FROM (SELECT req, sum(amount) AS refunded FROM entries WHERE kind = 4 AND kind <> 1 GROUP BY req) e LEFT JOIN receipts r ON r.id = e.req" +
 			" WHERE (r.id IS NULL AND coalesce(e.req, zeroblob(16)) > " + floorRequest + ") OR r.refunded <> e.refunded OR r.refunded > r.charge LIMIT ?",
 	},
 	{
-		"refund %s went to another account or balance than the charge came from",
+		"refund %d went to another account or balance than the charge came from",
 		"SELECT e.seq FROM entries e JOIN receipts r ON r.id = e.req WHERE e.kind = 4 AND e.kind <> 1 AND (e.account_id <> r.account_id OR e.test <> r.test) LIMIT ?",
 	},
 	{
 		// Every charged receipt has an entry of its own, by the first check: only
 		// where there are more entries than those is it worth a look at each.
-		"the charge of entry %s has no receipt, or its request was charged before",
+		"the charge of entry %d has no receipt, or its request was charged before",
 		"SELECT e.seq FROM entries e LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16))" +
 			" WHERE (SELECT count(*) FROM entries) - (SELECT count(*) FROM entries WHERE kind <> 1) <> (SELECT count(*) FROM receipts WHERE seq <> 0)" +
 			" AND e.kind = 1 AND (r.id IS NULL OR r.seq <> e.seq) LIMIT ?",
 	},
 	{
 		"what was absorbed of request %s does not agree with its receipt",
-		"SELECT lower(hex(e.req)) FROM (SELECT req, sum(amount) AS absorbed FROM entries WHERE kind = 7 AND kind <> 1 GROUP BY req) e" +
+		"SELECT e.req FROM (SELECT req, sum(amount) AS absorbed FROM entries WHERE kind = 7 AND kind <> 1 GROUP BY req) e" +
 			" LEFT JOIN receipts r ON r.id = coalesce(e.req, zeroblob(16)) WHERE r.id IS NULL OR r.absorbed <> e.absorbed LIMIT ?",
 	},
 	{
 		"hold %s is posted, which does not agree with its charge",
-		"SELECT lower(hex(h.id)) FROM holds h LEFT JOIN receipts r ON r.id = h.id LEFT JOIN entries e ON e.seq = r.seq WHERE h.state = 2 AND h.id > " + floorRequest +
+		"SELECT h.id FROM holds h LEFT JOIN receipts r ON r.id = h.id LEFT JOIN entries e ON e.seq = r.seq WHERE h.state = 2 AND h.id > " + floorRequest +
 			" AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> h.id OR e.amount <> h.charge OR e.account_id <> h.account_id OR e.key_id <> h.key_id" +
 			" OR e.test <> h.test OR e.day <> h.day) LIMIT ?",
 	},
 	{
 		"hold %s is open or voided, but was charged",
-		"SELECT lower(hex(h.id)) FROM holds h LEFT JOIN receipts r ON r.id = h.id WHERE h.state <> 2 AND (h.charge <> 0 OR r.seq <> 0) LIMIT ?",
+		"SELECT h.id FROM holds h LEFT JOIN receipts r ON r.id = h.id WHERE h.state <> 2 AND (h.charge <> 0 OR r.seq <> 0) LIMIT ?",
 	},
 	{
 		"the answer stored for request %s does not agree with its charge",
-		"SELECT lower(hex(i.req)) FROM idem i LEFT JOIN entries e ON e.seq = i.seq" +
+		"SELECT i.req FROM idem i LEFT JOIN entries e ON e.seq = i.seq" +
 			" WHERE i.seq > (SELECT seq FROM ledger_floor) AND (e.seq IS NULL OR e.kind <> 1 OR e.req <> i.req OR e.account_id <> i.account_id OR e.test <> i.test) LIMIT ?",
 	},
 	{
-		"reference of entry %s does not agree with it",
+		"reference of entry %d does not agree with it",
 		"SELECT c.seq FROM credit_refs c LEFT JOIN entries e ON e.seq = c.seq WHERE e.seq IS NULL OR e.account_id <> c.account_id LIMIT ?",
 	},
 }
@@ -72,12 +67,19 @@ const floorRequest = "(SELECT req FROM ledger_floor)"
 
 // Mismatches implements ledger.Reader.
 func (s *snapshot) Mismatches(ctx context.Context, limit int) ([]string, error) {
-	var found []string
+	found, err := s.contradictions(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range mismatches {
 		err := s.rows(ctx, c.query, []any{limit}, func(rows *sql.Rows) error {
-			var id string
+			var id any // of a request, or the number of an entry
 			if err := rows.Scan(&id); err != nil {
 				return err
+			}
+			if _, is := id.(int64); !is {
+				request, _ := id.([]byte) // null in a refund that was tampered with
+				id = requestID(request)
 			}
 			found = append(found, fmt.Sprintf(c.says, id))
 			return nil

@@ -40,11 +40,17 @@ func (s *snapshot) Close() error { return s.conn.Close() }
 
 // Mark implements ledger.Reader.
 func (s *snapshot) Mark(ctx context.Context) (m ledger.Mark, err error) {
-	row := s.conn.QueryRowContext(ctx, "SELECT epoch, last_seq, low_water FROM ledger_mark WHERE id = 1")
-	if err := row.Scan(&m.Epoch, &m.LastSeq, &m.LowWater); err != nil {
+	if m, err = scanMark(s.conn.QueryRowContext(ctx, "SELECT "+markColumns+" FROM ledger_mark WHERE id = 1")); err != nil {
 		return m, fmt.Errorf("read mark: %w", err)
 	}
 	return m, nil
+}
+
+const markColumns = "epoch, last_seq, low_water, closed_to, digested_to"
+
+func scanMark(s scanner) (m ledger.Mark, err error) {
+	err = s.Scan(&m.Epoch, &m.LastSeq, &m.LowWater, &m.ClosedTo, &m.DigestedTo)
+	return m, err
 }
 
 // rows calls each for every row of a query.

@@ -169,11 +169,11 @@ func toolID(id string) string {
 	return id
 }
 
-// appendInput appends the arguments of a tool call as an object. What the model
-// wrote that is none goes into one, whole.
+// appendInput appends the arguments of a tool call as an object. null is an empty
+// one, and what else the model wrote that is none goes into one, whole.
 func appendInput(dst, args []byte) []byte {
 	switch {
-	case len(args) == 0:
+	case len(args) == 0, string(args) == "null":
 		return append(dst, `{}`...)
 	case jsonx.IsObject(args):
 		return append(dst, args...)

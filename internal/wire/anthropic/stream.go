@@ -34,6 +34,7 @@ type block struct {
 	tool   int
 	sealed bool // reasoning whose signature has come
 	json   completeness
+	input  input
 	wait   []byte // frames that wait until the block is first
 }
 
@@ -145,7 +146,7 @@ func (s *stream) arguments(dst []byte, d *llm.Delta) ([]byte, error) {
 	for _, b := range s.queue {
 		if b.kind == llm.PartToolCall && b.tool == d.Tool {
 			b.json.feed(d.Text)
-			return s.advance(s.write(dst, b, "input_json_delta", "partial_json", d.Text)), nil
+			return s.advance(s.tell(dst, b, b.input.feed(d.Text))), nil
 		}
 	}
 	for _, c := range []byte(d.Text) {
@@ -154,6 +155,14 @@ func (s *stream) arguments(dst []byte, d *llm.Delta) ([]byte, error) {
 		}
 	}
 	return dst, nil
+}
+
+// tell appends a piece of a tool call's input, if there is any.
+func (s *stream) tell(dst []byte, b *block, piece string) []byte {
+	if piece == "" {
+		return dst
+	}
+	return s.write(dst, b, "input_json_delta", "partial_json", piece)
 }
 
 // cite appends a citation to the newest text.
@@ -233,6 +242,7 @@ func (s *stream) advance(dst []byte) []byte {
 
 // close ends the first block and lets the next one go out.
 func (s *stream) close(dst []byte) []byte {
+	dst = s.tell(dst, s.queue[0], s.queue[0].input.end())
 	dst = appendBlockStop(dst, s.queue[0].index)
 	s.queue = s.queue[1:]
 	if len(s.queue) > 0 {

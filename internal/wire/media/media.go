@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"errors"
 
+	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
@@ -60,6 +61,11 @@ type encoder struct {
 // Heartbeat appends nothing: neither sound nor a whole answer has room for it,
 // and readers of these events expect none.
 func (e *encoder) Heartbeat(dst []byte) []byte { return dst }
+
+// Break names the event of an error, as readers of these streams expect.
+func (e *encoder) Break(dst, frame []byte, _ *fault.Error) []byte {
+	return append(append(dst, "event: error\n"...), frame...)
+}
 
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {

@@ -269,6 +269,9 @@ func (e *encoder) whole(a *llm.Answer) error {
 	if len(a.Choices) == 0 {
 		return errors.New("answer without choices")
 	}
+	for i := range a.Choices {
+		a.Choices[i].Logprobs = nil // nobody can ask for them here, and their form is the provider's own
+	}
 	b, _, err := completion.AppendMessage([]byte(`{"message":`), a.Choices[0].Parts)
 	if err != nil {
 		return err

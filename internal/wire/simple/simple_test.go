@@ -159,7 +159,7 @@ var (
 func TestAWholeAnswer(t *testing.T) {
 	t.Parallel()
 	e := encode(``)
-	a := &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartText, Text: "hello"}}, Finish: llm.FinishStop}}}
+	a := &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartText, Text: "hello"}}, Finish: llm.FinishStop, Logprobs: json.RawMessage(`{"theirs":[]}`)}}}
 	if out, err := e.Event(nil, llm.Event{Whole: a}); err != nil || len(out) > 0 {
 		t.Fatalf("Event = %q, %v", out, err)
 	}

@@ -1,0 +1,316 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/failpoint"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/gate"
+	"github.com/pontage/pontage/internal/job"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/obs"
+	"github.com/pontage/pontage/internal/response"
+	"github.com/pontage/pontage/internal/wire"
+	"github.com/pontage/pontage/internal/wire/responses"
+)
+
+// The surfaces of responses: what asks a model, and what is asked of a response
+// that is kept.
+const (
+	surfaceResponses      = "openai.responses"
+	surfaceResponse       = "openai.responses.item"
+	surfaceResponseItems  = "openai.responses.input_items"
+	surfaceResponseCancel = "openai.responses.cancel"
+)
+
+var keptSurfaces = []string{surfaceResponse, surfaceResponseItems, surfaceResponseCancel}
+
+// memory lets the edge keep responses.
+type memory struct{ a *App }
+
+var (
+	_ wire.Memory = memory{}
+	_ wire.Desk   = responseDesk{}
+)
+
+func ownerOf(c wire.Caller) response.Owner {
+	who := c.Who()
+	return response.Owner{Account: who.Account.ID, Test: who.Key.Test}
+}
+
+// Keeps implements wire.Memory.
+func (m memory) Keeps() bool { return m.a.responses.Keeps() }
+
+// Recall implements wire.Memory.
+func (m memory) Recall(ctx context.Context, c wire.Caller, t *llm.Thread) (past wire.Past, err error) {
+	o := ownerOf(c)
+	if t.Previous != "" {
+		past.Items, past.IDs, err = m.a.responses.Past(ctx, o, t.Previous, func(r *response.Response) error { return m.a.settle(ctx, r) })
+		if err != nil {
+			return past, fault.From(err)
+		}
+	}
+	past.Stand = make(map[string][]byte, len(t.References))
+	for _, id := range t.References {
+		item, err := m.a.responses.Item(ctx, o, id)
+		if err != nil {
+			return past, fault.From(err)
+		}
+		past.Stand[id] = item
+	}
+	return past, nil
+}
+
+// Keep implements wire.Memory.
+func (m memory) Keep(ctx context.Context, c wire.Caller, r wire.Record) error {
+	return m.a.responses.Put(ctx, m.response(c, r, true), r.Past)
+}
+
+func (m memory) response(c wire.Caller, r wire.Record, ended bool) *response.Response {
+	return &response.Response{
+		ID: r.ID, Owner: ownerOf(c), Previous: r.Previous, Created: m.a.clock.now(), Ended: ended,
+		Input: r.Input, Object: r.Object, Items: r.Items,
+	}
+}
+
+// Defer implements wire.Memory: stored, then held for, then acknowledged, like
+// any other job.
+func (m memory) Defer(ctx context.Context, c wire.Caller, site *wire.Site, req *llm.Request, r wire.Record, kept *wire.Kept) error {
+	a := m.a
+	edge, ok := c.(caller)
+	if !ok {
+		return fault.New(fault.Internal, "") // cannot be: the edge made it
+	}
+	now, who := a.clock.now(), c.Who()
+	id := obs.NewRequestID(now)
+	prepared, err := edge.Prepare(req, id)
+	if err != nil {
+		return err
+	}
+	j := &job.Job{
+		ID: job.ID(obs.NewRequestID(now)), Account: who.Account.ID, Key: who.Key.ID, Test: who.Key.Test,
+		Site: site.Name, Surface: surfaceResponses, Model: req.Model, Created: now,
+		Items: []job.Item{{Name: r.ID, Request: id, Body: bytes.Clone(req.Raw.Body), Pinned: prepared.Pinned}},
+	}
+	kept2, holding := (*ledger.Stored)(nil), ctx
+	if kept != nil { // he can come back for it; see jobDesk
+		kept2, holding = stored(kept), context.WithoutCancel(ctx)
+	}
+	put := m.response(c, r, false)
+	put.Job = j.ID
+	if err := a.responses.Put(ctx, put, r.Past); err != nil {
+		return fault.From(err)
+	}
+	forget := func() error { return a.responses.Forget(context.WithoutCancel(ctx), r.ID) }
+	if err := a.jobs.Draft(ctx, j); err != nil {
+		return errors.Join(err, forget())
+	}
+	if err := a.points.Hit(failpoint.CrashJobDrafted); err != nil {
+		return err
+	}
+	holds, err := edge.HoldAll(holding, j.ID, []gate.Prepared{prepared}, kept2)
+	if err != nil {
+		return errors.Join(err, a.jobs.Discard(ctx, j), forget())
+	}
+	if err := a.points.Hit(failpoint.CrashJobHeld); err != nil {
+		return err
+	}
+	a.tasks.add(holds)
+	a.jobs.Submit(j)
+	return nil
+}
+
+// respond answers a response in the background to its end. What it said is kept
+// before it is charged for, and told of only after that; so whatever happens to
+// the process, it is charged once, and with the answer there.
+func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *obs.Event) error {
+	kept, err := t.a.responses.Any(ctx, task.Item.Name)
+	if err != nil {
+		return err // the next process tries again
+	}
+	if kept == nil { // nobody can ask for it any more
+		return t.cancel(h, nil, ev)
+	}
+	d := responses.New(responses.Options{Now: t.a.clock.now})
+	req, err := d.Decode(task.Item.Body, nil)
+	if err != nil {
+		return t.refuse(h, nil, ev, fault.From(err))
+	}
+	req.Thread.Previous = kept.Previous
+	enc := d.Resume(req, kept.ID, kept.Created)
+	call, err := t.a.gate.Resume(ctx, gate.Task{Hold: h, Pinned: task.Item.Pinned, Site: task.Job.Site, Key: task.Job.Key, Request: req, Event: ev})
+	for err == nil {
+		next, fail := call.Next()
+		if fail == io.EOF {
+			break
+		}
+		if err = fail; err == nil {
+			_, err = enc.Event(nil, next)
+		}
+	}
+	switch {
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), job.ErrStopping):
+		if call != nil {
+			call.Abandon()
+		}
+		return job.ErrStopping
+	case err != nil && ctx.Err() != nil:
+		return t.cancel(h, call, ev)
+	case err != nil:
+		return t.refuse(h, call, ev, fault.From(err))
+	case call.Blocked():
+		return t.refuse(h, call, ev, fault.New(fault.ContentPolicy, ""))
+	}
+	u := call.Usage()
+	if _, err := enc.Finish(nil, wire.Final{Model: call.Model().ID, Usage: u}); err != nil {
+		return t.refuse(h, call, ev, fault.Wrap(fault.UpstreamFailed, err))
+	}
+	rec := enc.Record()
+	if err := t.a.responses.Update(ctx, rec.ID, rec.Object, rec.Items, false); err != nil {
+		return t.refuse(h, call, ev, fault.Wrap(fault.Internal, err))
+	}
+	ev.Status = http.StatusOK
+	if err := call.FinishTask(job.Result{Input: u.Input, Output: u.Output}.Encode()); err != nil {
+		return err
+	}
+	// Should this fail, whoever asks for it finds out from its hold.
+	_ = t.a.responses.Update(context.WithoutCancel(ctx), rec.ID, rec.Object, nil, true)
+	return nil
+}
+
+// settle brings a response that a job answers up to date: how it stands is known
+// from its hold.
+func (a *App) settle(ctx context.Context, r *response.Response) error {
+	if r.Ended || r.Job == [16]byte{} {
+		return nil
+	}
+	holds, err := a.ledger.HoldsOf(ctx, r.Job)
+	if err != nil {
+		return err
+	}
+	status, code, message := "failed", "server_error", "The response was given up."
+	switch {
+	case len(holds) == 0 && responses.Status(r.Object) != statusQueued: // it ended so long ago that only the answer is left
+		status = ""
+	case len(holds) == 0:
+	case holds[0].State == ledger.DurableOpen:
+		if a.jobs.Running(holds[0].ID) {
+			r.Object = responses.WithStatus(r.Object, "in_progress", "", "")
+		}
+		return nil
+	case holds[0].State == ledger.DurablePosted:
+		status = ""
+	default:
+		result := job.DecodeResult(holds[0].Result)
+		if message = result.Message; result.Fault == job.Cancelled {
+			status, code = "cancelled", ""
+		} else if result.Fault == fault.UpstreamRateLimited.String() {
+			code = "rate_limit_exceeded"
+		}
+	}
+	if status != "" {
+		r.Object = responses.WithStatus(r.Object, status, code, message)
+	}
+	r.Ended = true
+	return a.responses.Update(ctx, r.ID, r.Object, nil, true)
+}
+
+const statusQueued = "queued"
+
+// responseDesk answers callers about responses that are kept.
+type responseDesk struct{ a *App }
+
+// Answer implements wire.Desk.
+func (d responseDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, error) {
+	a, owner := d.a, ownerOf(q.Caller)
+	if !a.responses.Keeps() {
+		return contract.Data{}, fault.New(fault.NotFound, "Responses are not stored here.")
+	}
+	if q.Query.Get("stream") == "true" {
+		return contract.Data{}, fault.New(fault.UnsupportedParameter, "A stored response is not streamed: ask for it without stream.").At("stream")
+	}
+	r, err := a.responses.Get(ctx, owner, q.ID)
+	if err != nil {
+		return contract.Data{}, fault.From(err)
+	}
+	switch {
+	case q.Method == http.MethodDelete:
+		return d.forget(ctx, owner, r)
+	case q.Surface == surfaceResponseItems:
+		return listItems(r, q)
+	case q.Surface == surfaceResponseCancel:
+		if err := d.cancel(ctx, r); err != nil {
+			return contract.Data{}, err
+		}
+	}
+	if err := a.settle(ctx, r); err != nil {
+		return contract.Data{}, fault.From(err)
+	}
+	return contract.Data{Raw: r.Object}, nil
+}
+
+// cancel ends a response in the background early, free of charge.
+func (d responseDesk) cancel(ctx context.Context, r *response.Response) error {
+	if r.Job == [16]byte{} {
+		return fault.New(fault.InvalidRequest, "Only a response in the background can be cancelled.")
+	}
+	if r.Ended {
+		return nil
+	}
+	err := d.a.jobs.Cancel(ctx, r.Owner.Account, r.Owner.Test, job.ID(r.Job).String())
+	if fault.Is(err, fault.JobNotFound) { // it has ended, and was forgotten
+		return nil
+	}
+	if err != nil {
+		return fault.From(err)
+	}
+	return d.a.jobs.Rested(ctx, r.Job)
+}
+
+// forget deletes a response, and ends it early if it has not ended.
+func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.Response) (contract.Data, error) {
+	if r.Job != [16]byte{} && !r.Ended {
+		if err := d.cancel(ctx, r); err != nil {
+			return contract.Data{}, err
+		}
+	}
+	if err := d.a.responses.Delete(ctx, o, r.ID); err != nil {
+		return contract.Data{}, fault.From(err)
+	}
+	return contract.Data{Raw: fmt.Appendf(nil, `{"id":%s,"object":"response","deleted":true}`, jsonx.AppendString(nil, r.ID))}, nil
+}
+
+// Bounds of a page of items.
+const (
+	usualItems = 20
+	mostItems  = 100
+)
+
+// listItems lists what a response was asked, a page at a time.
+func listItems(r *response.Response, q wire.Question) (contract.Data, error) {
+	limit, order := usualItems, q.Query.Get("order")
+	if s := q.Query.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > mostItems {
+			return contract.Data{}, fault.New(fault.InvalidParameter, "Must be between 1 and %d", mostItems).At("limit")
+		}
+		limit = n
+	}
+	if order != "" && order != "asc" && order != "desc" {
+		return contract.Data{}, fault.New(fault.InvalidParameter, "Must be one of asc or desc").At("order")
+	}
+	page, ok := responses.Page(responses.Listed(r.ID, r.Input), limit, order == "asc", q.Query.Get("after"))
+	if !ok {
+		return contract.Data{}, fault.New(fault.InvalidParameter, "Names no item of this response").At("after")
+	}
+	return contract.Data{Raw: page}, nil
+}

@@ -1,0 +1,184 @@
+package response
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+)
+
+// ErrTooLarge says that a response has more bytes than are remembered.
+var ErrTooLarge = errors.New("the response is too large to be kept")
+
+// Memory keeps responses for their owners. Its methods may be called by many
+// goroutines.
+type Memory struct {
+	store Store
+	keep  time.Duration
+	now   func() time.Time
+}
+
+// New returns a memory that keeps responses for so long. It keeps none at all if
+// that is not above 0; see [Memory.Keeps].
+func New(s Store, keep time.Duration, now func() time.Time) *Memory {
+	return &Memory{store: s, keep: keep, now: now}
+}
+
+// Keeps reports whether anything is kept.
+func (m *Memory) Keeps() bool { return m.keep > 0 }
+
+// Put keeps a response from now on. continued are the ids of those that it
+// continues, which are kept as long. Its error is ErrTooLarge, or the store's.
+func (m *Memory) Put(ctx context.Context, r *Response, continued []string) error {
+	if r.size() > MaxBytes {
+		return ErrTooLarge
+	}
+	r.Expires = m.now().Add(m.keep)
+	if err := m.store.Purge(ctx, m.now(), purged); err != nil {
+		return fmt.Errorf("responses: %w", err)
+	}
+	if err := m.store.Put(ctx, r, continued, MaxAccount); err != nil {
+		return fmt.Errorf("responses: %w", err)
+	}
+	return nil
+}
+
+// Update replaces what is kept of a response. Its error is ErrTooLarge, or the
+// store's.
+func (m *Memory) Update(ctx context.Context, id string, object []byte, items []string, ended bool) error {
+	if len(object) > MaxBytes {
+		return ErrTooLarge
+	}
+	return m.store.Update(ctx, id, object, items, ended)
+}
+
+// Get returns an owner's response. Its error is a ResponseNotFound fault if the
+// owner has no such response, or not any more.
+func (m *Memory) Get(ctx context.Context, o Owner, id string) (*Response, error) {
+	r, err := m.get(ctx, o, id)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, fault.New(fault.ResponseNotFound, "Response with id '%s' not found.", shown(id))
+	}
+	return r, nil
+}
+
+func (m *Memory) get(ctx context.Context, o Owner, id string) (*Response, error) {
+	r, err := m.store.Get(ctx, id, m.now())
+	if err != nil {
+		return nil, fmt.Errorf("responses: %w", err)
+	}
+	if r == nil || r.Owner != o {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// Any returns a response whoever it belongs to, or nil.
+func (m *Memory) Any(ctx context.Context, id string) (*Response, error) {
+	return m.store.Get(ctx, id, m.now())
+}
+
+// shown is an id as an error tells it.
+func shown(id string) string { return id[:min(len(id), 64)] }
+
+// Delete forgets an owner's response.
+func (m *Memory) Delete(ctx context.Context, o Owner, id string) error {
+	if _, err := m.Get(ctx, o, id); err != nil {
+		return err
+	}
+	return m.store.Delete(ctx, id)
+}
+
+// Forget deletes a response whoever it belongs to, which nobody was told of.
+func (m *Memory) Forget(ctx context.Context, id string) error { return m.store.Delete(ctx, id) }
+
+// Past returns what was asked and said up to a response, oldest first: items in
+// JSON, and the ids of all responses that they are of. settle brings a response
+// that a job answers up to date. The error is a PreviousResponseNotFound fault for
+// an id that the owner has no response of, or not any more, be it of one further
+// back; and a fault of the parameter if it has not ended, or goes too far back.
+func (m *Memory) Past(ctx context.Context, o Owner, id string, settle func(*Response) error) (items [][]byte, ids []string, err error) {
+	var turns []*Response
+	size := 0
+	for at := id; at != ""; {
+		r, err := m.get(ctx, o, at)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r == nil {
+			return nil, nil, fault.New(fault.PreviousResponseNotFound, "Previous response with id '%s' not found.", shown(at)).At(previousID)
+		}
+		if !r.Ended {
+			if err := settle(r); err != nil {
+				return nil, nil, err
+			}
+		}
+		if !r.Ended {
+			return nil, nil, fault.New(fault.InvalidParameter, "The response %s has not ended yet.", shown(at)).At(previousID)
+		}
+		turns = append(turns, r)
+		if size += r.size(); size > MaxPast || len(turns) > MaxTurns {
+			return nil, nil, fault.New(fault.InvalidParameter, "The conversation is too long to be continued.").At(previousID)
+		}
+		at = r.Previous
+	}
+	for i := len(turns) - 1; i >= 0; i-- {
+		ids = append(ids, turns[i].ID)
+		items = append(items, elements(turns[i].Input)...)
+		items = append(items, output(turns[i].Object)...)
+	}
+	return items, ids, nil
+}
+
+// previousID is the parameter that names what is continued.
+const previousID = "previous_response_id"
+
+// Item returns the owner's item with that id, in JSON; nil: there is none.
+func (m *Memory) Item(ctx context.Context, o Owner, id string) ([]byte, error) {
+	r, err := m.store.Find(ctx, o, id, m.now())
+	if err != nil {
+		return nil, fmt.Errorf("responses: %w", err)
+	}
+	if r == nil {
+		return nil, nil
+	}
+	for _, list := range [][][]byte{output(r.Object), elements(r.Input)} {
+		for _, item := range list {
+			doc, err := jsonx.Parse(item)
+			if err == nil && doc.Root().Get("id").Is(id) {
+				return item, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// elements are the elements of a JSON array.
+func elements(array []byte) (out [][]byte) {
+	doc, err := jsonx.Parse(array)
+	if err != nil {
+		return nil
+	}
+	for _, v := range doc.Root().Items() {
+		out = append(out, v.Raw())
+	}
+	return out
+}
+
+// output are the items that a response said.
+func output(object []byte) (out [][]byte) {
+	doc, err := jsonx.Parse(object)
+	if err != nil {
+		return nil
+	}
+	for _, v := range doc.Root().Get("output").Items() {
+		out = append(out, v.Raw())
+	}
+	return out
+}

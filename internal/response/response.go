@@ -1,0 +1,62 @@
+// Package response is what the gateway remembers of answers for their callers:
+// each with what was asked and what was said, for so long, so that it can be read
+// again and continued, whatever provider gave it.
+package response
+
+import (
+	"context"
+	"time"
+
+	"github.com/pontage/pontage/internal/account"
+)
+
+// Bounds of what is remembered.
+const (
+	MaxBytes   = 16 << 20 // of one response
+	MaxAccount = 1 << 30  // of all responses of an account; beyond, its oldest go
+	MaxTurns   = 1_000    // that one conversation may go back
+	MaxPast    = 32 << 20 // bytes of what was said before a request
+	purged     = 8        // old responses that are deleted for each new one: the database can do nothing else meanwhile
+)
+
+// Owner is whom a response belongs to: an account, of its live or its test keys.
+type Owner struct {
+	Account account.ID
+	Test    bool
+}
+
+// Response is one answer that is remembered.
+type Response struct {
+	ID       string
+	Owner    Owner
+	Previous string // id of the response that it continues; empty: none
+	Created  time.Time
+	Expires  time.Time
+	Job      [16]byte // that answers it in the background; zero: none
+	Ended    bool     // it is as Object says; else its job knows more
+	Input    []byte   // JSON array of the items that it was asked
+	Object   []byte   // JSON of the response, as its dialect has it
+	Items    []string // ids by which its items can be referred to
+}
+
+// size is what a response counts against the bounds.
+func (r *Response) size() int { return len(r.Input) + len(r.Object) }
+
+// Store keeps responses. Each verb is one transaction, durable when it returns.
+type Store interface {
+	// Put inserts a response, keeps those that it continues at least as long as
+	// itself, and deletes the oldest others of its owner while all have more than
+	// most bytes, a bounded number of them.
+	Put(ctx context.Context, r *Response, continued []string, most int64) error
+	// Get returns a response whose time is not over, or nil.
+	Get(ctx context.Context, id string, now time.Time) (*Response, error)
+	// Find returns the newest response of the owner with an item of that id, or nil.
+	Find(ctx context.Context, o Owner, item string, now time.Time) (*Response, error)
+	// Update replaces the object of a response, whose items have these ids then.
+	// One that is not there changes nothing.
+	Update(ctx context.Context, id string, object []byte, items []string, ended bool) error
+	// Delete removes a response, if it is there.
+	Delete(ctx context.Context, id string) error
+	// Purge removes at most limit responses whose time is over.
+	Purge(ctx context.Context, now time.Time, limit int) error
+}

@@ -1,0 +1,160 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pontage/pontage/internal/response"
+)
+
+// responses implements [response.Store].
+type responses struct{ db *DB }
+
+var _ response.Store = responses{}
+
+// Responses returns the store of responses. It works as long as db is open.
+func (db *DB) Responses() response.Store { return responses{db} }
+
+// crowded bounds how many responses make room for a new one.
+const crowded = 64
+
+const responseColumns = "id, account_id, test, previous, created_at, expires_at, job, ended, input, object"
+
+// Put implements response.Store.
+func (s responses) Put(ctx context.Context, r *response.Response, continued []string, most int64) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO responses ("+responseColumns+", bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			r.ID, r.Owner.Account, r.Owner.Test, r.Previous, r.Created.UnixMilli(), r.Expires.UnixMilli(), r.Job[:], r.Ended, blob(r.Input), blob(r.Object), len(r.Input)+len(r.Object))
+		if err != nil {
+			return err
+		}
+		for _, id := range continued {
+			if _, err := tx.ExecContext(ctx, "UPDATE responses SET expires_at = max(expires_at, ?) WHERE id = ?", r.Expires.UnixMilli(), id); err != nil {
+				return err
+			}
+		}
+		if err := nameItems(ctx, tx, r.ID, r.Items); err != nil {
+			return err
+		}
+		return crowdOut(ctx, tx, r, most)
+	})
+	if err != nil {
+		return fmt.Errorf("put %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// blob is b, but never null.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// nameItems makes the items of a response known by their ids. An id that another
+// response has used before is the newest one's.
+func nameItems(ctx context.Context, tx *sql.Tx, id string, items []string) error {
+	for _, item := range items {
+		_, err := tx.ExecContext(ctx, `INSERT INTO response_items (account_id, test, item, response_id)
+			SELECT account_id, test, ?, id FROM responses WHERE id = ?
+			ON CONFLICT (account_id, test, item) DO UPDATE SET response_id = excluded.response_id`, item, id)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crowdOut deletes the oldest other responses of an owner while all have more
+// than most bytes.
+func crowdOut(ctx context.Context, tx *sql.Tx, r *response.Response, most int64) error {
+	var all int64
+	err := tx.QueryRowContext(ctx, "SELECT coalesce(sum(bytes), 0) FROM responses WHERE account_id = ? AND test = ?", r.Owner.Account, r.Owner.Test).Scan(&all)
+	if err != nil {
+		return err
+	}
+	for n := 0; all > most && n < crowded; n++ {
+		var id string
+		var size int64
+		err := tx.QueryRowContext(ctx, "SELECT id, bytes FROM responses WHERE account_id = ? AND test = ? AND id <> ? ORDER BY created_at LIMIT 1",
+			r.Owner.Account, r.Owner.Test, r.ID).Scan(&id, &size)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM responses WHERE id = ?", id); err != nil {
+			return err
+		}
+		all -= size
+	}
+	return nil
+}
+
+// Get implements response.Store.
+func (s responses) Get(ctx context.Context, id string, now time.Time) (*response.Response, error) {
+	return s.one(ctx, "WHERE id = ? AND expires_at > ?", id, now.UnixMilli())
+}
+
+// Find implements response.Store.
+func (s responses) Find(ctx context.Context, o response.Owner, item string, now time.Time) (*response.Response, error) {
+	return s.one(ctx, "WHERE id = (SELECT response_id FROM response_items WHERE account_id = ? AND test = ? AND item = ?) AND expires_at > ?",
+		o.Account, o.Test, item, now.UnixMilli())
+}
+
+func (s responses) one(ctx context.Context, where string, args ...any) (*response.Response, error) {
+	r := &response.Response{}
+	var created, expires int64
+	var job []byte
+	err := s.db.Read().QueryRowContext(ctx, "SELECT "+responseColumns+" FROM responses "+where, args...).
+		Scan(&r.ID, &r.Owner.Account, &r.Owner.Test, &r.Previous, &created, &expires, &job, &r.Ended, &r.Input, &r.Object)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read response: %w", err)
+	}
+	r.Created, r.Expires, r.Job = time.UnixMilli(created).UTC(), time.UnixMilli(expires).UTC(), [16]byte(job)
+	return r, nil
+}
+
+// Update implements response.Store.
+func (s responses) Update(ctx context.Context, id string, object []byte, items []string, ended bool) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE responses SET object = ?, ended = ?, bytes = length(input) + ? WHERE id = ?", blob(object), ended, len(object), id)
+		if err != nil {
+			return err
+		}
+		return nameItems(ctx, tx, id, items)
+	})
+	if err != nil {
+		return fmt.Errorf("update %s: %w", id, err)
+	}
+	return nil
+}
+
+// Delete implements response.Store.
+func (s responses) Delete(ctx context.Context, id string) error {
+	return s.exec(ctx, "delete response", "DELETE FROM responses WHERE id = ?", id)
+}
+
+// Purge implements response.Store.
+func (s responses) Purge(ctx context.Context, now time.Time, limit int) error {
+	return s.exec(ctx, "purge responses", "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)", now.UnixMilli(), limit)
+}
+
+func (s responses) exec(ctx context.Context, what, query string, args ...any) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

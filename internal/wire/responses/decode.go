@@ -1,0 +1,227 @@
+package responses
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// decodeChat makes a conversation of a checked body. Every member goes to a
+// field of its own or to Extra, but for null and empty lists, for what says no
+// more than the default, and for what the gateway itself takes care of.
+func decodeChat(root jsonx.Value) (*llm.Chat, error) {
+	d := decoder{chat: &llm.Chat{}}
+	d.request(root)
+	return d.chat, nil
+}
+
+// decoder gathers a conversation.
+type decoder struct {
+	chat    *llm.Chat
+	talking bool    // something beside the leading system messages was seen
+	results bool    // the last message is a user's turn that began with results of tools
+	at      *places // nil: nobody asks where everything stood
+}
+
+func (d *decoder) request(root jsonx.Value) {
+	// What the request says for itself stands before what was said in the past.
+	if v := root.Get("instructions"); v.Kind() == jsonx.String {
+		d.system([]llm.Part{{Kind: llm.PartText, Text: v.Text()}})
+	}
+	for name, v := range root.Members() {
+		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
+			d.extra(v)
+		}
+	}
+}
+
+// extra keeps what has no field.
+func (d *decoder) extra(v jsonx.Value) {
+	d.chat.Extra = append(d.chat.Extra, llm.Extra{Path: v.Path(), Value: json.RawMessage(v.Raw())})
+}
+
+// extras keeps all members of v but the named ones, and what asks for nothing.
+func (d *decoder) extras(v jsonx.Value, but ...string) {
+next:
+	for name, m := range v.Members() {
+		if !m.Exists() || m.Kind() == jsonx.Array && m.Len() == 0 {
+			continue
+		}
+		for _, b := range but {
+			if string(name) == b {
+				continue next
+			}
+		}
+		d.extra(m)
+	}
+}
+
+// isDefault reports whether a member says what would hold without it.
+func isDefault(name []byte, v jsonx.Value) bool {
+	switch string(name) {
+	case "top_logprobs":
+		n, ok := v.Int()
+		return ok && n == 0
+	case "truncation":
+		return v.Is("disabled")
+	case "service_tier":
+		return v.Is("auto") || v.Is("default")
+	case "metadata":
+		return v.Kind() == jsonx.Object && v.Len() == 0
+	}
+	return false
+}
+
+// setting takes over a scalar member, and reports whether name is one.
+func (d *decoder) setting(name []byte, v jsonx.Value) bool {
+	c := d.chat
+	switch string(name) {
+	case "model", "stream", "stream_options", // the request has them
+		"instructions",
+		"store", "background", "previous_response_id": // the gateway's own
+	case "temperature":
+		c.Temperature = number(v)
+	case "top_p":
+		c.TopP = number(v)
+	case "max_output_tokens":
+		c.MaxOutput = integer(v)
+	case "parallel_tool_calls":
+		if b, ok := v.Bool(); ok {
+			c.ParallelTools = &b
+		}
+	case "user", "safety_identifier":
+		if c.User != "" && !v.Is(c.User) {
+			return false
+		}
+		c.User = v.Text()
+	default:
+		return false
+	}
+	return true
+}
+
+// structure takes over a member that is an array or an object.
+func (d *decoder) structure(name []byte, v jsonx.Value) bool {
+	switch string(name) {
+	case "input":
+		d.input(v)
+	case "tools":
+		for _, t := range v.Items() {
+			d.tool(t)
+		}
+	case "tool_choice":
+		return d.choice(v)
+	case "text":
+		d.format(v.Get("format"))
+		d.extras(v, "format")
+	case "reasoning":
+		d.reasoning(v)
+	case "include":
+		for _, i := range v.Items() {
+			if !included[i.Text()] {
+				d.extra(i)
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// included are the inclusions that are always made, as far as there is anything
+// to include: the seal of reasoning, and what tools that run at a provider of
+// this dialect bring along.
+var included = map[string]bool{
+	"reasoning.encrypted_content":           true,
+	"file_search_call.results":              true,
+	"web_search_call.results":               true,
+	"web_search_call.action.sources":        true,
+	"code_interpreter_call.outputs":         true,
+	"computer_call_output.output.image_url": true,
+	"message.input_image.image_url":         true,
+}
+
+func number(v jsonx.Value) *float64 {
+	f, ok := v.Float()
+	if !ok {
+		return nil
+	}
+	return &f
+}
+
+func integer(v jsonx.Value) *int64 {
+	n, ok := v.Int()
+	if !ok {
+		return nil
+	}
+	return &n
+}
+
+// tool takes over one definition; types other than function have no field.
+func (d *decoder) tool(t jsonx.Value) {
+	if !t.Get("type").Is("function") {
+		d.extra(t)
+		return
+	}
+	tool := llm.Tool{Name: t.Get("name").Text(), Description: t.Get("description").Text()}
+	if s := t.Get("parameters"); s.Exists() {
+		tool.Schema = json.RawMessage(s.Raw())
+	}
+	if b, ok := t.Get("strict").Bool(); ok {
+		tool.Strict = &b
+	}
+	d.chat.Tools = append(d.chat.Tools, tool)
+	d.extras(t, "type", "name", "description", "parameters", "strict")
+}
+
+// choice takes over tool_choice, unless it names something else than a function.
+func (d *decoder) choice(v jsonx.Value) bool {
+	switch {
+	case v.Is("auto"), v.Is("none"), v.Is("required"):
+		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
+	case v.Get("type").Is("function"):
+		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("name").Text()}
+	default:
+		return false
+	}
+	return true
+}
+
+// format takes over text.format; text is what holds without it.
+func (d *decoder) format(v jsonx.Value) {
+	kind := v.Get("type")
+	switch {
+	case kind.Is("json_object"):
+		d.chat.Format = &llm.Format{JSON: true}
+	case kind.Is("json_schema"):
+		f := &llm.Format{JSON: true, Name: v.Get("name").Text(), Description: v.Get("description").Text(), Schema: json.RawMessage(v.Get("schema").Raw())}
+		if b, ok := v.Get("strict").Bool(); ok {
+			f.Strict = &b
+		}
+		d.chat.Format = f
+	}
+	d.extras(v, "type", "name", "description", "schema", "strict")
+}
+
+// reasoning takes over how much to think, and how much of it to tell.
+func (d *decoder) reasoning(v jsonx.Value) {
+	if e := v.Get("effort"); e.Kind() == jsonx.String {
+		d.chat.Reasoning = &llm.Reasoning{Effort: e.Text()}
+	}
+	d.extras(v, "effort")
+}
+
+// arguments makes JSON of the text a model wrote. What is no JSON becomes a
+// string, which nothing else does.
+func arguments(text string) json.RawMessage {
+	trimmed := strings.TrimSpace(text)
+	switch {
+	case trimmed == "":
+		return json.RawMessage(`{}`)
+	case trimmed[0] == '"', !jsonx.Valid([]byte(trimmed)):
+		return jsonx.AppendString(nil, text)
+	}
+	return json.RawMessage(trimmed)
+}

@@ -1,0 +1,192 @@
+package responses
+
+import (
+	"strings"
+
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// input takes over what is asked.
+func (d *decoder) input(v jsonx.Value) {
+	if v.Kind() == jsonx.String {
+		d.say(llm.RoleUser, []llm.Part{{Kind: llm.PartText, Text: v.Text()}}, v)
+		return
+	}
+	for _, item := range v.Items() {
+		d.item(item)
+	}
+}
+
+// item takes over one item, or keeps it as an extra. Its id and its status name
+// it, and say nothing to a model.
+func (d *decoder) item(item jsonx.Value) {
+	switch kindOf(item) {
+	case kindMessage:
+		d.message(item)
+	case kindCall:
+		d.say(llm.RoleAssistant, []llm.Part{{
+			Kind: llm.PartToolCall, ToolID: item.Get("call_id").Text(), ToolName: item.Get("name").Text(),
+			Args: arguments(item.Get("arguments").Text()),
+		}}, item)
+		d.extras(item, "type", "id", "status", "call_id", "name", "arguments")
+	case kindOutput:
+		result := llm.Part{Kind: llm.PartToolResult, ToolID: item.Get("call_id").Text()}
+		result.Parts, _ = d.parts(item.Get("output"))
+		d.result(result, item)
+		d.extras(item, "type", "id", "status", "call_id", "output")
+	case kindReasoning:
+		d.say(llm.RoleAssistant, thoughts(item), item)
+		d.extras(item, "type", "id", "status", "summary", "content", "encrypted_content")
+	default:
+		d.extra(item)
+	}
+}
+
+// thoughts makes parts of a reasoning item. What is sealed without a word of it
+// being told is opaque, unless it is a seal of what was told as nothing.
+func thoughts(item jsonx.Value) []llm.Part {
+	var text strings.Builder
+	for _, name := range [...]string{"summary", "content"} {
+		for _, part := range item.Get(name).Items() {
+			if text.Len() > 0 {
+				text.WriteString("\n\n")
+			}
+			text.WriteString(part.Get("text").Text())
+		}
+		if text.Len() > 0 {
+			break // both tell the same
+		}
+	}
+	seal := item.Get("encrypted_content").Text()
+	if data, ok := strings.CutPrefix(seal, redacted); ok {
+		return []llm.Part{{Kind: llm.PartRedacted, Data: data}}
+	}
+	return []llm.Part{{Kind: llm.PartReasoning, Text: text.String(), Signature: seal}}
+}
+
+// redacted begins what is not a seal of reasoning that is told, but stands in its
+// place; see [stream].
+const redacted = "redacted."
+
+// message takes over one message. Leading system messages stand apart.
+func (d *decoder) message(item jsonx.Value) {
+	role := item.Get("role")
+	parts, from := d.parts(item.Get("content"))
+	d.extras(item, "type", "id", "status", "role", "content")
+	switch {
+	case !role.Is("system") && !role.Is("developer"):
+		to := llm.RoleUser
+		if role.Is("assistant") {
+			to = llm.RoleAssistant
+		}
+		d.say(to, parts, from...)
+	case d.talking:
+		d.say(llm.RoleSystem, parts, from...)
+	default:
+		d.system(parts)
+	}
+}
+
+func (d *decoder) system(parts []llm.Part) { d.chat.System = append(d.chat.System, parts...) }
+
+// say adds parts to the conversation, and continues the turn of an assistant who
+// has the word: all that one answer said and called is one turn. from is where
+// the parts stood, each or all together.
+func (d *decoder) say(role llm.Role, parts []llm.Part, from ...jsonx.Value) {
+	last := len(d.chat.Messages) - 1
+	same := last >= 0 && (role == llm.RoleAssistant && d.chat.Messages[last].Role == role || role == llm.RoleUser && d.results)
+	d.results, d.talking = false, true
+	if !same {
+		d.chat.Messages = append(d.chat.Messages, llm.Message{Role: role})
+		last++
+	}
+	m := &d.chat.Messages[last]
+	m.Parts = append(m.Parts, parts...)
+	d.at.parts(last, len(parts), from)
+}
+
+// result adds the result of a tool: together with those beside it, and with what
+// the user says next, it is one turn.
+func (d *decoder) result(p llm.Part, item jsonx.Value) {
+	last := len(d.chat.Messages) - 1
+	d.talking = true
+	if !d.results {
+		d.chat.Messages = append(d.chat.Messages, llm.Message{Role: llm.RoleUser})
+		last++
+	}
+	d.results = true
+	m := &d.chat.Messages[last]
+	m.Parts = append(m.Parts, p)
+	d.at.parts(last, 1, []jsonx.Value{item})
+}
+
+// parts takes over a content, and tells where each part stood.
+func (d *decoder) parts(content jsonx.Value) (out []llm.Part, from []jsonx.Value) {
+	switch content.Kind() {
+	case jsonx.String:
+		return []llm.Part{{Kind: llm.PartText, Text: content.Text()}}, []jsonx.Value{content}
+	case jsonx.Array:
+		for _, v := range content.Items() {
+			if p, ok := d.part(v); ok {
+				if v.Get("prompt_cache_breakpoint").Exists() {
+					p.Cache = &llm.CacheMark{}
+				}
+				out, from = append(out, p), append(from, v)
+			}
+		}
+	}
+	return out, from
+}
+
+// part takes over one part, or keeps it as an extra.
+func (d *decoder) part(v jsonx.Value) (p llm.Part, ok bool) {
+	switch v.Get("type").Text() {
+	case "input_text":
+		p = llm.Part{Kind: llm.PartText, Text: v.Get("text").Text()}
+		d.extras(v, "type", "text", "prompt_cache_breakpoint")
+	case "output_text":
+		p = llm.Part{Kind: llm.PartText, Text: v.Get("text").Text()}
+		if notes := v.Get("annotations"); notes.Len() > 0 {
+			p.Citations = notes.Raw()
+		}
+		d.extras(v, "type", "text", "annotations", "logprobs")
+	case "refusal":
+		p = llm.Part{Kind: llm.PartRefusal, Text: v.Get("refusal").Text()}
+		d.extras(v, "type", "refusal")
+	case "input_image":
+		p = llm.Part{Kind: llm.PartImage, Detail: v.Get("detail").Text(), FileID: v.Get("file_id").Text()}
+		p.URL, p.MediaType, p.Data = splitData(v.Get("image_url").Text())
+		d.extras(v, "type", "image_url", "file_id", "detail", "prompt_cache_breakpoint")
+	case "input_file":
+		p = llm.Part{Kind: llm.PartFile, FileID: v.Get("file_id").Text(), Name: v.Get("filename").Text()}
+		if data := v.Get("file_data"); data.Exists() {
+			p.URL, p.MediaType, p.Data = splitData(data.Text())
+		} else {
+			p.URL = v.Get("file_url").Text()
+		}
+		d.extras(v, "type", "file_data", "file_url", "file_id", "filename", "prompt_cache_breakpoint")
+	default:
+		d.extra(v)
+		return p, false
+	}
+	return p, true
+}
+
+// splitData takes a data URL apart. What is none, or not in base64, is a plain
+// URL; bare base64 is data of an unknown type.
+func splitData(s string) (url, mediaType, data string) {
+	rest, ok := strings.CutPrefix(s, "data:")
+	if !ok {
+		if strings.Contains(s, "://") || s == "" {
+			return s, "", ""
+		}
+		return "", "", s
+	}
+	head, body, ok := strings.Cut(rest, ",")
+	mediaType, isBase64 := strings.CutSuffix(head, ";base64")
+	if !ok || !isBase64 {
+		return s, "", ""
+	}
+	return "", mediaType, body
+}

@@ -1,0 +1,196 @@
+package fidelity
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+)
+
+// answer is what an answer says, without a dialect.
+type answer struct {
+	choices map[int]*said
+	usage   *tokens
+	model   string
+	failed  string // the error that it holds
+	// prompted is why nothing was generated: the prompt was blocked.
+	prompted string
+	ended    bool     // has its terminal marker
+	wrong    []string // contradicts itself or its grammar
+	vectors  []value
+	total    int64 // of a count of tokens
+}
+
+// said is what one choice says.
+type said struct {
+	text, thought, refusal string
+	calls                  []call
+	finish                 string         // stop, length, tool_calls, content_filter, pause, error; empty: none
+	raw                    string         // finish in the dialect's word
+	beyond                 bool           // something that not every dialect has: citations, server tools
+	media                  bool           // an image or a sound
+	pieces                 map[string]any // of the arguments of a call that continues
+	at                     map[string]int
+}
+
+// call is one call of a tool; args is its JSON text, byte for byte.
+type call struct {
+	id, name, args string
+	loose          bool // args were put together here, so their order and spelling are ours
+}
+
+// tokens is a usage by the classes that have a price. Input is all of the
+// prompt, and reasoning a part of output.
+type tokens struct{ Input, Cached, Write, Write1h, Output, Reasoning int64 }
+
+func (a *answer) choice(i int) *said {
+	if a.choices == nil {
+		a.choices = map[int]*said{}
+	}
+	if a.choices[i] == nil {
+		a.choices[i] = &said{at: map[string]int{}}
+	}
+	return a.choices[i]
+}
+
+// complain notes what is wrong with an answer in itself.
+func (a *answer) complain(format string, args ...any) {
+	a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
+}
+
+// call returns the call under a key, a new one if there is none.
+func (s *said) call(key string) *call {
+	i, ok := s.at[key]
+	if !ok {
+		i = len(s.calls)
+		s.at[key] = i
+		s.calls = append(s.calls, call{})
+	}
+	return &s.calls[i]
+}
+
+// speaks reports whether s says anything.
+func (s *said) speaks() bool {
+	return s.text+s.thought+s.refusal != "" || len(s.calls) > 0 || s.beyond || s.media
+}
+
+func (a *answer) speaks() bool {
+	for _, s := range a.choices {
+		if s.speaks() {
+			return true
+		}
+	}
+	return len(a.vectors) > 0 || a.total > 0
+}
+
+// media reports whether an answer holds an image or a sound.
+func (a *answer) media() bool {
+	for _, s := range a.choices {
+		if s.media {
+			return true
+		}
+	}
+	return false
+}
+
+// ends is why a choice ended, in our words. Calls go before the word: servers
+// say stop beside them.
+func (s *said) ends() string {
+	switch {
+	case s.finish != "" && s.finish != "stop":
+		return s.finish
+	case len(s.calls) > 0:
+		return "tool_calls"
+	}
+	return "stop"
+}
+
+// blocked reports whether a filter ended every choice, or the model refused and
+// said nothing else. That is free.
+func (a *answer) blocked() bool {
+	filtered, spoke, refused := len(a.choices) > 0, false, false
+	for _, s := range a.choices {
+		filtered = filtered && s.finish == "content_filter"
+		spoke = spoke || s.text+s.thought != "" || len(s.calls) > 0 || s.beyond || s.media
+		refused = refused || s.refusal != ""
+	}
+	return filtered || refused && !spoke
+}
+
+// broken reports whether an answer with status 200 is none: it holds an error,
+// says nothing, or lacks its end.
+func (a *answer) broken(sse bool) bool {
+	if a.failed != "" {
+		return true
+	}
+	done := len(a.choices) > 0
+	for _, s := range a.choices {
+		done = done && s.finish != ""
+		if s.finish == "error" {
+			return true
+		}
+	}
+	if sse && !a.ended && !done {
+		return true
+	}
+	if a.speaks() {
+		return false
+	}
+	for _, s := range a.choices { // nothing was said, and there is a reason
+		if s.finish != "" && (s.finish != "stop" || s.raw == "stop_sequence") {
+			return false
+		}
+	}
+	return true
+}
+
+// cost prices tokens: every class at its rate, rounded up once, and the fee for
+// the request.
+func (u tokens) cost() *big.Int {
+	sum := new(big.Int)
+	add := func(n, rate int64) { sum.Add(sum, new(big.Int).Mul(big.NewInt(n), big.NewInt(rate))) }
+	add(u.Input-u.Cached-u.Write-u.Write1h, rates.input)
+	add(u.Cached, rates.cached)
+	add(u.Write, rates.write)
+	add(u.Write1h, rates.write1h)
+	add(u.Output, rates.output)
+	sum.Add(sum, big.NewInt(999_999)).Div(sum, big.NewInt(1_000_000))
+	return sum.Add(sum, big.NewInt(rates.request))
+}
+
+// sameCalls compares calls: names, and arguments byte for byte, but for blanks
+// between their tokens. Ids must be there and differ. Where arguments are an
+// object in the dialect, what a model wrote that is none is put into one, unless
+// it was cut off. Of calls that pass as they are, ids may be missing.
+func sameCalls(want, got []call, objects, own bool) (out []string) {
+	if len(want) != len(got) {
+		return []string{fmt.Sprintf("%d calls, want %d: %.300v", len(got), len(want), got)}
+	}
+	ids := map[string]bool{}
+	for i, g := range got {
+		w, args := want[i], written(want[i].args)
+		switch cut := args[0] == '{' && members(value(args)) == nil; {
+		case objects && args == "null":
+			args = "{}"
+		case objects && cut && g.args == w.args:
+		case objects && members(value(args)) == nil:
+			args = `{"_raw":` + string(quote(w.args)) + `}`
+		}
+		same := args == written(g.args) || w.loose && sorted(value(args)) == sorted(value(g.args))
+		if w.name != g.name || !same {
+			out = append(out, fmt.Sprintf("call %d is %s(%.300s), want %s(%.300s)", i, g.name, g.args, w.name, args))
+		}
+		if !own && (g.id == "" || ids[g.id]) {
+			out = append(out, fmt.Sprintf("call %d has the id %q", i, g.id))
+		}
+		ids[g.id] = true
+	}
+	return out
+}
+
+// written is the text of arguments without blanks; none are an empty object.
+func written(args string) string {
+	if strings.TrimSpace(args) == "" {
+		return "{}"
+	}
+	return compact(value(args))
+}

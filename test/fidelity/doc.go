@@ -1,0 +1,14 @@
+// Package fidelity proves that translation loses nothing. Every recorded
+// interaction with a provider is replayed behind the built binary, and asked
+// for in its own dialect and in every other one that callers may speak.
+//
+// What a recording says is read here by readers of their own, one for each
+// dialect, and so are the answers that callers get and the requests that
+// reached the provider. A recorded request is put into another dialect by a
+// converter that lives here, too: nothing of the product is used to judge it.
+//
+// A dialect or a provider is one entry of the tables in table_test.go. The
+// outcome of each recording in each dialect is a line of build/fidelity.jsonl:
+// passed, refused by a rule that testdata/refusals.tsv counts, pending (the
+// build has no such dialect yet), or failed.
+package fidelity
