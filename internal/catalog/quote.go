@@ -97,6 +97,16 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 	return q, nil
 }
 
+// How many tokens sound is at most, by the second: OpenAI's transcribers make ten
+// of it, and Mistral's twelve and a half, of no less than half a minute.
+const (
+	soundTokens = 16
+	leastSound  = 30
+)
+
+// SoundTokens returns how many tokens so many seconds of sound are at most.
+func SoundTokens(seconds int64) int64 { return max(seconds, leastSound) * soundTokens }
+
 // media reckons what is counted in other units than tokens as a part of the fee
 // for the request, and the tokens of the answer as the most that the model gives,
 // for each image.
@@ -110,6 +120,12 @@ func (m *Model) media(r *llm.Request, q *Quote) error {
 	}
 	if q.request, err = q.request.Add(fixed); err != nil {
 		return beyond(r)
+	}
+	switch r.Task {
+	case llm.TaskTranscribe:
+		q.Input += SoundTokens(r.Seconds)
+	case llm.TaskImage: // in a stream each is counted with the prompt
+		q.Input *= max(r.Images, 1)
 	}
 	if m.Price.PerToken && m.Price.Output > 0 {
 		q.most = m.MaxOutput

@@ -58,9 +58,11 @@ func TestAQuoteCoversUnits(t *testing.T) {
 		most llm.Usage
 	}{
 		{"images", Images, PriceEntry{Image: &image}, llm.Request{Task: llm.TaskImage, Images: 4}, llm.Usage{Images: 4}},
-		{"images by tokens", Images, PriceEntry{Input: &in, Output: &out}, llm.Request{Task: llm.TaskImage, Images: 2}, llm.Usage{Images: 2, Input: 100, Output: 2 * 6000}},
+		{"images by tokens", Images, PriceEntry{Input: &in, Output: &out}, llm.Request{Task: llm.TaskImage, Images: 2}, llm.Usage{Images: 2, Input: 2 * 100, Output: 2 * 6000}},
 		{"speech", Speech, PriceEntry{Characters: &chars}, llm.Request{Task: llm.TaskSpeech, Characters: 4096}, llm.Usage{Characters: 4096}},
 		{"sound", Transcription, PriceEntry{Minute: &minute}, llm.Request{Task: llm.TaskTranscribe, Seconds: 61}, llm.Usage{Seconds: 61}},
+		{"sound by tokens", Transcription, PriceEntry{Input: &in, Output: &out}, llm.Request{Task: llm.TaskTranscribe, Seconds: 61}, llm.Usage{Seconds: 61, Input: 100 + 976, Output: 6000}},
+		{"a second by tokens", Transcription, PriceEntry{Input: &in, Output: &out}, llm.Request{Task: llm.TaskTranscribe, Seconds: 1}, llm.Usage{Seconds: 1, Input: 100 + 480, Output: 6000}},
 	} {
 		m := &Model{ID: "m", Kind: c.kind, Enabled: true, MaxOutput: 6000, Price: price(t, c.kind, c.e)}
 		if err := m.Check(&c.r); err != nil {

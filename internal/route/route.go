@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"time"
 
@@ -275,7 +276,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	if s != nil {
 		_ = s.Close()
 	}
-	failure := beforeContent(asFailure(err, t.Key))
+	failure := once(req, beforeContent(asFailure(err, t.Key)))
 	if failure.Fault.Code == fault.ModelNotFound {
 		// The provider means its own name of the model, which is not the caller's.
 		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
@@ -305,6 +306,28 @@ func beforeContent(f *provider.Failure) *provider.Failure {
 	e.Code = fault.UpstreamFailed
 	return &provider.Failure{Fault: &e, Retry: true, Failover: true, Breaker: true, Sent: true}
 }
+
+// once makes a failure final where making an image, or sound, or a transcript may
+// have begun: it is slow and dear, and nobody wants to pay for it twice. A status
+// below 500 proves that nothing was done, and so do those of a server that has too
+// much to do.
+func once(req *llm.Request, f *provider.Failure) *provider.Failure {
+	switch req.Task {
+	case llm.TaskImage, llm.TaskSpeech, llm.TaskTranscribe:
+	default:
+		return f
+	}
+	switch s := f.Fault.UpstreamStatus; {
+	case !f.Sent, s >= 400 && s < 500, s == http.StatusServiceUnavailable, s == overloaded:
+		return f
+	}
+	g := *f
+	g.Retry, g.Failover = false, false
+	return &g
+}
+
+// overloaded is the status of Anthropic's for it, which others have taken over.
+const overloaded = 529
 
 func judge(f *provider.Failure) verdict {
 	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}

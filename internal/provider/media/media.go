@@ -105,7 +105,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, false)),
 	})
 	if err != nil {
-		return nil, once(r, err)
+		return nil, err
 	}
 	switch {
 	case !r.Stream:
@@ -118,16 +118,6 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	// A stream was asked for, and a provider that knows none has answered: whisper-1
 	// takes no notice of it.
 	return &whole{x: x, request: r, family: p.family}, nil
-}
-
-// once makes a failure final where making an image or a sound may have begun:
-// it is slow and dear, and nobody wants to pay for it twice.
-func once(r *llm.Request, err error) error {
-	f, ok := err.(*provider.Failure)
-	if ok && f.Sent && r.Task != llm.TaskModerate && f.Fault.UpstreamStatus == 0 {
-		f.Retry, f.Failover = false, false
-	}
-	return err
 }
 
 // named returns the body with the provider's name of the model.

@@ -20,7 +20,9 @@ type events struct {
 	frames  *provider.Reader
 	request *llm.Request
 	family  string
-	images  int64 // made
+	images  int64     // made
+	usage   llm.Usage // of those that told it
+	told    bool
 	ended   bool  // the terminal event has come
 	content bool  // some has come
 	fresh   bool  // the last event meant something
@@ -39,7 +41,7 @@ func (s *events) Next() (llm.Event, error) {
 	}
 	ev, err := s.next()
 	if err != nil {
-		s.err = once(s.request, err)
+		s.err = err
 		if err != io.EOF {
 			_ = s.x.Close()
 		}
@@ -66,6 +68,8 @@ func (s *events) next() (llm.Event, error) {
 		}
 		data := bytes.TrimSpace(f.Data)
 		switch {
+		case string(data) == "[DONE]" && s.ended:
+			return llm.Event{Raw: s.frames.Clean(f), Data: f.Data}, nil
 		case len(data) > 0 && string(data) != "[DONE]":
 			return s.event(f, data)
 		case f.Comment:
@@ -74,8 +78,8 @@ func (s *events) next() (llm.Event, error) {
 	}
 }
 
-// event makes an event of a frame with data. The last one of a kind tells the
-// usage: several images have one each.
+// event makes an event of a frame with data. Each of several images tells its own
+// usage, with the prompt in it.
 func (s *events) event(f provider.Frame, data []byte) (llm.Event, error) {
 	doc, err := jsonx.Parse(data)
 	switch {
@@ -99,8 +103,10 @@ func (s *events) event(f provider.Frame, data []byte) (llm.Event, error) {
 			s.images++
 		}
 		u, told := counts(root.Get("usage"))
+		s.usage.Input, s.usage.CachedInput, s.usage.Output = s.usage.Input+u.Input, s.usage.CachedInput+u.CachedInput, s.usage.Output+u.Output
+		s.usage.Seconds, s.told = max(s.usage.Seconds, u.Seconds), s.told || told
 		ev.Content, ev.Finish, s.ended = true, llm.FinishStop, true
-		ev.Usage = complete(s.request, u, told, s.images, 0)
+		ev.Usage = complete(s.request, s.usage, s.told, s.images, 0)
 	case strings.HasSuffix(kind, ".partial_image"), strings.HasSuffix(kind, ".delta"), strings.HasSuffix(kind, ".segment"):
 		ev.Content = true
 	}
@@ -143,7 +149,7 @@ func newSound(x *provider.Exchange, r *llm.Request, family string) (llm.Stream, 
 		case provider.HasError(body):
 			return nil, provider.Classify(family, http.StatusOK, x.Header, body)
 		}
-		return nil, once(r, provider.BadAnswer(http.StatusOK, body, fmt.Errorf("content type %q where sound was expected", media)))
+		return nil, provider.BadAnswer(http.StatusOK, body, fmt.Errorf("content type %q where sound was expected", media))
 	}
 	return &sound{x: x, request: r, media: media, buf: make([]byte, soundPiece)}, nil
 }
@@ -174,7 +180,7 @@ func (s *sound) Next() (llm.Event, error) {
 		s.x.Over()
 		return llm.Event{Finish: llm.FinishStop, Last: true}, nil
 	}
-	s.err = once(s.request, err)
+	s.err = err
 	return llm.Event{}, s.err
 }
 

@@ -27,8 +27,15 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 		read("prompt_tokens", &u.Input)
 		read("completion_tokens", &u.Output)
 	}
-	if s, is := v.Get("seconds").Float(); is && s > 0 {
-		u.Seconds, ok = ceil(s), true
+	for _, name := range []string{"seconds", "prompt_audio_seconds"} {
+		if s, is := v.Get(name).Float(); is && s > 0 {
+			u.Seconds, ok = ceil(s), true
+		}
+	}
+	// Mistral counts sound apart, and in the total.
+	total, _ := v.Get("total_tokens").Int()
+	if n, is := v.Get("prompt_tokens_details").Get("audio_tokens").Int(); is && n > 0 && total == u.Input+u.Output+n {
+		u.Input += n
 	}
 	if n, is := v.Get("input_tokens_details").Get("cached_tokens").Int(); is && n >= 0 && n <= u.Input {
 		u.CachedInput = n

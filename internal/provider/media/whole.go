@@ -34,7 +34,7 @@ func (w *whole) Next() (llm.Event, error) {
 	w.over = io.EOF
 	ev, err := w.read()
 	if err != nil {
-		w.over = once(w.request, err)
+		w.over = err
 		return llm.Event{}, w.over
 	}
 	return ev, nil
@@ -52,6 +52,7 @@ func (w *whole) read() (llm.Event, error) {
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, body, fmt.Errorf("content type %q", media))
 		}
 		ev.Raw, ev.MediaType, ev.Content = body, media, true // silence is heard as well
+		ev.OutputBytes = len(body)
 		ev.Usage = complete(w.request, llm.Usage{}, false, 0, 0)
 		return ev, nil
 	}
@@ -89,7 +90,12 @@ func (w *whole) read() (llm.Event, error) {
 	if w.request.Stream {
 		ev.MediaType = "application/json"
 	}
-	ev.Usage = complete(w.request, u, told, images, duration)
+	if told || w.request.Task != llm.TaskModerate { // whoever has the price counts its input
+		ev.Usage = complete(w.request, u, told, images, duration)
+		if ev.Usage.Estimated {
+			ev.OutputBytes = len(root.Get("text").Inner())
+		}
+	}
 	return ev, nil
 }
 
