@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"time"
 
@@ -318,7 +317,7 @@ func once(req *llm.Request, f *provider.Failure) *provider.Failure {
 		return f
 	}
 	switch s := f.Fault.UpstreamStatus; {
-	case !f.Sent, s >= 400 && s < 500, s == http.StatusServiceUnavailable, s == overloaded:
+	case !f.Sent, s >= 400 && s < 500, s == unavailable, s == overloaded:
 		return f
 	}
 	g := *f
@@ -326,8 +325,12 @@ func once(req *llm.Request, f *provider.Failure) *provider.Failure {
 	return &g
 }
 
-// overloaded is the status of Anthropic's for it, which others have taken over.
-const overloaded = 529
+// Statuses of a server with too much to do; the second is Anthropic's, and others
+// have taken it over.
+const (
+	unavailable = 503
+	overloaded  = 529
+)
 
 func judge(f *provider.Failure) verdict {
 	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}

@@ -28,11 +28,21 @@ type ModelInPath interface {
 	DecodeFor(model string, body []byte, headers map[string][]string) (*llm.Request, error)
 }
 
-// Forms is a [Dialect] whose bodies are forms, multipart/form-data. Its Decode
-// finds the boundary in the headers, and notes the content type in the request.
+// Body is what the bodies of requests are.
+type Body uint8
+
+// The bodies.
+const (
+	JSON   Body = iota
+	Form        // multipart/form-data
+	Either      // as its content type says
+)
+
+// Forms is a [Dialect] whose bodies may be forms. Its Decode finds the boundary in
+// the headers, and notes the content type of a form in the request.
 type Forms interface {
 	Dialect
-	TakesForms() bool
+	Body() Body
 }
 
 // Encoder turns one answer into the bytes a caller sees. It belongs to one

@@ -244,8 +244,11 @@ func (x *exchange) generate() error {
 	if d == nil {
 		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
 	}
-	f, _ := d.(Forms)
-	if err := x.read(f != nil && f.TakesForms()); err != nil {
+	want := JSON
+	if f, ok := d.(Forms); ok {
+		want = f.Body()
+	}
+	if err := x.read(want); err != nil {
 		return err
 	}
 	w := x.wishes()
@@ -286,8 +289,8 @@ func (x *exchange) generate() error {
 }
 
 // read reads the body, JSON or a form, within its bounds.
-func (x *exchange) read(form bool) error {
-	if e := checkMedia(x.r.Header, form); e != nil {
+func (x *exchange) read(want Body) error {
+	if e := checkMedia(x.r.Header, want); e != nil {
 		return e
 	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/wire"
 )
 
 // Bounds of forms. A part that is no file is a setting.
@@ -163,6 +164,9 @@ func (f *form) weigh(text string) {
 }
 
 func decodeEdit(body []byte, headers map[string][]string) (*llm.Request, error) {
+	if !wire.IsForm(headers) {
+		return decodeEditJSON(body)
+	}
 	f, err := readForm(body, headers, llm.TaskImage, llm.OpenAIImageEdits)
 	if err != nil {
 		return nil, err

@@ -106,6 +106,41 @@ func decodeImage(body []byte, _ map[string][]string) (*llm.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.image(root)
+	return c.done()
+}
+
+// decodeEditJSON reads an edit whose images are links, or stand in the body.
+func decodeEditJSON(body []byte) (*llm.Request, error) {
+	c, root, err := open(body, llm.TaskImage, llm.OpenAIImageEdits)
+	if err != nil {
+		return nil, err
+	}
+	c.image(root)
+	if list, ok := c.p.Require(root, "images"); ok && c.p.Array(list, 1, maxEdited) {
+		for _, v := range list.Items() {
+			c.edited(v)
+		}
+	}
+	if mask := root.Get("mask"); mask.Exists() {
+		c.edited(mask)
+	}
+	return c.done()
+}
+
+// edited checks an image that is to be edited. How vendors name its place differs.
+func (c *checker) edited(v jsonx.Value) {
+	if !c.p.Object(v) {
+		return
+	}
+	c.r.Size.Images++
+	for _, name := range []string{"image_url", "url", "file_id", "type"} {
+		c.p.String(v.Get(name))
+	}
+}
+
+// image checks what all requests for images have in common.
+func (c *checker) image(root jsonx.Value) {
 	c.model(root, "")
 	if prompt, ok := c.p.Require(root, "prompt"); ok && c.p.Text(prompt, maxPrompt) {
 		c.weigh(prompt.Inner())
@@ -122,7 +157,6 @@ func decodeImage(body []byte, _ map[string][]string) (*llm.Request, error) {
 		c.p.String(root.Get(name))
 	}
 	c.r.Stream, _ = c.p.Bool(root.Get("stream"))
-	return c.done()
 }
 
 func decodeSpeech(body []byte, _ map[string][]string) (*llm.Request, error) {

@@ -19,7 +19,7 @@ import (
 // [Moderations], [Images], [ImageEdits], [Speech], [Transcriptions].
 type Dialect struct {
 	decode func(body []byte, headers map[string][]string) (*llm.Request, error)
-	form   bool
+	body   wire.Body
 }
 
 var _ wire.Forms = Dialect{}
@@ -30,17 +30,17 @@ func Moderations() Dialect { return Dialect{decode: decodeModeration} }
 // Images is the dialect of POST /v1/images/generations.
 func Images() Dialect { return Dialect{decode: decodeImage} }
 
-// ImageEdits is the dialect of POST /v1/images/edits, a form.
-func ImageEdits() Dialect { return Dialect{decode: decodeEdit, form: true} }
+// ImageEdits is the dialect of POST /v1/images/edits, a form or JSON.
+func ImageEdits() Dialect { return Dialect{decode: decodeEdit, body: wire.Either} }
 
 // Speech is the dialect of POST /v1/audio/speech.
 func Speech() Dialect { return Dialect{decode: decodeSpeech} }
 
 // Transcriptions is the dialect of POST /v1/audio/transcriptions, a form.
-func Transcriptions() Dialect { return Dialect{decode: decodeTranscription, form: true} }
+func Transcriptions() Dialect { return Dialect{decode: decodeTranscription, body: wire.Form} }
 
-// TakesForms reports whether bodies are forms rather than JSON.
-func (d Dialect) TakesForms() bool { return d.form }
+// Body tells whether bodies are forms or JSON.
+func (d Dialect) Body() wire.Body { return d.body }
 
 // Decode makes a request of a body, as [wire.Dialect] says.
 func (d Dialect) Decode(body []byte, headers map[string][]string) (*llm.Request, error) {
