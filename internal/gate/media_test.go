@@ -43,7 +43,8 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		{"sound by tokens", sound, tokens, &llm.Usage{Seconds: 60, Estimated: true}, 41, llm.Usage{Seconds: 60, Input: 976, Output: 11, Estimated: true}},
 		{"sound by tokens that are told", sound, tokens, &llm.Usage{Seconds: 60, Input: 600, Output: 11}, 0, llm.Usage{Seconds: 60, Input: 600, Output: 11}},
 		{"sound by the minute as well", sound, with(func(p *catalog.Price) { p.Minute = money.Dollar }), &llm.Usage{Seconds: 60}, 0, llm.Usage{Seconds: 60}},
-		{"a verdict that is free", check, catalog.Price{PerRequest: true}, nil, 0, llm.Usage{}},
+		{"a verdict that is free", check, catalog.Price{PerToken: true}, nil, 0, llm.Usage{}},
+		{"images that are free", image, catalog.Price{PerToken: true}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"a verdict by tokens", check, tokens, nil, 0, llm.Usage{Input: 26, Estimated: true}},
 	} {
 		m := &catalog.Model{ID: "m", Price: c.p, MaxOutput: 1000, Context: 100_000}
@@ -63,7 +64,7 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		if err != nil || cost > q.Hold {
 			t.Errorf("%s: costs %s, and %s was held (%v)", c.name, cost, q.Hold, err)
 		}
-		if c.p.PerToken && cost == 0 && got.Images+got.Characters+got.Seconds+got.Input > 0 {
+		if c.p.Input > 0 && cost == 0 && got.Images+got.Characters+got.Seconds+got.Input > 0 {
 			t.Errorf("%s: costs nothing", c.name)
 		}
 	}

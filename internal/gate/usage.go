@@ -45,7 +45,7 @@ func (call *Call) used() llm.Usage {
 	switch {
 	case call.hold == nil:
 		return u
-	case call.req.Task == llm.TaskModerate && !call.model.Price.PerToken:
+	case call.req.Task == llm.TaskModerate && call.model.Price.Input == 0:
 		return llm.Usage{} // there is nothing to count
 	}
 	u.Input = min(countInput(call.req), call.quote.Input)
@@ -59,7 +59,7 @@ func (call *Call) used() llm.Usage {
 // speech. Sound that is heard is counted by its length.
 func (call *Call) reckoned(u llm.Usage) llm.Usage {
 	r, p := call.req, call.model.Price
-	if u.Input+u.Output > 0 || !p.PerToken || call.hold == nil {
+	if u.Input+u.Output > 0 || p.Input == 0 || call.hold == nil {
 		return u
 	}
 	switch {
