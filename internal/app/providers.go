@@ -31,6 +31,7 @@ type served struct {
 	speaks   provider.Provider
 	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
 	texts    provider.Provider // the same, of models that continue texts; nil: as all others
+	looks    provider.Checker  // nil: it cannot be looked at
 	keys     []provider.Secret
 	timeouts provider.Timeouts
 }
@@ -59,12 +60,14 @@ func (a *App) providers(c *config.Config) map[string]served {
 		case "vertex":
 			s.speaks = a.vertex(c, name, pc, a.pipes.get(s.timeouts.Connect))
 		case "anthropic":
-			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
+			messages := anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+			s.speaks, s.looks = gather.Over(messages), messages
 		default:
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
 			s.speaks, s.asked = speaksOpenAI(o)
 			s.texts = continues(o)
+			s.looks = openai.New(o)
 		}
 		out[name] = s
 	}
@@ -177,11 +180,16 @@ func (s served) targets(board *healthBoard, n route.Norms, kind string, t catalo
 		if len(s.keys) > 1 {
 			weight = max(weight, 1)
 		}
-		out = append(out, &route.Target{
-			ID: id, Provider: speaks, Model: t.Model, Key: key,
+		target := &route.Target{
+			ID: id, Name: s.name, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
-			Health: board.get(id, s.name, t.Model, n),
-		})
+			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), n),
+		}
+		if c := t.Cost; c != nil {
+			target.Priced = true
+			target.Cost = route.Cost{Input: int64(c.Input), Output: int64(c.Output), Request: int64(c.Request)}
+		}
+		out = append(out, target)
 	}
 	return out
 }
@@ -195,8 +203,8 @@ func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 		p = texts
 	}
 	return []*route.Target{{
-		ID: id, Provider: p, Model: m.ID,
-		Health: a.health.get(id, "simulator", m.ID, n),
+		ID: id, Name: "simulator", Provider: p, Model: m.ID,
+		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), n),
 	}}
 }
 
@@ -214,7 +222,7 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	chat, traits := gather.Over(openai.New(o)), o.Traits()
 	resp := newResponses(o, traits)
 	speaks = &spoken{own: map[llm.Dialect]provider.Provider{}, other: chat}
-	asked = &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat}, other: resp}
+	asked = &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat, llm.GeminiEmbed: chat}, other: resp}
 	if traits.Responses {
 		speaks.own[llm.OpenAIResponses] = resp
 	}
@@ -249,7 +257,7 @@ func simulated(name string, s *sim.Sim) (speaks, asked *spoken, texts provider.P
 	o := openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s}
 	speaks, asked = speaksOpenAI(o)
 	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
-	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens} {
+	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens} {
 		speaks.own[d] = messages
 	}
 	return speaks, asked, continues(o)

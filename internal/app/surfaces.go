@@ -7,6 +7,7 @@ import (
 
 	"github.com/pontage/pontage/internal/wire"
 	"github.com/pontage/pontage/internal/wire/anthropic"
+	"github.com/pontage/pontage/internal/wire/gemini"
 	"github.com/pontage/pontage/internal/wire/media"
 	"github.com/pontage/pontage/internal/wire/openai"
 	"github.com/pontage/pontage/internal/wire/prompt"
@@ -28,6 +29,9 @@ func dialects() map[string]wire.Dialect {
 		"openai.image_edits":     media.ImageEdits(),
 		"openai.speech":          media.Speech(),
 		"openai.transcriptions":  media.Transcriptions(),
+		"gemini.generate":        gemini.NewGenerate(),
+		"gemini.count_tokens":    gemini.NewCountTokens(),
+		"gemini.embed":           gemini.NewEmbed(),
 		"chat":                   simple.New(simple.Options{}),
 		"prompt":                 prompt.New(prompt.Options{}),
 	}
@@ -38,6 +42,7 @@ func listers() map[string]wire.ModelLister {
 	return map[string]wire.ModelLister{
 		"openai.models":    openai.Models{},
 		"anthropic.models": anthropic.Models{},
+		"gemini.models":    gemini.Models{},
 	}
 }
 

@@ -28,6 +28,7 @@ const keepFrames = 256 << 10
 func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
 	req, enc := t.Request, x.encoder(d, t.Request)
+	x.facts.Tried = t.Tried
 	h := x.w.Header()
 	if t.CappedBy != "" {
 		h.Set("X-Output-Capped-By", t.CappedBy)
@@ -125,7 +126,12 @@ func (x *exchange) stream(enc Encoder) error {
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()
-	x.w.stream(ev.MediaType)
+	x.w.media = ev.MediaType
+	media := x.w.media
+	if s, ok := enc.(Streamer); ok {
+		media = s.MediaType()
+	}
+	x.w.stream(media)
 	if beat := enc.Heartbeat(nil); len(beat) > 0 {
 		x.w.keepAlive(x.s.o.Heartbeat, beat)
 		defer x.w.stopBeating()

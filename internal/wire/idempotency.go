@@ -46,6 +46,9 @@ func (x *exchange) claim(body []byte) (done bool, err error) {
 func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write([]byte(x.site.Contract.Name() + " " + x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
+	if alt := x.r.URL.Query().Get("alt"); alt != "" {                                      // the form of a stream
+		h.Write([]byte("?alt=" + alt + "\n"))
+	}
 	h.Write(body)
 	return [sha256.Size]byte(h.Sum(nil))
 }
@@ -89,10 +92,10 @@ func (x *exchange) record(b []byte) {
 // media is the content type of the answer.
 func (x *exchange) media() string {
 	switch {
+	case x.w.streaming:
+		return x.w.Header().Get("Content-Type")
 	case x.w.media != "":
 		return x.w.media
-	case x.w.streaming:
-		return eventStream
 	}
 	return "application/json"
 }

@@ -19,7 +19,7 @@ type Writer struct {
 	mu        sync.Mutex
 	committed bool   // the status line has gone out
 	streaming bool   // and what follows are frames
-	media     string // of the stream; empty: server-sent events
+	media     string // of an answer that is neither JSON nor events
 	broken    bool   // the answer broke off in a way the connection must show
 	status    int
 	n         int64
@@ -68,12 +68,11 @@ func streamed(h http.Header) {
 	h["X-Accel-Buffering"] = []string{"no"}
 }
 
-// stream commits with status 200 and the headers of a stream of the given media
-// type; empty: server-sent events.
+// stream commits with status 200 and the headers of a stream: of events, unless
+// media says otherwise.
 func (w *Writer) stream(media string) {
-	if w.media = media; media == "" {
-		streamed(w.Header())
-	} else {
+	streamed(w.Header())
+	if media != "" {
 		w.Header()["Content-Type"] = []string{media}
 	}
 	w.mu.Lock()
