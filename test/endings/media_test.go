@@ -60,6 +60,7 @@ func mediaEndings() []mediaEnding {
 	const json = "application/json"
 	form, file := upload("file", "a.mp3", "model", "ear")
 	textForm, textFile := upload("file", "a.mp3", "model", "ear", "response_format", "text")
+	oddForm, oddFile := upload("file", "a.mp3", "model", "ear", "prompt", `{"models": ["x"], "provider": {`)
 	liveForm, liveFile := upload("file", "a.mp3", "model", "ear", "stream", "true")
 	editForm, edit := upload("image", "a.png", "model", "painter", "prompt", "p")
 	image := testkit.JSON(200, `{"created":1,"data":[{"b64_json":"eA=="},{"b64_json":"eQ=="}]}`)
@@ -89,6 +90,7 @@ func mediaEndings() []mediaEnding {
 		{"speech that breaks off", "audio/speech", json, `{"model":"voice","input":"hello","voice":"alloy"}`, sound(strings.Repeat("ID3 sound", 20_000), true), 200, "ID3 sound", "", true, 1},
 		{"no speech", "audio/speech", json, `{"model":"voice","input":"hello","voice":"alloy"}`, sound("", false), 502, "empty_response", "", false, 1},
 		{"a transcript", "audio/transcriptions", form, file, testkit.JSON(200, `{"text":"hi","usage":{"type":"duration","seconds":4}}`), 200, `"text":"hi"`, "0.0004", false, 1},
+		{"a form that mentions what JSON would mean", "audio/transcriptions", oddForm, oddFile, testkit.JSON(200, `{"text":"hi","usage":{"type":"duration","seconds":4}}`), 200, `"text":"hi"`, "0.0004", false, 1},
 		{"a transcript whose length nobody tells", "audio/transcriptions", textForm, textFile, testkit.Answer{Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, Body: []byte("hi\n")}, 200, "hi\n", "0.0002", false, 1},
 		{"a streamed transcript", "audio/transcriptions", liveForm, liveFile, events(`{"type":"transcript.text.delta","delta":"hi"}`, `{"type":"transcript.text.done","text":"hi","usage":{"type":"duration","seconds":4}}`, "[DONE]"), 200, "transcript.text.done", "0.0004", false, 1},
 		{"a page for a transcript", "audio/transcriptions", form, file, testkit.Answer{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html>")}, 502, "upstream", "", false, 1},
