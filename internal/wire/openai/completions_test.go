@@ -177,6 +177,9 @@ func TestCompletionsPassThrough(t *testing.T) {
 	r := text1(t, `,"prompt":"a","stream":true`)
 	e := d.Encoder(r)
 	out, err := e.Event(nil, raw(someText))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if out, err = e.Event(out, raw(endText)); err != nil || string(out) != "data: "+someText+"\n\n" {
 		t.Errorf("before the charge is durable: %s, %v", out, err)
 	}
