@@ -183,7 +183,7 @@ func (s served) targets(board *healthBoard, n route.Norms, kind string, t catalo
 		target := &route.Target{
 			ID: id, Name: s.name, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
-			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), n),
+			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), len(s.keys) == 1, n),
 		}
 		if c := t.Cost; c != nil {
 			target.Priced = true
@@ -204,7 +204,7 @@ func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	}
 	return []*route.Target{{
 		ID: id, Name: "simulator", Provider: p, Model: m.ID,
-		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), n),
+		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), true, n),
 	}}
 }
 
