@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 	if five.busy != nil {
 		five.busy()
 	}
-	for _, o := range []*once{near, far, &five.once, &broken.once} {
+	for _, o := range []*once{near, far, agents, &five.once, &broken.once} {
 		if o.g == nil {
 			continue
 		}
