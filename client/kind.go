@@ -11,7 +11,7 @@ var kinds = map[string]error{
 	"unknown_parameter": ErrBadRequest, "unsupported_parameter": ErrBadRequest, "validation_error": ErrBadRequest, "request_too_large": ErrBadRequest, "bad_request": ErrBadRequest,
 	"invalid_json_schema": ErrBadRequest, "tool_choice_unsupported": ErrBadRequest, "image_input_not_supported": ErrBadRequest, "unsupported_input_modality": ErrBadRequest,
 	"unsupported_batch_input": ErrBadRequest, "request_timeout": ErrBadRequest, "unsupported_media_type": ErrBadRequest, "method_not_allowed": ErrBadRequest,
-	"unknown_url": ErrBadRequest, "job_not_found": ErrBadRequest,
+	"unknown_url": ErrBadRequest, "job_not_found": ErrBadRequest, "response_not_found": ErrBadRequest, "previous_response_not_found": ErrBadRequest,
 
 	"missing_api_key": ErrUnauthorized, "invalid_api_key": ErrUnauthorized, "authentication_error": ErrUnauthorized, "auth_error": ErrUnauthorized,
 

@@ -342,4 +342,5 @@ type Target struct {
 	Reason           Text       `json:"reason"`
 	Requests         int64      `json:"requests"`
 	Failures         int64      `json:"failures"`
+	LatencyMS        *int64     `json:"latency_ms"` // to the first content of its streams lately; nil: unknown
 }

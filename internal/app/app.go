@@ -85,6 +85,7 @@ type App struct {
 	more      map[string]net.Listener // of sites with an address of their own, by that address
 	manage    net.Listener
 
+	looking  context.CancelFunc // ends the looks at providers of the setup in force
 	reload   sync.Mutex
 	current  atomic.Pointer[setup]
 	draining atomic.Bool
@@ -127,7 +128,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	}
 	a.limiter = limit.New(a.clock.steady)
 	a.sim = sim.New(sim.Options{Now: a.clock.now})
-	a.health.now = a.clock.steady
+	a.health.now, a.health.notify = a.clock.steady, a.changed
 	s, err := a.build(o.Config)
 	if err != nil {
 		return err
@@ -142,6 +143,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	}, s.plans)
 	a.inForce(s)
 	a.responses = response.New(a.db.Responses(), o.Config.Store.Responses, a.clock.now)
+	a.look(s)
 	if err := a.startJobs(ctx); err != nil {
 		return err
 	}

@@ -88,13 +88,13 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 	out := make(map[string]catalog.Entry, len(models))
 	for name, m := range models {
 		e := catalog.Entry{
-			Attempts: m.Attempts, Class: m.Class, Kind: m.Kind, OwnedBy: m.OwnedBy,
+			Attempts: m.Attempts, Order: m.Order, Affinity: m.Affinity, Class: m.Class, Kind: m.Kind, OwnedBy: m.OwnedBy,
 			Context: m.Context, MaxOutput: m.MaxOutput,
 			Tools: m.Tools, ForcedTool: m.ForcedTool, Reasoning: m.Reasoning, JSONSchema: m.JSONSchema,
 			Temperature: m.Temperature, BatchInput: m.BatchInput, Enabled: m.Enabled,
 		}
 		for _, t := range m.Targets {
-			e.Targets = append(e.Targets, catalog.Target{Provider: t.Provider, Model: t.Model, Weight: t.Weight, API: t.API})
+			e.Targets = append(e.Targets, catalog.Target{Provider: t.Provider, Model: t.Model, Weight: t.Weight, Cost: cost(t.Cost), API: t.API})
 		}
 		for _, in := range m.Input {
 			e.Inputs = append(e.Inputs, catalog.Modality(in))
@@ -108,6 +108,24 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 		out[name] = e
 	}
 	return out
+}
+
+// cost is what an operator says that a target costs; nil: he does not.
+func cost(c *config.Cost) *catalog.Cost {
+	if c == nil {
+		return nil
+	}
+	var out catalog.Cost
+	if c.Input != nil {
+		out.Input = *c.Input
+	}
+	if c.Output != nil {
+		out.Output = *c.Output
+	}
+	if c.Request != nil {
+		out.Request = *c.Request
+	}
+	return &out
 }
 
 func classes(list []config.Class) []catalog.Class {

@@ -101,7 +101,11 @@ type call struct{ *gate.Call }
 
 // Terms implements wire.Call.
 func (c call) Terms() wire.Terms {
-	return wire.Terms{Request: c.Request(), CappedBy: c.CappedBy(), Dropped: c.Dropped()}
+	t := wire.Terms{Request: c.Request(), CappedBy: c.CappedBy(), Dropped: c.Dropped()}
+	for _, m := range c.Tried() {
+		t.Tried = append(t.Tried, contract.Tried(m))
+	}
+	return t
 }
 
 // Finish implements wire.Call.

@@ -3,6 +3,9 @@ package app
 import (
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/pontage/pontage/internal/dash"
 )
 
 // metrics registers what is read when somebody looks.
@@ -31,6 +34,7 @@ func (a *App) metrics() {
 			emit(what, v)
 		}
 	})
+	a.targetMetrics()
 	a.obs.GaugeBy("pontage_target_healthy", "Whether a target that has been used would be tried now.", "target", func(emit func(string, float64)) {
 		for _, t := range a.health.Targets() {
 			if t.Requests == 0 {
@@ -43,4 +47,29 @@ func (a *App) metrics() {
 			emit(t.Target, v)
 		}
 	})
+}
+
+// targetMetrics registers how the targets are that have been used.
+func (a *App) targetMetrics() {
+	each := func(value func(dash.TargetHealth) float64) func(emit func(string, float64)) {
+		return func(emit func(string, float64)) {
+			for _, t := range a.health.Targets() {
+				if t.Requests > 0 {
+					emit(t.Target, value(t))
+				}
+			}
+		}
+	}
+	left := func(until time.Time) float64 {
+		if until.IsZero() {
+			return 0
+		}
+		return max(until.Sub(a.health.now()).Seconds(), 0)
+	}
+	a.obs.GaugeBy("pontage_circuit_state", "The breaker of a target that has been used: 0 closed, 1 half open, 2 open.", "target", each(func(t dash.TargetHealth) float64 {
+		return map[string]float64{"half_open": 1, "open": 2}[t.Breaker]
+	}))
+	a.obs.GaugeBy("pontage_target_cooldown_seconds", "How much longer a target is left alone, as its provider asked.", "target", each(func(t dash.TargetHealth) float64 { return left(t.CooldownUntil) }))
+	a.obs.GaugeBy("pontage_target_quarantine_seconds", "How much longer a target is out of use because its credential was refused.", "target", each(func(t dash.TargetHealth) float64 { return left(t.QuarantinedUntil) }))
+	a.obs.GaugeBy("pontage_target_latency_seconds", "Time to the first content of a target's streams lately; 0: nothing was measured.", "target", each(func(t dash.TargetHealth) float64 { return t.Latency.Seconds() }))
 }

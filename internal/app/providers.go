@@ -29,6 +29,7 @@ type served struct {
 	name     string
 	speaks   provider.Provider
 	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
+	looks    provider.Checker  // nil: it cannot be looked at
 	keys     []provider.Secret
 	timeouts provider.Timeouts
 }
@@ -57,11 +58,13 @@ func (a *App) providers(c *config.Config) map[string]served {
 		case "vertex":
 			s.speaks = a.vertex(c, name, pc, a.pipes.get(s.timeouts.Connect))
 		case "anthropic":
-			s.speaks = gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
+			messages := anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+			s.speaks, s.looks = gather.Over(messages), messages
 		default:
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
 			s.speaks, s.asked = speaksOpenAI(o)
+			s.looks = openai.New(o)
 		}
 		out[name] = s
 	}
@@ -171,11 +174,16 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 		if len(s.keys) > 1 {
 			weight = max(weight, 1)
 		}
-		out = append(out, &route.Target{
-			ID: id, Provider: speaks, Model: t.Model, Key: key,
+		target := &route.Target{
+			ID: id, Name: s.name, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
-			Health: board.get(id, s.name, t.Model, n),
-		})
+			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), n),
+		}
+		if c := t.Cost; c != nil {
+			target.Priced = true
+			target.Cost = route.Cost{Input: int64(c.Input), Output: int64(c.Output), Request: int64(c.Request)}
+		}
+		out = append(out, target)
 	}
 	return out
 }
@@ -185,8 +193,8 @@ func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	id := "simulator/" + m.ID
 	speaks, _ := simulated("simulator", a.sim)
 	return []*route.Target{{
-		ID: id, Provider: speaks, Model: m.ID,
-		Health: a.health.get(id, "simulator", m.ID, n),
+		ID: id, Name: "simulator", Provider: speaks, Model: m.ID,
+		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), n),
 	}}
 }
 
@@ -207,7 +215,7 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	if traits.Responses {
 		speaks.own = map[llm.Dialect]provider.Provider{llm.OpenAIResponses: resp}
 	}
-	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat}, other: resp}
+	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat, llm.GeminiEmbed: chat}, other: resp}
 }
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
@@ -221,7 +229,7 @@ func simulated(name string, s *sim.Sim) (speaks, asked *spoken) {
 	const base = "http://simulator.invalid/v1"
 	speaks, asked = speaksOpenAI(openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s})
 	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
-	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens} {
+	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens} {
 		speaks.own[d] = messages
 	}
 	return speaks, asked

@@ -4,17 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/catalog"
 	"github.com/pontage/pontage/internal/config"
 	"github.com/pontage/pontage/internal/contract"
-	"github.com/pontage/pontage/internal/dash"
 	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/gate"
 	"github.com/pontage/pontage/internal/ledger"
@@ -33,11 +31,15 @@ type setup struct {
 	list   []*wire.Site
 	live   map[string]bool // ids of the targets in use
 	norms  route.Norms
+	kinds  map[string]served
 }
 
 // build makes a setup. Nothing is in force yet.
 func (a *App) build(c *config.Config) (*setup, error) {
 	kinds := a.providers(c)
+	if err := uncheckable(c, kinds); err != nil {
+		return nil, err
+	}
 	in, err := catalogInput(c, a.o.Dev)
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func (a *App) build(c *config.Config) (*setup, error) {
 	if err != nil {
 		return nil, placed(c, err)
 	}
-	s := &setup{config: c, live: map[string]bool{}}
+	s := &setup{config: c, live: map[string]bool{}, kinds: kinds}
 	if s.list, err = a.bind(c); err != nil {
 		return nil, err
 	}
@@ -56,11 +58,13 @@ func (a *App) build(c *config.Config) (*setup, error) {
 		Targets: map[*catalog.Model][]*route.Target{},
 		Tests:   map[*catalog.Model][]*route.Target{},
 
-		Attempts: c.Routing.Attempts,
+		Attempts:  c.Routing.Attempts,
+		Deadline:  c.Routing.Deadline,
+		Providers: slices.Collect(maps.Keys(c.Providers)),
 	}
 	s.plans.WarnsBalance, s.plans.TellsAbsorbed = c.Webhooks.Tells(string(ledger.EventBalanceWarning)), c.Webhooks.Tells(string(ledger.EventAbsorbed))
 	s.plans.WarnBelow = map[string]money.Amount{}
-	s.norms = route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen}
+	s.norms = route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen, Budget: c.Routing.RetryBudget}
 	for _, site := range s.list {
 		s.plans.WarnBelow[site.Name] = cmp.Or(site.WarnBelow, site.Contract.WarnBelow())
 		view := cat.View(site.Name)
@@ -298,6 +302,7 @@ func (a *App) Reload(c *config.Config) error {
 	a.wire.Swap(s.sites)
 	a.inForce(s)
 	a.health.keep(s.live, s.norms)
+	a.look(s)
 	return nil
 }
 
@@ -336,65 +341,6 @@ func listeners(c *config.Config) []string {
 		}
 	}
 	slices.Sort(out)
-	return out
-}
-
-// healthBoard holds the health of every target, over reloads.
-type healthBoard struct {
-	now func() time.Time
-
-	mu      sync.Mutex
-	targets map[string]*boardRow // by target id
-}
-
-type boardRow struct {
-	id, provider, model string
-	health              *route.Health
-}
-
-// get returns the health of a target, the same one as long as it is in use.
-func (b *healthBoard) get(id, provider, model string, n route.Norms) *route.Health {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.targets == nil {
-		b.targets = map[string]*boardRow{}
-	}
-	if row := b.targets[id]; row != nil {
-		return row.health
-	}
-	h := route.NewHealth(b.now, n)
-	b.targets[id] = &boardRow{id, provider, model, h}
-	return h
-}
-
-// keep forgets the targets that are not live any more, and puts n in force for
-// the rest.
-func (b *healthBoard) keep(live map[string]bool, n route.Norms) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for id, row := range b.targets {
-		if !live[id] {
-			delete(b.targets, id)
-			continue
-		}
-		row.health.SetNorms(n)
-	}
-}
-
-// Targets implements dash.Routes, sorted by target.
-func (b *healthBoard) Targets() []dash.TargetHealth {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := make([]dash.TargetHealth, 0, len(b.targets))
-	for _, r := range b.targets {
-		s := r.health.Status()
-		out = append(out, dash.TargetHealth{
-			Target: r.id, Provider: r.provider, Model: r.model,
-			Healthy: s.Healthy, Breaker: s.Breaker, CooldownUntil: s.CooldownUntil, QuarantinedUntil: s.QuarantinedUntil,
-			Reason: s.Reason, Requests: s.Requests, Failures: s.Failures,
-		})
-	}
-	slices.SortFunc(out, func(x, y dash.TargetHealth) int { return strings.Compare(x.Target, y.Target) })
 	return out
 }
 

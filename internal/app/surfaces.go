@@ -7,6 +7,7 @@ import (
 
 	"github.com/pontage/pontage/internal/wire"
 	"github.com/pontage/pontage/internal/wire/anthropic"
+	"github.com/pontage/pontage/internal/wire/gemini"
 	"github.com/pontage/pontage/internal/wire/openai"
 	"github.com/pontage/pontage/internal/wire/prompt"
 	"github.com/pontage/pontage/internal/wire/responses"
@@ -21,6 +22,9 @@ func dialects() map[string]wire.Dialect {
 		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":     anthropic.NewMessages(),
 		"anthropic.count_tokens": anthropic.NewCountTokens(),
+		"gemini.generate":        gemini.NewGenerate(),
+		"gemini.count_tokens":    gemini.NewCountTokens(),
+		"gemini.embed":           gemini.NewEmbed(),
 		"chat":                   simple.New(simple.Options{}),
 		"prompt":                 prompt.New(prompt.Options{}),
 	}
@@ -31,6 +35,7 @@ func listers() map[string]wire.ModelLister {
 	return map[string]wire.ModelLister{
 		"openai.models":    openai.Models{},
 		"anthropic.models": anthropic.Models{},
+		"gemini.models":    gemini.Models{},
 	}
 }
 

@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	// adapters
 	"internal/wire/openai":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/anthropic":     {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
+	"internal/wire/gemini":        {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/wire/simple":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/wire/responses":     {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
@@ -55,7 +56,7 @@ var allowed = map[string][]string{
 	"internal/provider/gemini":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/sim":       {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/store/sqlite":       {"internal/account", "internal/job", "internal/ledger", "internal/money", "internal/failpoint", "internal/obs", "internal/outbox", "internal/response"},
-	"internal/route":              {"internal/provider", "internal/fault", "internal/llm", "internal/obs"},
+	"internal/route":              {"internal/provider", "internal/fault", "internal/jsonx", "internal/llm", "internal/obs"},
 
 	// the path of a request, and of an operator
 	"internal/gate":        {"internal/account", "internal/catalog", "internal/fault", "internal/ledger", "internal/limit", "internal/llm", "internal/money", "internal/obs", "internal/route", "internal/token"},

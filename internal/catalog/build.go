@@ -41,6 +41,8 @@ type Provider struct {
 type Entry struct {
 	Targets   []Target
 	Attempts  int
+	Order     string
+	Affinity  string
 	Class     string
 	Kind      string
 	OwnedBy   string
@@ -122,6 +124,8 @@ func (e Entry) over(under Entry) Entry {
 		under.Price = e.Price
 	}
 	set(&under.Attempts, e.Attempts)
+	set(&under.Order, e.Order)
+	set(&under.Affinity, e.Affinity)
 	set(&under.Class, e.Class)
 	set(&under.Kind, e.Kind)
 	set(&under.OwnedBy, e.OwnedBy)

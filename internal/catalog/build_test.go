@@ -106,7 +106,7 @@ func TestAnEntryOverridesFieldByField(t *testing.T) {
 	if m.Context != 400_000 || m.Price.Output != usd(t, "2") || m.Tools || m.ForcedTool || m.Attempts != 2 {
 		t.Errorf("gpt-5-mini = %+v", m)
 	}
-	if diff := cmp.Diff([]Target{{Provider: "openai", Model: "gpt-5-mini"}, {Provider: "local", Model: "my-mini", Weight: 1}}, m.Targets); diff != "" {
+	if diff := cmp.Diff([]Target{{Provider: "openai", Model: "gpt-5-mini", Cost: &Cost{Input: usd(t, "0.25"), Output: usd(t, "2")}}, {Provider: "local", Model: "my-mini", Weight: 1}}, m.Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 	if m := c.model(t, "", "gpt-4o"); m.Price.CachedInput != usd(t, "9") || m.PriceSource != "configuration" || m.PriceDate != "" {

@@ -62,9 +62,33 @@ func (b *builder) model(name string, e Entry, bad func(field, format string, arg
 	if facts != nil {
 		m = b.fromRow(facts)
 	}
+	b.price(targets)
 	m.ID, m.Targets = name, targets
 	m.apply(e, bad)
 	return m
+}
+
+// price gives targets that are compared the list prices of their providers, where
+// the operator says nothing of what he pays.
+func (b *builder) price(targets []Target) {
+	if len(targets) < 2 {
+		return
+	}
+	for i := range targets {
+		t := &targets[i]
+		if t.Cost != nil {
+			continue
+		}
+		for _, p := range b.in.Providers {
+			if p.Name != t.Provider || p.Table == "" {
+				continue
+			}
+			if r := b.in.Table.find(p.Table, t.Model); r != nil && r.price != nil {
+				listed := r.price.price(r.kind, func(string, string) {}) // ParseTable has checked it
+				t.Cost = &Cost{Input: listed.Input, Output: listed.Output, Request: listed.Request}
+			}
+		}
+	}
 }
 
 // apply puts what e says over the facts.
@@ -73,6 +97,8 @@ func (m *Model) apply(e Entry, bad func(field, format string, args ...any)) {
 	set(&m.Class, e.Class)
 	set(&m.Kind, e.Kind)
 	set(&m.Attempts, e.Attempts)
+	set(&m.Order, e.Order)
+	set(&m.Affinity, e.Affinity)
 	set(&m.Context, e.Context)
 	set(&m.MaxOutput, e.MaxOutput)
 	if e.Inputs != nil {

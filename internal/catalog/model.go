@@ -11,6 +11,7 @@ import (
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
 )
 
 // Modality is a kind of input.
@@ -42,8 +43,26 @@ type Target struct {
 	Provider string // name in the configuration
 	Model    string // the provider's name of the model; in an [Entry], empty: the same
 	Weight   int    // share among neighbouring targets; 0: the place in the list decides
+	Cost     *Cost  // what the operator pays there; nil: unknown, or in an [Entry] the provider's list price
 	API      string // how it is asked, if it is to be said: [APIResponses]
 }
+
+// Cost is what a target costs the operator, per million tokens and per request.
+type Cost struct {
+	Input, Output money.Rate
+	Request       money.Amount
+}
+
+// The orders of targets, and the affinities of a conversation to one of them;
+// docs/config.md says what they mean.
+const (
+	OrderPriority  = "priority"
+	OrderLatency   = "least_latency"
+	OrderCost      = "least_cost"
+	AffinityPrefer = "prefer"
+	AffinityStrict = "strict"
+	AffinityOff    = "off"
+)
 
 // Model is one model as one site offers it. It is shared and never changed.
 type Model struct {
@@ -53,7 +72,9 @@ type Model struct {
 	Kind     string // Chat or Embedding
 	Created  int64  // Unix seconds; 0: unknown
 	Targets  []Target
-	Attempts int // in total, over all targets; 0: the router's default
+	Attempts int    // in total, over all targets; 0: the router's default
+	Order    string // of targets; empty: OrderPriority
+	Affinity string // empty: AffinityPrefer, or with OrderLatency AffinityOff
 
 	Context   int64 // tokens of prompt and answer together (embeddings: of one input); 0: unknown
 	MaxOutput int64 // tokens of one answer; 0: unknown

@@ -78,6 +78,14 @@ type Provider struct {
 	Project   string `yaml:"project" doc:"vertex only: id of the project; needed with key_file. Empty: express mode, where api_key tells"`
 	Location  string `yaml:"location" shown:"global" doc:"vertex only: region such as us-central1, us, eu, or global"`
 	Publisher string `yaml:"publisher" shown:"google" doc:"vertex only: whose models, google or anthropic"`
+
+	HealthCheck HealthCheck `yaml:"health_check" doc:"looks at whether it is there, beside the requests that go there; see routing.md"`
+}
+
+// HealthCheck is a look at a provider that costs nothing.
+type HealthCheck struct {
+	Interval time.Duration `yaml:"interval" shown:"0s" doc:"time between two looks, from 1s to 1h; 0s: nobody looks"`
+	Path     string        `yaml:"path" shown:"models" doc:"what is read with GET, behind base_url; 2xx and whatever else is no failure of the provider or the credential is well"`
 }
 
 // Timeouts are the timers of one attempt. Zero: the default, which depends on
@@ -96,6 +104,8 @@ type Timeouts struct {
 type Model struct {
 	Targets     []Target `yaml:"targets" doc:"where it is served, in order; empty: by the first configured provider that serves it in the embedded catalogue"`
 	Attempts    int      `yaml:"attempts" shown:"routing.attempts" doc:"most tries over all targets, 1 to 10"`
+	Order       string   `yaml:"order" shown:"priority" doc:"which target is asked first: priority, as they are listed; least_latency, which lately gave the first content soonest; least_cost, which costs least for a request of this size"`
+	Affinity    string   `yaml:"affinity" shown:"prefer; with order: least_latency, off" doc:"where requests of one conversation go, for the sake of the provider's prompt cache: prefer, to the same of several equal targets while that is in use; strict, the same, and if that one fails, so does the request; off"`
 	Class       string   `yaml:"class" shown:"by classes" doc:"class, for plans"`
 	Kind        string   `yaml:"kind" shown:"chat" doc:"chat or embedding"`
 	OwnedBy     string   `yaml:"owned_by" doc:"shown in lists of models"`
@@ -118,6 +128,14 @@ type Target struct {
 	Model    string `yaml:"model" shown:"the same name" doc:"the provider's name of the model"`
 	API      string `yaml:"api" shown:"by the provider" doc:"responses: it is asked in OpenAI's protocol of responses, whatever the caller speaks. Without it, callers of that protocol alone are, where the vendor is known to serve it"`
 	Weight   int    `yaml:"weight" shown:"0" doc:"neighbouring targets with a weight share the requests by it; 0: its place in the list decides"`
+	Cost     *Cost  `yaml:"cost" shown:"the provider's price in the embedded catalogue" doc:"what you pay there, for order: least_cost; callers pay the model's price wherever it is answered"`
+}
+
+// Cost is what a target costs the operator. What is nil is nothing.
+type Cost struct {
+	Input   *money.Rate   `yaml:"input" doc:"dollars per million tokens of the prompt"`
+	Output  *money.Rate   `yaml:"output" doc:"dollars per million tokens of the answer"`
+	Request *money.Amount `yaml:"request" doc:"dollars for each request"`
 }
 
 // Price is what a model costs its callers. A nil price is unknown.
@@ -193,6 +211,10 @@ type Routing struct {
 	Attempts int     `yaml:"attempts" default:"3" doc:"most tries of one request over all targets of a model, 1 to 10"`
 	Backoff  Backoff `yaml:"backoff" doc:"waits between rounds of tries, with full jitter"`
 	Breaker  Breaker `yaml:"breaker" doc:"when a target is left alone"`
+
+	RetryBudget int `yaml:"retry_budget" default:"10" doc:"percent of a target's requests of the last ten seconds that may be tries again at the same target, 1 to 1000; 10 tries are allowed in any case"`
+
+	Deadline time.Duration `yaml:"deadline" default:"600s" doc:"from the start of a request: no try begins later, and no wait ends later, over all targets and fallbacks. A caller whose client says that it waits less is not served beyond that either"`
 }
 
 // Backoff is the wait between rounds of tries.

@@ -21,6 +21,8 @@ var (
 	billings = []string{"included", "metered"}
 	events   = []string{"balance_warning", "absorbed"}
 	inputs   = []string{"text", "image", "audio", "file", "video"}
+	orders   = []string{"priority", "least_latency", "least_cost"}
+	affinity = []string{"prefer", "strict", "off"}
 	weights  = []string{"open", "closed"} // classes that models have without any configuration
 )
 
@@ -156,6 +158,7 @@ func (v *validator) provider(path, name string, p Provider) {
 		}
 	}
 	v.baseURL(path+".base_url", p.BaseURL)
+	v.healthCheck(path+".health_check", p)
 	switch {
 	case p.Kind != "azure" && p.Version != "":
 		v.bad(path+".api_version", "is for kind azure only")
@@ -207,6 +210,22 @@ func (v *validator) credentials(path string, p Provider) {
 	}
 	for i, k := range p.APIKeys {
 		v.credential(fmt.Sprintf("%s.api_keys[%d]", path, i), k)
+	}
+}
+
+// healthCheck reports a look that cannot be made.
+func (v *validator) healthCheck(path string, p Provider) {
+	c := p.HealthCheck
+	if c.Interval != 0 {
+		v.span(path+".interval", c.Interval, time.Second, time.Hour)
+	}
+	switch {
+	case p.Kind == "sim" && c != HealthCheck{}:
+		v.bad(path, "has no meaning for kind sim")
+	case c.Path != "" && c.Interval == 0 && !v.wrong(path+".interval"):
+		v.bad(path+".path", "has no meaning without an interval")
+	case strings.ContainsFunc(c.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '?' || r == '#' || r == '%' }) || strings.Contains(c.Path, "..") || strings.Contains(c.Path, "://"):
+		v.bad(path+".path", "must be a path behind base_url, like models")
 	}
 }
 
@@ -263,6 +282,8 @@ func (v *validator) webhooks() {
 func (v *validator) routing() {
 	r := v.c.Routing
 	v.within("routing.attempts", int64(r.Attempts), 1, maxAttempts)
+	v.within("routing.retry_budget", int64(r.RetryBudget), 1, 1000)
+	v.span("routing.deadline", r.Deadline, time.Second, 24*time.Hour)
 	v.span("routing.backoff.base", r.Backoff.Base, 0, time.Minute)
 	v.span("routing.backoff.max", r.Backoff.Max, r.Backoff.Base, 10*time.Minute)
 	v.within("routing.breaker.failures", int64(r.Breaker.Failures), 1, 1000)

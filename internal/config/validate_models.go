@@ -48,6 +48,12 @@ func (v *validator) models(path string, models map[string]Model) {
 			v.bad(at, "a model's name is 1 to %d bytes without spaces", maxName)
 		}
 		v.targets(at, m.Targets)
+		if m.Order != "" {
+			v.oneOf(at+".order", m.Order, orders)
+		}
+		if m.Affinity != "" {
+			v.oneOf(at+".affinity", m.Affinity, affinity)
+		}
 		if v.c.lines[at+".attempts"] > 0 {
 			v.within(at+".attempts", int64(m.Attempts), 1, maxAttempts)
 		}
@@ -85,6 +91,9 @@ func (v *validator) targets(path string, targets []Target) {
 			}
 		}
 		v.within(at+".weight", int64(t.Weight), 0, maxWeight)
+		if c := t.Cost; c != nil && c.Input == nil && c.Output == nil && c.Request == nil && !v.wrong(at+".cost") {
+			v.bad(at+".cost", "says nothing: give it input, output or request; input: 0 for what costs nothing")
+		}
 		key := Target{Provider: t.Provider, Model: t.Model}
 		if first, twice := seen[key]; twice {
 			v.bad(at, "is the same as targets[%d]", first)

@@ -45,6 +45,9 @@ func (c *Contract) Answer(r Route, detailed bool, d Data, f Facts) []byte {
 
 // answer returns a value of an answer, under the contract's own term for it.
 func (s *scope) answer(f field) value {
+	if s.data == nil {
+		return value{}
+	}
 	from := s.data.Values
 	if f.inItem {
 		from = s.item

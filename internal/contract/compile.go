@@ -108,11 +108,21 @@ func (r *reader) tree(n *yaml.Node, in names, what string) *node {
 	case yaml.SequenceNode:
 		out := &node{shape: shapeArray}
 		for _, item := range n.Content {
-			out.items = append(out.items, r.tree(item, in, what))
+			out.items = append(out.items, r.item(item, in, what))
 		}
 		return out
 	}
 	return r.scalar(n, in, what)
+}
+
+// item compiles an item of a list, which may be {when: $x, as: …}.
+func (r *reader) item(n *yaml.Node, in names, what string) *node {
+	if n.Kind != yaml.MappingNode || len(n.Content) != 4 || n.Content[0].Value != "when" || n.Content[2].Value != "as" {
+		return r.tree(n, in, what)
+	}
+	out := r.tree(n.Content[3], in, what)
+	out.when = r.scalar(n.Content[1], in, what+": when")
+	return out
 }
 
 // scalar compiles a literal, a placeholder that keeps its type, or a text.

@@ -26,7 +26,7 @@ import (
 // Route says which surface stands at a method and path.
 type Route struct {
 	Method   string
-	Path     string // as [net/http.ServeMux] has it, without the method: "/v1/models/{id...}", "/v1/models/{model}/inference"
+	Path     string // as [net/http.ServeMux] has it, without the method: "/v1/models/{id...}", "/v1/models/{model}/inference"; or with one of Google's, "/v1/models/{model...}:generateContent"
 	Surface  string // one of [Surfaces]
 	Envelope string // how its failures look
 	Kind     string // the kind of key it takes: inference, billing, any, none
@@ -46,7 +46,7 @@ type KeyFormat struct {
 	Trim      bool     // space around a key is forgiven
 	Scheme    bool     // Authorization takes a key only behind Bearer; else it takes a bare one, too
 	Plain     bool     // callers give new keys names of letters, digits, spaces, dashes and underscores
-	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key
+	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key, X-Goog-Api-Key
 }
 
 // Limits are the numbers of the limit that is nearest to its end, for headers
@@ -68,6 +68,8 @@ type Facts struct {
 	Took       time.Duration // from the request's arrival to the end of its answer; 0: unknown
 	Usage      *llm.Usage    // nil: unknown, or there is none
 	Limits     Limits
+	Chain      []string // the models that the request names, where there are several
+	Tried      []Tried  // what came of those that were tried, in order
 }
 
 // Contract is one compiled file.

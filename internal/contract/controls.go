@@ -20,6 +20,9 @@ const (
 	ControlNoFallback                       // only the first target may answer
 	ControlSticky                           // another target would break the cache of the prompt
 	ControlRefuse                           // the request is refused
+	ControlModels                           // a list of models, of which the first is asked for and the others after it
+	ControlChain                            // the same in the model's name, with > between them
+	ControlProviders                        // which providers may answer, and in which order
 )
 
 // Control is a member of a request's body, or a header, that speaks to the
@@ -45,7 +48,11 @@ type Control struct {
 
 var meanings = map[string]ControlMeaning{
 	"nothing": ControlNothing, "no_fallback": ControlNoFallback, "sticky": ControlSticky, "refuse": ControlRefuse,
+	"models": ControlModels, "chain": ControlChain, "providers": ControlProviders,
 }
+
+// meaningNames lists them for people.
+const meaningNames = "no_fallback, sticky, refuse, models, chain, providers or nothing"
 
 // memberRule is what the names of members are like that a control can have.
 var memberRule = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
@@ -80,6 +87,15 @@ func (p *parser) controls(n *yaml.Node) {
 	}
 }
 
+// named reports whether a control names models or providers.
+func (c *Control) named() bool {
+	return c.Means == ControlModels || c.Means == ControlChain || c.Means == ControlProviders
+}
+
+// Late reports whether it is enough to look for a member once the request was
+// decoded: most requests have none of these, and each look at a long body costs.
+func (c *Control) Late() bool { return c.Means == ControlModels || c.Means == ControlProviders }
+
 func (p *parser) control(c *Control, n *yaml.Node, what string) {
 	f := p.fields(n, what, "value", "unless", "surfaces", "means", "fault")
 	if v := f["value"]; v != nil {
@@ -102,9 +118,9 @@ func (p *parser) control(c *Control, n *yaml.Node, what string) {
 		}
 	}
 	if v := f["means"]; v == nil {
-		p.fail(n, "%s: means is missing; it is no_fallback, sticky, refuse or nothing", what)
+		p.fail(n, "%s: means is missing; it is "+meaningNames, what)
 		return
-	} else if name := p.choice(v, what+".means", "no_fallback", "sticky", "refuse", "nothing"); name == "" {
+	} else if name := p.choice(v, what+".means", "no_fallback", "sticky", "refuse", "models", "chain", "providers", "nothing"); name == "" {
 		return
 	} else {
 		c.Means = meanings[name]
@@ -117,8 +133,12 @@ func (p *parser) control(c *Control, n *yaml.Node, what string) {
 		p.fail(n, "%s: refuse needs a fault", what)
 	case c.Means != ControlRefuse && f["fault"] != nil:
 		p.fail(f["fault"], "%s: only refuse has a fault", what)
-	case c.Means == ControlNothing && c.HasValue:
-		p.fail(f["value"], "%s: nothing has no value", what)
+	case (c.Means == ControlNothing || c.named()) && c.HasValue:
+		p.fail(f["value"], "%s: %s has no value", what, f["means"].Value)
+	case c.Means == ControlChain && (len(c.Member) != 1 || c.Member[0] != "model"):
+		p.fail(n, "%s: only model can be a chain", what)
+	case c.named() && len(c.Member) > 1, c.Means == ControlModels && c.Header != "":
+		p.fail(n, "%s: %s is a whole member of the body", what, f["means"].Value)
 	case (c.Means == ControlNoFallback || c.Means == ControlSticky) && !c.HasValue:
 		p.fail(n, "%s: value is missing; it is true or false", what)
 	}

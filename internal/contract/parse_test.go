@@ -83,6 +83,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"unknown placeholder":         {"$message", "$massage", `9: envelope flat.message: unknown placeholder "massage"`},
 		"unknown placeholder in text": {"code: oops", "words: 'so {sorry}'", `23: fault internal.words: unknown placeholder "sorry"`},
 		"placeholder out of place":    {"code: oops", "words: 'so {message}'", `placeholder "message" has no meaning in words`},
+		"when of what is unknown":     {"$message", "[{when: $massage, as: 1}]", `unknown placeholder "massage"`},
 		"a stray brace":               {"code: oops", "words: 'so }'", `23: fault internal.words: a brace that is no {placeholder}`},
 		"a list in a text":            {"$message", "'x {details}'", `"details" cannot stand in a text`},
 		"a list without each":         {"$message", "$details", `9: envelope flat.message: $details is a list`},
@@ -149,7 +150,7 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"list in a text":              {"surface: chat, ", "surface: jobs, answer: {a: '{results}'}, ", `"results" cannot stand in a text`},
 		"each of another surface":     {"surface: chat, ", "surface: jobs, answer: {each: $keys, as: $id}, ", `each: must be $results`},
 		"each in an item":             {"surface: chat, ", "surface: jobs, answer: {each: $results, as: {each: $results, as: 1}}, ", `there is nothing to repeat in an item of results of jobs`},
-		"each where there is no list": {"defaults:", "extras: {y: {members: {z: {each: $details, as: 1}}}}\ndefaults:", `there is nothing to repeat in an extra`},
+		"each where there is no list": {"defaults:", "extras: {y: {members: {z: {each: $details, as: 1}}}}\ndefaults:", `must be $fallback_chain or $fallback_attempts`},
 		"detailed of no models":       {"surface: chat, ", "surface: chat, detailed: {a: 1}, ", `4: route POST /v1/chat: detailed is only for surface openai.models`},
 		"only of no models":           {"surface: chat, ", "surface: chat, only: chat, ", `only is only for surface openai.models`},
 		"only of a strange kind":      {"surface: chat, ", "surface: openai.models, only: images, ", `only: unknown "images"`},
@@ -309,12 +310,13 @@ func TestOverridesHaveAnOrder(t *testing.T) {
 func TestTemplates(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
-		`{a: 1, b: 1.50, c: true, d: null, e: "", f: [], g: {}, "h": "1"}`:       `{"a":1,"b":1.50,"c":true,"d":null,"e":"","f":[],"g":{},"h":"1"}`,
-		`{a?: $param, b?: null, c?: "", d?: [], e?: {}, f?: 0, g?: "{param}!"}`:  `{"f":0}`,
-		`{a: $$status, b: "$5.00", c: "{{x}}", d: "$status!", e: "at {status}"}`: `{"a":"$status","b":"$5.00","c":"{x}","d":"$status!","e":"at 500"}`,
-		`{a?: {b?: $param}, c: {d?: $param, e: $status}}`:                        `{"c":{"e":500}}`,
-		`{a: [$status, {b: $param}], "<&>": "<&>"}`:                              `{"a":[500,{"b":null}],"<&>":"<&>"}`,
-		`{a: $limit, b: $used, c: $model, d: "{limit}/{used}"}`:                  `{"a":7,"b":"1.50","c":null,"d":"7/1.50"}`,
+		`{a: 1, b: 1.50, c: true, d: null, e: "", f: [], g: {}, "h": "1"}`:                             `{"a":1,"b":1.50,"c":true,"d":null,"e":"","f":[],"g":{},"h":"1"}`,
+		`{a?: $param, b?: null, c?: "", d?: [], e?: {}, f?: 0, g?: "{param}!"}`:                        `{"f":0}`,
+		`{a: $$status, b: "$5.00", c: "{{x}}", d: "$status!", e: "at {status}"}`:                       `{"a":"$status","b":"$5.00","c":"{x}","d":"$status!","e":"at 500"}`,
+		`{a?: {b?: $param}, c: {d?: $param, e: $status}}`:                                              `{"c":{"e":500}}`,
+		`{a: [$status, {b: $param}], "<&>": "<&>"}`:                                                    `{"a":[500,{"b":null}],"<&>":"<&>"}`,
+		`{a: [{when: $param, as: 1}, {when: $status, as: {b: $status}}], c?: [{when: $param, as: 1}]}`: `{"a":[{"b":500}]}`,
+		`{a: $limit, b: $used, c: $model, d: "{limit}/{used}"}`:                                        `{"a":7,"b":"1.50","c":null,"d":"7/1.50"}`,
 	} {
 		c, err := Parse("c.yaml", []byte(strings.Replace(small, "{error: $code, message: $message}", body, 1)))
 		if err != nil {

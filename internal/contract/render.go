@@ -94,7 +94,7 @@ func (c *Contract) Extras(surface, envelope string, f Facts) []llm.Edit {
 			continue
 		}
 		if s == nil {
-			s = &scope{c: c, f: &f}
+			s = &scope{c: c, f: &f, data: c.chain(face, &f)}
 		}
 		for j := range x.members {
 			if m := &x.members[j]; !m.optional || !m.value.empty(s) {

@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 // of one key of the account are others than those of the list, see [methodsOf].
 var answered = map[string][]string{
 	"openai.responses.item": {"GET", "DELETE"}, "openai.responses.input_items": {"GET"},
-	"openai.models": {"GET"}, "anthropic.models": {"GET"},
+	"openai.models": {"GET"}, "anthropic.models": {"GET"}, "gemini.models": {"GET"},
 	"account.balance": {"GET", "POST"}, "account.keys": {"GET", "POST"},
 	"account.usage": {"GET"}, "account.usage_summary": {"GET"}, "account.transactions": {"GET"},
 	"jobs": {"POST"}, "x402.endpoints": methods, "x402.status": methods, "x402.complete": methods,
@@ -36,6 +37,12 @@ func methodsOf(surface, path string) []string {
 		return list
 	}
 	return []string{"POST"}
+}
+
+// Ending returns what follows the wildcard in the path, such as ":generateContent".
+func (r Route) Ending() string {
+	_, ending, _ := strings.Cut(r.Path, "}")
+	return ending
 }
 
 var routeFields = []string{"surface", "envelope", "kind", "role", "answer", "detailed", "only", "status"}
@@ -95,6 +102,8 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	}
 	one := strings.Contains(r.Path, "{")
 	switch {
+	case strings.HasPrefix(r.Surface, "gemini.") && r.Surface != "gemini.models" && !one:
+		p.fail(at.key, "%s: surface %s has its model in the path, which needs a wildcard", what, r.Surface)
 	case strings.HasPrefix(r.Surface, "openai.responses.") && !one:
 		p.fail(at.key, "%s: surface %s is of one response, whose id needs a wildcard", what, r.Surface)
 	case r.Surface == "prompt" && !one:
@@ -107,6 +116,10 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	}
 }
 
+// method is what may follow the wildcard of a path that ends in a method, as in
+// models/{model...}:generateContent.
+var method = regexp.MustCompile(`^(.*/)(\{[^{}]*\}):([A-Za-z]+)$`)
+
 // register tries a pattern on a real multiplexer, which panics where patterns
 // are wrong or stand in each other's way.
 func register(mux *http.ServeMux, pattern string) (err error) {
@@ -116,6 +129,7 @@ func register(mux *http.ServeMux, pattern string) (err error) {
 			err = fmt.Errorf("not a pattern, or in the way of another one: %s", msg)
 		}
 	}()
-	mux.Handle(pattern, http.NotFoundHandler())
+	// A multiplexer knows no wildcard within a segment: the method goes before it.
+	mux.Handle(method.ReplaceAllString(pattern, "$1:$3/$2"), http.NotFoundHandler())
 	return nil
 }

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -74,6 +75,7 @@ type node struct {
 	items   []*node
 	list    string // what is repeated: details, or a list of an answer
 	each    *node
+	when    *node // of an item of an array: it is left out when this is empty; nil: it is there
 }
 
 // member is a member of an object.
@@ -102,10 +104,15 @@ func (n *node) append(dst []byte, s *scope) []byte {
 		return append(dst, '}')
 	case shapeArray:
 		dst = append(dst, '[')
-		for i, item := range n.items {
-			if i > 0 {
+		first := true
+		for _, item := range n.items {
+			if item.when != nil && item.when.empty(s) {
+				continue
+			}
+			if !first {
 				dst = append(dst, ',')
 			}
+			first = false
 			dst = item.append(dst, s)
 		}
 		return append(dst, ']')
@@ -175,7 +182,7 @@ func (n *node) empty(s *scope) bool {
 		}
 		return true
 	case shapeArray:
-		return len(n.items) == 0
+		return !slices.ContainsFunc(n.items, func(item *node) bool { return item.when == nil || !item.when.empty(s) })
 	case shapeEach:
 		if s.data != nil {
 			return len(s.data.Lists[n.list]) == 0

@@ -142,6 +142,7 @@ var vocabulary = []term{
 	{"rate_limit", everywhere | inExtra, field{kind: kRateLimit}, "requests that the limit in force allows"},
 	{"rate_remaining", everywhere | inExtra, field{kind: kRateRemaining}, "requests that are left of it"},
 	{"rate_reset", everywhere | inExtra, field{kind: kRateReset}, "when it resets, RFC 3339"},
+	{"fallback_triggered", inExtra, field{kind: kAnswer, arg: "triggered"}, "whether another model than the first answers, of a request that names several; null: it names one"},
 	{"field", inEach | inDetail, field{kind: kDetailField}, "the bad field, with dots"},
 	{"message", inEach, field{kind: kDetailMessage}, "what is wrong with it"},
 	{"message", inDetail, field{kind: kDetailOwn}, "what is wrong with it, as it came"},
@@ -178,15 +179,21 @@ func (w where) find(name string) (field, bool) {
 }
 
 func (w where) lists() []string {
-	if w == inBody {
+	switch w {
+	case inBody:
 		return []string{listDetails}
+	case inExtra:
+		return []string{listChain, listTried}
 	}
 	return nil
 }
 
 func (w where) within(list string) names {
-	if w == inBody && list == listDetails {
+	switch {
+	case w == inBody && list == listDetails:
 		return inEach
+	case w == inExtra && (list == listChain || list == listTried):
+		return chainNames(list)
 	}
 	return nil
 }
@@ -198,6 +205,11 @@ const listDetails = "details"
 
 // known reports whether a name has a meaning anywhere.
 func known(name string) bool {
+	for _, list := range inExtra.lists() {
+		if _, ok := inExtra.within(list).find(name); ok || name == list {
+			return true
+		}
+	}
 	if name == listDetails || slices.ContainsFunc(vocabulary, func(t term) bool { return t.name == name }) {
 		return true
 	}

@@ -87,6 +87,7 @@ type TargetHealth struct {
 	Reason           string    // of the last failure; empty: none
 	Requests         int64
 	Failures         int64
+	Latency          time.Duration // to the first content of its streams lately; 0: unknown
 }
 
 // TestControls is what tests may do to a process that allows it. A nil field

@@ -90,6 +90,7 @@ type targetJSON struct {
 	Reason           *string    `json:"reason"`
 	Requests         int64      `json:"requests"`
 	Failures         int64      `json:"failures"`
+	LatencyMS        *int64     `json:"latency_ms"`
 }
 
 func (s *server) targets(c *call) error {
@@ -102,11 +103,20 @@ func (s *server) targets(c *call) error {
 			out.Data = append(out.Data, targetJSON{
 				Target: t.Target, Provider: t.Provider, Model: t.Model, Healthy: t.Healthy, Breaker: t.Breaker,
 				CooldownUntil: stampOf(t.CooldownUntil), QuarantinedUntil: stampOf(t.QuarantinedUntil),
-				Reason: orNull(t.Reason), Requests: t.Requests, Failures: t.Failures,
+				Reason: orNull(t.Reason), Requests: t.Requests, Failures: t.Failures, LatencyMS: milliseconds(t.Latency),
 			})
 		}
 	}
 	return c.write(http.StatusOK, out)
+}
+
+// milliseconds of d, at least one; nil for 0, which is unknown.
+func milliseconds(d time.Duration) *int64 {
+	if d <= 0 {
+		return nil
+	}
+	ms := max(d.Milliseconds(), 1)
+	return &ms
 }
 
 // maxAdvance bounds how far one call moves the test clock.

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -23,6 +22,22 @@ type Wishes struct {
 	Impatient  bool // the caller's own client is already retrying
 	NoFallback bool // neither another model nor another provider, if the first cannot answer
 	Sticky     bool // the same, since that would lose what the provider has cached
+
+	Models   []string // to ask after the request's own, in place of the configured fallbacks
+	ModelsAt string   // the member that names them
+
+	Order      []string   // providers that come first, in order
+	Only       []string   // providers that may answer; empty: all
+	OnlyAt     string     // the member or header that names them
+	Ignore     []string   // providers that may not
+	Sort       string     // order of targets in place of the model's: catalog.OrderLatency or OrderCost; empty: the model's
+	MaxInput   money.Rate // dearest price of a prompt, per million tokens; 0: any
+	MaxOutput  money.Rate // dearest price of an answer, per million tokens; 0: any
+	MaxRequest money.Amount
+	MaxPriceAt string // the member that names them
+
+	Session  string        // what the caller calls the conversation; empty: he does not
+	Patience time.Duration // how long his client waits; 0: unknown
 }
 
 // Open admits a request: model, plan, capabilities, price, hold, provider. It
@@ -30,15 +45,17 @@ type Wishes struct {
 // held; the caller of Open reports it with [Caller.Refused]. Nothing was charged
 // either, but to who left after a provider had accepted the request.
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
-	m, err := c.model(req)
-	if err != nil {
-		return nil, err
-	}
-	call := &Call{c: c, req: req, model: m, caller: ctx}
+	call := &Call{c: c, req: req, caller: ctx, began: time.Now()}
 	if req.Task == llm.TaskCountTokens {
+		m, err := c.model(req)
+		if err != nil {
+			return nil, err
+		}
+		call.model = m
 		return call, call.count(ctx, c.targets(m))
 	}
-	if err := call.reserve(w); err != nil {
+	rest, err := call.begin(w)
+	if err != nil {
 		return nil, err
 	}
 	open := false
@@ -48,12 +65,17 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 			call.hold.Void(nil) // the receipt is recorded by Refused, with the status that was sent
 		}
 	}()
-	if err := call.dispatch(ctx, w); err != nil {
-		if err = call.fallBack(ctx, fault.From(err), w); err != nil {
+	err = call.dispatch(ctx, w)
+	if call.model.ID != req.Model && (err == nil || call.seen.Accepted) { // the one that was asked for was passed over
+		c.v.Event.AnsweredBy = call.model.ID
+	}
+	if err != nil {
+		if err = call.fallBack(ctx, fault.From(err), rest, w); err != nil {
 			call.desert(err)
 			return nil, err
 		}
 	}
+	call.tries(call.model.ID, nil)
 	open = true
 	return call, nil
 }
@@ -114,14 +136,20 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 	return m, nil
 }
 
-// reserve prices the request at its worst, takes the tokens that it is expected
-// to use, and holds the price.
-func (call *Call) reserve(w Wishes) error {
+// reserve finds the request's model, prices the request at its worst, takes the
+// tokens that it is expected to use, and holds the price. The call is of that
+// request then.
+func (call *Call) reserve(req *llm.Request, w Wishes) error {
 	c := call.c
-	r, q, err := c.reservation(call.model, call.req, w)
+	m, err := c.model(req)
 	if err != nil {
 		return err
 	}
+	r, q, err := c.reservation(m, req, w)
+	if err != nil {
+		return err
+	}
+	call.req, call.model = req, m
 	var exceeded *limit.Exceeded
 	if call.lease, exceeded = c.g.o.Limiter.TakeTokens(int64(c.who.Key.ID), c.Rate(), q.Tokens()); exceeded != nil {
 		return tooMany(exceeded, q.Tokens())
@@ -137,7 +165,10 @@ func (call *Call) reserve(w Wishes) error {
 
 // reservation is what a request to a model needs of every bucket.
 func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledger.Reservation, catalog.Quote, error) {
-	targets := c.targets(m)
+	targets, err := c.places(m, w)
+	if err != nil {
+		return ledger.Reservation{}, catalog.Quote{}, err
+	}
 	if err := supported(req, targets); err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}
@@ -203,29 +234,6 @@ func supported(req *llm.Request, targets []*route.Target) error {
 	return first // nil if there is no target at all: the router says so
 }
 
-// dispatch brings the request to a provider of its model.
-func (call *Call) dispatch(ctx context.Context, w Wishes) error {
-	targets := call.c.targets(call.model)
-	switch {
-	case w.Sticky:
-		targets = likeFirst(targets, func(a, b *route.Target) bool { return a.Provider == b.Provider && a.Model == b.Model })
-	case w.NoFallback:
-		targets = likeFirst(targets, func(a, b *route.Target) bool { return a.Provider == b.Provider })
-	}
-	return call.send(ctx, targets, w)
-}
-
-// likeFirst returns the targets that are the same as the first one.
-func likeFirst(targets []*route.Target, same func(a, b *route.Target) bool) []*route.Target {
-	var out []*route.Target
-	for _, t := range targets {
-		if same(t, targets[0]) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 // send opens an answer at one of the targets.
 func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) error {
 	c := call.c
@@ -240,16 +248,7 @@ func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) e
 			cancel()
 		}
 	}()
-	a, err := c.g.o.Router.Open(up, call.req, route.Plan{
-		Targets:   targets,
-		Attempts:  cmp.Or(call.model.Attempts, c.plans.Attempts),
-		CapOutput: call.capOutput,
-		MaxOutput: call.mostOutput(),
-		Reasons:   call.model.Reasoning,
-		RequestID: c.v.Event.ID,
-		Impatient: w.Impatient,
-		Seen:      &call.seen,
-	}, &c.v.Event.Attempts)
+	a, err := c.g.o.Router.Open(up, call.req, call.plan(targets, w), &c.v.Event.Attempts)
 	if err != nil {
 		return err
 	}

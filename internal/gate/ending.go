@@ -41,6 +41,9 @@ type Call struct {
 	counted   *llm.Usage // the whole answer, where tokens were counted here
 	seen      route.Seen // of an attempt that has not given content yet
 	class     class      // once it has ended
+	began     time.Time  // zero: it is a job's
+	tried     []Tried    // where the caller named several models; nil: he did not
+	stays     bool       // no other target or model may answer: its conversation is to stay where it is
 
 	usage    *llm.Usage // as last reported
 	told     bool       // it counts all the output that was seen

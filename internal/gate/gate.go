@@ -49,7 +49,9 @@ type Plans struct {
 	Targets map[*catalog.Model][]*route.Target // where live keys' requests go
 	Tests   map[*catalog.Model][]*route.Target // where test keys' requests go: the simulator
 
-	Attempts int // most tries for a model that does not say; 0: the router's default
+	Attempts  int           // most tries for a model that does not say; 0: the router's default
+	Deadline  time.Duration // from the start of a request, for new tries and waits; 0: none
+	Providers []string      // that are configured, for callers who name some
 
 	WarnsBalance  bool                    // a charge that takes a live balance below its threshold is an event
 	WarnBelow     map[string]money.Amount // that threshold by site, where the account has none of its own; absent: none

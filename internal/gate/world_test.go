@@ -89,7 +89,7 @@ func (a *answer) Close() error { return nil }
 
 // world is a gate with everything real around it but the provider.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	g      *Gate
 	up     *upstream
 	ledger *ledger.Engine
@@ -107,13 +107,13 @@ func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 const perMillion = money.Rate(money.Dollar)
 
-func setup(t *testing.T, balance money.Amount) *world {
+func setup(t testing.TB, balance money.Amount) *world {
 	t.Helper()
 	return setupOn(t, balance, func(j ledger.Journal) ledger.Journal { return j })
 }
 
 // setupOn does what setup does, on a journal that is put in front of the real one.
-func setupOn(t *testing.T, balance money.Amount, front func(ledger.Journal) ledger.Journal) *world {
+func setupOn(t testing.TB, balance money.Amount, front func(ledger.Journal) ledger.Journal) *world {
 	t.Helper()
 	w := &world{t: t, up: &upstream{}}
 	now := w.now

@@ -364,7 +364,7 @@ func TestRecoveryAddsNothingTwice(t *testing.T) {
 		&usage, &late,
 	}}
 	for _, e := range []ledger.Entry{usage, late} {
-		b.Receipts = append(b.Receipts, &ledger.ReceiptRow{ID: e.Request, Seq: e.Seq, Account: 1, Key: 1, Model: "m", Charge: e.Amount, Started: now, Doc: new(ledger.Receipt).Doc()})
+		b.Receipts = append(b.Receipts, &ledger.ReceiptRow{ID: e.Request, Seq: e.Seq, Account: 1, Key: 1, Model: "m", Charge: e.Amount, Started: now, Doc: (&ledger.Receipt{Usage: e.Tokens}).Doc()})
 	}
 	f := &ledger.Fold{
 		Seq:      3,

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 )
@@ -42,3 +43,25 @@ func Unseal(s string) (issuer, state string, ok bool) {
 	}
 	return string(i), string(b), true
 }
+
+// Issuer returns whose state a body carries that [Seal] wrapped: of several seals
+// that of the last, which is the newest. It is a scan for a few bytes, so that
+// what only looks like a seal may be taken for one.
+func Issuer(body []byte) (issuer string, ok bool) {
+	if !bytes.Contains(body, []byte(sealed)) { // several times as quick as from behind
+		return "", false
+	}
+	rest := body[bytes.LastIndex(body, []byte(sealed))+len(sealed):]
+	name, _, ok := bytes.Cut(rest[:min(len(rest), maxIssuer)], []byte("."))
+	if !ok {
+		return "", false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(string(name))
+	if err != nil || len(b) == 0 {
+		return "", false
+	}
+	return string(b), true
+}
+
+// maxIssuer is how long the name of a provider can be, encoded.
+const maxIssuer = 512

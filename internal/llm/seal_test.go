@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -25,6 +26,23 @@ func TestUnsealRefusesWhatIsNoSeal(t *testing.T) {
 	for _, s := range []string{"", "gAAAAAB", "pontage1", "pontage1.", "pontage1.b3BlbmFp", "pontage1.b3BlbmFp.", "pontage1.!.YQ", "pontage1.YQ.!", "pontage2.YQ.YQ"} {
 		if i, st, ok := Unseal(s); ok {
 			t.Errorf("Unseal(%q) = %q, %q", s, i, st)
+		}
+	}
+}
+
+func TestTheNewestIssuerIsFoundInABody(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"a":"` + Seal("one", "x") + `","b":"` + Seal("two", "y") + `"}`: "two",
+		`{"a":"` + Seal("one", "x") + `"}`:                                "one",
+		`{"a":"pontage1"}`:                                                "",
+		`{"a":"pontage1.."}`:                                              "",
+		`{"a":"pontage1.` + strings.Repeat("A", 2*maxIssuer) + `.x"}`:     "",
+		`{"a":"pontage1.?.x"}`:                                            "",
+		``:                                                                "",
+	} {
+		if got, ok := Issuer([]byte(body)); got != want || ok != (want != "") {
+			t.Errorf("%.60s: %q, %v", body, got, ok)
 		}
 	}
 }

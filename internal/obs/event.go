@@ -3,6 +3,7 @@
 package obs
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
@@ -16,6 +17,9 @@ type Attempt struct {
 	Took    time.Duration //
 	Billed  bool          // the provider may bill us for it although it failed
 }
+
+// Skipped reports whether nobody was asked: a model or a target was passed over.
+func (a *Attempt) Skipped() bool { return strings.HasPrefix(a.Outcome, "skipped: ") }
 
 // Event is the one wide record of a request: filled in along the way by
 // whoever knows something, logged once at the end, and kept as the receipt.

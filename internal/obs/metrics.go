@@ -52,6 +52,9 @@ type requestKey struct {
 
 type attemptKey struct{ target, outcome string }
 
+// failoverKey is a target that failed, and the one that was asked next.
+type failoverKey struct{ from, to string }
+
 type metrics struct {
 	registry *prometheus.Registry
 	inflight atomic.Int64
@@ -63,6 +66,7 @@ type metrics struct {
 	tokens   *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	attempt  *prometheus.HistogramVec
+	failover *prometheus.CounterVec
 	panics   prometheus.Counter
 
 	bySeries  cache[seriesKey, *series]
@@ -70,6 +74,7 @@ type metrics struct {
 	byOutcome cache[string, prometheus.Counter]
 	byAttempt cache[attemptKey, prometheus.Counter]
 	byTarget  cache[string, prometheus.Observer]
+	byPath    cache[failoverKey, prometheus.Counter]
 	absorbed  cache[servedKey, *absorbed]
 }
 
@@ -101,13 +106,14 @@ func newMetrics(build string, s *sink) *metrics {
 		tokens:   counter("tokens_total", "Tokens of answers, those of test keys included. Types input and output are totals; cached_input and cache_write are parts of input, reasoning is a part of output: do not sum over type.", "site", "surface", "model", "type"),
 		attempts: counter("upstream_attempts_total", "Tries at a target, by outcome: ok or the name of a fault.", "target", "outcome"),
 		attempt:  histogram("upstream_attempt_seconds", "Time that a try at a target took.", durationBuckets, "target"),
+		failover: counter("failovers_total", "Requests that were sent to another target, of the same model or a fallback, after one had failed.", "from", "to"),
 		panics:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "panics_total", Help: "Requests that ended in a panic."}),
 	}
 	m.bySeries.max, m.byRequest.max, m.byOutcome.max = maxSeries, maxRequests, 100
-	m.byAttempt.max, m.byTarget.max, m.absorbed.max = maxAttempts, maxAttempts, maxSeries
+	m.byAttempt.max, m.byTarget.max, m.byPath.max, m.absorbed.max = maxAttempts, maxAttempts, maxAttempts, maxSeries
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.outcomes, m.duration, m.first, m.tokens, m.attempts, m.attempt, m.panics, m.charges(), m.losses(),
+		m.requests, m.outcomes, m.duration, m.first, m.tokens, m.attempts, m.attempt, m.failover, m.panics, m.charges(), m.losses(),
 	)
 	m.gauge("inflight_requests", "Requests that have begun and not ended.", func() float64 { return float64(m.inflight.Load()) })
 	m.counter("log_dropped_total", "Log lines that the log's writer did not take.", func() float64 { return float64(s.dropped.Load()) })
@@ -129,8 +135,16 @@ func (m *metrics) count(e *Event, model string) {
 	if e.Absorbed > 0 && !e.Test {
 		m.absorb(e, model)
 	}
+	last := ""
 	for i := range e.Attempts {
 		a := &e.Attempts[i]
+		if a.Skipped() {
+			continue
+		}
+		if last != "" && last != a.Target {
+			m.byPath.get(failoverKey{last, a.Target}, failoverKey{otherModel, otherModel}, func(k failoverKey) prometheus.Counter { return m.failover.WithLabelValues(k.from, k.to) }).Inc()
+		}
+		last = a.Target
 		m.byAttempt.get(attemptKey{a.Target, a.Outcome}, attemptKey{otherModel, otherModel}, m.newAttempt).Inc()
 		m.byTarget.get(a.Target, otherModel, func(t string) prometheus.Observer { return m.attempt.WithLabelValues(t) }).Observe(a.Took.Seconds())
 	}

@@ -1,10 +1,12 @@
 package route
 
 import (
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/provider"
 )
 
 // Norms say when a breaker opens: after so many failures in a row, or when half
@@ -14,17 +16,16 @@ type Norms struct {
 	Failures int
 	Open     time.Duration
 	MaxOpen  time.Duration
+	Budget   int // percent of a target's requests that may be tries again, beside a few
 }
 
 // DefaultNorms are five failures, half a minute, and five minutes.
-var DefaultNorms = Norms{Failures: 5, Open: 30 * time.Second, MaxOpen: 5 * time.Minute}
+var DefaultNorms = Norms{Failures: 5, Open: 30 * time.Second, MaxOpen: 5 * time.Minute, Budget: 10}
 
 const (
-	breakWindow   = 30 * time.Second
-	breakSample   = 20
-	quarantineFor = time.Minute
-	quarantineMax = time.Hour
-	cooldownMost  = 5 * time.Minute
+	breakWindow  = 30 * time.Second
+	breakSample  = 20
+	cooldownMost = 5 * time.Minute
 	// givenUp times as many failures in a row as open a breaker, and a target is
 	// probed once in Norms.Open, and not by every request that comes.
 	givenUp = 3
@@ -33,8 +34,11 @@ const (
 // Health is what is known of one target's fitness. Its methods may be called by
 // many goroutines.
 type Health struct {
-	now   func() time.Time
-	norms Norms
+	id         string
+	now        func() time.Time
+	norms      Norms
+	credential *Credential
+	notify     func(Change)
 
 	mu          sync.Mutex
 	failing     int // failures in a row, since the breaker opened
@@ -45,17 +49,26 @@ type Health struct {
 	openUntil   time.Time
 	openFor     time.Duration
 	cooldown    time.Time
-	quarantine  time.Time
-	quarantined time.Duration
 	probing     bool
+	claimed     bool       // the probe is the credential's, too
 	last        fault.Code // why it is out of use
+	told        State      // the state that notify knows
 	requests    int64
 	failures    int64
+	budget      budget
+	took        [2]ewma // to the first content: of whole answers, of streams
 }
 
-// NewHealth returns the health of a target nothing is known of.
+// NewHealth returns the health of a target nothing is known of, with a credential
+// that it shares with nobody.
 func NewHealth(now func() time.Time, n Norms) *Health {
-	return &Health{now: now, norms: n.or()}
+	return NewHealthOf("", now, n, NewCredential("", now, nil), nil)
+}
+
+// NewHealthOf returns the health of the target with that id, which uses the
+// credential. notify is told of every change of its state; nil: nobody is.
+func NewHealthOf(id string, now func() time.Time, n Norms, c *Credential, notify func(Change)) *Health {
+	return &Health{id: id, now: now, norms: n.or(), credential: c, notify: notify, told: StateInUse}
 }
 
 // SetNorms puts other norms in force for what happens from now on.
@@ -83,6 +96,9 @@ func (n Norms) or() Norms {
 	if n.MaxOpen == 0 {
 		n.MaxOpen = max(DefaultNorms.MaxOpen, n.Open)
 	}
+	if n.Budget == 0 {
+		n.Budget = DefaultNorms.Budget
+	}
 	return n
 }
 
@@ -95,6 +111,7 @@ type Status struct {
 	Reason           string // name of the fault that took it out of use
 	Requests         int64
 	Failures         int64
+	Latency          time.Duration // to the first content of streams, as it counts now; 0: unknown
 }
 
 // Status returns how the target stands now.
@@ -102,7 +119,7 @@ func (h *Health) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
-	s := Status{Healthy: h.fit(now), Breaker: "closed", Requests: h.requests, Failures: h.failures}
+	s := Status{Healthy: h.fit(now), Breaker: "closed", Requests: h.requests, Failures: h.failures, Latency: time.Duration(h.took[1].value(now))}
 	switch {
 	case now.Before(h.openUntil):
 		s.Breaker = "open"
@@ -112,17 +129,30 @@ func (h *Health) Status() Status {
 	if now.Before(h.cooldown) {
 		s.CooldownUntil = h.cooldown
 	}
-	if now.Before(h.quarantine) {
-		s.QuarantinedUntil = h.quarantine
-	}
-	if !s.Healthy || s.Breaker != "closed" {
+	if s.Breaker != "closed" || now.Before(h.cooldown) {
 		s.Reason = h.last.String()
+	}
+	if until, why, is := h.credential.quarantined(now); is {
+		s.QuarantinedUntil, s.Reason = until, why.String()
 	}
 	return s
 }
 
+// fit reports whether the target is in use. The caller holds mu.
 func (h *Health) fit(now time.Time) bool {
-	return !now.Before(h.openUntil) && !now.Before(h.cooldown) && !now.Before(h.quarantine)
+	if now.Before(h.openUntil) || now.Before(h.cooldown) {
+		return false
+	}
+	_, _, quarantined := h.credential.quarantined(now)
+	return !quarantined
+}
+
+// latency is the time to the first content of a stream, or of a whole answer, in
+// nanoseconds as it counts now; 0: nothing was measured lately.
+func (h *Health) latency(stream bool) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.took[boolInt(stream)].value(h.now())
 }
 
 // Fit reports whether the target is in use: not broken, cooling or quarantined.
@@ -135,29 +165,56 @@ func (h *Health) Fit() bool {
 // admit asks to use the target now. A fit target whose breaker has not just
 // been open admits everybody. An unfit or half-open one admits one request at a
 // time, the probe, and one that has been given up one in a while: the last target
-// of a model is never taken away for good, and a broken one is not hammered. why
-// is the fault that keeps it out of use, and wait how long it will.
-func (h *Health) admit() (ok, probe bool, why fault.Code, wait time.Duration) {
+// of a model is never taken away for good, and a broken one is not hammered. So
+// does a credential that is in doubt. why is the fault that keeps it out of use,
+// and wait how long it will. again tells that the request was here before, which
+// counts against the budget.
+func (h *Health) admit(again bool) (ok, probe bool, why fault.Code, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
-	if h.fit(now) && h.openFor == 0 {
-		return true, false, fault.None, 0
-	}
-	if now.Before(h.probeAfter) {
+	sure := h.fit(now) && h.openFor == 0
+	if !sure && now.Before(h.probeAfter) {
 		return false, false, h.last, max(h.probeAfter.Sub(now), time.Second)
 	}
-	if !h.probing {
-		h.probing = true
-		return true, true, fault.None, 0
+	if sure || !h.probing {
+		good, claimed := h.credential.claim()
+		if good {
+			probe = !sure || claimed
+			if probe {
+				h.probing, h.claimed = true, claimed
+			}
+			h.charge(now, again)
+			return true, probe, fault.None, 0
+		}
 	}
-	until := h.openUntil
-	for _, t := range []time.Time{h.cooldown, h.quarantine} {
+	until, reason, quarantined := h.credential.quarantined(now)
+	if !quarantined && !sure {
+		reason = h.last
+	}
+	for _, t := range []time.Time{h.cooldown, h.openUntil} {
 		if t.After(until) {
 			until = t
 		}
 	}
-	return false, false, h.last, max(until.Sub(now), time.Second)
+	return false, false, reason, max(until.Sub(now), time.Second)
+}
+
+// charge counts a try against the budget. The caller holds mu.
+func (h *Health) charge(now time.Time, again bool) {
+	c := h.budget.now(now)
+	if again {
+		c.again++
+	} else {
+		c.first++
+	}
+}
+
+// affords reports whether the budget leaves room to try the target again.
+func (h *Health) affords() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.budget.left(h.now(), h.norms.Budget)
 }
 
 // release gives back a probe's place without a verdict.
@@ -166,35 +223,78 @@ func (h *Health) release(probe bool) {
 		return
 	}
 	h.mu.Lock()
-	h.probing = false
+	h.unprobe()
 	h.mu.Unlock()
 }
 
-// answers records that a probe has content in hand. That is all that a probe is
-// to find out: the rest of its answer may take an hour, and nobody else would be
-// let in until then. What becomes of it counts as of any request.
-func (h *Health) answers(probe bool) {
-	if !probe {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// unprobe gives back the place of the probe. The caller holds mu.
+func (h *Health) unprobe() {
 	h.probing = false
-	h.recover()
+	if h.claimed {
+		h.claimed = false
+		h.credential.release()
+	}
+}
+
+// answers records that a request has content in hand, after so long. That is all
+// that a probe is to find out: the rest of its answer may take an hour, and nobody
+// else would be let in until then. What becomes of it counts as of any request.
+func (h *Health) answers(probe, stream bool, took time.Duration) {
+	h.mu.Lock()
+	now := h.now()
+	h.took[boolInt(stream)].add(took, now)
+	if probe {
+		h.unprobe()
+		h.recover()
+	}
+	change, changed := h.changed(now)
+	h.mu.Unlock()
+	if probe {
+		h.credential.accepted()
+	}
+	h.tell(change, changed)
 }
 
 // recover puts the target back in use. The caller holds mu.
 func (h *Health) recover() {
-	h.failing, h.lost, h.openFor, h.quarantined = 0, 0, 0, 0
-	h.openUntil, h.probeAfter, h.cooldown, h.quarantine = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	h.failing, h.lost, h.openFor = 0, 0, 0
+	h.openUntil, h.probeAfter, h.cooldown = time.Time{}, time.Time{}, time.Time{}
 }
 
 // succeeded records an answer that came to its end.
 func (h *Health) succeeded() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.count(false)
+	now := h.now()
+	h.count(now, false)
 	h.recover()
+	change, changed := h.changed(now)
+	h.mu.Unlock()
+	h.credential.accepted()
+	h.tell(change, changed)
+}
+
+// changed returns the change of state since the last one that was told. That a
+// time is up is no change: only an answer tells that the target is back. The
+// caller holds mu.
+func (h *Health) changed(now time.Time) (Change, bool) {
+	c := Change{Target: h.id, State: h.told}
+	switch {
+	case now.Before(h.openUntil):
+		c.State, c.Reason, c.For = StateOpen, h.last.String(), h.openUntil.Sub(now)
+	case now.Before(h.cooldown):
+		c.State, c.Reason, c.For = StateCooling, h.last.String(), h.cooldown.Sub(now)
+	case h.openFor == 0:
+		c.State = StateInUse
+	}
+	changed := c.State != h.told
+	h.told = c.State
+	return c, changed
+}
+
+func (h *Health) tell(c Change, changed bool) {
+	if changed && h.notify != nil {
+		h.notify(c)
+	}
 }
 
 // verdict is what a failure says of the target.
@@ -208,41 +308,57 @@ type verdict struct {
 // failed records an attempt that failed.
 func (h *Health) failed(probe bool, v verdict) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	now := h.now()
 	if probe {
-		h.probing = false
+		h.unprobe()
 	}
 	switch {
 	case v.quarantine:
-		h.count(true)
-		h.quarantined = min(max(2*h.quarantined, quarantineFor), quarantineMax)
-		h.quarantine = now.Add(h.quarantined)
-		h.last = v.code
+		h.count(now, true)
 	case v.cooldown > 0:
-		h.count(true)
+		h.count(now, true)
 		h.cooldown = now.Add(min(v.cooldown, cooldownMost))
 		h.last = v.code
 	case v.breaker:
-		h.count(true)
-		h.failing++
-		if h.lost++; h.lost >= givenUp*h.norms.Failures {
-			h.probeAfter = now.Add(h.norms.Open)
-		}
-		if probe || h.failing >= h.norms.Failures || (h.seen >= breakSample && 2*h.bad >= h.seen) {
-			h.openFor = min(max(2*h.openFor, h.norms.Open), h.norms.MaxOpen)
-			h.openUntil = now.Add(h.openFor)
-			h.failing, h.seen, h.bad = 0, 0, 0
-			h.last = v.code
-		}
+		h.count(now, true)
+		h.strike(now, probe, v.code)
 	default:
-		h.count(false) // the caller's mistake says nothing of the target
+		h.count(now, false) // the caller's mistake says nothing of the target
+	}
+	change, changed := h.changed(now)
+	h.mu.Unlock()
+	if v.quarantine {
+		h.credential.refused(v.code)
+	}
+	h.tell(change, changed)
+}
+
+// strike counts a failure of the target itself, and opens the breaker where there
+// were too many. What was under way when it opened does not keep it open longer.
+// The caller holds mu.
+func (h *Health) strike(now time.Time, probe bool, why fault.Code) {
+	h.failing++
+	if h.lost++; h.lost >= givenUp*h.norms.Failures {
+		h.probeAfter = now.Add(h.norms.Open)
+	}
+	if now.Before(h.openUntil) {
+		return
+	}
+	if probe || h.failing >= h.norms.Failures || (h.seen >= breakSample && 2*h.bad >= h.seen) {
+		h.open(now, why)
 	}
 }
 
+// open opens the breaker, for twice as long as the last time. The caller holds mu.
+func (h *Health) open(now time.Time, why fault.Code) {
+	h.openFor = min(max(2*h.openFor, h.norms.Open), h.norms.MaxOpen)
+	h.openUntil = now.Add(h.openFor)
+	h.failing, h.seen, h.bad = 0, 0, 0
+	h.last = why
+}
+
 // count adds one result to the window. The caller holds mu.
-func (h *Health) count(bad bool) {
-	now := h.now()
+func (h *Health) count(now time.Time, bad bool) {
 	if now.Sub(h.windowStart) > breakWindow {
 		h.windowStart, h.seen, h.bad = now, 0, 0
 	}
@@ -252,4 +368,32 @@ func (h *Health) count(bad bool) {
 		h.bad++
 		h.failures++
 	}
+}
+
+// Checked records what came of a look at whether the provider is there. One that
+// is not is out of use at once, and one whose credential is refused quarantined,
+// so that no request has to find it out. One that is there again may be asked by
+// the next request, whatever time it had left; whether it answers is for that to
+// tell.
+func (h *Health) Checked(err error) {
+	var f *provider.Failure
+	h.mu.Lock()
+	now := h.now()
+	switch {
+	case err == nil:
+		if now.Before(h.openUntil) {
+			h.openUntil, h.probeAfter = now, time.Time{}
+		}
+	case errors.As(err, &f) && f.Breaker && !now.Before(h.openUntil):
+		h.open(now, f.Fault.Code)
+	}
+	change, changed := h.changed(now)
+	h.mu.Unlock()
+	switch {
+	case err == nil:
+		h.credential.accepted()
+	case f != nil && f.Quarantine:
+		h.credential.refused(f.Fault.Code)
+	}
+	h.tell(change, changed)
 }

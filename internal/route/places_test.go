@@ -34,7 +34,7 @@ func TestAProbeThatPanicsGivesItsPlaceBack(t *testing.T) {
 		_, _, _ = b.open(Plan{Targets: []*Target{target}})
 		t.Error("the provider did not panic")
 	}()
-	if ok, _, why, _ := target.Health.admit(); !ok {
+	if ok, _, why, _ := target.Health.admit(false); !ok {
 		t.Errorf("after the panic the target is out of use for good: %v", why)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/fault"
@@ -30,13 +29,20 @@ const (
 // Target is one place a request can go: provider × upstream model × credential.
 type Target struct {
 	ID       string // "provider/model", with "#2" behind it for a second credential
+	Name     string // of the provider in the configuration; seals name it as the issuer
 	Provider provider.Provider
 	Model    string // the provider's name of the model
 	Key      provider.Secret
 	Timeouts provider.Timeouts // zero values: the defaults for the request
 	Weight   int               // consecutive targets with a weight share their requests by it; 0: its place in the order counts
 	Health   *Health           // shared by all that use the same provider, model and credential
+
+	Cost   Cost // what the operator pays there
+	Priced bool // Cost is known
 }
+
+// Cost is what a target costs, in nano-dollars per million tokens, and per request.
+type Cost struct{ Input, Output, Request int64 }
 
 // ThinksOnlyWhenAsked reports whether it is known that the model there thinks for
 // nobody who does not ask for it.
@@ -55,7 +61,20 @@ type Plan struct {
 	RequestID string
 	Impatient bool // the caller is itself retrying: no second try at one target
 
+	Order         Order
+	Input, Output int64    // tokens to expect, for ByCost
+	Session       uint64   // see [Session]: the same one goes to the same of several equal targets
+	HasSession    bool     //
+	Prefer        []string // names of providers that come first, in order, in any case of letters
+	Stay          Stay     // who may take the place of the target that comes first
+
+	Start    time.Time     // when the request began; zero: now
+	Within   time.Duration // from Start: no try begins later, and no wait ends later; 0: no limit
+	Patience time.Duration // from Start: how long the caller waits for content; 0: unknown
+
 	Seen *Seen // nil: nobody asks
+
+	stream bool
 }
 
 // Seen is what the present attempt has given before any content: what there is to
@@ -75,6 +94,8 @@ type Router struct {
 	// Sleep waits between attempts; nil: a timer. It returns early with ctx's
 	// error if that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
+	// Draw returns a number from 0 to n-1; nil: a random one.
+	Draw func(n int) int
 }
 
 // Open tries targets until one gives content, and returns the answer with that
@@ -84,30 +105,77 @@ type Router struct {
 // most to the caller; NoTarget if nothing could be tried at all. If ctx ended,
 // the error wraps ctx's.
 func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[]obs.Attempt) (*Answer, error) {
-	order, refusal := candidates(req, p.Targets)
+	p.stream = req.Stream
+	order, refusal := r.candidates(req, &p)
 	if len(order) == 0 {
 		return nil, refusal
 	}
-	l := loop{r: r, req: req, p: p, attempts: attempts, left: p.Attempts, start: time.Now()}
+	now := time.Now()
+	if p.Start.IsZero() {
+		p.Start = now
+	}
+	l := loop{r: r, req: req, p: p, attempts: attempts, left: p.Attempts, begun: now}
 	if l.left <= 0 {
 		l.left = DefaultAttempts
 	}
 	l.left = min(l.left, MaxAttempts)
 	for round := 0; len(order) > 0 && l.left > 0; round++ {
 		if round > 0 {
+			if order = l.affordable(order); len(order) == 0 {
+				break
+			}
 			if l.worst.RetryAfter > r.most() {
 				break // longer than a caller should be kept waiting: say so instead
 			}
-			if err := r.sleep(ctx, r.backoff(round-1, l.worst)); err != nil {
+			d := r.backoff(round-1, l.worst)
+			if p.late(d) {
+				break
+			}
+			if err := r.sleep(ctx, d); err != nil {
 				return nil, gone(err)
 			}
 		}
-		a, err := l.round(ctx, &order)
+		a, err := l.round(ctx, round > 0, &order)
 		if a != nil || err != nil {
 			return a, err
 		}
 	}
+	if l.worst == nil {
+		return nil, fault.New(fault.UpstreamTimeout, "").With("phase", "deadline")
+	}
 	return nil, l.worst
+}
+
+// late reports whether the time of the request is over in d.
+func (p *Plan) late(d time.Duration) bool {
+	if p.Within <= 0 && p.Patience <= 0 {
+		return false
+	}
+	over := time.Since(p.Start) + d
+	return p.Within > 0 && over >= p.Within || p.Patience > 0 && over >= p.Patience
+}
+
+// timeouts are the timers of an attempt at t: those of the target, but none that
+// outlives the caller's patience.
+func (p *Plan) timeouts(t *Target, req *llm.Request) provider.Timeouts {
+	if p.Patience <= 0 {
+		return t.Timeouts // the provider knows the defaults
+	}
+	out := t.Timeouts.Or(provider.DefaultTimeouts(req.Stream, req.Needs.Has(llm.NeedReasoning)))
+	left := max(p.Patience-time.Since(p.Start), time.Millisecond)
+	out.Headers, out.FirstEvent = within(out.Headers, left), within(out.FirstEvent, left)
+	if !req.Stream {
+		out.Total = within(out.Total, left)
+	}
+	return out
+}
+
+// within is the timer d, or left if that is over sooner. A negative d is off.
+func within(d, left time.Duration) time.Duration {
+	if d < 0 || d > left {
+		return left
+	}
+	return d
 }
 
 // loop is the state of one request's retries.
@@ -117,116 +185,66 @@ type loop struct {
 	p        Plan
 	attempts *[]obs.Attempt
 	left     int
-	start    time.Time
+	begun    time.Time
 	worst    *fault.Error // that says most to the caller
+}
+
+// affordable returns the targets of order whose budgets leave room for another
+// try, and records the others as passed over.
+func (l *loop) affordable(order []*Target) []*Target {
+	out := order[:0]
+	for _, t := range order {
+		if t.Health.affords() {
+			out = append(out, t)
+		} else {
+			*l.attempts = append(*l.attempts, obs.Attempt{Target: t.ID, Outcome: "skipped: retry_budget"})
+		}
+	}
+	return out
 }
 
 // round tries each target of order once, in turn, and leaves in order those that
 // may be tried again. It returns an answer, or an error that ends the request,
 // or neither.
-func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
-	again := make([]*Target, 0, len(*order))
+func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer, error) {
+	next := make([]*Target, 0, len(*order))
 	for _, t := range *order {
-		if l.left == 0 {
+		if l.left == 0 || l.p.late(0) {
 			break
 		}
-		ok, probe, why, wait := t.Health.admit()
+		ok, probe, why, wait := t.Health.admit(again)
 		if !ok {
-			l.worst = weigh(l.worst, outOfUse(why, wait))
+			l.worst = Weigh(l.worst, outOfUse(why, wait))
 			continue
 		}
 		l.left--
-		a, failure := l.r.attempt(ctx, l.req, t, probe, l.p, l.attempts)
+		a, failure := l.r.attempt(ctx, l.req, t, probe, &l.p, l.attempts)
 		if failure == nil {
 			return a, nil
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, gone(err)
 		}
-		l.worst = weigh(l.worst, failure.Fault)
+		l.worst = Weigh(l.worst, failure.Fault)
 		if !failure.Retry && !failure.Failover {
 			return nil, failure.Fault
 		}
-		if total := t.Timeouts.Or(provider.DefaultTimeouts(l.req.Stream, false)).Total; total > 0 && time.Since(l.start) > total {
+		if total := t.Timeouts.Or(provider.DefaultTimeouts(l.req.Stream, false)).Total; total > 0 && time.Since(l.begun) > total {
 			return nil, l.worst
 		}
 		if failure.Retry && !l.p.Impatient {
-			again = append(again, t)
+			next = append(next, t)
 		}
 		if !failure.Failover {
 			break
 		}
 	}
-	*order = again
+	*order = next
 	return nil, nil
 }
 
-// candidates returns the targets that can honour the request, fit ones first,
-// or the refusal that says most if none can.
-func candidates(req *llm.Request, targets []*Target) ([]*Target, *fault.Error) {
-	order := make([]*Target, 0, len(targets))
-	var refusal *fault.Error
-	supported := map[provider.Provider]bool{}
-	for _, t := range targets {
-		ok, known := supported[t.Provider]
-		if !known {
-			err := t.Provider.Supports(req)
-			ok = err == nil
-			supported[t.Provider] = ok
-			if err != nil && refusal == nil {
-				refusal = fault.From(err)
-			}
-		}
-		if ok {
-			order = append(order, t)
-		}
-	}
-	if len(order) == 0 {
-		if refusal == nil {
-			refusal = fault.New(fault.NoTarget, "")
-		}
-		return nil, refusal
-	}
-	shareOut(order)
-	slices.SortStableFunc(order, func(a, b *Target) int {
-		return boolInt(!a.Health.Fit()) - boolInt(!b.Health.Fit())
-	})
-	return order, nil
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// shareOut shuffles each run of weighted targets by weight.
-func shareOut(order []*Target) {
-	for i := 0; i < len(order); {
-		j := i
-		for j < len(order) && order[j].Weight > 0 {
-			j++
-		}
-		for run := order[i:j]; len(run) > 1; run = run[1:] {
-			total := 0
-			for _, t := range run {
-				total += t.Weight
-			}
-			pick := rand.IntN(total)
-			for k, t := range run {
-				if pick -= t.Weight; pick < 0 {
-					run[0], run[k] = run[k], run[0]
-					break
-				}
-			}
-		}
-		i = max(j, i+1)
-	}
-}
-
 // attempt opens one target and reads on until content.
-func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe bool, p Plan, attempts *[]obs.Attempt) (*Answer, *provider.Failure) {
+func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe bool, p *Plan, attempts *[]obs.Attempt) (*Answer, *provider.Failure) {
 	start := time.Now()
 	rec := obs.Attempt{Target: t.ID, Outcome: "ok", Status: 200}
 	var s llm.Stream
@@ -249,7 +267,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		MaxOutput: p.MaxOutput,
 		Reasons:   p.Reasons,
 		RequestID: p.RequestID,
-		Timeouts:  t.Timeouts,
+		Timeouts:  p.timeouts(t, req),
 	})
 	a := &Answer{stream: s, target: t}
 	seen := p.Seen
@@ -266,7 +284,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	defect = false
 	rec.Took = time.Since(start)
 	if err == nil {
-		t.Health.answers(probe)
+		t.Health.answers(probe, req.Stream, rec.Took)
 		*attempts = append(*attempts, rec)
 		a.record = rec
 		a.start = start
@@ -276,6 +294,9 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 		_ = s.Close()
 	}
 	failure := beforeContent(asFailure(err, t.Key))
+	if failure.Fault.Code == fault.UpstreamTimeout && p.Patience > 0 && p.late(0) {
+		failure.Breaker = false // it was the caller who was in a hurry
+	}
 	if failure.Fault.Code == fault.ModelNotFound {
 		// The provider means its own name of the model, which is not the caller's.
 		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
@@ -386,7 +407,9 @@ var telling = map[fault.Code]int{
 	fault.UpstreamRateLimited: 7,
 }
 
-func weigh(a, b *fault.Error) *fault.Error {
+// Weigh returns which of the faults of two attempts tells the caller more. a may
+// be nil.
+func Weigh(a, b *fault.Error) *fault.Error {
 	if a == nil || telling[b.Code] >= telling[a.Code] {
 		return b
 	}

@@ -27,6 +27,7 @@ const keepFrames = 256 << 10
 func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
 	req, enc := t.Request, x.encoder(d, t.Request)
+	x.facts.Tried = t.Tried
 	h := x.w.Header()
 	if t.CappedBy != "" {
 		h.Set("X-Output-Capped-By", t.CappedBy)
@@ -119,7 +120,11 @@ func (x *exchange) stream(enc Encoder) error {
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()
-	x.w.stream()
+	media := ""
+	if s, ok := enc.(Streamer); ok {
+		media = s.MediaType()
+	}
+	x.w.stream(media)
 	x.w.keepAlive(x.s.o.Heartbeat, enc.Heartbeat(nil))
 	defer x.w.stopBeating()
 	present := true

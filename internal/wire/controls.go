@@ -14,21 +14,52 @@ import (
 // noFallbackHeader asks, under every contract, for no other model.
 const noFallbackHeader = "X-No-Fallback"
 
-// wishes are what the headers of the request ask for.
+// wishes are what the headers of the request ask for, whatever the contract.
 func (x *exchange) wishes() Wishes {
 	h := x.r.Header
-	return Wishes{
+	w := Wishes{
 		FullOutput: h.Get("X-Require-Full-Output") == "true",
 		NoFallback: h.Get(noFallbackHeader) == "true",
 		Impatient:  retrying(h),
+		Patience:   patience(h),
 	}
+	for _, name := range sessionHeaders {
+		if w.Session = h.Get(name); w.Session != "" {
+			break
+		}
+	}
+	return w
 }
 
-// controls reads what the contract says speaks to the gateway, in headers and
-// in the body, and returns the body without it: a provider would refuse what it
-// does not know. A body that is no JSON object is returned as it is.
-func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
+// sessionHeaders are those in which clients tell which conversation a request
+// belongs to; the first one that is there counts.
+var sessionHeaders = [...]string{"X-Session-Id", "X-Claude-Code-Session-Id", "Session-Id", "Session_id"}
+
+// request makes a request of the body, without what in it speaks to us.
+func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
 	list := x.site.Contract.Controls(x.route.Surface)
+	if err := x.headers(list, w); err != nil {
+		return nil, err
+	}
+	body := x.body
+	var err error
+	if mentioned(list, body) {
+		if body, err = controls(list, body, w); err != nil {
+			return nil, err
+		}
+	}
+	req, err := x.decode(d, body)
+	if !named(list, req, body) {
+		return req, err
+	}
+	if body, err = controls(list, body, w); err != nil {
+		return nil, err
+	}
+	return x.decode(d, body)
+}
+
+// headers reads the headers that the contract says speak to the gateway.
+func (x *exchange) headers(list []contract.Control, w *Wishes) error {
 	for i := range list {
 		c := &list[i]
 		if c.Header == "" {
@@ -38,15 +69,23 @@ func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
 		if v == "" {
 			continue
 		}
+		if c.Means == contract.ControlProviders {
+			w.Only, w.OnlyAt = []string{v}, c.Header
+			continue
+		}
 		if on, known := yesNo(v); c.HasValue && known && on == c.Value || !c.HasValue && (on || !known) {
 			if err := heed(c, c.Header, w); err != nil {
-				return body, err
+				return err
 			}
 		}
 	}
-	if !mentioned(list, body) {
-		return body, nil
-	}
+	return nil
+}
+
+// controls reads what the contract says speaks to the gateway in the body, and
+// returns the body without it: a provider would refuse what it does not know. A
+// body that is no JSON object is returned as it is.
+func controls(list []contract.Control, body []byte, w *Wishes) ([]byte, error) {
 	doc, err := jsonx.Parse(body)
 	if err != nil || doc.Root().Kind() != jsonx.Object {
 		return body, nil // for the dialect to refuse
@@ -58,6 +97,14 @@ func (x *exchange) controls(body []byte, w *Wishes) ([]byte, error) {
 			continue
 		}
 		v := doc.Root().Get(c.Member[0])
+		if c.Means == contract.ControlModels || c.Means == contract.ControlChain || c.Means == contract.ControlProviders {
+			e, err := routing(c, v, doc.Root(), w)
+			if err != nil {
+				return body, err
+			}
+			edits = append(edits, e...)
+			continue
+		}
 		if !v.Exists() {
 			continue
 		}
@@ -89,12 +136,44 @@ func without(list []contract.Control, name string, v jsonx.Value) []byte {
 	return jsonx.Splice(v.Raw(), inner)
 }
 
-// mentioned reports whether a body may have one of the members; most have not.
-// Where anything is escaped, their names may be, too.
+// mentioned reports whether a body may have one of the members that must be read
+// before it is decoded; most have not. Where anything is escaped, their names may
+// be, too.
 func mentioned(list []contract.Control, body []byte) bool {
-	escaped := len(list) > 0 && bytes.Contains(body, []byte(`\u`))
+	early := func(c *contract.Control) bool { return len(c.Member) > 0 && !c.Late() }
+	escaped := false
 	for i := range list {
-		if m := list[i].Member; len(m) > 0 && (escaped || bytes.Contains(body, []byte(`"`+m[0]+`"`))) {
+		if early(&list[i]) {
+			escaped = bytes.Contains(body, []byte(`\u`))
+			break
+		}
+	}
+	for i := range list {
+		c := &list[i]
+		switch {
+		case !early(c):
+		case escaped:
+			return true
+		case c.Means == contract.ControlChain:
+			if bytes.Contains(body, []byte{'>'}) {
+				return true
+			}
+		case bytes.Contains(body, []byte(`"`+c.Member[0]+`"`)):
+			return true
+		}
+	}
+	return false
+}
+
+// named reports whether a request that was decoded has one of the members that may
+// be read afterwards. req is nil where the body could not be read.
+func named(list []contract.Control, req *llm.Request, body []byte) bool {
+	for i := range list {
+		c := &list[i]
+		if len(c.Member) == 0 || !c.Late() {
+			continue
+		}
+		if req != nil && req.Raw.Value(c.Member[0]) != nil || req == nil && bytes.Contains(body, []byte(`"`+c.Member[0]+`"`)) {
 			return true
 		}
 	}

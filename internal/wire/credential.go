@@ -30,3 +30,19 @@ func credential(r *http.Request, names []string, scheme bool) string {
 	}
 	return ""
 }
+
+// queryKey takes the key out of the query, where Google's surfaces allow it, so
+// that nothing that looks at the address later can tell of it.
+func queryKey(r *http.Request, surface string) string {
+	if !strings.HasPrefix(surface, "gemini.") || !strings.Contains(r.URL.RawQuery, "key=") {
+		return ""
+	}
+	query := r.URL.Query() // what cannot be read is told of later
+	key := query.Get("key")
+	if query.Has("key") {
+		query.Del("key")
+		r.URL.RawQuery = query.Encode()
+		r.RequestURI = r.URL.RequestURI()
+	}
+	return key
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -257,7 +258,7 @@ func TestWhatSpeaksToTheGatewayGoesNoFurther(t *testing.T) {
 	} {
 		sent, f.wish = "", Wishes{}
 		_, body := fetch(t, srv, "POST", "api.test", "/chat", c.body, c.headers...)
-		if sent != c.sent || f.wish != c.wishes || (c.refused != "" && body != c.refused) {
+		if sent != c.sent || !reflect.DeepEqual(f.wish, c.wishes) || (c.refused != "" && body != c.refused) {
 			t.Errorf("%s %v: sent %s with %+v, answered %s", c.body, c.headers, sent, f.wish, body)
 		}
 	}

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"net/url"
+
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -28,6 +30,14 @@ type ModelInPath interface {
 	DecodeFor(model string, body []byte, headers map[string][]string) (*llm.Request, error)
 }
 
+// MethodInPath is a [Dialect] of a family whose paths end in a method, as in
+// models/m:streamGenerateContent, and whose queries say how it is to be answered.
+type MethodInPath interface {
+	// At returns the dialect of requests to paths with that ending and with that
+	// query. Its error is a *fault.Error.
+	At(ending string, query url.Values) (Dialect, error)
+}
+
 // Encoder turns one answer into the bytes a caller sees. It belongs to one
 // goroutine. All methods append to dst and return it.
 type Encoder interface {
@@ -50,6 +60,12 @@ type Breaker interface {
 	// Break appends what a stream ends with that has failed because of err. frame
 	// is what the contract has for it, which stands in it.
 	Break(dst, frame []byte, err *fault.Error) []byte
+}
+
+// Streamer is an [Encoder] whose streams are not of server-sent events.
+type Streamer interface {
+	// MediaType returns the media type of the stream; empty: events, all the same.
+	MediaType() string
 }
 
 // AppendAnswer appends a whole answer to dst. If that is nil it returns the

@@ -82,12 +82,28 @@ type Caller interface {
 	Leave()
 }
 
-// Wishes are what a caller's headers ask of one request.
+// Wishes are what a caller asks of one request beside what it says.
 type Wishes struct {
 	FullOutput bool // rather refuse than cap the output at what can be paid
 	Impatient  bool // the caller's own client is already retrying
 	NoFallback bool // neither another model nor another provider, if the first cannot answer
 	Sticky     bool // the same, since that would lose what the provider has cached
+
+	Models   []string // to ask after the request's own, in place of the configured fallbacks
+	ModelsAt string   // the member that names them
+
+	Order      []string   // providers that come first, in order
+	Only       []string   // providers that may answer; empty: all
+	OnlyAt     string     // the member or header that names them
+	Ignore     []string   // providers that may not
+	Sort       string     // order of targets in place of the model's: least_latency or least_cost; empty: the model's
+	MaxInput   money.Rate // dearest price of a prompt, per million tokens; 0: any
+	MaxOutput  money.Rate // dearest price of an answer, per million tokens; 0: any
+	MaxRequest money.Amount
+	MaxPriceAt string // the member that names them
+
+	Session  string        // what the caller calls the conversation; empty: he does not
+	Patience time.Duration // how long his client waits; 0: unknown
 }
 
 // Kept is an answer that an idempotency key stands for.
@@ -152,6 +168,8 @@ type Terms struct {
 	Request  *llm.Request // as it is answered: to another model, where a fallback had to
 	CappedBy string       // "balance" if the output is capped at what can be paid
 	Dropped  []string     // parameters that were dropped as harmless
+
+	Tried []contract.Tried // models, in order, where the request names several
 }
 
 // Bill is what an answer cost.

@@ -46,6 +46,9 @@ func (x *exchange) claim(body []byte) (done bool, err error) {
 func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write([]byte(x.site.Contract.Name() + " " + x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
+	if alt := x.r.URL.Query().Get("alt"); alt != "" {                                      // the form of a stream
+		h.Write([]byte("?alt=" + alt + "\n"))
+	}
 	h.Write(body)
 	return [sha256.Size]byte(h.Sum(nil))
 }
@@ -90,11 +93,11 @@ func (x *exchange) record(b []byte) {
 func (x *exchange) kept(body []byte) *Kept {
 	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
 	media := "application/json"
+	h := x.w.Header()
 	if x.w.streaming {
-		media = eventStream
+		media = h.Get("Content-Type")
 	}
 	k.Header = append(k.Header, [2]string{"Content-Type", media})
-	h := x.w.Header()
 	for _, name := range []string{"X-Output-Capped-By", "X-Dropped-Params"} {
 		if v := h.Get(name); v != "" {
 			k.Header = append(k.Header, [2]string{name, v})

@@ -179,6 +179,9 @@ func (x *exchange) serve() error {
 	x.family()
 	names, scheme := x.site.Contract.KeyHeaders()
 	v := Visit{Site: x.site, Route: rt, Credential: credential(x.r, names, scheme), ID: x.id, Event: x.ev}
+	if key := queryKey(x.r, rt.Surface); v.Credential == "" {
+		v.Credential = key
+	}
 	if !ok {
 		return x.nothing(v, allow)
 	}
@@ -222,16 +225,19 @@ func (x *exchange) nothing(v Visit, allow string) error {
 	return fault.New(fault.NotFound, "")
 }
 
-// family fits the answer to callers who speak Anthropic's dialect. Its SDKs
-// read the request's id from a header of their own, on successes too. The list
-// of models stands at one path for both families: who names a version of
-// Anthropic's protocol sees it, and every failure there, in that shape.
+// family fits the answer to callers who speak Anthropic's dialect, or Google's.
+// Anthropic's SDKs read the request's id from a header of their own, on successes
+// too. The list of models stands at one path for all families: who names a version
+// of Anthropic's protocol, or sends his key as Google's callers do, sees it, and
+// every failure there, in that shape.
 func (x *exchange) family() {
-	if x.site.anthropic == "" {
-		return
-	}
-	if x.route.Surface == "openai.models" && x.r.Header.Get("Anthropic-Version") != "" {
-		x.route.Surface, x.route.Envelope = "anthropic.models", x.site.anthropic
+	if x.route.Surface == "openai.models" {
+		switch h := x.r.Header; {
+		case x.site.anthropic != "" && h.Get("Anthropic-Version") != "":
+			x.route.Surface, x.route.Envelope = "anthropic.models", x.site.anthropic
+		case x.site.gemini != "" && h.Get("Authorization") == "" && h.Get("X-Goog-Api-Key") != "":
+			x.route.Surface, x.route.Envelope = "gemini.models", x.site.gemini
+		}
 	}
 	if strings.HasPrefix(x.route.Surface, "anthropic.") {
 		x.w.Header()["Request-Id"] = []string{x.ev.ID}
@@ -244,15 +250,20 @@ func (x *exchange) generate() error {
 	if d == nil {
 		return fault.Wrap(fault.Internal, fmt.Errorf("surface %q has no dialect", x.route.Surface))
 	}
+	if m, ok := d.(MethodInPath); ok {
+		query, err := x.query()
+		if err != nil {
+			return err
+		}
+		if d, err = m.At(x.route.Ending(), query); err != nil {
+			return err
+		}
+	}
 	if err := x.read(); err != nil {
 		return err
 	}
 	w := x.wishes()
-	body, err := x.controls(x.body, &w)
-	if err != nil {
-		return err
-	}
-	req, err := x.decode(d, body)
+	req, err := x.request(d, &w)
 	if req != nil {
 		x.caller.Concerns(req)
 	}
@@ -260,6 +271,9 @@ func (x *exchange) generate() error {
 		return x.withModel(fault.From(err), req)
 	}
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
+	if len(w.Models) > 0 {
+		x.facts.Chain = append([]string{req.Model}, w.Models...)
+	}
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
 	}

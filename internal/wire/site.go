@@ -28,6 +28,7 @@ type Site struct {
 
 	routes    routes
 	anthropic string // the envelope of Anthropic's surfaces; empty: it has none
+	gemini    string // the envelope of Google's surfaces; empty: it has none
 }
 
 // Docs is a site's error reference.
@@ -52,6 +53,9 @@ func NewSites(sites []*Site) *Sites {
 		for _, rt := range site.Contract.Routes() {
 			if strings.HasPrefix(rt.Surface, "anthropic.") {
 				site.anthropic = rt.Envelope
+			}
+			if strings.HasPrefix(rt.Surface, "gemini.") {
+				site.gemini = rt.Envelope
 			}
 		}
 		at := s.listeners[site.Listener]

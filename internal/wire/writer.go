@@ -67,9 +67,13 @@ func streamed(h http.Header) {
 	h["X-Accel-Buffering"] = []string{"no"}
 }
 
-// stream commits with status 200 and the headers of an SSE stream.
-func (w *Writer) stream() {
+// stream commits with status 200 and the headers of a stream: of events, unless
+// media says otherwise.
+func (w *Writer) stream(media string) {
 	streamed(w.Header())
+	if media != "" {
+		w.Header()["Content-Type"] = []string{media}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.committed, w.streaming, w.status = true, true, http.StatusOK

@@ -80,7 +80,7 @@ func TestWhoLeavesPaysForWhatWasProduced(t *testing.T) {
 	for _, l := range partings {
 		l.play.finish, l.play.usage = "stop", usage(10, 5)
 		l.play.text = said
-		for _, d := range []dialect{chat, messages, simple, prompt, respond} {
+		for _, d := range []dialect{chat, messages, google, simple, prompt, respond} {
 			for f := range families {
 				for _, how := range finishes {
 					for _, stream := range []bool{true, false} {
@@ -112,7 +112,7 @@ func (w *world) parts(t *testing.T, at string, l parting, d dialect, f int, stre
 	if key != "" {
 		header = []string{"Idempotency-Key", key}
 	}
-	w.leave(t, p, c, d.at(families[f]), body, l.sees, stream, header...)
+	w.leave(t, p, c, d.at(families[f], stream), body, l.sees, stream, header...)
 	expected, status, sent := l.left[f], l.status, l.sent
 	switch {
 	case readsOn:
@@ -147,7 +147,7 @@ func (w *world) parts(t *testing.T, at string, l parting, d dialect, f int, stre
 		t.Errorf("%s: the provider was asked %d times", at, n)
 	}
 	if key != "" {
-		w.comesBack(t, at, p, c, d, d.at(families[f]), body, stream, header...)
+		w.comesBack(t, at, p, c, d, d.at(families[f], stream), body, stream, header...)
 	}
 }
 
@@ -233,12 +233,12 @@ func (w *world) letPass(t *testing.T) {
 func TestUsageThatComesWithinTwoSecondsCounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, d := range []dialect{chat, messages, simple, respond} {
+	for _, d := range []dialect{chat, messages, google, simple, respond} {
 		c, text := w.up.add(play{text: said, finish: "stop", usage: usage(10, 5), holds: afterFinish})
 		p := w.payer(t, d, "1", nil)
 		// The usage comes at once, so that no machine is too slow for it.
 		ctx, cancel := context.WithCancel(context.Background())
-		resp, err := p.open(ctx, d.path, d.body("openai", text, true))
+		resp, err := p.open(ctx, d.at("openai", true), d.body("openai", text, true))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,12 +263,12 @@ func TestUsageThatComesWithinTwoSecondsCounts(t *testing.T) {
 func TestWhoLeavesBehindTheEndHasHadTheAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, d := range []dialect{chat, messages, simple, respond} {
+	for _, d := range []dialect{chat, messages, google, simple, respond} {
 		for f := range families {
 			_, text := w.up.add(play{text: said, finish: "stop", usage: usage(10, 5)})
 			p := w.payer(t, d, "1", nil)
 			ctx, cancel := context.WithCancel(context.Background())
-			resp, err := p.open(ctx, d.path, d.body(families[f], text, true))
+			resp, err := p.open(ctx, d.at(families[f], true), d.body(families[f], text, true))
 			if err != nil {
 				t.Fatal(err)
 			}

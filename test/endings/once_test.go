@@ -31,7 +31,7 @@ func TestACrowdWithOneKeyIsOneRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var wg sync.WaitGroup
-	for i, d := range []dialect{chat, messages, simple, prompt, respond, embeddings, nanoChat, nanoMessages, switchChat} {
+	for i, d := range []dialect{chat, messages, google, simple, prompt, respond, embeddings, nanoChat, nanoMessages, switchChat} {
 		for _, stream := range []bool{false, true} {
 			if stream && (d.name == "prompt" || d.name == "embeddings") {
 				continue
@@ -43,7 +43,7 @@ func TestACrowdWithOneKeyIsOneRequest(t *testing.T) {
 			c, text := w.up.add(play{text: said, finish: "stop", usage: usage(10, 5), holds: holds})
 			p := w.payer(t, d, "1", nil)
 			wg.Go(func() {
-				w.crowd(t, fmt.Sprintf("%s%s, stream %v", d.host, d.path, stream), d, p, c, d.at(model), d.body(model, text, stream))
+				w.crowd(t, fmt.Sprintf("%s%s, stream %v", d.host, d.path, stream), d, p, c, d.at(model, stream), d.body(model, text, stream))
 			})
 		}
 	}
@@ -161,14 +161,14 @@ func TestAnAnswerThatIsTooLargeToKeepIsChargedOnce(t *testing.T) {
 		first      reply
 	}
 	var all []asked
-	for i, d := range []dialect{chat, messages, simple, prompt, respond} {
+	for i, d := range []dialect{chat, messages, google, simple, prompt, respond} {
 		for _, stream := range []bool{false, true} {
 			if stream && d.name == "prompt" {
 				continue
 			}
 			model := families[i%2]
 			c, text := w.up.add(play{text: strings.Repeat("x", 1<<20+1), finish: "stop", usage: usage(10, 5)})
-			a := asked{p: w.payer(t, d, "1", nil), c: c, path: d.at(model), body: d.body(model, text, stream)}
+			a := asked{p: w.payer(t, d, "1", nil), c: c, path: d.at(model, stream), body: d.body(model, text, stream)}
 			if a.first = a.p.ask(t, a.path, a.body, "Idempotency-Key", "k"); a.first.status != 200 || len(a.first.body) < 1<<20 {
 				t.Fatalf("%s, stream %v: %d, %d bytes", d.name, stream, a.first.status, len(a.first.body))
 			}

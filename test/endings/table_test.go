@@ -188,7 +188,7 @@ func TestEveryEndingCostsWhatTheTableSays(t *testing.T) {
 	room := make(chan struct{}, 16)
 	never := 0
 	for _, r := range slices.Concat(answers, frees) {
-		for _, d := range []dialect{chat, messages, simple, prompt, respond} {
+		for _, d := range []dialect{chat, messages, google, simple, prompt, respond} {
 			for f := range families {
 				for _, stream := range []bool{false, true} {
 					if r.reason(d, f, stream) != "" {
@@ -230,7 +230,7 @@ func (w *world) one(t *testing.T, at string, r row, d dialect, model string, str
 		funds = "1"
 	}
 	p := w.payer(t, d, funds, nil)
-	got := p.ask(t, d.at(model), d.body(model, text, stream))
+	got := p.ask(t, d.at(model, stream), d.body(model, text, stream))
 	status, faulty := 200, want.status != 0
 	if faulty {
 		status = want.status
@@ -278,7 +278,7 @@ func TestTheNextTargetIsTriedBeforeContent(t *testing.T) {
 		if first := r.stream; first.tries != 2 {
 			continue
 		}
-		for _, d := range []dialect{chat, messages, simple, prompt, respond} {
+		for _, d := range []dialect{chat, messages, google, simple, prompt, respond} {
 			for _, stream := range []bool{false, true} {
 				if r.reason(d, openai, stream) != "" {
 					continue
@@ -287,7 +287,7 @@ func TestTheNextTargetIsTriedBeforeContent(t *testing.T) {
 				c, text := w.up.add(r.play)
 				c.then = &good
 				p := w.payer(t, d, "1", nil)
-				got := p.ask(t, d.at("either"), d.body("either", text, stream))
+				got := p.ask(t, d.at("either", stream), d.body("either", text, stream))
 				rc := w.receipt(t, got.id)
 				w.check(t, at, ok(10, 5), p, rc)
 				if got.status != 200 || c.asked() != 2 || len(rc.Attempts) != 2 || rc.Attempts[0].Outcome != r.stream.fault || rc.Attempts[1].Outcome != "ok" {
@@ -342,6 +342,8 @@ func finished(d dialect, body []byte) bool {
 	switch d.name {
 	case "messages":
 		return strings.Contains(string(body), `"message_stop"`)
+	case "google":
+		return strings.Contains(string(body), `"finishReason"`) && strings.HasSuffix(string(body), "}\n\n")
 	case "responses":
 		return strings.Contains(string(body), "event: response.completed\n") || strings.Contains(string(body), "event: response.incomplete\n")
 	}

@@ -32,6 +32,7 @@ type dialect struct {
 var (
 	chat       = dialect{"chat", "", "/v1/chat/completions"}
 	messages   = dialect{"messages", "", "/v1/messages"}
+	google     = dialect{"google", "", "/v1beta/models/%s:generateContent"}
 	simple     = dialect{"simple", "", "/v1/chat"}
 	prompt     = dialect{"prompt", llmtuneHost, "/v1/models/%s/inference"} // never streamed
 	respond    = dialect{"responses", "", "/v1/responses"}
@@ -48,6 +49,8 @@ const (
 // body is a request with that text.
 func (d dialect) body(model, text string, stream bool) string {
 	switch d.name {
+	case "google":
+		return fmt.Sprintf(`{"contents":[{"parts":[{"text":%q}]}],"generationConfig":{"maxOutputTokens":%d}}`, text, limit)
 	case "prompt":
 		return fmt.Sprintf(`{"prompt":%q,"maxTokens":%d}`, text, limit)
 	case "embeddings":
@@ -66,8 +69,11 @@ func (d dialect) body(model, text string, stream bool) string {
 }
 
 // at is where a model is asked.
-func (d dialect) at(model string) string {
-	if strings.Contains(d.path, "%s") {
+func (d dialect) at(model string, stream bool) string {
+	switch {
+	case d.name == "google" && stream:
+		return fmt.Sprintf("/v1beta/models/%s:streamGenerateContent?alt=sse", model)
+	case strings.Contains(d.path, "%s"):
 		return fmt.Sprintf(d.path, model)
 	}
 	return d.path
@@ -97,10 +103,10 @@ func newWorld(t *testing.T) *world {
 // hurried-… gives up soon.
 func (u *upstream) config() string {
 	var b strings.Builder
-	b.WriteString("routing: {attempts: 2, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}\nproviders:\n")
+	b.WriteString("routing: {attempts: 2, retry_budget: 1000, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}\nproviders:\n")
 	var models strings.Builder
 	for f, path := range [2]string{"/openai/v1", "/messages"} {
-		kind := [2]string{"openai, quirks: openai", "anthropic"}[f]
+		kind := [2]string{"openai, quirks: generic", "anthropic"}[f] // generic: it is never asked for responses
 		for name, timers := range map[string]string{families[f]: "", "hurried-" + families[f]: ", timeouts: {headers: 300ms, first_event: 300ms}"} {
 			fmt.Fprintf(&b, "  %s: {kind: %s, base_url: %q, api_key: sk-upstream, catalog: none%s}\n", name, kind, u.url+path, timers)
 			fmt.Fprintf(&models, "  %s: {targets: [{provider: %s, model: m}], context: 8000, max_output: 4000, price: {input: 1, cached_input: 0.1, output: 2}}\n", name, name)

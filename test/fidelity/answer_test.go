@@ -57,6 +57,14 @@ func (a *answer) complain(format string, args ...any) {
 	a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
 }
 
+// closes is why a choice ended, where the dialect has no word for calls.
+func (s *said) closes() string {
+	if s.finish == "stop" && len(s.calls) > 0 {
+		return "tool_calls"
+	}
+	return s.finish
+}
+
 // call returns the call under a key, a new one if there is none.
 func (s *said) call(key string) *call {
 	i, ok := s.at[key]

@@ -126,6 +126,9 @@ func fromURL(kind, url string) part {
 		return part{kind: kind, url: url}
 	}
 	mime, _, _ := strings.Cut(strings.TrimPrefix(head, "data:"), ";")
+	if kind == "file" {
+		kind = media(mime)
+	}
 	return part{kind: kind, mime: mime, data: data}
 }
 
@@ -150,7 +153,7 @@ func chatCan(q talk) talk {
 		case "text", "call", "refusal", "result":
 			return true
 		case "image":
-			return role == "user"
+			return role == "user" && !strings.HasPrefix(p.url, "file-")
 		case "audio":
 			return role == "user" && (p.mime == "audio/wav" || p.mime == "audio/mp3")
 		case "file":
@@ -162,13 +165,18 @@ func chatCan(q talk) talk {
 
 // textResults leaves of results of tools what is text.
 func (q talk) textResults() talk {
+	return q.results(func(x part) bool { return x.kind == "text" })
+}
+
+// results leaves of results of tools what may stay.
+func (q talk) results(keep func(part) bool) talk {
 	turns := q.turns
 	q.turns = nil
 	for _, t := range turns {
 		t.parts = slices.Clone(t.parts)
 		for i, p := range t.parts {
 			if p.kind == "result" {
-				t.parts[i].in = slices.DeleteFunc(slices.Clone(p.in), func(x part) bool { return x.kind != "text" })
+				t.parts[i].in = slices.DeleteFunc(slices.Clone(p.in), func(x part) bool { return !keep(x) })
 			}
 		}
 		q.turns = append(q.turns, t)

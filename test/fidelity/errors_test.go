@@ -24,8 +24,8 @@ var faces = map[string]face{
 	"model":      {404, "invalid_request_error", "model_not_found", 404, "not_found_error", "NOT_FOUND"},
 	"large":      {413, "invalid_request_error", "request_too_large", 413, "request_too_large", "INVALID_ARGUMENT"},
 	"rate":       {429, "rate_limit_error", "upstream_rate_limited", 429, "rate_limit_error", "RESOURCE_EXHAUSTED"},
-	"auth":       {502, "upstream_error", "upstream_authentication_failed", 502, "api_error", "INTERNAL"},
-	"failed":     {502, "upstream_error", "upstream_error", 502, "api_error", "INTERNAL"},
+	"auth":       {502, "upstream_error", "upstream_authentication_failed", 502, "api_error", "UNAVAILABLE"},
+	"failed":     {502, "upstream_error", "upstream_error", 502, "api_error", "UNAVAILABLE"},
 	"quota":      {503, "service_unavailable_error", "upstream_quota_exhausted", 503, "api_error", "UNAVAILABLE"},
 	"overloaded": {503, "service_unavailable_error", "server_is_overloaded", 529, "overloaded_error", "UNAVAILABLE"},
 }

@@ -31,6 +31,11 @@ func readGemini(_ string, body []byte, sse bool) (a answer) {
 		chunks = items(body)
 	}
 	a.ended = !sse
+	defer func() {
+		for _, s := range a.choices { // it has no word of its own for calls
+			s.finish = s.closes()
+		}
+	}()
 	usage := map[string]value{}
 	for _, c := range chunks {
 		if members(c) == nil {

@@ -194,7 +194,7 @@ func lowerTypes(x any) {
 
 // geminiCan leaves what Gemini can say.
 func geminiCan(q talk) talk {
-	q = q.only(func(_ string, p part) bool {
+	q = q.results(func(x part) bool { return x.kind == "text" || x.data != "" && x.mime != "" }).only(func(_ string, p part) bool {
 		switch p.kind {
 		case "text", "call", "result":
 			return true
@@ -204,8 +204,11 @@ func geminiCan(q talk) talk {
 		return false
 	})
 	q.alone = false // it has no word for it
-	if q.effort == "some" {
+	switch q.effort {
+	case "some":
 		q.effort = "medium"
+	case "minimal":
+		q.effort = "low"
 	}
 	for i := range q.turns { // a system message in the middle is the user's
 		if q.turns[i].role == "system" && i > 0 && q.turns[i-1].role != "system" {
@@ -283,10 +286,10 @@ func writeGeminiConfig(q talk) object {
 	case "":
 	case "none":
 		c["thinkingConfig"] = object{"thinkingBudget": 0}
-	case "minimal", "low", "medium":
-		c["thinkingConfig"] = object{"thinkingLevel": strings.ToUpper(q.effort)}
+	case "low", "medium":
+		c["thinkingConfig"] = object{"thinkingLevel": strings.ToUpper(q.effort), "includeThoughts": true}
 	default:
-		c["thinkingConfig"] = object{"thinkingLevel": "HIGH"}
+		c["thinkingConfig"] = object{"thinkingLevel": "HIGH", "includeThoughts": true}
 	}
 	return c
 }
@@ -312,6 +315,9 @@ func writeGeminiParts(parts []part, names map[string]string) []any {
 				} else if x.data != "" {
 					media = append(media, x)
 				}
+			}
+			if names[p.id] == "" { // its call is not there
+				names[p.id] = "tool"
 			}
 			r := object{"id": p.id, "name": names[p.id], "response": object{"output": strings.Join(said, "\n")}}
 			if len(media) > 0 {

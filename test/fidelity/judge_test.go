@@ -8,10 +8,11 @@ import (
 
 // spliced are the members of a request that may change on the way to a provider
 // of the same dialect: the model, the limit of output, whether it streams, which
-// long answers do that callers want whole; and by dialect and by vendor what is
+// long answers do that callers want whole, and provider, by which callers speak
+// to the gateway; and by dialect and by vendor what is
 // refused or spelt differently.
 var spliced = map[string][]string{
-	"": {"model", "stream_options", "max_tokens", "max_completion_tokens", "stream"},
+	"": {"model", "stream_options", "max_tokens", "max_completion_tokens", "stream", "provider"},
 	// The gateway keeps responses, and not the provider.
 	"openai.responses": {"store", "include", "previous_response_id", "background", "max_output_tokens"},
 	"mistral":          {"seed", "random_seed", "store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},
@@ -80,12 +81,15 @@ func (p *play) heard(want, got *answer, r reply) {
 }
 
 func (p *play) choice(want, got *said) {
-	text, refusal := want.text, want.refusal
+	text, thought, refusal := want.text, want.thought, want.refusal
+	if p.d.name == "gemini.generate" && p.d != p.own && !yes(in(p.asked, "generationConfig", "thinkingConfig", "includeThoughts")) {
+		thought = "" // they are told to who asks for them
+	}
 	if p.d.oneText && p.d != p.own {
 		text, refusal = text+refusal, ""
 	}
 	for _, x := range []struct{ what, want, got string }{
-		{"text", text, got.text}, {"thought", want.thought, got.thought}, {"refusal", refusal, got.refusal},
+		{"text", text, got.text}, {"thought", thought, got.thought}, {"refusal", refusal, got.refusal},
 	} {
 		if x.want != x.got && (p.d == p.own || x.what != "thought" || squeeze(x.want) != squeeze(x.got)) {
 			p.differ("%s: %s", x.what, apart(x.want, x.got))

@@ -112,7 +112,9 @@ func messageParts(v value) (out []part, unknown []string) {
 // messagesCan leaves what Messages can say: no sound, no other roles first, no
 // temperature above one, no object without a schema.
 func messagesCan(q talk) talk {
-	q = q.without("seed", "frequency", "presence").only(func(role string, p part) bool {
+	q = q.without("seed", "frequency", "presence").results(func(x part) bool {
+		return x.kind == "text" || (x.kind == "image" || x.kind == "file") && !strings.HasPrefix(x.url, "file-")
+	}).only(func(role string, p part) bool {
 		switch p.kind {
 		case "text":
 			return strings.TrimSpace(p.text) != ""

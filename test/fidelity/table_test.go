@@ -48,13 +48,13 @@ var dialects = []dialect{
 		objects: true, oneText: true, oneAlone: true,
 	},
 	{
-		name: "openai.responses", family: "chat", path: fixed("/v1/responses"), header: bearer,
+		name: "openai.responses", family: "chat", stands: true, path: fixed("/v1/responses"), header: bearer,
 		heard: readResponsesRequest, can: responsesCan, write: writeResponsesRequest, answer: readResponses, usage: chatTells,
 		schema: responsesSchema, fail: openAIFailure, face: openAIFace, oneAlone: true,
 	},
 	{
 		name: "gemini.generate", family: "chat", path: geminiPath, header: googleKey,
-		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells,
+		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells, ends: messagesEnd,
 		fail: geminiFailure, face: geminiFace, objects: true, oneText: true,
 	},
 	{
@@ -111,8 +111,8 @@ var apis = map[string]api{
 	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", stands: true, provider: claude, free: true},
 
 	"openai.responses":              {dialect: "openai.responses", stands: true, provider: responder},
-	"gemini.generateContent":        {dialect: "gemini.generate", provider: google},
-	"gemini.streamGenerateContent":  {dialect: "gemini.generate", provider: google},
+	"gemini.generateContent":        {dialect: "gemini.generate", stands: true, provider: google},
+	"gemini.streamGenerateContent":  {dialect: "gemini.generate", stands: true, provider: google},
 	"gemini.countTokens":            {dialect: "gemini.count_tokens"},
 	"gemini.embedContent":           {dialect: "gemini.embed"},
 	"gemini.batchEmbedContents":     {dialect: "gemini.embed"},

@@ -209,8 +209,13 @@ func (h *heard) part(role string, p part, number func(string) string) {
 			h.texts[role] = append(h.texts[role], strings.TrimSpace(string(plain)))
 			return
 		}
-		h.add("%s: %s", p.kind, cmp.Or(p.url, p.data))
+		h.add("%s: %s", p.kind, cmp.Or(p.url, standard(p.data)))
 	}
+}
+
+// standard writes base64 in its usual alphabet.
+func standard(data string) string {
+	return strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(data), "=")
 }
 
 // arguments are the arguments of a call as JSON, whatever a model wrote.

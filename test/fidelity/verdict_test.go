@@ -24,7 +24,14 @@ const (
 	refused = "refused"
 	pending = "pending"
 	failed  = "failed"
+	known   = "known" // failed, and somebody knows
 )
+
+// defects are the recordings that are known to fail, and why. One that does not
+// any more fails the test, so that it goes from here.
+var defects = map[string]string{
+	"vertex.gemini-streamgeneratecontent.7f9a0d47f2": "a first finishReason STOP counts for the bill where RECITATION follows",
+}
 
 // verdict is one line of build/fidelity.jsonl.
 type verdict struct {
@@ -53,7 +60,7 @@ func (v *verdicts) add(x verdict) {
 
 // fewest is how many plays must pass, so that a corpus that was not found does
 // not pass for a proof.
-const fewest = 2200
+const fewest = 4700
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
@@ -72,8 +79,16 @@ func (v *verdicts) report(t *testing.T) {
 	counts := map[[2]string]map[string]int{}
 	total := map[string]int{}
 	rules := map[string]int{}
-	for _, x := range v.all {
-		if err := e.Encode(x); err != nil {
+	for i := range v.all {
+		x := &v.all[i]
+		switch why := defects[x.ID]; {
+		case why != "" && x.Result == failed:
+			x.Result = known
+			fmt.Printf("known: %s in %s: %s\n", x.ID, x.Dialect, why)
+		case why != "" && x.Result == passed:
+			t.Errorf("%s passes in %s: strike it from the list of defects", x.ID, x.Dialect)
+		}
+		if err := e.Encode(*x); err != nil {
 			t.Error(err)
 		}
 		k := [2]string{x.Provider, x.Dialect}
@@ -94,8 +109,8 @@ func (v *verdicts) report(t *testing.T) {
 		t.Error(err)
 	}
 	fmt.Print(table(counts))
-	fmt.Printf("%d passed, %d refused by rule, %d failed, %d pending; %d recordings ask nothing of a model\n",
-		total[passed], total[refused], total[failed], total[pending], v.outside)
+	fmt.Printf("%d passed, %d refused by rule, %d failed, %d known to fail, %d pending; %d recordings ask nothing of a model\n",
+		total[passed], total[refused], total[failed], total[known], total[pending], v.outside)
 	if total[passed] < fewest {
 		t.Errorf("only %d plays passed, want %d at least", total[passed], fewest)
 	}

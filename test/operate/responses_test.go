@@ -428,3 +428,54 @@ func TestInputItemsAreListed(t *testing.T) {
 		}
 	}
 }
+
+// With a provider of the same dialect its own frames go out, under our id; what
+// it is asked is the whole conversation, with its reasoning, and to store nothing.
+func TestResponsesOfAProviderOfTheSameDialect(t *testing.T) {
+	t.Parallel()
+	u := testkit.NewUpstream(t)
+	const theirs = `{"id":"resp_theirs","object":"response","created_at":1,"status":"%s","error":null,"incomplete_details":null,"instructions":null,"model":"upstream-m","output":%s,"parallel_tool_calls":true,"store":false,"temperature":1,"tool_choice":"auto","tools":[],"top_p":1,"metadata":{},"new":1.50%s}`
+	const output = `[{"id":"rs_1","type":"reasoning","summary":[],"encrypted_content":"gAAAA"},{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Blue.","annotations":[],"logprobs":[]}]}]`
+	const used = `,"usage":{"input_tokens":12,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},"output_tokens":34,"output_tokens_details":{"reasoning_tokens":30},"total_tokens":46}`
+	event := func(n int, name, members string) testkit.Frame {
+		return testkit.Frame{Data: fmt.Sprintf("event: %s\ndata: {\"type\":%q,\"sequence_number\":%d,%s}\n\n", name, name, n, members)}
+	}
+	a := testkit.SSE()
+	a.Frames = []testkit.Frame{
+		event(0, "response.created", `"response":`+fmt.Sprintf(theirs, "in_progress", "[]", "")),
+		event(1, "response.output_item.added", `"output_index":0,"item":{"id":"msg_1","type":"message","status":"in_progress","role":"assistant","content":[]}`),
+		event(2, "response.output_text.delta", `"item_id":"msg_1","output_index":0,"content_index":0,"delta":"Blue.","logprobs":[],"obfuscation":"xyz"`),
+		event(3, "response.output_item.done", `"output_index":0,"item":{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Blue.","annotations":[],"logprobs":[]}]}`),
+		event(4, "response.completed", `"response":`+fmt.Sprintf(theirs, "completed", output, used)),
+	}
+	u.Queue(a)
+	u.Always(testkit.JSON(200, fmt.Sprintf(theirs, "completed", output, used)))
+	g := harness.Start(t, harness.Options{Server: "drain: 1s", Config: fmt.Sprintf(`
+providers: {up: {kind: openai, quirks: openai, base_url: %q, api_key: sk-upstream-4711, catalog: none}}
+models: {m: {targets: [{provider: up, model: upstream-m}], attempts: 1, context: 100000, max_output: 5000, reasoning: true, price: {input: 1.00, output: 2.00}}}
+sites: [{hosts: ["*"], contract: openai}]
+`, u.URL+"/v1")})
+	c := newCustomer(t, g, "1", nil)
+	r := c.respond(t, `"input":"hi","stream":true,"include":[],"new_member":{"x":1.50}`, nil).is(t, 200)
+	frames := strings.Split(strings.TrimSuffix(string(r.body), "\n\n"), "\n\n")
+	if len(frames) != 5 || frames[2]+"\n\n" != a.Frames[2].Data {
+		t.Fatalf("%s", r.body)
+	}
+	_, data, _ := strings.Cut(frames[4], "\ndata: ")
+	id := member(t, []byte(data), "response.id")
+	if strings.Contains(string(r.body), "resp_theirs") || strings.Contains(string(r.body), "upstream-m") || member(t, []byte(data), "response.new") != "1.50" || member(t, []byte(data), "response.store") != "true" {
+		t.Errorf("%s", r.body)
+	}
+	if sent := string(u.Request(0).Body); !strings.Contains(sent, `"store":false`) || !strings.Contains(sent, `"new_member":{"x":1.50}`) {
+		t.Errorf("sent %s", sent)
+	}
+	next := c.respond(t, `"input":"And?","previous_response_id":"`+id+`"`, nil).is(t, 200)
+	sent := string(u.Request(1).Body)
+	if want := `"encrypted_content":"gAAAA"}`; !strings.Contains(sent, want) || strings.Contains(sent, "previous_response_id") || !strings.Contains(sent, `{"role":"user","content":"And?"}]`) {
+		t.Errorf("sent %s", sent)
+	}
+	if next.at(t, "previous_response_id") != id || next.at(t, "output.1.content.0.text") != "Blue." {
+		t.Errorf("%s", next.body)
+	}
+	c.holds(t, money.Dollar-2*promptCost, 0)
+}

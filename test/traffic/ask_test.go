@@ -112,7 +112,11 @@ func (c *talk) openAIMessage(m object) {
 	c.add(role, m["refusal"])
 	for _, t := range list(m["tool_calls"]) {
 		t := obj(t)
-		c.add("call "+c.id(t["id"])+" "+str(obj(t["function"])["name"]), tidy(str(obj(t["function"])["arguments"])))
+		args := tidy(str(obj(t["function"])["arguments"]))
+		if args == "null" { // some models write it where a tool takes nothing
+			args = "{}"
+		}
+		c.add("call "+c.id(t["id"])+" "+str(obj(t["function"])["name"]), args)
 	}
 }
 

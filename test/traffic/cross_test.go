@@ -126,7 +126,9 @@ func flat(s *said, surface string) string {
 		// Input is an object, so what the model wrote that is none goes into one.
 		c.Calls = slices.Clone(c.Calls)
 		for i, call := range c.Calls {
-			if args := tidy(call.Args); args[0] != '{' || args == call.Args && parse([]byte(args)) == nil {
+			if tidy(call.Args) == "null" { // some models write it where a tool takes nothing
+				c.Calls[i].Args = "{}"
+			} else if args := tidy(call.Args); args[0] != '{' || args == call.Args && parse([]byte(args)) == nil {
 				raw, _ := json.Marshal(call.Args)
 				c.Calls[i].Args = `{"_raw":` + string(raw) + `}`
 			}

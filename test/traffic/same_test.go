@@ -26,8 +26,11 @@ var refusedHere = map[string]string{
 	"anthropic.anthropic-messages.eb5d7e8521": "messages.0", // a text where a message should be
 	"doubleword.openai-chat.def3fccd76":       "temperature",
 	"openai.openai-chat.f05f661aff":           "temperature",
-	"openai.openai-chat.18914fd904":           "max_tokens",                       // 0
-	"openai.openai-chat.ee8a04b30c":           "messages",                         // an empty list
+	"openai.openai-chat.18914fd904":           "max_tokens",             // 0
+	"openai.openai-chat.ee8a04b30c":           "messages",               // an empty list
+	"openrouter.openai-chat.168ac610ed":       "provider.quantizations", // which providers may answer is for us to read
+	"openrouter.openai-chat.1a871cc998":       "provider.only",          // and there is none of that name
+	"openrouter.openai-chat.03a0866cf1":       "provider.only",
 	"perplexity.openai-chat.7ab4d309d5":       "response_format.json_schema.name", // OpenAI demands it, Perplexity does not
 	"ollama.openai-embeddings.801261cd46":     "input",                            // Ollama's own form, with prompt
 }
@@ -46,11 +49,11 @@ func TestRecordedTraffic(t *testing.T) {
 		run  func(*testing.T, *world)
 	}{
 		{"same dialect", sameDialect},
-		{"errors", recordedErrors},
 		{"other dialect", otherDialect},
 		{"other request", otherRequest},
 		{"broken streams", brokenStreams},
 		{"drips", drips},
+		{"errors", recordedErrors}, // last: credentials are refused
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })
 	}
@@ -308,6 +311,10 @@ func requestPasses(t *testing.T, f *testkit.Fixture, caller []byte, sent receive
 		t.Errorf("%s: sent to %s with %s %q, want %s %q", f.ID, sent.path, header, sent.header.Get(header), path, want)
 	}
 	may := append(slices.Clone(spliced[""]), spliced[f.Provider]...)
+	if got := valueOf(sent.body, "provider"); got != nil {
+		t.Errorf("%s: which providers may answer is for us to read, and was sent on: %s", f.ID, got)
+	}
+	may = append(may, "provider")
 	if renamed {
 		may = append(may, "model")
 	}

@@ -85,7 +85,11 @@ func oneCut(t *testing.T, p *purse, f *testkit.Fixture, at int, part []byte, r r
 			t.Errorf("%s, cut after %d events and its end: charged %v, want %v", f.ID, at, r.charged(t), want.cost())
 		}
 	case !a.some():
-		if r.Status != 502 || r.charged(t).Sign() != 0 {
+		want := 502
+		if hasBody(f) && bytes.Contains(valueOf(request(f, "m"), "provider"), []byte("false")) {
+			want = 503 // the caller allows no other: no_fallback_available
+		}
+		if r.Status != want || r.charged(t).Sign() != 0 {
 			t.Errorf("%s, cut after %d events, before content: %d %s", f.ID, at, r.Status, tail(r.Body))
 		}
 	default:

@@ -29,7 +29,7 @@ const version = "2023-06-01"
 
 // Options configure a [Provider].
 type Options struct {
-	Name      string            // of the provider, for errors
+	Name      string            // of the provider, for errors, and as the issuer of sealed reasoning
 	BaseURL   string            // with or without /v1; empty: [DefaultBaseURL]; a query is kept
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
@@ -37,6 +37,7 @@ type Options struct {
 // Provider sends to one server. It is used by many goroutines at once.
 type Provider struct {
 	broken    error // no request can be sent
+	name      string
 	messages  *url.URL
 	count     *url.URL
 	transport http.RoundTripper
@@ -83,6 +84,7 @@ func New(o Options) *Provider {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	}
 	return &Provider{
+		name:     o.Name,
 		messages: base.JoinPath("messages"), count: base.JoinPath("messages/count_tokens"),
 		transport: o.Transport,
 	}
@@ -96,7 +98,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case r.Task == llm.TaskEmbed:
 		return fault.New(fault.UnsupportedParameter, "This model does not make embeddings.").At("model")
 	}
-	_, err := encode(provider.Call{Request: r, Model: r.Model})
+	_, err := p.encode(provider.Call{Request: r, Model: r.Model})
 	return err
 }
 
@@ -106,7 +108,7 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 	if passes(r) || r.Task != llm.TaskChat {
 		return nil
 	}
-	e, err := encode(provider.Call{Request: r, Model: r.Model})
+	e, err := p.encode(provider.Call{Request: r, Model: r.Model})
 	if err != nil {
 		return nil
 	}
@@ -126,7 +128,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if passes(r) {
 		body = splice(c)
 	} else {
-		e, err := encode(c)
+		e, err := p.encode(c)
 		if err != nil {
 			return nil, provider.Refusal(err)
 		}
@@ -144,12 +146,12 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: newScanner(c, false), call: c}, nil
+		return &whole{x: x, scanner: p.scanner(c, false), call: c}, nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
 	}
-	return newStream(x, c), nil
+	return newStream(x, c, p.scanner(c, true)), nil
 }
 
 // passes reports whether the caller speaks this package's own dialect.

@@ -14,6 +14,7 @@ import (
 // written, dropped by a rule below, or refused.
 type encoder struct {
 	provider.Encoding
+	name   string // of the provider
 	call   provider.Call
 	chat   *llm.Chat
 	limit  int64    // max_tokens
@@ -21,9 +22,9 @@ type encoder struct {
 	tooled []string // names of tools that the history calls, where none are defined
 }
 
-// encode returns the request for a caller of another dialect, or a *fault.Error
-// naming what cannot be said.
-func encode(c provider.Call) (*encoder, error) {
+// encodeAs returns the request of the named provider for a caller of another
+// dialect, or a *fault.Error naming what cannot be said.
+func encodeAs(name string, c provider.Call) (*encoder, error) {
 	if c.Request.DecodeChat == nil {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
@@ -31,7 +32,7 @@ func encode(c provider.Call) (*encoder, error) {
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	e := &encoder{call: c, chat: chat}
+	e := &encoder{name: name, call: c, chat: chat}
 	e.skip = max(0, marks(chat)-maxMarks)
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
 	e.Extras(chat.Extra, losses, nil)
@@ -42,7 +43,9 @@ func encode(c provider.Call) (*encoder, error) {
 	e.system()
 	e.messages()
 	e.reasoning()
-	e.sampling()
+	if c.Request.Task != llm.TaskCountTokens {
+		e.sampling()
+	}
 	if c.Request.Stream {
 		e.Bool("stream", true)
 	}
@@ -70,7 +73,9 @@ func (e *encoder) limits() {
 	default:
 		e.limit = unknownLimit
 	}
-	e.Int("max_tokens", e.limit)
+	if e.call.Request.Task != llm.TaskCountTokens { // which takes only what makes tokens of the prompt
+		e.Int("max_tokens", e.limit)
+	}
 }
 
 // maxMarks is how many cache marks a request may have.
@@ -425,36 +430,49 @@ func (e *encoder) sampling() {
 // losses are the members of other dialects that may be left out.
 var losses = provider.Losses{
 	Always: map[string]bool{
-		"messages.#.name":                    true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":       true, // sealed by another provider
-		"messages.#.id":                      true,
-		"messages.#.content.#.id":            true,
-		"metadata":                           true,
-		"store":                              true,
-		"user":                               true,
-		"safety_identifier":                  true,
-		"prompt_cache_key":                   true,
-		"prompt_cache_retention":             true,
-		"prompt_cache_options":               true,
-		"verbosity":                          true,
-		"stream_options":                     true,
-		"stream_options.include_obfuscation": true,
-		"usage":                              true, // OpenRouter: {"include": true}
-		"include_reasoning":                  true,
-		"reasoning_format":                   true,
-		"transforms":                         true,
+		"safetySettings":                   true, // Google: thresholds of its own filters
+		"labels":                           true,
+		"generationConfig.mediaResolution": true,
+		"tools.#.functionDeclarations.#.response":           true,
+		"tools.#.functionDeclarations.#.responseJsonSchema": true,
+		"contents.#.parts.#.videoMetadata":                  true,
+		"contents.#.parts.#.mediaResolution":                true,
+		"contents.#.parts.#.partMetadata":                   true,
+		"messages.#.name":                                   true, // a prefix to the text would intrude
+		"messages.#.reasoning_details":                      true, // sealed by another provider
+		"messages.#.id":                                     true,
+		"messages.#.content.#.id":                           true,
+		"metadata":                                          true,
+		"store":                                             true,
+		"user":                                              true,
+		"safety_identifier":                                 true,
+		"prompt_cache_key":                                  true,
+		"prompt_cache_retention":                            true,
+		"prompt_cache_options":                              true,
+		"verbosity":                                         true,
+		"stream_options":                                    true,
+		"stream_options.include_obfuscation":                true,
+		"usage":                                             true, // OpenRouter: {"include": true}
+		"include_reasoning":                                 true,
+		"reasoning_format":                                  true,
+		"transforms":                                        true,
 	},
 	As: map[string][]string{
-		"service_tier":       {`"auto"`, `"default"`},
-		"logprobs":           {`false`},
-		"top_logprobs":       {`0`},
-		"logit_bias":         {`{}`},
-		"modalities":         {`["text"]`},
-		"functions":          {`[]`},
-		"function_call":      {`"auto"`, `"none"`},
-		"messages.#.prefix":  {`false`},
-		"repetition_penalty": {`1`, `1.0`},
-		"min_p":              {`0`, `0.0`},
-		"safe_prompt":        {`false`},
+		"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`},   // AUTO, and calls that match their schemas
+		"toolConfig.includeServerSideToolInvocations": {`false`, `true`}, // there are none
+		"generationConfig.responseLogprobs":           {`false`},
+		"generationConfig.logprobs":                   {`0`},
+		"serviceTier":                                 {`"unspecified"`, `"standard"`, `"SERVICE_TIER_UNSPECIFIED"`, `"SERVICE_TIER_STANDARD"`},
+		"service_tier":                                {`"auto"`, `"default"`},
+		"logprobs":                                    {`false`},
+		"top_logprobs":                                {`0`},
+		"logit_bias":                                  {`{}`},
+		"modalities":                                  {`["text"]`},
+		"functions":                                   {`[]`},
+		"function_call":                               {`"auto"`, `"none"`},
+		"messages.#.prefix":                           {`false`},
+		"repetition_penalty":                          {`1`, `1.0`},
+		"min_p":                                       {`0`, `0.0`},
+		"safe_prompt":                                 {`false`},
 	},
 }

@@ -106,7 +106,7 @@ func (e *encoder) turns() []turn {
 				// are no part of what was said.
 				e.Drop(place(path, j))
 				continue
-			case p.Kind == llm.PartReasoning && isSealed(p.Signature), p.Kind == llm.PartRedacted && isSealed(p.Data):
+			case p.Kind == llm.PartReasoning && !e.unseal(&p.Signature), p.Kind == llm.PartRedacted && !e.unseal(&p.Data):
 				e.foreign()
 				e.Drop(place(path, j))
 				continue
@@ -132,12 +132,6 @@ func (e *encoder) turns() []turn {
 		}
 	}
 	return out
-}
-
-// isSealed reports whether state was issued by a provider of another dialect.
-func isSealed(state string) bool {
-	_, _, sealed := llm.Unseal(state)
-	return sealed
 }
 
 // foreign notes, once, that such state was left out.

@@ -15,6 +15,7 @@ type span struct{ from, to int }
 type scanner struct {
 	translate bool
 	stream    bool
+	issuer    string // that reasoning is sealed by; empty: it is told as it comes
 
 	// Of the whole answer.
 	id, model string
@@ -196,6 +197,9 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		n := int64(0)
 		s.counts.set(&n, c)
 		s.content = !s.counts.bad
+		if s.translate {
+			s.counts.input = n
+		}
 	case "content":
 		s.known = true
 		s.blocks(c)
@@ -399,8 +403,16 @@ func (s *scanner) seal(kind llm.DeltaKind, inner []byte) {
 	}
 	s.content = true
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Unescape(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: s.sealed(provider.Unescape(inner))})
 	}
+}
+
+// sealed returns the provider's own state as the caller may have it.
+func (s *scanner) sealed(state string) string {
+	if s.issuer == "" {
+		return state
+	}
+	return llm.Seal(s.issuer, state)
 }
 
 // cite notes the citations of a whole block.

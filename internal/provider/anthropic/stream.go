@@ -32,10 +32,10 @@ type stream struct {
 
 var _ llm.Stream = (*stream)(nil)
 
-func newStream(x *provider.Exchange, c provider.Call) *stream {
+func newStream(x *provider.Exchange, c provider.Call, s scanner) *stream {
 	return &stream{
 		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: newScanner(c, true), request: c.Request, model: ownName(c),
+		scanner: s, request: c.Request, model: ownName(c),
 	}
 }
 

@@ -56,6 +56,9 @@ func (w *whole) read() (llm.Event, error) {
 		w.usage = u
 		ev.Usage = &w.usage
 	}
+	if k.translate && w.call.Request.Task == llm.TaskCountTokens {
+		return ev, nil
+	}
 	if k.translate {
 		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Choices: []llm.Choice{choice(k.deltas)}}
 		return ev, nil

@@ -110,6 +110,9 @@ func (p *Provider) Supports(r *llm.Request) error {
 		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
 	case passes(r):
 		return nil
+	case r.Dialect == llm.GeminiEmbed:
+		_, err := fromGoogle(provider.Call{Request: r, Model: r.Model})
+		return err
 	case r.Task == llm.TaskEmbed:
 		return fault.New(fault.UnsupportedParameter, "This model does not make embeddings here.").At("model")
 	}
@@ -129,6 +132,12 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 		}
 		return out
 	}
+	if r.Dialect == llm.GeminiEmbed {
+		if g, err := fromGoogle(provider.Call{Request: r, Model: r.Model}); err == nil {
+			return g.Dropped
+		}
+		return nil
+	}
 	if e, err := p.encode(provider.Call{Request: r, Model: r.Model}); err == nil {
 		return e.Dropped
 	}
@@ -145,9 +154,16 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, provider.Refusal(p.Supports(r))
 	}
 	var body []byte
-	if passes(r) {
+	switch {
+	case passes(r):
 		body = p.splice(c)
-	} else {
+	case r.Dialect == llm.GeminiEmbed:
+		g, err := fromGoogle(c)
+		if err != nil {
+			return nil, provider.Refusal(err)
+		}
+		body = g.Body
+	default:
 		var err error
 		if body, err = p.translate(c); err != nil {
 			return nil, provider.Refusal(err)

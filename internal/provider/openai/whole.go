@@ -64,6 +64,13 @@ func (w *whole) read() (llm.Event, error) {
 	if f := k.conclude(); ev.Finish == "" {
 		ev.Finish = f
 	}
+	if w.call.Request.Dialect == llm.GeminiEmbed {
+		if body, err = w.toGoogle(body); err != nil {
+			return llm.Event{}, err
+		}
+		ev.Raw, ev.Data = body, body
+		return ev, nil
+	}
 	if k.translate {
 		ev.Whole = k.answer(append(answer[:len(answer):len(answer)], k.deltas...))
 		return ev, nil

@@ -59,15 +59,37 @@ func thoughts(item jsonx.Value) []llm.Part {
 		}
 	}
 	seal := item.Get("encrypted_content").Text()
-	if data, ok := strings.CutPrefix(seal, redacted); ok {
+	if data, ok := unredacted(seal); ok {
 		return []llm.Part{{Kind: llm.PartRedacted, Data: data}}
 	}
 	return []llm.Part{{Kind: llm.PartReasoning, Text: text.String(), Signature: seal}}
 }
 
-// redacted begins what is not a seal of reasoning that is told, but stands in its
-// place; see [stream].
-const redacted = "redacted."
+// redacted begins, within a seal, state that stands in the place of reasoning and
+// does not belong to reasoning that is told.
+const redacted = "redacted:"
+
+// asRedacted marks a provider's redacted reasoning, sealed or not, so that it can
+// be told from a seal of what was told, and stays a seal for everybody else.
+func asRedacted(data string) string {
+	issuer, state, ok := llm.Unseal(data)
+	if !ok {
+		state = data
+	}
+	return llm.Seal(issuer, redacted+state)
+}
+
+// unredacted undoes asRedacted.
+func unredacted(seal string) (data string, ok bool) {
+	issuer, state, ok := llm.Unseal(seal)
+	if !ok {
+		return "", false
+	}
+	if state, ok = strings.CutPrefix(state, redacted); !ok || issuer == "" {
+		return state, ok
+	}
+	return llm.Seal(issuer, state), true
+}
 
 // message takes over one message. Leading system messages stand apart.
 func (d *decoder) message(item jsonx.Value) {

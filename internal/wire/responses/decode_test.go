@@ -37,7 +37,7 @@ const conversation = `{"model":"m","instructions":"Be brief.","temperature":0.5,
 		{"type":"function_call_output","call_id":"call_2","output":[{"type":"input_text","text":"blue"}]},
 		{"role":"user","content":"And?"},
 		{"role":"system","content":"Hurry."},
-		{"type":"reasoning","summary":[],"encrypted_content":"redacted.xyz"},
+		{"type":"reasoning","summary":[],"encrypted_content":"pontage1.Y2xhdWRl.cmVkYWN0ZWQ6eHl6"},
 		{"role":"assistant","content":[{"type":"refusal","refusal":"No."}]},
 		{"type":"web_search_call","id":"ws_1","status":"completed"},
 		{"role":"user","content":[{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,BBBB"},{"type":"input_file","file_url":"https://x/y.pdf"},{"type":"input_image","file_id":"file_1"}]}
@@ -68,7 +68,7 @@ func TestAConversationIsDecoded(t *testing.T) {
 				text("And?"),
 			}},
 			{Role: llm.RoleSystem, Parts: []llm.Part{text("Hurry.")}},
-			{Role: llm.RoleAssistant, Parts: []llm.Part{{Kind: llm.PartRedacted, Data: "xyz"}, {Kind: llm.PartRefusal, Text: "No."}}},
+			{Role: llm.RoleAssistant, Parts: []llm.Part{{Kind: llm.PartRedacted, Data: llm.Seal("claude", "xyz")}, {Kind: llm.PartRefusal, Text: "No."}}},
 			{Role: llm.RoleUser, Parts: []llm.Part{
 				{Kind: llm.PartFile, MediaType: "application/pdf", Data: "BBBB", Name: "a.pdf"},
 				{Kind: llm.PartFile, URL: "https://x/y.pdf"},
@@ -91,6 +91,21 @@ func TestAConversationIsDecoded(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a provider sealed in the place of reasoning comes back to it as it was.
+func TestRedactedReasoningComesBack(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{"raw", llm.Seal("claude", "state")} {
+		if got, ok := unredacted(asRedacted(data)); !ok || got != data {
+			t.Errorf("%s comes back as %q, %v", data, got, ok)
+		}
+	}
+	for _, seal := range []string{"gAAAA", llm.Seal("claude", "signature"), ""} {
+		if got, ok := unredacted(seal); ok {
+			t.Errorf("%s is taken for redacted reasoning: %s", seal, got)
+		}
 	}
 }
 

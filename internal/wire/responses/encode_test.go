@@ -196,7 +196,7 @@ func TestAStreamKeepsTheGrammar(t *testing.T) {
 		t.Errorf("items %v of %v", ids, output)
 	}
 	all := fmt.Sprint(last)
-	for _, want := range []string{"encrypted_content:sealed", "encrypted_content:redacted.opaque", "call_id:call_a", "map[end_index:3 start_index:0 title:X type:url_citation url:https://x.y]"} {
+	for _, want := range []string{"encrypted_content:sealed", "encrypted_content:" + llm.Seal("", "redacted:opaque"), "call_id:call_a", "map[end_index:3 start_index:0 title:X type:url_citation url:https://x.y]"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%s is not in %s", want, all)
 		}

@@ -87,7 +87,7 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 	case llm.DeltaSignature:
 		return s.seal(dst, d.Text)
 	case llm.DeltaRedacted:
-		dst, err := s.open(dst, &item{kind: kindReasoning, id: newID("rs_"), summary: s.summary, seal: redacted + d.Text})
+		dst, err := s.open(dst, &item{kind: kindReasoning, id: newID("rs_"), summary: s.summary, seal: asRedacted(d.Text)})
 		return s.close(dst), err
 	case llm.DeltaToolCall:
 		s.called = true

@@ -32,7 +32,7 @@ func TestARequestReadsAsItContinues(t *testing.T) {
 		`"So?"`:                             `[P0,P2,{"role":"user","content":"So?"}]`,
 		`[{"role":"user","content":"So?"}]`: `[P0,P2,{"role":"user","content":"So?"}]`,
 		`[]`:                                `[P0,P2]`,
-		`[{"type":"item_reference","id":"fc_1"},{"id":"rs_2"},{"type":"function_call_output","call_id":"c","output":"x"}]`: `[P0,P2,S,{"type":"function_call_output","call_id":"c","output":"x"}]`,
+		`[{"type":"item_reference","id":"fc_1"},{"id":"rs_2"},{"type":"function_call_output","call_id":"c","output":"x"}]`: `[P0,P2,STAND,{"type":"function_call_output","call_id":"c","output":"x"}]`,
 	} {
 		r, err := d.Decode([]byte(`{"model":"m","previous_response_id":"resp_0","background":true,"user":"u","input":`+input+`}`), nil)
 		if err != nil {
@@ -42,7 +42,7 @@ func TestARequestReadsAsItContinues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want = strings.NewReplacer("P0", string(past.Items[0]), "P2", string(past.Items[2]), "S", string(past.Stand["fc_1"])).Replace(want)
+		want = strings.NewReplacer("P0", string(past.Items[0]), "P2", string(past.Items[2]), "STAND", string(past.Stand["fc_1"])).Replace(want)
 		if got, want := string(r.Raw.Body), `{"model":"m","background":true,"user":"u","input":`+want+`}`; got != want {
 			t.Errorf("%s: %s, want %s", input, got, want)
 		}

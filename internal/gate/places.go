@@ -1,0 +1,154 @@
+package gate
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/pontage/pontage/internal/catalog"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/route"
+)
+
+// wanted refuses wishes that name what there is not: a provider, or a model to
+// fall back to.
+func (c *Caller) wanted(w *Wishes) error {
+	for _, name := range w.Only {
+		if !names(c.plans.Providers, name) {
+			return fault.New(fault.InvalidParameter, "There is no provider %q.", clip(name)).At(w.OnlyAt)
+		}
+	}
+	for _, name := range w.Models {
+		if !c.Knows(name) {
+			return fault.New(fault.ModelNotFound, "The model %q does not exist.", clip(name)).At(w.ModelsAt).With("model", clip(name))
+		}
+	}
+	return nil
+}
+
+// clip cuts what a caller named to what can be shown.
+func clip(name string) string { return name[:min(len(name), 200)] }
+
+// names reports whether a list has the name, in any case of letters.
+func names(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
+}
+
+// places is where the request may go, of the targets of a model: the caller may
+// leave providers out, and models that cost more than he names. A test key's
+// requests go to the simulator whatever it says.
+func (c *Caller) places(m *catalog.Model, w Wishes) ([]*route.Target, error) {
+	all := c.targets(m)
+	if err := tooDear(m, &w); err != nil {
+		return nil, err
+	}
+	if len(w.Only)+len(w.Ignore) == 0 || c.who.Key.Test {
+		return all, nil
+	}
+	var some []*route.Target
+	for _, t := range all {
+		if (len(w.Only) == 0 || names(w.Only, t.Name)) && !names(w.Ignore, t.Name) {
+			some = append(some, t)
+		}
+	}
+	if len(some) == 0 && len(all) > 0 {
+		at := w.OnlyAt
+		if len(w.Only) == 0 {
+			at = "provider.ignore"
+		}
+		return nil, fault.New(fault.InvalidParameter, "No provider that is left serves %s.", m.ID).At(at).With("model", m.ID)
+	}
+	return some, nil
+}
+
+// tooDear refuses a model whose price is above what the caller will pay.
+func tooDear(m *catalog.Model, w *Wishes) error {
+	for _, p := range [...]struct {
+		price, most int64
+		name, unit  string
+	}{
+		{int64(max(m.Price.Input, 0)), int64(w.MaxInput), "prompt", " per million tokens"},
+		{int64(m.Price.Output), int64(w.MaxOutput), "completion", " per million tokens"},
+		{int64(m.Price.Request), int64(w.MaxRequest), "request", ""},
+	} {
+		if p.most > 0 && p.price > p.most {
+			return fault.New(fault.InvalidParameter, "%s costs $%s%s, and at most $%s is allowed.", m.ID, money.Amount(p.price), p.unit, money.Amount(p.most)).
+				At(w.MaxPriceAt+"."+p.name).With("model", m.ID)
+		}
+	}
+	return nil
+}
+
+// dispatch brings the request to a provider of its model.
+func (call *Call) dispatch(ctx context.Context, w Wishes) error {
+	targets, err := call.c.places(call.model, w)
+	if err != nil {
+		return err
+	}
+	return call.send(ctx, targets, w)
+}
+
+// orders are those of the catalogue, for the router.
+var orders = map[string]route.Order{catalog.OrderLatency: route.ByLatency, catalog.OrderCost: route.ByCost}
+
+// usualAnswer is how many tokens an answer is taken to have where costs are
+// compared and nobody limits it.
+const usualAnswer = 500
+
+// plan says how the request is to be routed.
+func (call *Call) plan(targets []*route.Target, w Wishes) route.Plan {
+	c, m := call.c, call.model
+	p := route.Plan{
+		Targets:   targets,
+		Attempts:  cmp.Or(m.Attempts, c.plans.Attempts),
+		CapOutput: call.capOutput,
+		MaxOutput: call.mostOutput(),
+		Reasons:   m.Reasoning,
+		RequestID: c.v.Event.ID,
+		Impatient: w.Impatient,
+		Start:     call.began,
+		Within:    c.plans.Deadline,
+		Prefer:    w.Order,
+		Seen:      &call.seen,
+	}
+	if !call.Drains() {
+		p.Patience = w.Patience
+	}
+	call.stays = false
+	affinity := m.Affinity
+	if len(targets) > 1 {
+		p.Order = orders[cmp.Or(w.Sort, m.Order)]
+		if p.Order == route.ByLatency {
+			affinity = cmp.Or(affinity, catalog.AffinityOff)
+		}
+		if p.Order == route.ByCost {
+			p.Input, p.Output = call.quote.Input, call.expected()
+		}
+	}
+	if affinity == catalog.AffinityStrict || len(targets) > 1 && affinity != catalog.AffinityOff {
+		p.Session, p.HasSession = route.Session(call.req, w.Session, int64(c.who.Key.ID))
+		call.stays = p.HasSession && affinity == catalog.AffinityStrict
+	}
+	switch {
+	case w.Sticky || call.stays:
+		p.Stay = route.SameTarget
+	case w.NoFallback:
+		p.Stay = route.SameProvider
+	}
+	return p
+}
+
+// expected is how many tokens of answer to expect, where costs are compared.
+func (call *Call) expected() int64 {
+	r := call.req
+	switch {
+	case r.Task == llm.TaskEmbed:
+		return 0
+	case r.HasMaxOutput:
+		return max(r.MaxOutput, 0) * int64(max(r.Choices, 1))
+	}
+	return usualAnswer * int64(max(r.Choices, 1))
+}

@@ -1,0 +1,104 @@
+package wire
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/money"
+)
+
+func TestWhereARequestGoesIsReadAndTakenOut(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		contract, surface string
+		body, sent        string
+		wishes            Wishes
+		bad               string // field
+	}{
+		{"openai", "openai.chat", `{"model":"a","models":["a","b","b","c"],"x":1}`, `{"model":"a","x":1}`, Wishes{Models: []string{"b", "c"}, ModelsAt: "models"}, ""},
+		{"openai", "openai.chat", `{"models":["a","b"]}`, `{"model":"a"}`, Wishes{Models: []string{"b"}, ModelsAt: "models"}, ""},
+		{"openai", "openai.chat", `{"model":"a","models":null,"provider":null}`, `{"model":"a"}`, Wishes{}, ""},
+		{"openai", "openai.chat", `{"models":"a"}`, "", Wishes{}, "models"},
+		{"openai", "openai.chat", `{"models":[]}`, "", Wishes{}, "models"},
+		{"openai", "openai.chat", `{"models":["a",1]}`, "", Wishes{}, "models.1"},
+		{"openai", "openai.chat", `{"model":"a>b"}`, `{"model":"a>b"}`, Wishes{}, ""},
+		{"nanogpt", "openai.chat", `{"model":"a","provider":"Acme"}`, `{"model":"a"}`, Wishes{Only: []string{"Acme"}, OnlyAt: "provider"}, ""},
+		{
+			"openai", "openai.chat",
+			`{"provider":{"order":["x"],"only":["y"],"ignore":["z"],"allow_fallbacks":false,"require_parameters":true,"data_collection":"allow","sort":"price","max_price":{"prompt":1,"completion":"2.5","request":0.01}},"model":"a"}`,
+			`{"model":"a"}`,
+			Wishes{
+				Order: []string{"x"}, Only: []string{"y"}, OnlyAt: "provider.only", Ignore: []string{"z"}, NoFallback: true, Sort: "least_cost",
+				MaxInput: money.Rate(money.Dollar), MaxOutput: money.Rate(5 * money.Dollar / 2), MaxRequest: money.Cent, MaxPriceAt: "provider.max_price",
+			},
+			"",
+		},
+		{"openai", "openai.chat", `{"provider":{"allow_fallbacks":true,"sort":"throughput"}}`, `{}`, Wishes{Sort: "least_latency"}, ""},
+		{"openai", "openai.chat", `{"provider":7}`, "", Wishes{}, "provider"},
+		{"openai", "openai.chat", `{"provider":""}`, "", Wishes{}, "provider"},
+		{"openai", "openai.chat", `{"provider":{"sort":"best"}}`, "", Wishes{}, "provider.sort"},
+		{"openai", "openai.chat", `{"provider":{"only":[]}}`, "", Wishes{}, "provider.only"},
+		{"openai", "openai.chat", `{"provider":{"allow_fallbacks":"no"}}`, "", Wishes{}, "provider.allow_fallbacks"},
+		{"openai", "openai.chat", `{"provider":{"max_price":{"prompt":"cheap"}}}`, "", Wishes{}, "provider.max_price.prompt"},
+		{"openai", "openai.chat", `{"provider":{"max_price":{"image":1}}}`, "", Wishes{}, "provider.max_price.image"},
+		{"openai", "openai.chat", `{"provider":{"data_collection":"deny"}}`, "", Wishes{}, "provider.data_collection"},
+		{"openai", "openai.chat", `{"provider":{"quantizations":["fp8"]}}`, "", Wishes{}, "provider.quantizations"},
+		{"ninjachat", "chat", `{"model":" a > b>c ","messages":[]}`, `{"model":"a","messages":[]}`, Wishes{Models: []string{"b", "c"}, ModelsAt: "model"}, ""},
+		{"ninjachat", "chat", `{"model":"a\u003eb"}`, `{"model":"a"}`, Wishes{Models: []string{"b"}, ModelsAt: "model"}, ""},
+		{"ninjachat", "chat", `{"model":"a","messages":["1 > 0"]}`, `{"model":"a","messages":["1 > 0"]}`, Wishes{}, ""},
+		{"ninjachat", "chat", `{"model":"a>b","fallback_on_error":false}`, `{"model":"a"}`, Wishes{Models: []string{"b"}, ModelsAt: "model", NoFallback: true}, ""},
+		{"ninjachat", "chat", `{"model":"a>>b"}`, "", Wishes{}, "model"},
+		{"ninjachat", "chat", `{"model":"a>a"}`, "", Wishes{}, "model"},
+		{"ninjachat", "chat", `{"model":"a>b>c>d>e"}`, "", Wishes{}, "model"},
+		{"modelswitch", "openai.chat", `{"model":"a","models":["b"],"provider":"x"}`, `{"model":"a","models":["b"],"provider":"x"}`, Wishes{}, ""},
+	} {
+		con, err := contract.Load(c.contract)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w Wishes
+		list := con.Controls(c.surface)
+		sent := []byte(c.body)
+		if mentioned(list, sent) || named(list, nil, sent) {
+			sent, err = controls(list, sent, &w)
+		}
+		if c.bad != "" {
+			e := fault.From(err)
+			if e == nil || e.Param != c.bad && (len(e.Details) != 1 || e.Details[0].Field != c.bad) {
+				t.Errorf("%s: %v, want %s refused", c.body, err, c.bad)
+			}
+			continue
+		}
+		if err != nil || string(sent) != c.sent || !reflect.DeepEqual(w, c.wishes) {
+			t.Errorf("%s: sent %s with %+v (%v)", c.body, sent, w, err)
+		}
+	}
+}
+
+func TestHowLongAClientWaitsIsBelieved(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		total, read string
+		want        time.Duration
+	}{
+		{"", "", 0},
+		{"600", "", 10 * time.Minute},
+		{"600", "2.5", 2500 * time.Millisecond},
+		{"1", "60", time.Second},
+		{"None", "NaN", 0},
+		{"-1", "0", 0},
+		{"1e300", "Inf", maxPatience},
+		{"1e-12", "", time.Millisecond},
+	} {
+		h := http.Header{}
+		h.Set("X-Stainless-Timeout", c.total)
+		h.Set("X-Stainless-Read-Timeout", c.read)
+		if got := patience(h); got != c.want {
+			t.Errorf("%q and %q: %v, want %v", c.total, c.read, got, c.want)
+		}
+	}
+}
