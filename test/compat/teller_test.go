@@ -23,7 +23,7 @@ type teller struct {
 
 	mu    sync.Mutex
 	tales map[string]tale
-	heard map[string][]heard
+	heard map[string][]hearing
 }
 
 // tale is which tool is called when the conversation has the mark of that name.
@@ -33,8 +33,8 @@ type tale struct {
 	Freeform  bool   // the tool takes a text, which is Arguments
 }
 
-// heard is a request as the teller received it.
-type heard struct {
+// hearing is a request as the teller received it.
+type hearing struct {
 	Family  string          `json:"family"`
 	Path    string          `json:"path"`
 	Header  http.Header     `json:"header"`
@@ -45,7 +45,7 @@ type heard struct {
 	Refused string          `json:"refused"` // why
 }
 
-var agentsUpstream = &teller{tales: map[string]tale{}, heard: map[string][]heard{}}
+var agentsUpstream = &teller{tales: map[string]tale{}, heard: map[string][]hearing{}}
 
 var tellMark = regexp.MustCompile(`\[tell:([A-Za-z0-9_.-]+)\]`)
 
@@ -66,7 +66,7 @@ func (l *teller) has(name string, t tale) {
 }
 
 // of returns the requests of a name that had tools, and the number of all.
-func (l *teller) of(t *testing.T, name string) (turns []heard, all int) {
+func (l *teller) of(t *testing.T, name string) (turns []hearing, all int) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +95,7 @@ func (l *teller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := string(m[1])
-	h := heard{Path: r.URL.RequestURI(), Header: r.Header.Clone(), Body: body}
+	h := hearing{Path: r.URL.RequestURI(), Header: r.Header.Clone(), Body: body}
 	speak := l.family(r.URL.Path, &h)
 	if speak == nil {
 		http.NotFound(w, r)
@@ -144,7 +144,7 @@ func (l *teller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // family finds who is asked by the path.
-func (l *teller) family(path string, h *heard) tongue {
+func (l *teller) family(path string, h *hearing) tongue {
 	switch {
 	case path == "/openai/v1/chat/completions":
 		h.Family = "chat"
@@ -173,7 +173,7 @@ type said struct {
 // tongue is how a provider speaks.
 type tongue interface {
 	// read finds the tools, results and states of a request.
-	read(q map[string]any, h *heard)
+	read(q map[string]any, h *hearing)
 	whole(q map[string]any, s said) any
 	stream(q map[string]any, s said) []string
 }

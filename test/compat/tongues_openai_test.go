@@ -7,7 +7,7 @@ type obj = map[string]any
 // chatTongue is OpenAI's chat completions. It has no state of reasoning.
 type chatTongue struct{}
 
-func (chatTongue) read(q map[string]any, h *heard) {
+func (chatTongue) read(q map[string]any, h *hearing) {
 	for _, tool := range list(q, "tools") {
 		if f, ok := tool["function"].(map[string]any); ok {
 			h.Tools = append(h.Tools, f["name"].(string))
@@ -75,7 +75,7 @@ func (c chatTongue) stream(q map[string]any, s said) (out []string) {
 // out sealed to who asks for that, and must come back as it was.
 type responsesTongue struct{}
 
-func (responsesTongue) read(q map[string]any, h *heard) {
+func (responsesTongue) read(q map[string]any, h *hearing) {
 	for _, tool := range list(q, "tools") {
 		name, _ := tool["name"].(string)
 		if name == "" {

@@ -9,7 +9,7 @@ import (
 // must stand before the call when that comes back.
 type messagesTongue struct{}
 
-func (messagesTongue) read(q map[string]any, h *heard) {
+func (messagesTongue) read(q map[string]any, h *hearing) {
 	for _, tool := range list(q, "tools") {
 		h.Tools = append(h.Tools, tool["name"].(string))
 	}
@@ -114,7 +114,7 @@ func (c messagesTongue) stream(q map[string]any, s said) (out []string) {
 // come back.
 type geminiTongue struct{}
 
-func (geminiTongue) read(q map[string]any, h *heard) {
+func (geminiTongue) read(q map[string]any, h *hearing) {
 	for _, tool := range list(q, "tools") {
 		for _, f := range list(tool, "functionDeclarations") {
 			h.Tools = append(h.Tools, f["name"].(string))
@@ -131,14 +131,14 @@ func (geminiTongue) read(q map[string]any, h *heard) {
 				}
 			}
 			if r, ok := part["functionResponse"].(map[string]any); ok {
-				h.Results = append(h.Results, said1(r["response"]))
+				h.Results = append(h.Results, onlyText(r["response"]))
 			}
 		}
 	}
 }
 
-// said1 returns the only text of a result, which each client wraps in its own way.
-func said1(v any) string {
+// onlyText returns the only text of a result, which each client wraps in its own way.
+func onlyText(v any) string {
 	m, _ := v.(map[string]any)
 	for _, name := range []string{"output", "result", "content", "name"} {
 		if s, ok := m[name].(string); ok {
