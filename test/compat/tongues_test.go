@@ -125,7 +125,7 @@ func (geminiTongue) read(q map[string]any, h *hearing) {
 			if call, ok := part["functionCall"].(map[string]any); ok {
 				signature, _ := part["thoughtSignature"].(string)
 				h.States = append(h.States, signature)
-				if !strings.HasPrefix(signature, signed) {
+				if !strings.HasPrefix(signature, signed) && signature != unsigned {
 					name, _ := call["name"].(string)
 					h.Refused = "Function call is missing a thought_signature in functionCall parts: " + name
 				}
@@ -136,6 +136,9 @@ func (geminiTongue) read(q map[string]any, h *hearing) {
 		}
 	}
 }
+
+// unsigned is what Google takes for the signature of a call that another made.
+const unsigned = "skip_thought_signature_validator"
 
 // onlyText returns the only text of a result, which each client wraps in its own way.
 func onlyText(v any) string {

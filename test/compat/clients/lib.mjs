@@ -74,7 +74,13 @@ export async function thrown(promise) {
 }
 
 export const weather = { name: 'weather', description: 'The weather of a city' };
-export const said = 'The tool said: sunny in Bergen';
+
+// repeats asserts that a model repeats what the tool said. Clients of Gemini's
+// protocol put a result into an object, which other models are told as it is.
+export function repeats(text, surface, family) {
+  if (surface !== 'gemini' || family === 'gemini') return assert.equal(text, 'The tool said: sunny in Bergen');
+  assert.match(text, /^The tool said: \{.*"sunny in Bergen"\}$/);
+}
 
 let number = 0;
 // prompt returns a prompt with a mark of its own, and the mark's name.
@@ -83,13 +89,23 @@ export function prompt(who) {
   return { name, prompt: `What is the weather like in Bergen? [tell:${name}]` };
 }
 
-// told checks what the provider got in a conversation that called the tool once.
-// States are those that must have come back to it with the call.
+// states are those that must come back to a provider with the call. What Google
+// documents for a call whose signature was lost stands where the client cannot
+// keep it.
+export function states(name, family, keeps) {
+  if (keeps && family !== 'chat') return [`state-of-${name}-1`];
+  return family === 'gemini' ? ['skip_thought_signature_validator'] : [];
+}
+
+// told checks what the provider got in a conversation that called the tool once,
+// and returns it.
 export async function told(name, { family, states }) {
   const got = await heard(name);
-  assert.deepEqual(got.map((h) => [h.family, h.tools, h.results ?? [], h.refused]), [
-    [family, ['weather'], [], ''],
-    [family, ['weather'], ['sunny in Bergen'], ''],
+  assert.deepEqual(got.map((h) => [h.family, h.tools, h.results?.length ?? 0, h.refused]), [
+    [family, ['weather'], 0, ''],
+    [family, ['weather'], 1, ''],
   ]);
-  if (states !== undefined) assert.deepEqual(got[1].states ?? [], states ? [`state-of-${name}-1`] : []);
+  assert.match(got[1].results[0], /sunny in Bergen/);
+  if (states !== undefined) assert.deepEqual(got[1].states ?? [], states);
+  return got;
 }

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
+import { createGoogleGenerativeAI } from '@ai-sdk/google';
 import { createOpenAI } from '@ai-sdk/openai';
-import { APICallError, generateText, isStepCount, jsonSchema, Output, RetryError, streamText, tool } from 'ai';
-import { gateway, models, newKey, prompt, said, spent, thrown, told, turn, watch, weather } from './lib.mjs';
+import { APICallError, generateText, isStepCount, jsonSchema, RetryError, streamText, tool } from 'ai';
+import { gateway, models, newKey, prompt, repeats, spent, states, thrown, told, turn, watch, weather } from './lib.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
@@ -22,6 +23,11 @@ const ways = {
   messages: {
     model: (key, id, more) => createAnthropic({ baseURL: gateway.base + '/v1', apiKey: key, ...more })(id),
     options: { anthropic: { thinking: { type: 'enabled', budgetTokens: 2000 } } },
+    thinks: true,
+  },
+  gemini: {
+    model: (key, id, more) => createGoogleGenerativeAI({ baseURL: gateway.base + '/v1beta', apiKey: key, ...more })(id),
+    options: { google: { thinkingConfig: { includeThoughts: true, thinkingBudget: 2000 } } },
     thinks: true,
   },
 };
@@ -55,7 +61,7 @@ describe('vercel', { concurrency: 16 }, () => {
           const { key, account } = await newKey('1');
           const { name, prompt: text } = prompt(`vercel-${surface}-${family}-${stream}`);
           const got = await run(stream, { model: way.model(key, models[family]), prompt: text, providerOptions: way.options });
-          assert.equal(got.text, said);
+          repeats(got.text, surface, family);
           assert.equal(got.finishReason, 'stop');
           assert.equal(got.steps.length, 2);
           assert.equal(got.steps[0].finishReason, 'tool-calls');
@@ -64,7 +70,7 @@ describe('vercel', { concurrency: 16 }, () => {
           assert.equal(got.totalUsage.inputTokenDetails.cacheReadTokens, 2 * turn.cached);
           assert.equal(got.totalUsage.outputTokens, 2 * turn.output);
           if (way.thinks && family !== 'chat') assert.equal(got.steps[0].reasoningText, 'I need the tool.');
-          await told(name, { family, states: way.thinks && family !== 'chat' });
+          await told(name, { family, states: states(name, family, way.thinks) });
           await spent(account, 2);
         });
       }
@@ -92,7 +98,7 @@ describe('vercel', { concurrency: 16 }, () => {
         const w = watch();
         const { name, prompt: text } = prompt(`vercel-${surface}-rate-${stream}`);
         const got = await run(stream, { model: way.model(key, models.chat, { fetch: w.fetch }), prompt: text, maxRetries: 2 });
-        assert.equal(got.text, said);
+        repeats(got.text, surface, 'chat');
         assert.deepEqual([w.tries, w.early], [3, 0]);
         await told(name, { family: 'chat' });
       });
