@@ -26,12 +26,13 @@ type healthBoard struct {
 
 	mu          sync.Mutex
 	targets     map[string]*boardRow // by target id
-	credentials map[credentialID]*route.Credential
+	credentials map[doubt]*route.Credential
 }
 
 type boardRow struct {
 	id, provider, model string
 	credential          credentialID
+	doubt               doubt
 	health              *route.Health
 }
 
@@ -49,22 +50,34 @@ func credentialOf(name string, i int, key provider.Secret) credentialID {
 	return credentialID{name, sha256.Sum256([]byte(key.Reveal()))}
 }
 
+// doubt is what a refused credential takes out of use: all that use it, if its
+// provider has others, which can stand in. The only one is doubted for each target
+// alone: what was refused may be the model, and nobody could answer for the others.
+type doubt struct {
+	credential credentialID
+	target     string // empty: all of them
+}
+
 // get returns the health of a target, the same one as long as it is in use with
-// that credential.
-func (b *healthBoard) get(id, provider, model string, c credentialID, n route.Norms) *route.Health {
+// that credential, which is the provider's only one or not.
+func (b *healthBoard) get(id, provider, model string, c credentialID, only bool, n route.Norms) *route.Health {
+	d := doubt{credential: c}
+	if only {
+		d.target = id
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.targets == nil {
-		b.targets, b.credentials = map[string]*boardRow{}, map[credentialID]*route.Credential{}
+		b.targets, b.credentials = map[string]*boardRow{}, map[doubt]*route.Credential{}
 	}
-	if row := b.targets[id]; row != nil && row.credential == c {
+	if row := b.targets[id]; row != nil && row.doubt == d {
 		return row.health
 	}
-	if b.credentials[c] == nil {
-		b.credentials[c] = route.NewCredential(c.name, b.now, b.notify)
+	if b.credentials[d] == nil {
+		b.credentials[d] = route.NewCredential(c.name, b.now, b.notify)
 	}
-	h := route.NewHealthOf(id, b.now, n, b.credentials[c], b.notify)
-	b.targets[id] = &boardRow{id, provider, model, c, h}
+	h := route.NewHealthOf(id, b.now, n, b.credentials[d], b.notify)
+	b.targets[id] = &boardRow{id, provider, model, c, d, h}
 	return h
 }
 
@@ -73,18 +86,18 @@ func (b *healthBoard) get(id, provider, model string, c credentialID, n route.No
 func (b *healthBoard) keep(live map[string]bool, n route.Norms) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	used := map[credentialID]bool{}
+	used := map[doubt]bool{}
 	for id, row := range b.targets {
 		if !live[id] {
 			delete(b.targets, id)
 			continue
 		}
 		row.health.SetNorms(n)
-		used[row.credential] = true
+		used[row.doubt] = true
 	}
-	for c := range b.credentials {
-		if !used[c] {
-			delete(b.credentials, c)
+	for d := range b.credentials {
+		if !used[d] {
+			delete(b.credentials, d)
 		}
 	}
 }

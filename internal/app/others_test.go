@@ -49,12 +49,14 @@ type between struct {
 
 const upstreamKey = "upstream-credential-0123456789"
 
-// stand starts one. The model m is at the first upstream and then at the second,
+// stand starts the usual one. The model m is at the first upstream and then at the second,
 // r the same but asked for responses, and a is Anthropic's at the first.
 func stand(t *testing.T) *between {
 	t.Helper()
-	b := &between{first: testkit.NewUpstream(t), second: testkit.NewUpstream(t), log: &logbook{}}
-	text := fmt.Sprintf(`server: {listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", admin_token: abcdefghijklmnopqrstuvwxyz}
+	return standOn(t, usual)
+}
+
+const usual = `server: {listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", admin_token: abcdefghijklmnopqrstuvwxyz}
 store: {url: "sqlite:data/pontage.db"}
 routing: {attempts: 2}
 providers:
@@ -66,7 +68,14 @@ models:
   r: {targets: [{provider: one, api: responses}, {provider: two, api: responses}], price: {input: 1, output: 2}, context: 100000, max_output: 10000}
   a: {targets: [{provider: claude}], price: {input: 1, output: 2}, context: 100000, max_output: 10000}
 sites: [{hosts: ["*"], contract: openai}]
-`, b.first.URL, b.second.URL, upstreamKey)
+`
+
+// standOn starts one with a configuration, in which the addresses of the two
+// upstreams and their key stand for the verbs.
+func standOn(t *testing.T, format string) *between {
+	t.Helper()
+	b := &between{first: testkit.NewUpstream(t), second: testkit.NewUpstream(t), log: &logbook{}}
+	text := fmt.Sprintf(format, b.first.URL, b.second.URL, upstreamKey)
 	dir := t.TempDir()
 	a, err := New(t.Context(), Options{Config: parse(t, dir, text), Dir: dir, Log: b.log})
 	if err != nil {

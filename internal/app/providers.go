@@ -16,6 +16,7 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 	"github.com/pontage/pontage/internal/provider/anthropic"
+	"github.com/pontage/pontage/internal/provider/bedrock"
 	"github.com/pontage/pontage/internal/provider/gather"
 	"github.com/pontage/pontage/internal/provider/gemini"
 	"github.com/pontage/pontage/internal/provider/openai"
@@ -32,13 +33,15 @@ type served struct {
 	looks    provider.Checker  // nil: it cannot be looked at
 	keys     []provider.Secret
 	timeouts provider.Timeouts
+	fetch    route.Fetcher // of what it takes only in bytes; nil: nobody fetches
 }
 
 // providers makes the configured providers.
 func (a *App) providers(c *config.Config) map[string]served {
 	out := map[string]served{}
+	fetch := fetcher(c.Egress)
 	for name, pc := range c.Providers {
-		s := served{name: name, timeouts: provider.Timeouts{
+		s := served{name: name, fetch: fetch, timeouts: provider.Timeouts{
 			Connect:    time.Duration(pc.Timeouts.Connect),
 			Headers:    time.Duration(pc.Timeouts.Headers),
 			FirstEvent: time.Duration(pc.Timeouts.FirstEvent),
@@ -48,6 +51,9 @@ func (a *App) providers(c *config.Config) map[string]served {
 		}}
 		for _, k := range pc.Credentials() {
 			s.keys = append(s.keys, provider.Secret(k.Reveal()))
+			a.obs.Hide(k.Reveal())
+		}
+		for _, k := range []config.Secret{pc.AccessID, pc.Access, pc.Session} {
 			a.obs.Hide(k.Reveal())
 		}
 		switch pc.Kind {
@@ -60,6 +66,10 @@ func (a *App) providers(c *config.Config) map[string]served {
 		case "anthropic":
 			messages := anthropic.New(anthropic.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
 			s.speaks, s.looks = gather.Over(messages), messages
+		case "bedrock":
+			o := bedrockOptions(name, pc)
+			o.Transport, o.Fetches = a.pipes.get(s.timeouts.Connect), s.fetch != nil
+			s.speaks = gather.Over(bedrock.New(o))
 		default:
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
@@ -79,6 +89,14 @@ func openaiOptions(name string, pc config.Provider) openai.Options {
 		o.Vendor = "azure"
 	}
 	return o
+}
+
+// bedrockOptions are the options of a provider at AWS, but for the transport.
+func bedrockOptions(name string, pc config.Provider) bedrock.Options {
+	return bedrock.Options{
+		Name: name, Region: pc.Region, BaseURL: pc.BaseURL, AccessKeyID: pc.AccessID.Reveal(),
+		SecretAccessKey: provider.Secret(pc.Access.Reveal()), SessionToken: provider.Secret(pc.Session.Reveal()),
+	}
 }
 
 // vertex makes the provider of the models of a publisher on Vertex AI.
@@ -147,6 +165,11 @@ func checkProviders(c *config.Config) error {
 				errs = append(errs, c.Problem("providers."+name+".key_file", err.Error()))
 			}
 		}
+		if pc.Kind == "bedrock" {
+			if err := bedrockOptions(name, pc).Validate(); err != nil {
+				errs = append(errs, c.Problem("providers."+name+".region", err.Error()))
+			}
+		}
 		if pc.Kind != "openai" && pc.Kind != "azure" {
 			continue
 		}
@@ -177,7 +200,8 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 		target := &route.Target{
 			ID: id, Name: s.name, Provider: speaks, Model: t.Model, Key: key,
 			Timeouts: s.timeouts, Weight: weight,
-			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), n),
+			Fetch:  s.fetch,
+			Health: board.get(id, s.name, t.Model, credentialOf(s.name, i, key), len(s.keys) == 1, n),
 		}
 		if c := t.Cost; c != nil {
 			target.Priced = true
@@ -194,7 +218,7 @@ func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	speaks, _ := simulated("simulator", a.sim)
 	return []*route.Target{{
 		ID: id, Name: "simulator", Provider: speaks, Model: m.ID,
-		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), n),
+		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), true, n),
 	}}
 }
 
@@ -254,6 +278,14 @@ func (s *spoken) Open(ctx context.Context, c provider.Call) (llm.Stream, error) 
 func (s *spoken) ThinksOnlyWhenAsked(model string) bool {
 	t, ok := s.other.(provider.Thinker)
 	return ok && t.ThinksOnlyWhenAsked(model)
+}
+
+// Inlines implements provider.Inliner.
+func (s *spoken) Inlines(r *llm.Request) func(*llm.Part) bool {
+	if i, ok := s.of(r).(provider.Inliner); ok {
+		return i.Inlines(r)
+	}
+	return nil
 }
 
 // Dropped implements provider.Dropper.

@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/account":  {"internal/fault", "internal/money"},
 	"internal/catalog":  {"internal/fault", "internal/money", "internal/llm", "catalogs"},
 	"internal/config":   {"internal/money"},
+	"internal/egress":   {"internal/fault", "internal/llm"},
 	"internal/job":      {"internal/account", "internal/fault"},
 	"internal/response": {"internal/account", "internal/fault", "internal/jsonx"},
 	"internal/ledger":   {"internal/money", "internal/failpoint"},
@@ -51,6 +52,7 @@ var allowed = map[string][]string{
 	"internal/wire/responses":     {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/bedrock":   {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/responses": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gemini":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
@@ -78,13 +80,14 @@ var allowed = map[string][]string{
 
 // mayUseHTTP lists who may import net/http: the edges.
 var mayUseHTTP = []string{
-	"internal/wire", "internal/provider", "internal/dash", "internal/app", "internal/obs", "internal/outbox",
+	"internal/wire", "internal/provider", "internal/dash", "internal/app", "internal/obs", "internal/outbox", "internal/egress",
 	"client", "cmd", "test", "internal/testkit",
 	"internal/contract", // tries route patterns on a ServeMux
 }
 
 // linked lists the modules that the product may link directly.
 var linked = []string{
+	"github.com/aws/aws-sdk-go-v2/aws", // the signer and the frames of Bedrock, and no client of a service
 	"github.com/fsnotify/fsnotify",
 	"github.com/go-json-experiment/json",
 	"github.com/pressly/goose/v3",

@@ -27,6 +27,7 @@ type Config struct {
 	Classes   []Class             `yaml:"classes" key:"name" doc:"classes of models, for plans; a model is of the first class, in the order written, with a pattern that matches. Without any match it is of class open or closed, as its weights are"`
 	Sites     []Site              `yaml:"sites" doc:"hosts and the contract that each presents; none: every host, with the contract openai"`
 	Routing   Routing             `yaml:"routing" doc:"how hard to try"`
+	Egress    Egress              `yaml:"egress" doc:"what is fetched where callers say; see operating.md"`
 	Webhooks  Webhooks            `yaml:"webhooks" doc:"who is told of events; see webhooks.md"`
 
 	name  string         // of the file
@@ -64,11 +65,15 @@ type Shared struct {
 
 // Provider is one provider of models.
 type Provider struct {
-	Kind     string   `yaml:"kind" default:"openai" shown:"that of the company that the provider is named after, else openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, gemini (AI Studio), vertex (Vertex AI), or sim for the built-in simulator"`
+	Kind     string   `yaml:"kind" default:"openai" shown:"that of the company that the provider is named after, else openai" doc:"protocol: openai (and all that speak like it), azure (OpenAI's models at Azure; a target's model is the name of a deployment), anthropic, gemini (AI Studio), vertex (Vertex AI), bedrock (models at AWS; a target's model is the id or ARN of a model or inference profile), or sim for the built-in simulator"`
 	BaseURL  string   `yaml:"base_url" secret:"url" doc:"root of its API, up to and with the version; a query is kept. Empty: that of the company that the provider is named after, else the kind's own"`
 	Version  string   `yaml:"api_version" shown:"none" doc:"azure only: date of the API, such as 2024-10-21, which then has the deployments in its paths; none: the v1 API. base_url may be the resource alone, such as https://name.openai.azure.com"`
-	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none"`
+	Region   string   `yaml:"region" shown:"none" doc:"bedrock only, and needed there: region, such as us-east-1"`
+	APIKey   Secret   `yaml:"api_key" doc:"credential; none: it needs none. bedrock: an API key of Bedrock, in place of access_key_id"`
 	APIKeys  []Secret `yaml:"api_keys" doc:"several credentials, each a target of its own, in place of api_key"`
+	AccessID Secret   `yaml:"access_key_id" doc:"bedrock only: what requests are signed with, together with secret_access_key"`
+	Access   Secret   `yaml:"secret_access_key" doc:"bedrock only: belongs to access_key_id"`
+	Session  Secret   `yaml:"session_token" doc:"bedrock only: belongs to access keys that are temporary; none is renewed"`
 	Timeouts Timeouts `yaml:"timeouts" doc:"timers of one attempt"`
 	Quirks   string   `yaml:"quirks" doc:"vendor whose ways this provider has; empty: by the host of base_url"`
 	Catalog  string   `yaml:"catalog" doc:"whose models of the embedded catalogue it serves, none for nobody's; empty: by the host of base_url, else by the provider's name"`
@@ -228,6 +233,18 @@ type Webhooks struct {
 	URL    string   `yaml:"url" secret:"url" doc:"where events are posted to; empty: nobody is told, and no event is kept"`
 	Secret Secret   `yaml:"secret" doc:"what they are signed with, 16 bytes at least; needed with url"`
 	Events []string `yaml:"events" shown:"all" doc:"which: balance_warning, absorbed"`
+}
+
+// Egress says what is fetched from where callers say.
+type Egress struct {
+	Images      string        `yaml:"images" default:"off" doc:"on: images and PDF documents that a request names by a URL are fetched for providers that take only their bytes (bedrock); off: such requests are refused"`
+	AllowHosts  []string      `yaml:"allow_hosts" shown:"all" doc:"names of the hosts that may be reached; *.example.com is every name below example.com. Only public addresses are reached in any case"`
+	HTTP        bool          `yaml:"http" default:"false" doc:"fetch by http, too, at port 80; https is always at port 443"`
+	MaxBytes    Size          `yaml:"max_bytes" default:"10MiB" doc:"largest file"`
+	MaxTotal    Size          `yaml:"max_total" default:"30MiB" doc:"most bytes of all files of a request"`
+	MaxFiles    int           `yaml:"max_files" default:"16" doc:"most files of a request, 1 to 100"`
+	Timeout     time.Duration `yaml:"timeout" default:"10s" doc:"time in which a file must arrive"`
+	Concurrency int           `yaml:"concurrency" default:"32" doc:"most files at once, of all requests"`
 }
 
 // Tells reports whether somebody is told of events of that kind.

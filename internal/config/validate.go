@@ -15,7 +15,7 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "azure", "anthropic", "gemini", "vertex", "sim"}
+	kinds    = []string{"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sim"}
 	apis     = []string{"responses"}
 	roles    = []string{"api", "dashboard"}
 	billings = []string{"included", "metered"}
@@ -109,6 +109,7 @@ func (v *validator) all() {
 	v.sites()
 	v.routing()
 	v.webhooks()
+	v.egress()
 	for _, m := range names(c.Models) {
 		v.class("models."+m+".class", c.Models[m].Class, everywhere)
 	}
@@ -167,6 +168,7 @@ func (v *validator) provider(path, name string, p Provider) {
 	case p.Version != "" && !azureVersion.MatchString(p.Version):
 		v.bad(path+".api_version", "must be a date like 2024-10-21, perhaps with -preview")
 	}
+	v.bedrock(path, p)
 	v.vertex(path, p)
 	if p.Kind == "sim" {
 		v.simulator(path, p)
@@ -175,7 +177,7 @@ func (v *validator) provider(path, name string, p Provider) {
 	if p.Script != "" {
 		v.bad(path+".script", "is for kind sim only")
 	}
-	if p.Kind != "vertex" || p.KeyFile == "" {
+	if (p.Kind != "vertex" || p.KeyFile == "") && !p.Signs() {
 		v.credentials(path, p)
 	}
 }

@@ -40,10 +40,11 @@ type Call struct {
 	cancel    context.CancelFunc
 	counted   *llm.Usage // the whole answer, where tokens were counted here
 	seen      route.Seen // of an attempt that has not given content yet
-	class     class      // once it has ended
-	began     time.Time  // zero: it is a job's
-	tried     []Tried    // where the caller named several models; nil: he did not
-	stays     bool       // no other target or model may answer: its conversation is to stay where it is
+	fetched   route.Fetched
+	class     class     // once it has ended
+	began     time.Time // zero: it is a job's
+	tried     []Tried   // where the caller named several models; nil: he did not
+	stays     bool      // no other target or model may answer: its conversation is to stay where it is
 
 	usage    *llm.Usage // as last reported
 	told     bool       // it counts all the output that was seen
@@ -115,7 +116,11 @@ func (call *Call) Next() (llm.Event, error) {
 			call.said = true
 		}
 	}
-	call.finish = call.finish.And(ev.Finish)
+	if call.req.Choices <= 1 && ev.Finish != "" {
+		call.finish = ev.Finish // some say stop with every piece: the last word counts
+	} else {
+		call.finish = call.finish.And(ev.Finish)
+	}
 	if ev.Usage != nil {
 		call.report(*ev.Usage)
 	}

@@ -269,6 +269,26 @@ func TestWhatIsChargedForUsage(t *testing.T) {
 	}
 }
 
+// A provider that says stop with its first piece can still end with a filter.
+func TestTheLastFinishOfAChoiceCounts(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{{Content: true, OutputBytes: 8, Finish: llm.FinishStop}, {Finish: llm.FinishContentFilter, Usage: &llm.Usage{Input: 100, Output: 5}}}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	call, err := caller.Open(context.Background(), request(), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consume(call, false)
+	if rc := w.receipt(caller); rc.Outcome != OutcomeBlocked || rc.Charge != 0 || w.posted() != money.Dollar {
+		t.Errorf("%s, charged %d", rc.Outcome, rc.Charge)
+	}
+}
+
 // With a key of an answer that cannot be read to its end any more, the caller
 // pays what he would without, once: the key stands for that.
 func TestAKeyDoesNotMakeHalfAnAnswerFree(t *testing.T) {

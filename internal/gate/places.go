@@ -113,6 +113,7 @@ func (call *Call) plan(targets []*route.Target, w Wishes) route.Plan {
 		Within:    c.plans.Deadline,
 		Prefer:    w.Order,
 		Seen:      &call.seen,
+		Fetched:   &call.fetched,
 	}
 	if !call.Drains() {
 		p.Patience = w.Patience

@@ -88,8 +88,8 @@ var verdicts = [kindCount]verdict{
 
 // Classify makes a failure of an answer that is an error. family names the
 // tables to use: openai, azure, anthropic, openrouter, groq, deepseek, mistral,
-// xai, fireworks, together, vllm, llamacpp, ollama, cerebras, gemini; any other
-// name means those of generic. status is the HTTP status; one of 2xx means that
+// xai, fireworks, together, vllm, llamacpp, ollama, cerebras, gemini, bedrock; any
+// other name means those of generic. status is the HTTP status; one of 2xx means that
 // the error stood in a body or a stream that had begun well. header and body
 // may be nil or anything at all.
 //
@@ -104,6 +104,7 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 		family = "generic"
 	}
 	w := read(body)
+	w.exception(header.Get("X-Amzn-Errortype"))
 	inBand := status >= 200 && status <= 299
 	effective := status
 	if inBand && w.status != 0 {
@@ -147,7 +148,7 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 func (w *words) classify(family string, status int) kind {
 	for _, c := range w.codes {
 		if k := byCode(family, c); k != kNone {
-			return w.refine(k, status)
+			return w.turn(family, w.refine(k, status))
 		}
 	}
 	for _, t := range w.kinds {
@@ -186,6 +187,16 @@ func (w *words) refine(k kind, status int) kind {
 		return kToolChoice
 	case w.param == "service_tier" && w.has("not allowed for this project"):
 		return kConfig
+	}
+	return k
+}
+
+// turn corrects a code that stands for more than one thing at one provider.
+func (w *words) turn(family string, k kind) kind {
+	for _, t := range turns {
+		if t.family == family && t.from == k && w.has(t.part) {
+			return t.to
+		}
 	}
 	return k
 }

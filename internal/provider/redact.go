@@ -16,7 +16,7 @@ const (
 
 // secrets are the shapes of credentials and of names that tell whose they are:
 // keys of the known vendors, bearer tokens, signed tokens, organisations,
-// projects and mail addresses. Providers echo all of these.
+// projects, resources at AWS and mail addresses. Providers echo all of these.
 var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`\bbearer\s+[^\s"',;]+`,
 	`\bbasic\s+[a-z0-9+/=]{8,}`,
@@ -27,6 +27,7 @@ var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`\b(?:AKIA|ASIA)[A-Z0-9]{8,}`,
 	`\b(?:org|proj|user|acct|account|workspace|wrkspc|team)[-_][a-z0-9]{6,}`,
 	`\b(?:api[ _-]?key|x-api-key|token|secret|password|authorization)\b(?:\s+provided)?["']?\s*[:=]\s*["']?[^\s"',;]+`,
+	`\barn:aws[a-z-]*:[^\s"',;]+`,
 	`[*]{3,}[^\s"',;]*|[^\s"',;]+[*]{3,}[^\s"',;]*`,
 	`[\w.+-]+@[\w-]+\.[\w.-]+`,
 	`[?&](?:key|sig|signature|token|api[_-]key|x-amz-[a-z-]+)=[^\s"'&]+`,

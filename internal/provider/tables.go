@@ -86,11 +86,41 @@ var codes = map[string]kind{
 var families = map[string]map[string]kind{
 	"openai": {"invalid_prompt": kPolicy},
 	"azure":  {"invalid_prompt": kPolicy, "content_filter_error": kFailed},
-	"groq":   {"model_decommissioned": kModel, "model_terms_required": kForbidden},
+	"bedrock": {
+		"accessdeniedexception":         kAuth,
+		"unrecognizedclientexception":   kAuth,
+		"expiredtokenexception":         kAuth,
+		"invalidsignatureexception":     kAuth,
+		"incompletesignature":           kAuth,
+		"missingauthenticationtoken":    kAuth,
+		"servicequotaexceededexception": kQuota,
+		"resourcenotfoundexception":     kModel,
+		"modeltimeoutexception":         kTimeout,
+		"modelerrorexception":           kFailed,
+		"modelstreamerrorexception":     kFailed,
+		"throttlingexception":           kRate,
+		"modelnotreadyexception":        kOverloaded,
+		"internalserverexception":       kFailed,
+		"internalfailure":               kFailed,
+		"serviceunavailableexception":   kOverloaded,
+	},
+	"groq": {"model_decommissioned": kModel, "model_terms_required": kForbidden},
+}
+
+// turns are codes that mean something else where the words say so.
+var turns = []struct {
+	family string
+	from   kind
+	part   string // in lower case
+	to     kind
+}{
+	{"bedrock", kRate, "too many tokens per day", kQuota},
+	{"bedrock", kAuth, "access to the model", kForbidden},
+	{"bedrock", kModel, "use case details", kConfig},
 }
 
 // known are the families that phrases name; any other is generic.
-const known = " openai azure anthropic openrouter groq deepseek mistral xai fireworks together vllm llamacpp ollama cerebras gemini "
+const known = " openai azure anthropic openrouter groq deepseek mistral xai fireworks together vllm llamacpp ollama cerebras gemini bedrock "
 
 // types are the error types that say enough by themselves.
 var types = map[string]kind{
@@ -118,6 +148,7 @@ var inBandTypes = map[string]kind{
 	"invalid_request_error": kRequest,
 	"badrequesterror":       kRequest,
 	"bad request":           kRequest,
+	"validationexception":   kRequest,
 	"api_error":             kFailed,
 	"server_error":          kFailed,
 }
@@ -208,6 +239,13 @@ var phrases = []phrase{
 	{"anthropic", refused, []string{"tool_choice", "not supported for this model"}, kToolChoice},
 	{"anthropic", refused, []string{"not supported for this model"}, kUnsupported},
 	{"anthropic", refused, []string{"does not support effort"}, kUnsupported},
+
+	{"bedrock", refused, []string{"input is too long"}, kContext},
+	{"bedrock", refused, []string{"expected maxlength"}, kContext},
+	{"bedrock", refused, []string{"on-demand throughput"}, kConfig},
+	{"bedrock", refused, []string{"model identifier is invalid"}, kModel},
+	{"bedrock", refused, []string{"signature", "thinking"}, kState},
+	{"bedrock", refused, []string{"thinking", "cannot be modified"}, kState},
 
 	{"openai azure openrouter", refused, []string{"unsupported parameter: "}, kUnsupported},
 	{"", refused, []string{"maximum context length"}, kContext},

@@ -82,7 +82,7 @@ func read(body []byte) words {
 // object reads an error object.
 func (w *words) object(e map[string]any) {
 	if w.message == "" {
-		w.message = firstText(e["message"], e["detail"], e["error"], e["msg"])
+		w.message = firstText(e["message"], e["detail"], e["error"], e["msg"], e["Message"])
 	}
 	if list, ok := e["detail"].([]any); ok && len(list) > 0 { // FastAPI
 		if d, ok := list[0].(map[string]any); ok {
@@ -101,10 +101,20 @@ func (w *words) object(e map[string]any) {
 	w.code(e["status"])
 	w.code(e["status_code"])
 	w.code(e["raw_status_code"])
+	w.exception(text(e["__type"]))
 	if t := text(e["type"]); t != "" {
 		w.kinds = append(w.kinds, t)
 	}
 	w.tokens, w.limit = number(e["n_prompt_tokens"]), number(e["n_ctx"])
+}
+
+// exception takes the name of one of AWS's exceptions, which may stand behind a
+// namespace and before an address.
+func (w *words) exception(name string) {
+	name, _, _ = strings.Cut(name, ":")
+	if name = name[strings.LastIndex(name, "#")+1:]; name != "" {
+		w.codes, w.kinds = append(w.codes, name), append(w.kinds, name)
+	}
 }
 
 // details reads what Anthropic (an object) and Google (a list) say besides.

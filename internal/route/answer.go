@@ -36,7 +36,9 @@ func (a *Answer) Target() string { return a.target.ID }
 // say and that were left out as harmless.
 func (a *Answer) Dropped(req *llm.Request) []string {
 	if d, ok := a.target.Provider.(provider.Dropper); ok {
-		return d.Dropped(req)
+		own := *req
+		own.Model = a.target.Model // by which a provider knows what the model takes
+		return d.Dropped(&own)
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type Target struct {
 	Timeouts provider.Timeouts // zero values: the defaults for the request
 	Weight   int               // consecutive targets with a weight share their requests by it; 0: its place in the order counts
 	Health   *Health           // shared by all that use the same provider, model and credential
+	Fetch    Fetcher           // of what the provider takes only in bytes; nil: nobody fetches
 
 	Cost   Cost // what the operator pays there
 	Priced bool // Cost is known
@@ -72,7 +73,8 @@ type Plan struct {
 	Within   time.Duration // from Start: no try begins later, and no wait ends later; 0: no limit
 	Patience time.Duration // from Start: how long the caller waits for content; 0: unknown
 
-	Seen *Seen // nil: nobody asks
+	Seen    *Seen    // nil: nobody asks
+	Fetched *Fetched // shared by the plans of one request; nil: what is fetched is for this plan
 
 	stream bool
 }
@@ -217,8 +219,17 @@ func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer
 			l.worst = Weigh(l.worst, outOfUse(why, wait))
 			continue
 		}
+		req, refusal := l.fit(ctx, t)
+		if refusal != nil {
+			t.Health.release(probe)
+			if err := ctx.Err(); err != nil {
+				return nil, gone(err)
+			}
+			l.worst = Weigh(l.worst, refusal)
+			continue
+		}
 		l.left--
-		a, failure := l.r.attempt(ctx, l.req, t, probe, &l.p, l.attempts)
+		a, failure := l.r.attempt(ctx, req, t, probe, &l.p, l.attempts)
 		if failure == nil {
 			return a, nil
 		}

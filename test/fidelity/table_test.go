@@ -53,7 +53,7 @@ var dialects = []dialect{
 		schema: responsesSchema, fail: openAIFailure, face: openAIFace, oneAlone: true,
 	},
 	{
-		name: "gemini.generate", family: "chat", path: geminiPath, header: googleKey,
+		name: "gemini.generate", family: "chat", stands: true, path: geminiPath, header: googleKey,
 		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells, ends: messagesEnd,
 		fail: geminiFailure, face: geminiFace, objects: true, oneText: true,
 	},

@@ -176,6 +176,13 @@ func (w *world) send(t *testing.T, d *dialect, path string, body []byte) (reply,
 	return r, nil
 }
 
+// paid notes what a receipt says.
+func (w *world) paid(charge *big.Int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spent.Add(w.spent, charge)
+}
+
 // settle checks that the account paid exactly what the receipts say, and that
 // the ledger agrees.
 func (w *world) settle(t *testing.T) {

@@ -317,7 +317,7 @@ func TestLiveKeysGetNoFaults(t *testing.T) {
 			}
 			before := account(t, live[kind])
 			onlyTestKeys(t, live[kind], test[kind], call{
-				method: route.Method, host: site.host, path: wildcard.ReplaceAllString(route.Path, "gpt-5-mini"),
+				method: route.Method, host: site.host, path: wildcard.ReplaceAllString(route.Path, askedOf(route)),
 				body: wellFormed(route),
 			}, rows.Status(route.Envelope, fault.InvalidParameter), rows.Status(route.Envelope, fault.UpstreamOverloaded))
 			if after := account(t, live[kind]); after != before {
@@ -331,6 +331,14 @@ func TestLiveKeysGetNoFaults(t *testing.T) {
 // wildcard is what stands for something in a path.
 var wildcard = regexp.MustCompile(`\{\w+(\.\.\.)?\}`)
 
+// askedOf is the model that a route can be asked of.
+func askedOf(route contract.Route) string {
+	if strings.HasSuffix(route.Surface, "embed") {
+		return "text-embedding-3-small"
+	}
+	return "gpt-5-mini"
+}
+
 // wellFormed is a body that a route takes.
 func wellFormed(route contract.Route) string {
 	switch {
@@ -340,6 +348,14 @@ func wellFormed(route contract.Route) string {
 		return `{"model":"text-embedding-3-small","input":"x"}`
 	case route.Surface == "openai.responses":
 		return respond("gpt-5-mini", "")
+	case route.Surface == "gemini.embed":
+		one := `{"model":"models/text-embedding-3-small","content":{"parts":[{"text":"x"}]}}`
+		if strings.HasSuffix(route.Path, ":batchEmbedContents") {
+			return `{"requests":[` + one + `]}`
+		}
+		return one
+	case strings.HasPrefix(route.Surface, "gemini."):
+		return `{"contents":[{"parts":[{"text":"x"}]}]}`
 	case route.Surface == "prompt":
 		return `{"prompt":"Say something about tolls.","max_tokens":10}`
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/testkit"
 )
 
@@ -121,6 +122,9 @@ func oneTranslation(t *testing.T, p *purse, s *schemas, f *testkit.Fixture, a an
 // for what is said and what is refused.
 func flat(s *said, surface string) string {
 	c := *s
+	if surface == "/v1/chat" { // state is sealed there, for nobody but its provider
+		c.Signature, c.Redacted = unsealed(c.Signature), unsealed(c.Redacted)
+	}
 	if surface == "/v1/messages" {
 		c.Text, c.Refusal = c.Text+c.Refusal, ""
 		// Input is an object, so what the model wrote that is none goes into one.
@@ -135,6 +139,20 @@ func flat(s *said, surface string) string {
 		}
 	}
 	return c.String()
+}
+
+// unsealed is the state in seals that stand one after the other; what is none
+// stays as it is.
+func unsealed(seals string) string {
+	const begin = "pontage1."
+	var out string
+	for at, seal := range strings.Split(seals, begin) {
+		if _, state, ok := llm.Unseal(begin + seal); at > 0 && ok {
+			seal = state
+		}
+		out += seal
+	}
+	return out
 }
 
 // finishIn is why an answer ended in the words of a surface; protocols.md §3.9.

@@ -275,8 +275,8 @@ func (a *answer) openAIChoice(c object, position int, sse bool) {
 		s.Redacted += str(obj(d)["data"])
 	}
 	for _, b := range list(m["thinking_blocks"]) {
-		s.Signature += str(obj(b)["signature"])
-		s.Redacted += str(obj(b)["data"])
+		s.Signature += opened(str(obj(b)["signature"]))
+		s.Redacted += opened(str(obj(b)["data"]))
 	}
 	s.Refusal += str(m["refusal"])
 	s.other = s.other || len(list(m["annotations"])) > 0 || len(list(m["images"])) > 0 || m["audio"] != nil || str(m["reasoning_encrypted"]) != ""

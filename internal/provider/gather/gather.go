@@ -33,6 +33,7 @@ var (
 	_ provider.Provider = (*Provider)(nil)
 	_ provider.Dropper  = (*Provider)(nil)
 	_ provider.Thinker  = (*Provider)(nil)
+	_ provider.Inliner  = (*Provider)(nil)
 )
 
 // Over returns p with its long answers gathered. Its streams must be those of
@@ -54,6 +55,14 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 func (p *Provider) ThinksOnlyWhenAsked(model string) bool {
 	t, ok := p.under.(provider.Thinker)
 	return ok && t.ThinksOnlyWhenAsked(model)
+}
+
+// Inlines implements provider.Inliner.
+func (p *Provider) Inlines(r *llm.Request) func(*llm.Part) bool {
+	if i, ok := p.under.(provider.Inliner); ok {
+		return i.Inlines(r)
+	}
+	return nil
 }
 
 // Open implements provider.Provider. A model that cannot stream is asked again

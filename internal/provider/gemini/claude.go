@@ -11,6 +11,7 @@ import (
 
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
 )
 
 // claudeVersion is the version of Anthropic's protocol on Vertex AI, which stands
@@ -44,6 +45,9 @@ func (c Claude) RoundTrip(req *http.Request) (*http.Response, error) {
 	var model string
 	if err := json.Unmarshal(raw.Value("model"), &model); err != nil {
 		return nil, errors.New("the request names no model")
+	}
+	if err := provider.CheckPlace(model); err != nil {
+		return nil, err
 	}
 	edits := []llm.Edit{{Name: "anthropic_version", Value: []byte(claudeVersion)}, {Name: "model"}}
 	path := model + ":rawPredict"

@@ -203,6 +203,9 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if p.broken != nil {
 		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
 	}
+	if err := provider.CheckPlace(c.Model); err != nil {
+		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, err), Failover: true}
+	}
 	out, err := p.outgoing(c)
 	if err != nil {
 		return nil, provider.Refusal(err)

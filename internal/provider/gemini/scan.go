@@ -233,7 +233,7 @@ func (s *scanner) end(reason []byte, index int) {
 	ch := &s.choices[index]
 	if failed {
 		s.broken, ch.finished = reason, true
-		f = llm.FinishStop // for those to whom the reason itself is told
+		f = llm.FinishContentFilter // told in the provider's own words, and free
 	}
 	if f == "" {
 		return

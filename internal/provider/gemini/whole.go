@@ -95,7 +95,7 @@ func (s *scanner) failure(header http.Header, body []byte, begun bool) error {
 		return provider.Classify(tables, http.StatusOK, header, body)
 	case !s.known && !s.reported && !s.stream:
 		return provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no candidates"))
-	case s.broken != nil && (s.translate || !s.content && !begun):
+	case s.broken != nil && (s.translate || !s.stream || !s.content && !begun):
 		return fruitless(s.broken, body)
 	case s.translate && s.blocked && len(s.choices) == 0:
 		return blocked(body)

@@ -153,6 +153,11 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if r.Task == llm.TaskCountTokens {
 		return nil, provider.Refusal(p.Supports(r))
 	}
+	if p.base != nil {
+		if err := provider.CheckPlace(c.Model); err != nil {
+			return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, err), Failover: true}
+		}
+	}
 	var body []byte
 	switch {
 	case passes(r):

@@ -145,7 +145,7 @@ func (w *partWriter) call(id, name string, args []byte, signature string) {
 // that is none goes into one, whole, as _raw.
 func appendArgs(dst, args []byte) []byte {
 	switch {
-	case len(args) == 0:
+	case len(args) == 0, string(args) == "null": // some models write that where a tool takes nothing
 		return append(dst, `{}`...)
 	case jsonx.IsObject(args):
 		return append(dst, args...)

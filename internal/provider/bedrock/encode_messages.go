@@ -1,0 +1,274 @@
+package bedrock
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+func num(i int) string { return strconv.Itoa(i) }
+
+func place(path string, i int) string { return path + ".content." + num(i) }
+
+// blank reports whether there is nothing to be seen in a text, which the protocol
+// refuses.
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
+
+// system writes the leading system messages, as blocks of their own so that
+// their cache marks keep their places.
+func (e *encoder) system() {
+	n := 0
+	for i := range e.chat.System {
+		p := &e.chat.System[i]
+		if p.Kind != llm.PartText {
+			e.Unsupported(place("messages.0", i))
+			continue
+		}
+		if blank(p.Text) {
+			continue
+		}
+		if n++; n == 1 {
+			e.Name("system")
+			e.Open('[')
+		}
+		e.Element()
+		e.Open('{')
+		e.Text("text", p.Text)
+		e.Close('}')
+		e.mark(p.Cache, place("messages.0", i))
+	}
+	if n > 0 {
+		e.Close(']')
+	}
+}
+
+// turn is one message as it goes out: neighbours of one role are one turn.
+type turn struct {
+	role  string
+	parts []llm.Part
+	paths []string // of the parts
+}
+
+// messages writes the conversation.
+func (e *encoder) messages() {
+	turns := e.turns()
+	if len(turns) == 0 {
+		e.Refuse(fault.UnsupportedParameter, "messages", "This model needs a message of the user.")
+		return
+	}
+	if turns[0].role != "user" {
+		e.Refuse(fault.UnsupportedParameter, "messages.0.role", "This model needs a conversation that begins with the user.")
+	}
+	e.Name("messages")
+	e.Open('[')
+	for _, t := range turns {
+		e.document(t)
+		e.Element()
+		e.Open('{')
+		e.Text("role", t.role)
+		e.Name("content")
+		e.Open('[')
+		// Results of tools must stand before what the user says.
+		for i := range t.parts {
+			if t.parts[i].Kind == llm.PartToolResult {
+				e.part(t.paths[i], &t.parts[i])
+			}
+		}
+		for i := range t.parts {
+			if t.parts[i].Kind != llm.PartToolResult {
+				e.part(t.paths[i], &t.parts[i])
+			}
+		}
+		e.Close(']')
+		e.Close('}')
+	}
+	e.Close(']')
+}
+
+// document refuses a document that stands alone: the protocol wants words beside
+// it.
+func (e *encoder) document(t turn) {
+	has := func(kind llm.PartKind) int {
+		return slices.IndexFunc(t.parts, func(p llm.Part) bool { return p.Kind == kind })
+	}
+	if at := has(llm.PartFile); at >= 0 && has(llm.PartText) < 0 {
+		e.Refuse(fault.UnsupportedParameter, t.paths[at], "This model takes a document only beside a text.")
+	}
+}
+
+// turns joins neighbours of one role, and leaves out what is empty. A system
+// message in the middle keeps its place as words of the user.
+func (e *encoder) turns() []turn {
+	var out []turn
+	for i, m := range e.chat.Messages {
+		path := "messages." + num(i)
+		t := turn{role: "user"}
+		if m.Role == llm.RoleAssistant {
+			t.role, e.mused = "assistant", false
+		}
+		for j, p := range m.Parts {
+			if !e.keeps(place(path, j), &p) {
+				continue
+			}
+			if m.Role == llm.RoleSystem && p.Kind == llm.PartText {
+				p.Text = "<system>\n" + p.Text + "\n</system>"
+				e.Drop(path + ".role")
+			}
+			t.parts = append(t.parts, p)
+			t.paths = append(t.paths, place(path, j))
+		}
+		switch last := len(out) - 1; {
+		case len(t.parts) == 0 && t.role == "assistant":
+			e.Drop(path)
+		case len(t.parts) == 0:
+			e.Refuse(fault.UnsupportedParameter, path+".content", "This model takes no empty messages.")
+		case last >= 0 && out[last].role == t.role:
+			out[last].parts = append(out[last].parts, t.parts...)
+			out[last].paths = append(out[last].paths, t.paths...)
+		default:
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// keeps reports whether a part goes out, and takes the seal off a thought of this
+// provider's own. Thoughts of others are no part of what was said.
+func (e *encoder) keeps(path string, p *llm.Part) bool {
+	switch p.Kind {
+	case llm.PartText, llm.PartRefusal:
+		if p.Text != "" && blank(p.Text) {
+			e.Drop(path)
+		}
+		return !blank(p.Text)
+	case llm.PartReasoning, llm.PartRedacted:
+		issuer, state, ok := llm.Unseal(p.Signature)
+		if !ok {
+			issuer, state, ok = llm.Unseal(p.Data)
+		}
+		if ok && issuer == e.issuer {
+			p.Kind, p.Signature, p.Data = unpack(state)
+			e.mused = true
+			return true
+		}
+		switch {
+		case p.Signature == "" && p.Data == "":
+			e.Drop(path)
+		case !slices.Contains(e.Dropped, reasoningState):
+			e.Drop(reasoningState)
+		}
+		return false
+	}
+	return true
+}
+
+// The kinds of state that a seal can hold, before the state itself.
+const (
+	signature = "s"
+	redacted  = "r"
+)
+
+// unpack returns what a seal of this provider held.
+func unpack(state string) (kind llm.PartKind, sign, data string) {
+	if blob, ok := strings.CutPrefix(state, redacted); ok {
+		return llm.PartRedacted, "", blob
+	}
+	return llm.PartReasoning, strings.TrimPrefix(state, signature), ""
+}
+
+// part writes one block, and its cache mark.
+func (e *encoder) part(path string, p *llm.Part) {
+	if len(p.Citations) > 0 {
+		e.Drop(path + ".citations")
+	}
+	e.Element()
+	e.Open('{')
+	switch p.Kind {
+	case llm.PartText, llm.PartRefusal:
+		e.Text("text", p.Text)
+	case llm.PartImage, llm.PartFile, llm.PartAudio, llm.PartVideo:
+		e.medium(path, p)
+	case llm.PartToolCall:
+		e.toolUse(path, p)
+	case llm.PartToolResult:
+		e.result(path, p)
+	case llm.PartReasoning:
+		e.Name("reasoningContent")
+		e.Open('{')
+		e.Name("reasoningText")
+		e.Open('{')
+		e.Text("text", p.Text)
+		e.Text("signature", p.Signature)
+		e.Close('}')
+		e.Close('}')
+	case llm.PartRedacted:
+		e.Name("reasoningContent")
+		e.Open('{')
+		e.Text("redactedContent", p.Data)
+		e.Close('}')
+	default:
+		e.Refuse(fault.InputModalityUnsupported, path, "This model does not take that kind of input.")
+	}
+	e.Close('}')
+	if p.Kind != llm.PartReasoning && p.Kind != llm.PartRedacted {
+		e.mark(p.Cache, path)
+	}
+}
+
+// toolUse writes a tool call. Arguments that are no object, which the protocol
+// cannot hold, are kept as the text that the model wrote.
+func (e *encoder) toolUse(path string, p *llm.Part) {
+	e.Name("toolUse")
+	e.Open('{')
+	e.Text("toolUseId", provider.ToolID(p.ToolID))
+	e.Text("name", p.ToolName)
+	switch {
+	case len(p.Args) == 0:
+		e.Raw("input", []byte("{}"))
+	case jsonx.IsObject(p.Args):
+		e.Raw("input", p.Args)
+	default:
+		e.Drop(path + ".function.arguments")
+		e.Name("input")
+		e.Open('{')
+		e.Raw("_raw", p.Args)
+		e.Close('}')
+	}
+	e.Close('}')
+}
+
+// result writes the result of a tool, with what it showed.
+func (e *encoder) result(path string, p *llm.Part) {
+	e.Name("toolResult")
+	e.Open('{')
+	e.Text("toolUseId", provider.ToolID(p.ToolID))
+	e.Name("content")
+	e.Open('[')
+	for i := range p.Parts {
+		in := &p.Parts[i]
+		switch {
+		case in.Kind == llm.PartText && blank(in.Text):
+		case in.Kind == llm.PartText, in.Kind == llm.PartImage, in.Kind == llm.PartFile, in.Kind == llm.PartVideo:
+			if in.Cache != nil {
+				e.Drop(place(path, i) + ".cache_control")
+			}
+			plain := *in
+			plain.Cache = nil
+			e.part(place(path, i), &plain)
+		default:
+			e.Unsupported(place(path, i))
+		}
+	}
+	e.Close(']')
+	if p.IsError {
+		e.Text("status", "error")
+	} else {
+		e.Text("status", "success")
+	}
+	e.Close('}')
+}
