@@ -36,7 +36,7 @@ func TestFrameworks(t *testing.T) {
 	cmd.Env = append(plainEnv(),
 		"AGENTS_URL="+g.base, "AGENTS_ADMIN_URL="+g.admin, "AGENTS_ADMIN_TOKEN="+g.token, "AGENTS_MODELS="+string(models),
 		fmt.Sprintf(`AGENTS_TURN={"nanos":%d,"input":%d,"cached":%d,"output":%d,"reasoning":%d}`, toldNanos, toldInput, toldCached, toldOutput, toldReasoning),
-		"TELLER_URL="+agentsUpstream.URL())
+		"TELLER_URL="+agentsUpstream.URL(), "LANGSMITH_TRACING=false", "LANGCHAIN_TRACING_V2=false")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -1,5 +1,6 @@
-// Package compat runs the official SDKs of OpenAI and Anthropic, unchanged,
-// against the built gateway: what they can do, and what they make of its errors.
+// Package compat runs the official SDKs, and frameworks and agents that people
+// use, unchanged, against the built gateway: what they can do, and what they make
+// of its errors.
 // It is a module of its own, so that their dependencies stay out of the product.
 package compat
 
