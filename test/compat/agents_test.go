@@ -60,28 +60,43 @@ func startAgents() (*gateway, error) {
 	return g, nil
 }
 
-// spent waits until the account of a key has been charged for so many turns, and
-// for nothing else.
-func (g *gateway) spent(t *testing.T, name string, turns int) {
+// purse makes an account with some dollars, and a key to it.
+func (g *gateway) purse(t *testing.T, usd string, more map[string]any) (key, account string) {
 	t.Helper()
-	want := fmt.Sprintf("%.9f", 1-float64(turns*toldNanos)/1e9)
+	key, id, err := g.makeKey(t.Name(), usd, more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var k struct {
+		Account string
+	}
+	g.call(t, "GET", "/admin/v1/keys/"+id, nil, &k)
+	return key, k.Account
+}
+
+// spent waits until an account that had a dollar has been charged for so many
+// turns, and for nothing else.
+func (g *gateway) spent(t *testing.T, account string, turns int) {
+	t.Helper()
+	want := money(1_000_000_000 - int64(turns)*toldNanos)
 	got := ""
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		var l struct {
-			Data []struct {
-				Name       string
-				BalanceUSD string `json:"balance_usd"`
-			}
+		var a struct {
+			BalanceUSD string `json:"balance_usd"`
 		}
-		g.call(t, "GET", "/admin/v1/accounts", nil, &l)
-		for _, a := range l.Data {
-			if a.Name == name {
-				got = a.BalanceUSD
-			}
-		}
-		if (got + "000000000")[:len(want)] == want {
+		g.call(t, "GET", "/admin/v1/accounts/"+account, nil, &a)
+		if got = a.BalanceUSD; got == want {
 			return
 		}
 	}
-	t.Errorf("%s has %s of a dollar left, want %s after %d turns", name, got, want, turns)
+	t.Errorf("%s dollars are left, want %s after %d turns", got, want, turns)
+}
+
+// money writes nano-dollars as the admin API does: at least two places.
+func money(nanos int64) string {
+	s := fmt.Sprintf("%d.%09d", nanos/1e9, nanos%1e9)
+	for strings.HasSuffix(s, "0") && len(s)-strings.IndexByte(s, '.') > 3 {
+		s = s[:len(s)-1]
+	}
+	return s
 }

@@ -28,7 +28,7 @@ func TestGeminiCLIUsesATool(t *testing.T) {
 	for _, family := range []string{"gemini", "messages", "chat"} {
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
-			key, _ := g.newKey(t, "1", nil)
+			key, account := g.purse(t, "1", nil)
 			p, args := newGeminiCLI(t, g, key, agentModels[family])
 			name, prompt := asksFor(t, "run_shell_command", `{"command":"cat secret.txt","description":"read it"}`)
 			said, ok := p.run(t, "", append(args, prompt)...)
@@ -38,7 +38,7 @@ func TestGeminiCLIUsesATool(t *testing.T) {
 				t.Fatalf("%s", said)
 			}
 			// It asks for thoughts only of models that it knows to think.
-			usedTool(t, g, name, family, family == "gemini")
+			usedTool(t, g, account, name, family, family == "gemini")
 		})
 	}
 }
@@ -47,7 +47,7 @@ func TestGeminiCLIUsesATool(t *testing.T) {
 func TestGeminiCLIIsToldWhatAModelCannotDo(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "1", nil)
+	key, account := g.purse(t, "1", nil)
 	p, args := newGeminiCLI(t, g, key, agentModels["responses"])
 	name, prompt := asksFor(t, "run_shell_command", `{"command":"cat secret.txt","description":"read it"}`)
 	said, ok := p.run(t, "", append(args, prompt)...)
@@ -57,13 +57,13 @@ func TestGeminiCLIIsToldWhatAModelCannotDo(t *testing.T) {
 	if _, all := agentsUpstream.of(t, name); all != 0 {
 		t.Errorf("the provider was asked %d times", all)
 	}
-	g.spent(t, t.Name(), 0)
+	g.spent(t, account, 0)
 }
 
 func TestGeminiCLIStopsWithoutMoney(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "", nil)
+	key, _ := g.purse(t, "", nil)
 	p, args := newGeminiCLI(t, g, key, agentModels["gemini"])
 	name, prompt := asksFor(t, "run_shell_command", `{"command":"cat secret.txt","description":"read it"}`)
 	said, ok := p.run(t, "", append(args, prompt)...)
@@ -78,12 +78,12 @@ func TestGeminiCLIStopsWithoutMoney(t *testing.T) {
 func TestGeminiCLIWaitsOutARateLimit(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "1", map[string]any{"limits": map[string]any{"requests": 1, "per": "3s"}})
+	key, account := g.purse(t, "1", map[string]any{"limits": map[string]any{"requests": 1, "per": "3s"}})
 	p, args := newGeminiCLI(t, g, key, agentModels["gemini"])
 	name, prompt := asksFor(t, "run_shell_command", `{"command":"cat secret.txt","description":"read it"}`)
 	said, ok := p.run(t, "", append(args, prompt)...)
 	if !ok || !strings.Contains(said, "The tool said: ") {
 		t.Fatalf("%s", said)
 	}
-	usedTool(t, g, name, "gemini", true)
+	usedTool(t, g, account, name, "gemini", true)
 }

@@ -112,7 +112,7 @@ func (e *ear) String() string {
 
 // usedTool checks a conversation in which a program called its tool once, and
 // what it has cost: the provider got the result, and its state if it has any.
-func usedTool(t *testing.T, g *gateway, name, family string, stateful bool) {
+func usedTool(t *testing.T, g *gateway, account, name, family string, stateful bool) {
 	t.Helper()
 	turns, all := agentsUpstream.of(t, name)
 	if len(turns) != 2 || len(turns[0].Results) != 0 || len(turns[1].Results) != 1 || !strings.Contains(turns[1].Results[0], secret) {
@@ -129,7 +129,7 @@ func usedTool(t *testing.T, g *gateway, name, family string, stateful bool) {
 			t.Errorf("the state that came back: %v", states)
 		}
 	}
-	g.spent(t, t.Name(), all)
+	g.spent(t, account, all)
 }
 
 // brief is what tests tell of requests.
@@ -186,7 +186,7 @@ func TestCodexUsesATool(t *testing.T) {
 	for _, family := range []string{"responses", "chat", "messages", "gemini"} {
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
-			key, _ := g.newKey(t, "1", nil)
+			key, account := g.purse(t, "1", nil)
 			more := codexPlain
 			if family == "responses" {
 				more = ""
@@ -197,7 +197,7 @@ func TestCodexUsesATool(t *testing.T) {
 			if !ok || !strings.Contains(said, `"agent_message","text":"The tool said: `) || !strings.Contains(said, secret) || !strings.Contains(said, `"turn.completed"`) {
 				t.Fatalf("%s", said)
 			}
-			usedTool(t, g, name, family, family != "chat")
+			usedTool(t, g, account, name, family, family != "chat")
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestCodexUsesATool(t *testing.T) {
 func TestCodexIsToldWhatAModelCannotDo(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "1", nil)
+	key, account := g.purse(t, "1", nil)
 	name, prompt := asksFor(t, "exec_command", `{"cmd":"cat secret.txt"}`)
 	said, ok := newCodex(t, g, key, agentModels["messages"], "").run(t, "", append(slices.Clone(codexArgs), prompt)...)
 	if ok || !strings.Contains(said, "cannot be honoured for this model") || !strings.Contains(said, "tools.") || strings.Contains(said, "Reconnecting") {
@@ -214,13 +214,13 @@ func TestCodexIsToldWhatAModelCannotDo(t *testing.T) {
 	if _, all := agentsUpstream.of(t, name); all != 0 {
 		t.Errorf("the provider was asked %d times", all)
 	}
-	g.spent(t, t.Name(), 0)
+	g.spent(t, account, 0)
 }
 
 func TestCodexStopsWithoutMoney(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "", nil)
+	key, _ := g.purse(t, "", nil)
 	name, prompt := asksFor(t, "exec_command", `{"cmd":"cat secret.txt"}`)
 	said, ok := newCodex(t, g, key, agentModels["responses"], "").run(t, "", append(slices.Clone(codexArgs), prompt)...)
 	if ok || !strings.Contains(said, `"turn.failed"`) || !strings.Contains(said, "402 Payment Required: This request needs $") {
@@ -231,16 +231,29 @@ func TestCodexStopsWithoutMoney(t *testing.T) {
 	}
 }
 
+// It tries as often as it is configured to, pays nothing, and says what it heard.
+func TestCodexStopsWhenAProviderIsDown(t *testing.T) {
+	t.Parallel()
+	g := agents.get(t)
+	key, account := g.purse(t, "1", nil)
+	_, prompt := asksFor(t, "exec_command", `{"cmd":"cat secret.txt"}`)
+	said, ok := newCodex(t, g, key, agentModels["down"], codexPlain).run(t, "", append(slices.Clone(codexArgs), prompt)...)
+	if ok || !strings.Contains(said, `"turn.failed"`) || !strings.Contains(said, "503 Service Unavailable") {
+		t.Errorf("%s", said)
+	}
+	g.spent(t, account, 0)
+}
+
 func TestCodexWaitsOutARateLimit(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "1", map[string]any{"limits": map[string]any{"requests": 1, "per": "3s"}})
+	key, account := g.purse(t, "1", map[string]any{"limits": map[string]any{"requests": 1, "per": "3s"}})
 	name, prompt := asksFor(t, "exec_command", `{"cmd":"cat secret.txt"}`)
 	said, ok := newCodex(t, g, key, agentModels["responses"], "").run(t, "", append(slices.Clone(codexArgs), prompt)...)
 	if !ok || !strings.Contains(said, "The tool said: ") {
 		t.Fatalf("%s", said)
 	}
-	usedTool(t, g, name, "responses", true)
+	usedTool(t, g, account, name, "responses", true)
 }
 
 // opencode speaks through the AI SDK of Vercel, by whichever of its packages is
@@ -274,14 +287,14 @@ func TestOpencodeUsesATool(t *testing.T) {
 	for family := range opencodes {
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
-			key, _ := g.newKey(t, "1", nil)
+			key, account := g.purse(t, "1", nil)
 			p, args := newOpencode(t, g, key, family)
 			name, prompt := asksFor(t, "bash", `{"command":"cat secret.txt","description":"read it"}`)
 			said, ok := p.run(t, "", append(args, prompt)...)
 			if !ok || !strings.Contains(said, `"text":"The tool said: `+secret) {
 				t.Fatalf("%s", said)
 			}
-			usedTool(t, g, name, family, family != "chat")
+			usedTool(t, g, account, name, family, family != "chat")
 		})
 	}
 }
@@ -290,7 +303,7 @@ func TestOpencodeUsesATool(t *testing.T) {
 func TestOpencodeStopsWithoutMoney(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "", nil)
+	key, _ := g.purse(t, "", nil)
 	p, args := newOpencode(t, g, key, "chat")
 	name, prompt := asksFor(t, "bash", `{"command":"cat secret.txt","description":"read it"}`)
 	p.run(t, "AI_APICallError: This request needs $", append(args, prompt)...)
@@ -302,12 +315,12 @@ func TestOpencodeStopsWithoutMoney(t *testing.T) {
 func TestOpencodeWaitsOutARateLimit(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	key, _ := g.newKey(t, "1", map[string]any{"limits": map[string]any{"requests": 1, "per": "5s"}})
+	key, account := g.purse(t, "1", map[string]any{"limits": map[string]any{"requests": 1, "per": "5s"}})
 	p, args := newOpencode(t, g, key, "chat")
 	name, prompt := asksFor(t, "bash", `{"command":"cat secret.txt","description":"read it"}`)
 	said, ok := p.run(t, "", append(args, prompt)...)
 	if !ok || !strings.Contains(said, `"text":"The tool said: `+secret) {
 		t.Fatalf("%s", said)
 	}
-	usedTool(t, g, name, "chat", false)
+	usedTool(t, g, account, name, "chat", false)
 }
