@@ -70,8 +70,8 @@ needs: ## find or install what the tests need beside Go: a C compiler for -race,
 	@test/needs.sh
 
 .PHONY: outside
-outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, what operators see, failing machines, many entries
-	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/... ./test/scale/...
+outside: build ## the built binary from outside: recorded traffic, bad callers and providers, endings, failing providers, what operators see, failing machines, many entries
+	PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./test/traffic/... ./test/hostile/... ./test/endings/... ./test/chaos/... ./test/operate/... ./test/parts/... ./test/harness/... ./test/bench/... ./test/scale/...
 
 .PHONY: fidelity
 fidelity: build ## every recording behind the built binary, in every dialect that callers may speak; writes build/fidelity.jsonl
@@ -99,6 +99,11 @@ KILLS_LONG_TIME ?= 3h
 kills-long: build ## the same, KILLS_LONG kills and ACKS_LONG answers, for at most KILLS_LONG_TIME; writes build/kills-long.json
 	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_KILLS_LONG=$(KILLS_LONG) PONTAGE_ACKS_LONG=$(ACKS_LONG) PONTAGE_KILLS_LONG_TIME=$(KILLS_LONG_TIME) \
 		go test -v -count=1 -timeout 0 -run '^TestALongRun$$' ./test/kill
+
+FAILOVER ?= 100000
+.PHONY: failover
+failover: build ## FAILOVER calls while one of three providers fails at a time, and then all; writes build/failover.json
+	PONTAGE_BIN=$(abspath $(BIN)) PONTAGE_FAILOVER=$(FAILOVER) go test -v -count=1 -timeout 0 -run FailoverUnderLoad ./test/chaos
 
 SOAK ?= 30m
 .PHONY: soak

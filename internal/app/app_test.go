@@ -147,11 +147,11 @@ func TestCheckFindsWhatServeCannotWorkWith(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	painted := strings.Replace(string(src), "routes:\n", "routes:\n  POST /v1/images: {surface: openai.images, envelope: openai}\n", 1)
+	painted := strings.Replace(string(src), "routes:\n", "routes:\n  GET /v1/x402: {surface: x402.endpoints, envelope: openai}\n", 1)
 	if err := os.WriteFile(filepath.Join(dir, "painted.yaml"), []byte(painted), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := "pontage.yaml:5: sites[0].contract: painted.yaml: route POST /v1/images: this gateway does not serve surface openai.images"
+	want := "pontage.yaml:5: sites[0].contract: painted.yaml: route GET /v1/x402: this gateway does not serve surface x402.endpoints"
 	if err := Check(parse(t, dir, strings.Replace(small, "contract: openai", "contract: painted.yaml", 1))); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a surface that nobody serves: %v", err)
 	}

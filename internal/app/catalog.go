@@ -102,7 +102,8 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 		if p := m.Price; p != nil {
 			e.Price = &catalog.PriceEntry{
 				Input: p.Input, Output: p.Output, CachedInput: p.CachedInput,
-				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request, Free: p.Free,
+				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request,
+				Image: p.Image, Characters: p.Characters, Minute: p.Minute, Free: p.Free,
 			}
 		}
 		out[name] = e

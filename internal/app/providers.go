@@ -19,6 +19,7 @@ import (
 	"github.com/pontage/pontage/internal/provider/bedrock"
 	"github.com/pontage/pontage/internal/provider/gather"
 	"github.com/pontage/pontage/internal/provider/gemini"
+	"github.com/pontage/pontage/internal/provider/media"
 	"github.com/pontage/pontage/internal/provider/openai"
 	"github.com/pontage/pontage/internal/provider/responses"
 	"github.com/pontage/pontage/internal/provider/sim"
@@ -30,6 +31,7 @@ type served struct {
 	name     string
 	speaks   provider.Provider
 	asked    provider.Provider // the same, where a target asks for responses; nil: it has none
+	texts    provider.Provider // the same, of models that continue texts; nil: as all others
 	looks    provider.Checker  // nil: it cannot be looked at
 	keys     []provider.Secret
 	timeouts provider.Timeouts
@@ -58,7 +60,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 		}
 		switch pc.Kind {
 		case "sim":
-			s.speaks, s.asked = simulated(name, a.sim)
+			s.speaks, s.asked, s.texts = simulated(name, a.sim)
 		case "gemini":
 			s.speaks = gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
 		case "vertex":
@@ -74,6 +76,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 			o := openaiOptions(name, pc)
 			o.Transport = a.pipes.get(s.timeouts.Connect)
 			s.speaks, s.asked = speaksOpenAI(o)
+			s.texts = continues(o)
 			s.looks = openai.New(o)
 		}
 		out[name] = s
@@ -182,10 +185,13 @@ func checkProviders(c *config.Config) error {
 
 // targets makes one target for each credential of the provider. Several share
 // the requests evenly.
-func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*route.Target {
+func (s served) targets(board *healthBoard, n route.Norms, kind string, t catalog.Target) []*route.Target {
 	var out []*route.Target
 	speaks := s.speaks
-	if t.API == catalog.APIResponses {
+	switch {
+	case kind == catalog.Completion && s.texts != nil:
+		speaks = s.texts
+	case t.API == catalog.APIResponses:
 		speaks = s.asked
 	}
 	for i, key := range s.keys {
@@ -215,9 +221,13 @@ func (s served) targets(board *healthBoard, n route.Norms, t catalog.Target) []*
 // testTargets is where requests of test keys go, whatever the model.
 func (a *App) testTargets(n route.Norms, m *catalog.Model) []*route.Target {
 	id := "simulator/" + m.ID
-	speaks, _ := simulated("simulator", a.sim)
+	speaks, _, texts := simulated("simulator", a.sim)
+	var p provider.Provider = speaks
+	if m.Kind == catalog.Completion {
+		p = texts
+	}
 	return []*route.Target{{
-		ID: id, Name: "simulator", Provider: speaks, Model: m.ID,
+		ID: id, Name: "simulator", Provider: p, Model: m.ID,
 		Health: a.health.get(id, "simulator", m.ID, credentialOf("simulator", 0, ""), true, n),
 	}}
 }
@@ -235,11 +245,28 @@ type spoken struct {
 func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	chat, traits := gather.Over(openai.New(o)), o.Traits()
 	resp := newResponses(o, traits)
-	speaks = &spoken{other: chat}
+	speaks = &spoken{own: map[llm.Dialect]provider.Provider{}, other: chat}
+	asked = &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat, llm.GeminiEmbed: chat}, other: resp}
 	if traits.Responses {
-		speaks.own = map[llm.Dialect]provider.Provider{llm.OpenAIResponses: resp}
+		speaks.own[llm.OpenAIResponses] = resp
 	}
-	return speaks, &spoken{own: map[llm.Dialect]provider.Provider{llm.OpenAIEmbeddings: chat, llm.GeminiEmbed: chat}, other: resp}
+	drawn := newMedia(o, traits)
+	for _, d := range media.Dialects() {
+		speaks.own[d], asked.own[d] = drawn, drawn
+	}
+	return speaks, asked
+}
+
+// continues returns how to ask a server of OpenAI's protocols to continue a text.
+func continues(o openai.Options) provider.Provider {
+	o.Texts = true
+	return openai.New(o)
+}
+
+func newMedia(o openai.Options, t openai.Traits) provider.Provider {
+	return media.New(media.Options{
+		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Transport: o.Transport,
+	})
 }
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
@@ -249,14 +276,15 @@ func newResponses(o openai.Options, t openai.Traits) provider.Provider {
 }
 
 // simulated returns how to speak to the simulator, which understands all.
-func simulated(name string, s *sim.Sim) (speaks, asked *spoken) {
+func simulated(name string, s *sim.Sim) (speaks, asked *spoken, texts provider.Provider) {
 	const base = "http://simulator.invalid/v1"
-	speaks, asked = speaksOpenAI(openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s})
+	o := openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s}
+	speaks, asked = speaksOpenAI(o)
 	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
 	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens} {
 		speaks.own[d] = messages
 	}
-	return speaks, asked
+	return speaks, asked, continues(o)
 }
 
 func (s *spoken) of(r *llm.Request) provider.Provider {

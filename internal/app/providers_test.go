@@ -110,7 +110,7 @@ func TestEachCallerIsServedInItsOwnProtocolWhereThereIsOne(t *testing.T) {
 // that the simulator has a protocol for.
 func TestTheSimulatorSpeaksEveryProtocol(t *testing.T) {
 	t.Parallel()
-	speaks, resp := simulated("sim", sim.New(sim.Options{}))
+	speaks, resp, texts := simulated("sim", sim.New(sim.Options{}))
 	for _, c := range []struct {
 		p       provider.Provider
 		dialect llm.Dialect
@@ -120,6 +120,8 @@ func TestTheSimulatorSpeaksEveryProtocol(t *testing.T) {
 		{speaks, llm.AnthropicMessages, `"type":"message"`},
 		{speaks, llm.OpenAIResponses, `"object":"response"`},
 		{speaks, llm.Simple, ""},
+		{texts, llm.OpenAICompletions, `"object":"text_completion"`},
+		{speaks, llm.OpenAICompletions, ""},
 		{resp, llm.OpenAIResponses, `"object":"response"`},
 		{resp, llm.OpenAIChat, ""},
 		{resp, llm.AnthropicMessages, ""},

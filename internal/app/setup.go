@@ -74,7 +74,7 @@ func (a *App) build(c *config.Config) (*setup, error) {
 				continue
 			}
 			for _, t := range m.Targets {
-				s.plans.Targets[m] = append(s.plans.Targets[m], kinds[t.Provider].targets(&a.health, s.norms, t)...)
+				s.plans.Targets[m] = append(s.plans.Targets[m], kinds[t.Provider].targets(&a.health, s.norms, m.Kind, t)...)
 			}
 			s.plans.Tests[m] = a.testTargets(s.norms, m)
 			for _, t := range slices.Concat(s.plans.Targets[m], s.plans.Tests[m]) {

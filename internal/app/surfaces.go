@@ -8,6 +8,7 @@ import (
 	"github.com/pontage/pontage/internal/wire"
 	"github.com/pontage/pontage/internal/wire/anthropic"
 	"github.com/pontage/pontage/internal/wire/gemini"
+	"github.com/pontage/pontage/internal/wire/media"
 	"github.com/pontage/pontage/internal/wire/openai"
 	"github.com/pontage/pontage/internal/wire/prompt"
 	"github.com/pontage/pontage/internal/wire/responses"
@@ -18,10 +19,16 @@ import (
 func dialects() map[string]wire.Dialect {
 	return map[string]wire.Dialect{
 		"openai.chat":            openai.NewChat(openai.Options{}),
+		"openai.completions":     openai.NewCompletions(openai.Options{}),
 		"openai.responses":       responses.New(responses.Options{}),
 		"openai.embeddings":      openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":     anthropic.NewMessages(),
 		"anthropic.count_tokens": anthropic.NewCountTokens(),
+		"openai.moderations":     media.Moderations(),
+		"openai.images":          media.Images(),
+		"openai.image_edits":     media.ImageEdits(),
+		"openai.speech":          media.Speech(),
+		"openai.transcriptions":  media.Transcriptions(),
 		"gemini.generate":        gemini.NewGenerate(),
 		"gemini.count_tokens":    gemini.NewCountTokens(),
 		"gemini.embed":           gemini.NewEmbed(),

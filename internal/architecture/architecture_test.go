@@ -45,6 +45,8 @@ var allowed = map[string][]string{
 
 	// adapters
 	"internal/wire/openai":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
+	"internal/wire/media":         {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
+	"internal/provider/media":     {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/wire/anthropic":     {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/gemini":        {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/wire/simple":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},

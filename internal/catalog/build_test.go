@@ -218,7 +218,7 @@ models.gpt-5-mini.price.output: is missing: a price per token needs it
 models.house.attempts: must be from 1 to 10
 models.house.context: must not be negative
 models.house.input[0]: "smell" is not known
-models.house.kind: "song" is neither chat nor embedding
+models.house.kind: "song" is none of chat, completion, embedding, moderation, image, speech, transcription
 models.house.max_output: must not be negative
 models.house.targets[0]: there is no provider "locale"
 models.nowhere: has no targets, and is not in the embedded catalogue

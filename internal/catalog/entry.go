@@ -121,8 +121,8 @@ func (m *Model) apply(e Entry, bad func(field, format string, args ...any)) {
 			*f.to = *f.from
 		}
 	}
-	if m.Kind != Chat && m.Kind != Embedding {
-		bad("kind", "%q is neither chat nor embedding", m.Kind)
+	if !slices.Contains(Kinds(), m.Kind) {
+		bad("kind", "%q is none of %s", m.Kind, strings.Join(Kinds(), ", "))
 	}
 	if m.Attempts < 0 || m.Attempts > maxAttempts {
 		bad("attempts", "must be from 1 to %d", maxAttempts)

@@ -31,12 +31,35 @@ func Modalities() []Modality { return []Modality{Text, Image, Audio, File, Video
 
 // The kinds of Model.
 const (
-	Chat      = "chat"
-	Embedding = "embedding"
+	Chat          = "chat"
+	Completion    = "completion" // continues a text; the oldest of all
+	Embedding     = "embedding"
+	Moderation    = "moderation"
+	Images        = "image" // makes them
+	Speech        = "speech"
+	Transcription = "transcription"
 )
 
 // APIResponses is OpenAI's protocol of responses.
 const APIResponses = "responses"
+
+// Kinds lists them all.
+func Kinds() []string {
+	return []string{Chat, Completion, Embedding, Moderation, Images, Speech, Transcription}
+}
+
+// kindOf is the kind of model that does a task, and how it is called.
+var kindOf = map[llm.Task][2]string{
+	llm.TaskChat: {Chat, "a chat"}, llm.TaskCountTokens: {Chat, "a chat"},
+	llm.TaskEmbed: {Embedding, "an embedding"}, llm.TaskModerate: {Moderation, "a moderation"},
+	llm.TaskImage: {Images, "an image"}, llm.TaskSpeech: {Speech, "a speech"}, llm.TaskTranscribe: {Transcription, "a transcription"},
+}
+
+// does reports whether a model of this kind does what r asks for. A text can be
+// continued by a chat model as well.
+func (m *Model) does(r *llm.Request) bool {
+	return m.Kind == kindOf[r.Task][0] || r.Dialect == llm.OpenAICompletions && m.Kind == Completion
+}
 
 // Target is one place where a model is served.
 type Target struct {
@@ -69,7 +92,7 @@ type Model struct {
 	ID       string // what callers name; may contain "/"
 	OwnedBy  string
 	Class    string // of plans; empty: none
-	Kind     string // Chat or Embedding
+	Kind     string // one of Kinds
 	Created  int64  // Unix seconds; 0: unknown
 	Targets  []Target
 	Attempts int    // in total, over all targets; 0: the router's default
@@ -98,7 +121,7 @@ type Model struct {
 
 // Priced reports whether the model has a price. One without is refused, never
 // free.
-func (m *Model) Priced() bool { return m.Price.PerToken || m.Price.PerRequest }
+func (m *Model) Priced() bool { return m.Price.Set() }
 
 // Takes reports whether the model takes input of the given kind.
 func (m *Model) Takes(in Modality) bool {
@@ -125,12 +148,8 @@ func (m *Model) Check(r *llm.Request) error {
 	if !m.Priced() {
 		return m.unpriced()
 	}
-	if (r.Task == llm.TaskEmbed) != (m.Kind == Embedding) {
-		word := "a chat"
-		if r.Task == llm.TaskEmbed {
-			word = "an embedding"
-		}
-		return fault.New(fault.InvalidParameter, "%s is not %s model.", m.ID, word).At("model").With("model", m.ID)
+	if !m.does(r) {
+		return fault.New(fault.InvalidParameter, "%s is not %s model.", m.ID, kindOf[r.Task][1]).At("model").With("model", m.ID)
 	}
 	if e := m.lacks(r); e != nil {
 		return e

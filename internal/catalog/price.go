@@ -27,16 +27,28 @@ type Price struct {
 
 	Request money.Amount
 
-	PerToken, PerRequest bool // neither: there is no price
+	Image      money.Amount // each
+	Characters money.Rate   // of speech, per million
+	Minute     money.Amount // of sound that is heard, charged by the second
+
+	PerToken, PerRequest bool
+	PerUnit              bool // of Image, Characters or Minute
 }
+
+// Set reports whether there is a price.
+func (p Price) Set() bool { return p.PerToken || p.PerRequest || p.PerUnit }
 
 // ID names the price in receipts: eight hexadecimal digits that are the same for
 // the same rates, whatever model, site or process has them.
 func (p Price) ID() string {
-	b := make([]byte, 0, 64)
-	for _, n := range [...]int64{
+	numbers := append(make([]int64, 0, 12),
 		int64(p.Input), int64(p.Output), int64(p.CachedInput), int64(p.CacheWrite), int64(p.CacheWrite1h), int64(p.Request), number(p.PerToken), number(p.PerRequest),
-	} {
+	)
+	if p.PerUnit { // only then, so that prices by tokens keep the names they have in old receipts
+		numbers = append(numbers, int64(p.Image), int64(p.Characters), int64(p.Minute))
+	}
+	b := make([]byte, 0, 8*cap(numbers))
+	for _, n := range numbers {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	sum := sha256.Sum256(b)
@@ -53,14 +65,18 @@ func number(b bool) int64 {
 // PriceEntry is a price as an operator or the table gives it. It is one whole:
 // where an entry has a price, nothing of another price shows through.
 //
-// A nil rate is unknown, and none may be zero. A chat model charged by tokens needs
-// Input and Output. Unknown: CachedInput and CacheWrite are charged as Input;
+// A nil rate is unknown, and none may be zero. A model charged by tokens needs
+// Input, and one that answers in text Output. Unknown: CachedInput and CacheWrite are charged as Input;
 // CacheWrite1h as twice Input if CacheWrite is known (as Anthropic charges), else
 // as Input.
 type PriceEntry struct {
 	Input, Output, CachedInput, CacheWrite, CacheWrite1h *money.Rate
 
 	Request *money.Amount
+
+	Image      *money.Amount // dollars each
+	Characters *money.Rate   // dollars per million characters of speech
+	Minute     *money.Amount // dollars per minute of sound that is heard
 
 	Free bool // costs nothing; stands alone
 }
@@ -79,12 +95,13 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		{"cached_input", e.CachedInput},
 		{"cache_write", e.CacheWrite},
 		{"cache_write_1h", e.CacheWrite1h},
+		{"characters", e.Characters},
 	} {
 		if f.rate == nil {
 			continue
 		}
 		switch {
-		case *f.rate <= 0 && (f.name == "input" || f.name == "output"):
+		case *f.rate <= 0 && (f.name == "input" || f.name == "output" || f.name == "characters"):
 			bad(f.name, mustCost)
 		case *f.rate <= 0:
 			bad(f.name, "must be above 0; leave it out where the cache has no price of its own")
@@ -94,7 +111,22 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 			bad(f.name, "is above 10000 dollars per million tokens")
 		}
 	}
-	p := Price{PerToken: e.Input != nil || e.Output != nil}
+	p := Price{PerToken: e.Input != nil || e.Output != nil, PerUnit: e.Image != nil || e.Characters != nil || e.Minute != nil}
+	for _, f := range []struct {
+		name string
+		each *money.Amount
+		to   *money.Amount
+	}{{"image", e.Image, &p.Image}, {"minute", e.Minute, &p.Minute}} {
+		switch {
+		case f.each == nil:
+			continue
+		case *f.each <= 0:
+			bad(f.name, mustCost)
+		case *f.each > MaxRequest:
+			bad(f.name, "is above 1000 dollars")
+		}
+		*f.to = *f.each
+	}
 	if e.Request != nil {
 		p.Request, p.PerRequest = *e.Request, true
 		if p.Request <= 0 {
@@ -104,18 +136,20 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		}
 	}
 	switch {
-	case e.Free && (p.PerToken || p.PerRequest || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
+	case e.Free && (p.Set() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("free", "stands alone: what is free has no other price")
 	case e.Free:
 		return Price{PerToken: true}
 	case p.PerToken && e.Input == nil:
 		bad("input", "is missing: a price per token needs it")
-	case p.PerToken && e.Output == nil && kind != Embedding:
+	case p.PerToken && e.Output == nil && kind != Embedding && kind != Moderation:
 		bad("output", "is missing: a price per token needs it")
 	case !p.PerToken && (e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("input", "is missing: cache prices need a price of input and output")
-	case !p.PerToken && !p.PerRequest:
+	case !p.Set():
 		bad("", "is empty: give input and output, or request, or free: true")
+	default:
+		e.units(kind, bad)
 	}
 	p.fill(e)
 	return p
@@ -132,6 +166,20 @@ func (p *Price) fill(e PriceEntry) {
 		p.CacheWrite1h = max(2*min(p.Input, MaxRate), p.CacheWrite)
 	}
 	p.CacheWrite1h = or(e.CacheWrite1h, p.CacheWrite1h)
+	p.Characters = or(e.Characters, 0)
+}
+
+// units refuses prices of what a kind of model does not give.
+func (e PriceEntry) units(kind string, bad func(field, reason string)) {
+	for _, f := range []struct {
+		name string
+		set  bool
+		of   string
+	}{{"image", e.Image != nil, Images}, {"characters", e.Characters != nil, Speech}, {"minute", e.Minute != nil, Transcription}} {
+		if f.set && kind != f.of {
+			bad(f.name, "is for models of kind "+f.of)
+		}
+	}
 }
 
 func or(r *money.Rate, d money.Rate) money.Rate {
@@ -143,9 +191,9 @@ func or(r *money.Rate, d money.Rate) money.Rate {
 
 // Line is one part of a charge.
 type Line struct {
-	Kind   string     // input, cached_input, cache_write, cache_write_1h, output, request
-	Units  int64      // tokens; of request, 1
-	Rate   money.Rate // per million tokens; of request, for it
+	Kind   string     // input, cached_input, cache_write, cache_write_1h, output, image, characters, audio_seconds, request
+	Units  int64      // tokens, images, characters, seconds; of request, 1
+	Rate   money.Rate // per million units; of request, for it
 	Amount money.Amount
 }
 
@@ -157,10 +205,10 @@ var ErrUnpriced = errors.New("the model has no price")
 // usage that is negative or whose parts are more than their total, [ErrUnpriced]
 // without a price, and [money.ErrOverflow].
 func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
-	if !p.PerToken && !p.PerRequest {
+	if !p.Set() {
 		return 0, nil, ErrUnpriced
 	}
-	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.Output} {
+	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.Output, u.Images, u.Characters, u.Seconds} {
 		if n < 0 {
 			return 0, nil, fmt.Errorf("usage %+v: negative", u)
 		}
@@ -171,8 +219,8 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 			return 0, nil, fmt.Errorf("usage %+v: parts of the input are more than the whole", u)
 		}
 	}
-	if p.PerToken {
-		total, lines, err = p.tokens(plain, u)
+	if p.PerToken || p.PerUnit {
+		total, lines, err = p.units(plain, u)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -186,9 +234,13 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 	return total, lines, nil
 }
 
-// tokens prices tokens. A line is what the total grows by when it is added, so
-// that roundings of lines never add up to more than the one of the total.
-func (p Price) tokens(plain int64, u llm.Usage) (total money.Amount, lines []Line, err error) {
+// secondRate is what a million seconds cost at so much a minute, rounded up.
+func secondRate(minute money.Amount) money.Rate { return money.Rate((int64(minute)*50_000 + 2) / 3) }
+
+// units prices tokens, and what else is counted. A line is what the total grows
+// by when it is added, so that roundings of lines never add up to more than the
+// one of the total.
+func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line, err error) {
 	parts := [...]struct {
 		kind string
 		line money.Line
@@ -198,11 +250,16 @@ func (p Price) tokens(plain int64, u llm.Usage) (total money.Amount, lines []Lin
 		{"cache_write", money.Line{Units: u.CacheWrite, Rate: p.CacheWrite}},
 		{"cache_write_1h", money.Line{Units: u.CacheWrite1h, Rate: p.CacheWrite1h}},
 		{"output", money.Line{Units: u.Output, Rate: p.Output}},
+		{"image", money.Line{Units: u.Images, Rate: money.Rate(p.Image) * 1_000_000}},
+		{"characters", money.Line{Units: u.Characters, Rate: p.Characters}},
+		{"audio_seconds", money.Line{Units: u.Seconds, Rate: secondRate(p.Minute)}},
 	}
 	sum := make([]money.Line, 0, len(parts))
 	lines = make([]Line, 0, 4)
-	for _, x := range parts {
-		if x.line.Units == 0 {
+	const tokenParts = 5
+	for i, x := range parts {
+		token := i < tokenParts
+		if x.line.Units == 0 || token && !p.PerToken || !token && x.line.Rate == 0 {
 			continue
 		}
 		sum = append(sum, x.line)

@@ -64,13 +64,20 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		outRate: m.Price.Output,
 		request: m.Price.Request,
 	}
-	if r.Task == llm.TaskEmbed {
+	switch r.Task {
+	case llm.TaskEmbed, llm.TaskModerate:
 		q.outRate = 0
-	} else {
+	case llm.TaskChat:
 		m.outputs(r, &q)
+	default:
+		if err := m.media(r, &q); err != nil {
+			return Quote{}, err
+		}
 	}
-	if err := m.fit(r, &q, exact); err != nil {
-		return Quote{}, err
+	if r.Task == llm.TaskChat || r.Task == llm.TaskEmbed {
+		if err := m.fit(r, &q, exact); err != nil {
+			return Quote{}, err
+		}
 	}
 	if q.choices > 0 && q.most > math.MaxInt64/q.choices {
 		return Quote{}, beyond(r)
@@ -88,6 +95,46 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		}
 	}
 	return q, nil
+}
+
+// How many tokens sound is at most, by the second: OpenAI's transcribers make ten
+// of it, and Mistral's twelve and a half, of no less than half a minute.
+const (
+	soundTokens = 16
+	leastSound  = 30
+)
+
+// SoundTokens returns how many tokens so many seconds of sound are at most.
+func SoundTokens(seconds int64) int64 { return max(seconds, leastSound) * soundTokens }
+
+// media reckons what is counted in other units than tokens as a part of the fee
+// for the request, and the tokens of the answer as the most that the model gives,
+// for each image.
+func (m *Model) media(r *llm.Request, q *Quote) error {
+	u := llm.Usage{Images: r.Images, Characters: r.Characters, Seconds: r.Seconds}
+	p := m.Price
+	p.PerToken, p.PerRequest, p.PerUnit = false, false, true
+	fixed, _, err := p.Cost(u)
+	if err != nil {
+		return beyond(r)
+	}
+	if q.request, err = q.request.Add(fixed); err != nil {
+		return beyond(r)
+	}
+	switch r.Task {
+	case llm.TaskTranscribe:
+		q.Input += SoundTokens(r.Seconds)
+	case llm.TaskImage: // in a stream each is counted with the prompt
+		q.Input *= max(r.Images, 1)
+	}
+	if m.Price.PerToken && m.Price.Output > 0 {
+		q.most = m.MaxOutput
+		if q.most <= 0 {
+			q.most = unknownOutput
+		}
+		q.choices = max(r.Images, 1)
+	}
+	return nil
 }
 
 // outputs sets how long one choice can get.
@@ -157,16 +204,20 @@ func (m *Model) tooLong(r *llm.Request, input int64, q *Quote) *fault.Error {
 	if need < 0 {
 		need = math.MaxInt64
 	}
+	alone := "messages alone are"
+	if r.PromptName() == "prompt" {
+		alone = "prompt alone is"
+	}
 	var e *fault.Error
 	switch {
 	case r.Task == llm.TaskEmbed:
 		e = fault.New(fault.ContextLengthExceeded, "This model's maximum context length is %d tokens, but the request needs %d.", m.Context, need).At("input")
 	case q.Elastic:
-		e = fault.New(fault.ContextLengthExceeded, "This model's maximum context length is %d tokens, but the messages alone are %d.", m.Context, input).At("messages")
+		e = fault.New(fault.ContextLengthExceeded, "This model's maximum context length is %d tokens, but the %s %d.", m.Context, alone, input).At(r.PromptName())
 	default:
 		e = fault.New(fault.ContextLengthExceeded,
-			"This model's maximum context length is %d tokens, but the request needs %d (%d in the messages, %d for the answer).",
-			m.Context, need, input, answer).At("messages")
+			"This model's maximum context length is %d tokens, but the request needs %d (%d in the %s, %d for the answer).",
+			m.Context, need, input, r.PromptName(), answer).At(r.PromptName())
 	}
 	return e.With("input", num(input)).With("max_output", num(answer)).With("context", num(m.Context)).With("tokens", num(need)).With("model", m.ID)
 }

@@ -42,7 +42,11 @@ type row struct {
 var columns = []string{
 	"provider", "id", "kind", "context", "max_output", "input", "can", "usd_input", "usd_output",
 	"usd_cached_input", "usd_cache_write", "usd_cache_write_1h", "weights", "released",
+	"usd_image", "usd_characters", "usd_minute",
 }
+
+// unitColumns are how many columns at the end a row may leave out.
+const unitColumns = 3
 
 // ParseTable reads a table: comma-separated values with a header of columns.
 // Lines that begin with # are comments, and two of them, "# date: " and
@@ -65,6 +69,7 @@ func ParseTable(src string) (*Table, error) {
 	r := csv.NewReader(strings.NewReader(src))
 	r.Comment = '#'
 	r.ReuseRecord = true
+	r.FieldsPerRecord = -1
 	head, err := r.Read()
 	if err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
@@ -81,6 +86,9 @@ func ParseTable(src string) (*Table, error) {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
 		line, _ := r.FieldPos(0)
+		if n := len(rec); n != len(columns) && n != len(columns)-unitColumns {
+			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want %d or %d", line, n, len(columns)-unitColumns, len(columns))
+		}
 		x, err := parseRow(rec)
 		if err == nil {
 			err = t.add(x)
@@ -120,8 +128,8 @@ func parseRow(rec []string) (row, error) {
 	if x.provider == "" || x.id == "" {
 		return x, errors.New("provider and id must not be empty")
 	}
-	if x.kind != Chat && x.kind != Embedding {
-		return x, fmt.Errorf("kind %q is neither chat nor embedding", x.kind)
+	if !slices.Contains(Kinds(), x.kind) {
+		return x, fmt.Errorf("kind %q is none of %s", x.kind, strings.Join(Kinds(), ", "))
 	}
 	var err error
 	if x.context, err = count(rec[3]); err != nil {
@@ -139,7 +147,7 @@ func parseRow(rec []string) (row, error) {
 	if err := x.abilities(rec[6]); err != nil {
 		return x, err
 	}
-	if err := x.prices(rec[7:12]); err != nil {
+	if err := x.prices(rec[7:12], rec[14:]); err != nil {
 		return x, err
 	}
 	switch rec[12] {
@@ -180,7 +188,18 @@ func (x *row) abilities(list string) error {
 	return nil
 }
 
-func (x *row) prices(cells []string) error {
+// free is the price of input of what costs nothing. Only moderation may: OpenAI's
+// does.
+const free = "free"
+
+func (x *row) prices(cells, units []string) error {
+	if cells[0] == free {
+		if x.kind != Moderation {
+			return fmt.Errorf("%s: only moderation is free", columns[7])
+		}
+		x.price = &PriceEntry{Free: true}
+		return nil
+	}
 	var rates [5]*money.Rate
 	known := false
 	for i, c := range cells {
@@ -196,15 +215,47 @@ func (x *row) prices(cells []string) error {
 		}
 		rates[i], known = &r, true
 	}
+	e := PriceEntry{Input: rates[0], Output: rates[1], CachedInput: rates[2], CacheWrite: rates[3], CacheWrite1h: rates[4]}
+	if len(units) > 0 {
+		more, err := e.readUnits(units)
+		if err != nil {
+			return err
+		}
+		known = known || more
+	}
 	if !known {
 		return nil
 	}
-	x.price = &PriceEntry{Input: rates[0], Output: rates[1], CachedInput: rates[2], CacheWrite: rates[3], CacheWrite1h: rates[4]}
+	x.price = &e
 	var err error
 	x.price.price(x.kind, func(field, reason string) {
 		err = errors.Join(err, fmt.Errorf("price %s: %s", field, reason))
 	})
 	return err
+}
+
+// readUnits reads what is charged for in other units than tokens, and reports whether
+// there is any.
+func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
+	amount := func(i int) *money.Amount {
+		if cells[i] == "" || err != nil {
+			return nil
+		}
+		var a money.Amount
+		if a, err = money.ParseUSD(cells[i]); err != nil {
+			err = fmt.Errorf("%s: %w", columns[14+i], err)
+		}
+		return &a
+	}
+	e.Image, e.Minute = amount(0), amount(2)
+	if cells[1] != "" && err == nil {
+		r, bad := money.ParseRate(cells[1])
+		if bad != nil {
+			return false, fmt.Errorf("%s: %w", columns[15], bad)
+		}
+		e.Characters = &r
+	}
+	return e.Image != nil || e.Characters != nil || e.Minute != nil, err
 }
 
 // count reads a whole number of tokens; empty: 0.

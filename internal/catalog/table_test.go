@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pontage/pontage/catalogs"
+	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
 )
 
@@ -100,7 +101,7 @@ func TestPricesAreThoseOfTheSource(t *testing.T) {
 			provider = a
 		}
 		r := tab.find(provider, rec[col["id"]])
-		if r == nil {
+		if r == nil || r.kind != Chat && r.kind != Embedding { // those have a source of their own
 			continue
 		}
 		seen++
@@ -121,8 +122,42 @@ func TestPricesAreThoseOfTheSource(t *testing.T) {
 			same("usd_per_1m_cache_write", r.price.CacheWrite)
 		}
 	}
-	if seen != len(tab.rows) {
-		t.Errorf("%d of %d rows are in the source", seen, len(tab.rows))
+	want := 0
+	for _, r := range tab.rows {
+		if r.kind == Chat || r.kind == Embedding {
+			want++
+		}
+	}
+	if seen != want || want < 250 {
+		t.Errorf("%d of %d rows are in the source", seen, want)
+	}
+}
+
+// The table has models of every kind, each with a price of its kind.
+func TestEveryKindIsInTheTable(t *testing.T) {
+	t.Parallel()
+	tab := table(t)
+	for id, want := range map[string]struct {
+		kind string
+		u    llm.Usage
+		cost money.Amount
+	}{
+		"gpt-3.5-turbo-instruct": {Completion, llm.Usage{Input: 1000, Output: 1000}, 3_500_000},
+		"omni-moderation-latest": {Moderation, llm.Usage{Input: 1000}, 0},
+		"gpt-image-1":            {Images, llm.Usage{Images: 1, Input: 14, Output: 272}, 11_020_000},
+		"tts-1":                  {Speech, llm.Usage{Characters: 1000}, 15_000_000},
+		"whisper-1":              {Transcription, llm.Usage{Seconds: 60}, 6_000_000},
+		"gpt-4o-transcribe":      {Transcription, llm.Usage{Seconds: 60, Input: 600, Output: 100}, 4_600_000},
+	} {
+		r := tab.find("openai", id)
+		if r == nil || r.kind != want.kind {
+			t.Errorf("%s: %+v", id, r)
+			continue
+		}
+		p := price(t, r.kind, *r.price)
+		if cost, _, err := p.Cost(want.u); err != nil || cost != want.cost || !p.Set() {
+			t.Errorf("%s: %+v costs %s, want %s (%v)", id, want.u, cost, want.cost, err)
+		}
 	}
 }
 
@@ -137,6 +172,12 @@ func TestABadTableIsRefused(t *testing.T) {
 		{"no date", "# source: us\n" + strings.Join(columns, ",") + "\n", "date"},
 		{"a bad date", strings.Replace(head, "2026-07-02", "yesterday", 1), "date"},
 		{"other columns", strings.Replace(head, "kind", "sort", 1), "columns"},
+		{"free chat", head + strings.Replace(good, ",1,2,", ",free,,", 1), "usd_input: only moderation is free"},
+		{"an image of a chat model", head + strings.TrimSpace(good) + ",0.1,,\n", "image"},
+		{"an image without a price", head + strings.Replace(strings.TrimSpace(good), "chat", "image", 1) + ",0,,\n", "image"},
+		{"a minute of nothing", head + strings.Replace(strings.TrimSpace(good), "chat", "transcription", 1) + ",,,x\n", "usd_minute"},
+		{"characters of nothing", head + strings.Replace(strings.TrimSpace(good), "chat", "speech", 1) + ",,x,\n", "usd_characters"},
+		{"too many cells", head + strings.TrimSpace(good) + ",,,,\n", "line 4: has 18 columns"},
 		{"too few cells", head + "p,m\n", "line 4"},
 		{"no id", head + strings.Replace(good, "p,m", "p,", 1), "line 4: provider and id"},
 		{"an unknown kind", head + strings.Replace(good, "chat", "song", 1), `kind "song"`},

@@ -112,7 +112,7 @@ type Model struct {
 	Order       string   `yaml:"order" shown:"priority" doc:"which target is asked first: priority, as they are listed; least_latency, which lately gave the first content soonest; least_cost, which costs least for a request of this size"`
 	Affinity    string   `yaml:"affinity" shown:"prefer; with order: least_latency, off" doc:"where requests of one conversation go, for the sake of the provider's prompt cache: prefer, to the same of several equal targets while that is in use; strict, the same, and if that one fails, so does the request; off"`
 	Class       string   `yaml:"class" shown:"by classes" doc:"class, for plans"`
-	Kind        string   `yaml:"kind" shown:"chat" doc:"chat or embedding"`
+	Kind        string   `yaml:"kind" shown:"chat" doc:"chat, completion, embedding, moderation, image, speech or transcription"`
 	OwnedBy     string   `yaml:"owned_by" doc:"shown in lists of models"`
 	Context     int64    `yaml:"context" doc:"tokens of prompt and answer together"`
 	MaxOutput   int64    `yaml:"max_output" doc:"most tokens of one answer"`
@@ -151,6 +151,9 @@ type Price struct {
 	CacheWrite   *money.Rate   `yaml:"cache_write" shown:"as input" doc:"tokens written to it"`
 	CacheWrite1h *money.Rate   `yaml:"cache_write_1h" shown:"as input; 2 × input where cache_write is given" doc:"tokens written to it for an hour"`
 	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
+	Image        *money.Amount `yaml:"image" doc:"kind image: dollars for each image that is made"`
+	Characters   *money.Rate   `yaml:"characters" doc:"kind speech: per million characters that are spoken"`
+	Minute       *money.Amount `yaml:"minute" doc:"kind transcription: dollars for a minute of sound, charged by each second begun"`
 	Free         bool          `yaml:"free" doc:"true: the model costs nothing; stands alone"`
 }
 

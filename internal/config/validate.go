@@ -15,15 +15,16 @@ import (
 
 // What values may be.
 var (
-	kinds    = []string{"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sim"}
-	apis     = []string{"responses"}
-	roles    = []string{"api", "dashboard"}
-	billings = []string{"included", "metered"}
-	events   = []string{"balance_warning", "absorbed"}
-	inputs   = []string{"text", "image", "audio", "file", "video"}
-	orders   = []string{"priority", "least_latency", "least_cost"}
-	affinity = []string{"prefer", "strict", "off"}
-	weights  = []string{"open", "closed"} // classes that models have without any configuration
+	kinds      = []string{"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sim"}
+	apis       = []string{"responses"}
+	modelKinds = []string{"chat", "completion", "embedding", "moderation", "image", "speech", "transcription"}
+	roles      = []string{"api", "dashboard"}
+	billings   = []string{"included", "metered"}
+	events     = []string{"balance_warning", "absorbed"}
+	inputs     = []string{"text", "image", "audio", "file", "video"}
+	orders     = []string{"priority", "least_latency", "least_cost"}
+	affinity   = []string{"prefer", "strict", "off"}
+	weights    = []string{"open", "closed"} // classes that models have without any configuration
 )
 
 // Bounds of numbers.

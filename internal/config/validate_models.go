@@ -63,7 +63,7 @@ func (v *validator) models(path string, models map[string]Model) {
 			v.bad(at+".max_output", "is above the context")
 		}
 		if m.Kind != "" {
-			v.oneOf(at+".kind", m.Kind, []string{"chat", "embedding"})
+			v.oneOf(at+".kind", m.Kind, modelKinds)
 		}
 		for i, in := range m.Input {
 			v.oneOf(fmt.Sprintf("%s.input[%d]", at, i), in, inputs)

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"github.com/pontage/pontage/internal/catalog"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/token"
 )
@@ -34,18 +35,44 @@ func (call *Call) report(u llm.Usage) {
 // alone that came after the last report.
 func (call *Call) used() llm.Usage {
 	if u := call.usage; u != nil && call.plausible(*u) {
-		all := *u
+		all := call.reckoned(*u)
 		if !call.told {
 			all.Output, all.Estimated = max(u.Output, call.estimateOutput()), true
 		}
 		return all
 	}
 	u := llm.Usage{Estimated: true}
-	if call.hold == nil {
+	switch {
+	case call.hold == nil:
 		return u
+	case call.req.Task == llm.TaskModerate && call.model.Price.Input == 0:
+		return llm.Usage{} // there is nothing to count
 	}
 	u.Input = min(countInput(call.req), call.quote.Input)
 	u.Output = call.estimateOutput()
+	return u
+}
+
+// reckoned adds the tokens that a provider of images or sound did not tell, where
+// the price is by them and by nothing else. No tokenizer counts pictures: an image
+// is taken for the largest that the model makes, as it was held for, and so is
+// speech. Sound that is heard is counted by its length.
+func (call *Call) reckoned(u llm.Usage) llm.Usage {
+	r, p := call.req, call.model.Price
+	if u.Input+u.Output > 0 || p.Input == 0 || call.hold == nil {
+		return u
+	}
+	switch {
+	case r.Task == llm.TaskImage && p.Image == 0:
+		u.Output = call.quote.Output / max(r.Images, 1) * u.Images
+	case r.Task == llm.TaskSpeech && p.Characters == 0:
+		u.Output = call.quote.Output
+	case r.Task == llm.TaskTranscribe && p.Minute == 0:
+		u.Input = catalog.SoundTokens(u.Seconds)
+	default:
+		return u
+	}
+	u.Input, u.Estimated = min(u.Input+countInput(r), call.quote.Input), true
 	return u
 }
 

@@ -24,6 +24,11 @@ const (
 	OpenAIResponses      Dialect = "openai.responses"
 	OpenAICompletions    Dialect = "openai.completions"
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
+	OpenAIModerations    Dialect = "openai.moderations"
+	OpenAIImages         Dialect = "openai.images"
+	OpenAIImageEdits     Dialect = "openai.image_edits"
+	OpenAISpeech         Dialect = "openai.speech"
+	OpenAITranscriptions Dialect = "openai.transcriptions"
 	AnthropicMessages    Dialect = "anthropic.messages"
 	AnthropicCountTokens Dialect = "anthropic.count_tokens"
 	GeminiGenerate       Dialect = "gemini.generate"
@@ -41,6 +46,10 @@ const (
 	TaskChat Task = iota
 	TaskEmbed
 	TaskCountTokens
+	TaskModerate
+	TaskImage      // make or edit images
+	TaskSpeech     // text to sound
+	TaskTranscribe // sound to text
 )
 
 // Need is something a request asks of the model that not every model can do.
@@ -111,6 +120,10 @@ type Request struct {
 	UsualOutput  int64 // tokens that the surface allows who sets no limit, or fewer if the model gives fewer; 0: as many as the model gives
 	Choices      int   // how many answers are wanted; ≥ 1
 	Inputs       int   // embeddings: how many inputs; ≥ 1
+	Images       int64 // how many are to be made
+	Characters   int64 // that are to be spoken
+	Seconds      int64 // of sound to be heard, at most
+	Heard        int64 // the same, as far as it can be guessed; no more than Seconds
 
 	Needs Needs
 	Size  Size
@@ -118,6 +131,7 @@ type Request struct {
 	Decoded time.Time // when it was decoded; zero where the dialect's answers do not tell how long they took
 
 	Raw     Raw                 // the body as it came
+	Media   string              // its content type; empty: JSON. Of any other Raw has no members
 	Headers map[string][]string // the caller's headers that a provider of the same dialect may see (anthropic-beta, anthropic-version); canonical names
 
 	// DecodeChat decodes the whole conversation, for a target that speaks
@@ -144,6 +158,15 @@ type Thread struct {
 	Previous   string   // id of the answer that this one continues; empty: none
 	References []string // ids of items that stand for what was said before
 	Past       int      // how many items of the request are not its own, but of what it continues
+}
+
+// PromptName is what the dialect calls the prompt, for errors that concern it: a
+// conversation is in messages, a text in prompt.
+func (r *Request) PromptName() string {
+	if r.Dialect == OpenAICompletions {
+		return "prompt"
+	}
+	return "messages"
 }
 
 // For returns the request as one to another model: the same question, with that

@@ -49,7 +49,12 @@ type Usage struct {
 	CacheWrite1h int64 // written for an hour
 	Output       int64
 	Reasoning    int64
-	Estimated    bool // counted by us, since the provider did not say
+
+	Images     int64 // made
+	Characters int64 // spoken
+	Seconds    int64 // heard, each begun one
+
+	Estimated bool // counted by us, since the provider did not say
 }
 
 // WeightPerToken is what one token weighs, as [Event.Weight] has it.
@@ -64,6 +69,11 @@ type Event struct {
 	Raw  []byte
 	Data []byte
 	Name string
+
+	// MediaType is the content type of an answer that is neither JSON nor
+	// server-sent events, with its first event. Raw is then a piece of it, or
+	// all of it.
+	MediaType string
 
 	// Deltas or Whole hold the meaning, when the caller speaks another dialect.
 	Deltas []Delta

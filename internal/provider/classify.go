@@ -42,6 +42,7 @@ const (
 	kOverloaded
 	kFailed
 	kTimeout
+	kUnreachable // a network in between says that it cannot be reached
 	kConflict
 	kBadCall // the model wrote a tool call that the provider refuses
 	kindCount
@@ -79,11 +80,12 @@ var verdicts = [kindCount]verdict{
 	kModel:     {code: fault.ModelNotFound, failover: true},
 	kConfig:    {code: fault.UpstreamFailed, failover: true, breaker: true},
 
-	kOverloaded: {code: fault.UpstreamOverloaded, retry: true, failover: true, breaker: true},
-	kFailed:     {code: fault.UpstreamFailed, retry: true, failover: true, breaker: true, worked: true},
-	kTimeout:    {code: fault.UpstreamTimeout, failover: true, breaker: true, worked: true},
-	kConflict:   {code: fault.UpstreamFailed, retry: true, failover: true},
-	kBadCall:    {code: fault.UpstreamFailed, retry: true, failover: true, worked: true},
+	kOverloaded:  {code: fault.UpstreamOverloaded, retry: true, failover: true, breaker: true},
+	kFailed:      {code: fault.UpstreamFailed, retry: true, failover: true, breaker: true, worked: true},
+	kTimeout:     {code: fault.UpstreamTimeout, failover: true, breaker: true, worked: true},
+	kUnreachable: {code: fault.NoTarget, retry: true, failover: true, breaker: true},
+	kConflict:    {code: fault.UpstreamFailed, retry: true, failover: true},
+	kBadCall:     {code: fault.UpstreamFailed, retry: true, failover: true, worked: true},
 }
 
 // Classify makes a failure of an answer that is an error. family names the

@@ -33,20 +33,21 @@ func verdictOf(f *Failure) string {
 
 // What the tables of protocols.md §2.3 and §4.3 say of the kinds.
 const (
-	tooLong  = "context_length_exceeded"
-	policy   = "content_policy"
-	auth     = "upstream_auth FQ"
-	noAccess = "upstream_auth F"
-	quota    = "upstream_quota FQ"
-	rate     = "upstream_rate_limited RF"
-	never    = "upstream_rate_limited F"
-	bigger   = "body_too_large F"
-	noModel  = "model_not_found F"
-	config   = "upstream_failed FB"
-	broken   = "upstream_failed RFBS"
-	busy     = "upstream_overloaded RFB"
-	late     = "upstream_timeout FBS"
-	badCall  = "upstream_failed RFS"
+	tooLong   = "context_length_exceeded"
+	policy    = "content_policy"
+	auth      = "upstream_auth FQ"
+	noAccess  = "upstream_auth F"
+	quota     = "upstream_quota FQ"
+	rate      = "upstream_rate_limited RF"
+	never     = "upstream_rate_limited F"
+	bigger    = "body_too_large F"
+	noModel   = "model_not_found F"
+	config    = "upstream_failed FB"
+	broken    = "upstream_failed RFBS"
+	busy      = "upstream_overloaded RFB"
+	late      = "upstream_timeout FBS"
+	unreached = "no_target RFB"
+	badCall   = "upstream_failed RFS"
 )
 
 // recorded is what recorded errors mean, by recording. Those that are not named
@@ -281,8 +282,9 @@ func TestTablesOfErrors(t *testing.T) {
 		{"anthropic", 400, `{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too long: 210000 tokens > 200000 maximum\"}}"}}`, tooLong},
 		{"anthropic", 529, `{"error":{"code":529,"status":"X","message":"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}"}}`, busy},
 		{"generic", 403, `<!DOCTYPE html><title>Just a moment...</title>`, broken},
-		{"generic", 522, `<html>`, late},
-		{"generic", 526, `<html>`, broken},
+		{"generic", 522, `<html>`, unreached},
+		{"generic", 524, `<html>`, late},
+		{"generic", 526, `<html>`, unreached},
 		{"generic", 302, ``, config},
 		{"generic", 404, `{"error":"Specified model not found: m"}`, noModel},
 		{"generic", 404, `{"detail":"Not Found"}`, config},
@@ -322,10 +324,12 @@ func TestEveryStatusOfEveryFamilyHasAClass(t *testing.T) {
 			return auth
 		case 402:
 			return quota
-		case 404, 405, 406, 410, 411, 412, 414, 415, 421, 426, 431, 501:
+		case 404, 405, 406, 407, 410, 411, 412, 414, 415, 417, 421, 426, 431, 501:
 			return config
-		case 408, 504, 522, 524:
+		case 408, 504, 524:
 			return late
+		case 521, 522, 523, 525, 526, 527:
+			return unreached
 		case 409, 423, 425:
 			return "upstream_failed RF"
 		case 413:

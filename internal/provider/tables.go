@@ -185,6 +185,7 @@ var byStatus = map[int]kind{
 	404: kModel,
 	405: kConfig,
 	406: kConfig,
+	407: kConfig,
 	408: kTimeout,
 	409: kConflict,
 	410: kModel,
@@ -193,6 +194,7 @@ var byStatus = map[int]kind{
 	413: kTooLarge,
 	414: kConfig,
 	415: kConfig,
+	417: kConfig, // it is about a header that is ours
 	421: kConfig,
 	422: kRequest,
 	423: kConflict,
@@ -207,8 +209,15 @@ var byStatus = map[int]kind{
 	501: kConfig,
 	503: kOverloaded,
 	504: kTimeout,
-	522: kTimeout,
+	// A network in between could not get through to the provider. With 524 it
+	// did, and the provider may be at work.
+	521: kUnreachable,
+	522: kUnreachable,
+	523: kUnreachable,
 	524: kTimeout,
+	525: kUnreachable,
+	526: kUnreachable,
+	527: kUnreachable,
 	529: kOverloaded,
 }
 

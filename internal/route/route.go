@@ -304,13 +304,16 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	if s != nil {
 		_ = s.Close()
 	}
-	failure := beforeContent(asFailure(err, t.Key))
+	failure := once(req, beforeContent(asFailure(err, t.Key)))
 	if failure.Fault.Code == fault.UpstreamTimeout && p.Patience > 0 && p.late(0) {
 		failure.Breaker = false // it was the caller who was in a hurry
 	}
 	if failure.Fault.Code == fault.ModelNotFound {
 		// The provider means its own name of the model, which is not the caller's.
 		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
+	}
+	if failure.Fault.Param == "messages" {
+		failure.Fault.Param = req.PromptName()
 	}
 	if ctx.Err() != nil {
 		t.Health.release(probe) // the caller left: that says nothing of the target
@@ -334,6 +337,32 @@ func beforeContent(f *provider.Failure) *provider.Failure {
 	e.Code = fault.UpstreamFailed
 	return &provider.Failure{Fault: &e, Retry: true, Failover: true, Breaker: true, Sent: true}
 }
+
+// once makes a failure final where making an image, or sound, or a transcript may
+// have begun: it is slow and dear, and nobody wants to pay for it twice. A status
+// below 500 proves that nothing was done, and so do those of a server that has too
+// much to do.
+func once(req *llm.Request, f *provider.Failure) *provider.Failure {
+	switch req.Task {
+	case llm.TaskImage, llm.TaskSpeech, llm.TaskTranscribe:
+	default:
+		return f
+	}
+	switch s := f.Fault.UpstreamStatus; {
+	case !f.Sent, s >= 400 && s < 500, s == unavailable, s == overloaded:
+		return f
+	}
+	g := *f
+	g.Retry, g.Failover = false, false
+	return &g
+}
+
+// Statuses of a server with too much to do; the second is Anthropic's, and others
+// have taken it over.
+const (
+	unavailable = 503
+	overloaded  = 529
+)
 
 func judge(f *provider.Failure) verdict {
 	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}

@@ -196,6 +196,66 @@ func TestAFailureBeforeContentIsTriedElsewhere(t *testing.T) {
 	}
 }
 
+// Images and sound are made once: what may have begun is not begun again, neither
+// here nor elsewhere, unless a status says that nothing was done.
+func TestWhatIsDearIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	status := func(s int) step {
+		st := fail(fault.UpstreamFailed, true, true)
+		st.open.Fault.UpstreamStatus = s
+		return st
+	}
+	unsent := fail(fault.NoTarget, true, true)
+	unsent.open.Sent = false
+	for _, c := range []struct {
+		name  string
+		first step
+		again bool
+	}{
+		{"refused connection", unsent, true},
+		{"broken connection", fail(fault.UpstreamFailed, true, true), false},
+		{"timeout", fail(fault.UpstreamTimeout, false, true), false},
+		{"400", status(400), true},
+		{"429", status(429), true},
+		{"500", status(500), false},
+		{"502", status(502), false},
+		{"503", status(503), true},
+		{"504", status(504), false},
+		{"529", status(529), true},
+		{"nonsense", status(200), false},
+		{"nothing in it", step{events: []llm.Event{{Finish: llm.FinishStop, Last: true}}}, false},
+		{"cut", step{events: []llm.Event{{Raw: []byte("x")}}, end: &provider.Failure{Fault: fault.New(fault.StreamInterrupted, ""), Sent: true}}, false},
+	} {
+		for task, dear := range map[llm.Task]bool{llm.TaskImage: true, llm.TaskSpeech: true, llm.TaskTranscribe: true, llm.TaskModerate: false, llm.TaskChat: false} {
+			b := setup()
+			ta, sa := b.target("a", c.first)
+			tb, sb := b.target("b", says("hi"))
+			a, err := b.router.Open(context.Background(), &llm.Request{Task: task}, Plan{Targets: []*Target{ta, tb}}, &b.log)
+			if want := c.again || !dear; (err == nil) != want || (sb.calls == 1) != want || sa.calls != 1 {
+				t.Errorf("%s, task %d: asked %d and %d times, %v; want another try: %v", c.name, task, sa.calls, sb.calls, err, want)
+			}
+			if a != nil {
+				_ = a.Close()
+			}
+		}
+	}
+}
+
+// A text is not called messages where it is in prompt.
+func TestAFaultOfThePromptIsToldAtThePrompt(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[llm.Dialect]string{llm.OpenAICompletions: "prompt", llm.OpenAIChat: "messages"} {
+		b := setup()
+		st := fail(fault.ContextLengthExceeded, false, false)
+		st.open.Fault.Param = "messages"
+		ta, _ := b.target("a", st)
+		_, err := b.router.Open(context.Background(), &llm.Request{Dialect: d}, Plan{Targets: []*Target{ta}}, &b.log)
+		if fe := fault.From(err); fe == nil || fe.Param != want {
+			t.Errorf("%s: %+v, want it at %s", d, fe, want)
+		}
+	}
+}
+
 func TestWhoAsksForNoTokenGetsNone(t *testing.T) {
 	t.Parallel()
 	b := setup()

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,7 @@ func (x *exchange) whole(enc Encoder) error {
 			return x.leftOr(err)
 		}
 		x.meet(ev)
+		x.w.media = cmp.Or(x.w.media, ev.MediaType)
 		if _, err := enc.Event(nil, ev); err != nil {
 			return unspeakable(err)
 		}
@@ -97,7 +99,7 @@ func (x *exchange) whole(enc Encoder) error {
 		return err
 	}
 	h := x.w.Header()
-	h["Content-Type"] = []string{"application/json"}
+	h["Content-Type"] = []string{x.media()}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()}
 	x.extraHeaders()
 	x.free()
@@ -116,20 +118,26 @@ func (x *exchange) stream(enc Encoder) error {
 			frames.Put(pooled)
 		}
 	}()
+	ev, err := x.call.Next() // is in hand
+	if err != nil && err != io.EOF {
+		return x.leftOr(err)
+	}
 	x.enc = enc
 	h := x.w.Header()
 	h["Trailer"] = []string{"X-Charge-Usd"}
 	x.extraHeaders()
-	media := ""
+	x.w.media = ev.MediaType
+	media := x.w.media
 	if s, ok := enc.(Streamer); ok {
 		media = s.MediaType()
 	}
 	x.w.stream(media)
-	x.w.keepAlive(x.s.o.Heartbeat, enc.Heartbeat(nil))
-	defer x.w.stopBeating()
+	if beat := enc.Heartbeat(nil); len(beat) > 0 {
+		x.w.keepAlive(x.s.o.Heartbeat, beat)
+		defer x.w.stopBeating()
+	}
 	present := true
-	for {
-		ev, err := x.call.Next()
+	for ; ; ev, err = x.call.Next() {
 		if err == io.EOF {
 			break
 		}

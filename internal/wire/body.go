@@ -18,9 +18,20 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 )
 
-// checkMedia refuses a body that is not JSON, by its headers.
-func checkMedia(h http.Header) *fault.Error {
-	if ct := h.Get("Content-Type"); ct != "" && ct != "application/json" {
+// checkMedia refuses a body that is not what is wanted, by its headers.
+func checkMedia(h http.Header, want Body) *fault.Error {
+	if want == Either {
+		want = JSON
+		if IsForm(h) {
+			want = Form
+		}
+	}
+	if want == Form {
+		_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+		if err != nil || !IsForm(h) || params["boundary"] == "" {
+			return fault.New(fault.UnsupportedMediaType, "Content-Type must be multipart/form-data.").At("Content-Type")
+		}
+	} else if ct := h.Get("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
 		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return fault.New(fault.UnsupportedMediaType, "Content-Type must be application/json.").At("Content-Type")
@@ -35,6 +46,12 @@ func checkMedia(h http.Header) *fault.Error {
 	default:
 		return fault.New(fault.UnsupportedMediaType, "Content-Encoding must be identity or gzip.").At("Content-Encoding")
 	}
+}
+
+// IsForm reports whether the headers say that the body is a form.
+func IsForm(h http.Header) bool {
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && media == "multipart/form-data"
 }
 
 // readBody reads a request's body within limit bytes and timeout, undoing gzip

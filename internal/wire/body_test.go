@@ -34,7 +34,7 @@ func receive(t *testing.T, limit int64, timeout time.Duration, send func(addr st
 	}
 	got := make(chan result, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if e := checkMedia(r.Header); e != nil {
+		if e := checkMedia(r.Header, JSON); e != nil {
 			got <- result{err: e}
 			return
 		}

@@ -42,6 +42,9 @@ func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
 		return nil, err
 	}
 	body := x.body
+	if IsForm(x.r.Header) { // which has no members
+		return x.decode(d, body)
+	}
 	var err error
 	if mentioned(list, body) {
 		if body, err = controls(list, body, w); err != nil {

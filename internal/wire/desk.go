@@ -45,7 +45,7 @@ func (x *exchange) ask(d Desk) error {
 	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: query}
 	switch x.route.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
-		if err := x.read(); err != nil {
+		if err := x.read(JSON); err != nil {
 			return err
 		}
 		q.Body = x.body

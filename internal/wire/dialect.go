@@ -30,6 +30,23 @@ type ModelInPath interface {
 	DecodeFor(model string, body []byte, headers map[string][]string) (*llm.Request, error)
 }
 
+// Body is what the bodies of requests are.
+type Body uint8
+
+// The bodies.
+const (
+	JSON   Body = iota
+	Form        // multipart/form-data
+	Either      // as its content type says
+)
+
+// Forms is a [Dialect] whose bodies may be forms. Its Decode finds the boundary in
+// the headers, and notes the content type of a form in the request.
+type Forms interface {
+	Dialect
+	Body() Body
+}
+
 // MethodInPath is a [Dialect] of a family whose paths end in a method, as in
 // models/m:streamGenerateContent, and whose queries say how it is to be answered.
 type MethodInPath interface {

@@ -89,15 +89,22 @@ func (x *exchange) record(b []byte) {
 	x.said = append(x.said, b...)
 }
 
+// media is the content type of the answer.
+func (x *exchange) media() string {
+	switch {
+	case x.w.streaming:
+		return x.w.Header().Get("Content-Type")
+	case x.w.media != "":
+		return x.w.media
+	}
+	return "application/json"
+}
+
 // kept is the answer as it is kept. It copies nothing of the body.
 func (x *exchange) kept(body []byte) *Kept {
 	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
-	media := "application/json"
+	k.Header = append(k.Header, [2]string{"Content-Type", x.media()})
 	h := x.w.Header()
-	if x.w.streaming {
-		media = h.Get("Content-Type")
-	}
-	k.Header = append(k.Header, [2]string{"Content-Type", media})
 	for _, name := range []string{"X-Output-Capped-By", "X-Dropped-Params"} {
 		if v := h.Get(name); v != "" {
 			k.Header = append(k.Header, [2]string{name, v})

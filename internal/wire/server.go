@@ -259,7 +259,11 @@ func (x *exchange) generate() error {
 			return err
 		}
 	}
-	if err := x.read(); err != nil {
+	want := JSON
+	if f, ok := d.(Forms); ok {
+		want = f.Body()
+	}
+	if err := x.read(want); err != nil {
 		return err
 	}
 	w := x.wishes()
@@ -298,9 +302,9 @@ func (x *exchange) generate() error {
 	return x.answer(d)
 }
 
-// read reads the body within its bounds.
-func (x *exchange) read() error {
-	if e := checkMedia(x.r.Header); e != nil {
+// read reads the body, JSON or a form, within its bounds.
+func (x *exchange) read(want Body) error {
+	if e := checkMedia(x.r.Header, want); e != nil {
 		return e
 	}
 	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
@@ -372,7 +376,7 @@ func (x *exchange) fail(e *fault.Error) {
 	case !x.w.committed:
 		x.ev.Status = status
 		x.refusal(e)
-	case x.w.streaming:
+	case x.w.streaming && x.w.media == "":
 		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
 		if b, ok := x.enc.(Breaker); ok {
 			frame = b.Break(nil, frame, e)
@@ -383,7 +387,7 @@ func (x *exchange) fail(e *fault.Error) {
 			x.w.broken = x.w.err != nil
 		}
 	default:
-		x.w.broken = true // part of a whole answer has gone out
+		x.w.broken = true // part of an answer has gone out that has no room for an error
 	}
 }
 

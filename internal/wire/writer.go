@@ -17,9 +17,10 @@ type Writer struct {
 	unread bool // a body was announced, and nobody has read it to its end
 
 	mu        sync.Mutex
-	committed bool // the status line has gone out
-	streaming bool // and what follows are frames
-	broken    bool // the answer broke off in a way the connection must show
+	committed bool   // the status line has gone out
+	streaming bool   // and what follows are frames
+	media     string // of an answer that is neither JSON nor events
+	broken    bool   // the answer broke off in a way the connection must show
 	status    int
 	n         int64
 	err       error // of the first write that did not get through: the caller has left

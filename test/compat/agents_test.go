@@ -2,6 +2,7 @@ package compat
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -63,15 +64,16 @@ func startAgents() (*gateway, error) {
 // purse makes an account with some dollars, and a key to it.
 func (g *gateway) purse(t *testing.T, usd string, more map[string]any) (key, account string) {
 	t.Helper()
-	key, id, err := g.makeKey(t.Name(), usd, more)
-	if err != nil {
-		t.Fatal(err)
+	var a struct{ ID string }
+	var k struct{ Key string }
+	g.call(t, "POST", "/admin/v1/accounts", map[string]string{"name": t.Name()}, &a)
+	if usd != "" {
+		g.call(t, "POST", "/admin/v1/accounts/"+a.ID+"/credits", map[string]string{"amount_usd": usd, "kind": "topup"}, nil)
 	}
-	var k struct {
-		Account string
-	}
-	g.call(t, "GET", "/admin/v1/keys/"+id, nil, &k)
-	return key, k.Account
+	in := map[string]any{"name": "agent"}
+	maps.Copy(in, more)
+	g.call(t, "POST", "/admin/v1/accounts/"+a.ID+"/keys", in, &k)
+	return k.Key, a.ID
 }
 
 // spent waits until an account that had a dollar has been charged for so many

@@ -26,6 +26,7 @@ type Options struct {
 	Name      string            // of the provider, for errors
 	BaseURL   string            // up to and with the version, such as https://api.openai.com/v1; a query is kept
 	Vendor    string            // one of [Vendors]; empty: by the host of BaseURL
+	Texts     bool              // ask for the continuation of texts, of models that know no conversation
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
 
@@ -33,6 +34,7 @@ type Options struct {
 type Provider struct {
 	broken    error // no request can be sent
 	vendor    vendor
+	texts     bool     // speaks of texts and not of conversations
 	base      *url.URL // of deployments; nil: models are named in the body only
 	chat      *url.URL
 	embed     *url.URL
@@ -85,6 +87,10 @@ func New(o Options) *Provider {
 		vendor: v, transport: o.Transport,
 		chat: base.JoinPath("chat/completions"), embed: base.JoinPath("embeddings"),
 	}
+	if o.Texts {
+		p.texts, p.chat = true, base.JoinPath("completions")
+		p.vendor.maxTokens, p.vendor.renames = "max_tokens", false // the older protocol has no other name
+	}
 	if dated(base, &v) {
 		p.base = base.JoinPath("deployments")
 	}
@@ -94,8 +100,11 @@ func New(o Options) *Provider {
 // to returns where a request goes.
 func (p *Provider) to(c provider.Call) *url.URL {
 	to, path := p.chat, "chat/completions"
-	if c.Request.Task == llm.TaskEmbed {
+	switch {
+	case c.Request.Task == llm.TaskEmbed:
 		to, path = p.embed, "embeddings"
+	case p.texts:
+		path = "completions"
 	}
 	if p.base == nil {
 		return to
@@ -108,8 +117,10 @@ func (p *Provider) Supports(r *llm.Request) error {
 	switch {
 	case r.Task == llm.TaskCountTokens:
 		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
-	case passes(r):
+	case p.passes(r):
 		return nil
+	case p.texts:
+		return fault.New(fault.UnsupportedParameter, "This model only continues texts.").At("model")
 	case r.Dialect == llm.GeminiEmbed:
 		_, err := fromGoogle(provider.Call{Request: r, Model: r.Model})
 		return err
@@ -123,7 +134,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 // Dropped lists the parameters of r that are left out as harmless, by their
 // paths; see provider.Dropper.
 func (p *Provider) Dropped(r *llm.Request) []string {
-	if passes(r) {
+	if p.passes(r) {
 		var out []string
 		for _, name := range p.vendor.drop {
 			if r.Raw.Value(name) != nil {
@@ -150,7 +161,8 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if p.broken != nil {
 		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
 	}
-	if r.Task == llm.TaskCountTokens {
+	passes := p.passes(r)
+	if r.Task == llm.TaskCountTokens || p.texts && !passes {
 		return nil, provider.Refusal(p.Supports(r))
 	}
 	if p.base != nil {
@@ -160,7 +172,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	var body []byte
 	switch {
-	case passes(r):
+	case passes:
 		body = p.splice(c)
 	case r.Dialect == llm.GeminiEmbed:
 		g, err := fromGoogle(c)
@@ -179,19 +191,22 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
 	})
 	if err != nil {
-		return nil, blame(r, err)
+		return nil, blame(r, passes, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
 		return &whole{x: x, scanner: newScanner(p, c, false), call: c, family: p.vendor.class()}, nil
 	}
 	if err := x.EventStream(); err != nil {
-		return nil, blame(r, err)
+		return nil, blame(r, passes, err)
 	}
 	return newStream(x, p, c), nil
 }
 
-// passes reports whether the caller speaks this package's own dialect.
-func passes(r *llm.Request) bool {
+// passes reports whether the caller speaks the dialect that is spoken here.
+func (p *Provider) passes(r *llm.Request) bool {
+	if p.texts {
+		return r.Dialect == llm.OpenAICompletions
+	}
 	return r.Dialect == llm.OpenAIChat || r.Dialect == llm.OpenAIEmbeddings
 }
 
@@ -227,14 +242,14 @@ var (
 )
 
 // blame corrects the parameter that a vendor names, if the caller never sent
-// it: embeddings have an input where others have messages, and of a translated request only the names that all dialects share mean
-// anything to the caller.
-func blame(r *llm.Request, err error) error {
+// it: embeddings have an input where others have messages, and of a translated
+// request only the names that all dialects share mean anything to the caller.
+func blame(r *llm.Request, passes bool, err error) error {
 	f, ok := err.(*provider.Failure)
 	if ok && r.Task == llm.TaskEmbed && f.Fault.Param == "messages" {
 		f.Fault.Param = "input"
 	}
-	if !ok || passes(r) || f.Fault.Param == "" {
+	if !ok || passes || f.Fault.Param == "" {
 		return err
 	}
 	top, _, _ := strings.Cut(f.Fault.Param, ".")

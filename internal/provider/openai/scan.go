@@ -19,6 +19,7 @@ func (s span) of(b []byte) []byte { return b[s.from:s.to] }
 type scanner struct {
 	quirks    *vendor
 	translate bool
+	texts     bool // choices hold a text, and not a message
 	stream    bool // of chunks
 
 	// Of the whole answer.
@@ -74,7 +75,7 @@ const (
 
 // newScanner returns the scanner of one answer.
 func newScanner(p *Provider, c provider.Call, stream bool) scanner {
-	return scanner{quirks: &p.vendor, translate: !passes(c.Request), stream: stream}
+	return scanner{quirks: &p.vendor, translate: !p.passes(c.Request), texts: p.texts, stream: stream}
 }
 
 // scan reads one chunk, or a whole answer; it reports whether data is a JSON
@@ -225,7 +226,7 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 	if !c.Enter('{') {
 		return
 	}
-	var delta, message, finish, native, logprobs []byte
+	var delta, message, text, finish, native, logprobs []byte
 	index := int64(position)
 	for {
 		key, ok := c.Key()
@@ -247,6 +248,8 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 			native, _ = c.Text()
 		case "logprobs":
 			logprobs = c.Value()
+		case "text":
+			text, _ = c.Text()
 		case "error":
 			if !c.Null() {
 				s.failed = true
@@ -270,6 +273,9 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 		s.start()
 	}
 	s.readMessage(body, ch)
+	if s.texts && len(text) > 0 { // elsewhere it says again what stands in the delta
+		s.text(llm.DeltaText, ch, text)
+	}
 	s.end(ch, string(finish), string(native))
 	s.keep(ch, logprobs)
 }

@@ -67,7 +67,7 @@ func (s *stream) Next() (llm.Event, error) {
 	s.content = s.content || ev.Content || ev.Finish != ""
 	switch {
 	case err != nil:
-		err = blame(s.call.Request, err)
+		err = blame(s.call.Request, !s.scanner.translate, err)
 		s.err = err
 		if err != io.EOF {
 			_ = s.x.Close()

@@ -31,7 +31,7 @@ func (w *whole) Next() (llm.Event, error) {
 	ev, err := w.read()
 	w.over = io.EOF
 	if err != nil {
-		w.over = blame(w.call.Request, err)
+		w.over = blame(w.call.Request, !w.scanner.translate, err)
 		return llm.Event{}, w.over
 	}
 	return ev, nil

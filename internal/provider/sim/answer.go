@@ -24,6 +24,7 @@ type answer struct {
 	noDone  bool // the stream's terminal marker is left out
 	inUsage bool // OpenAI: the stream ends with a usage chunk
 	sealed  bool // Responses: reasoning comes in a form that can be sent back
+	echo    []string
 }
 
 // choice is one of the alternatives.
@@ -63,7 +64,7 @@ const (
 func (s *Sim) answer(a *ask, st *Step) *answer {
 	out := &answer{
 		family: a.family, id: a.id, model: a.model, created: s.now().Unix(),
-		usage: a.input, inUsage: a.includeUsage, sealed: a.sealed, choices: make([]choice, a.choices),
+		usage: a.input, inUsage: a.includeUsage, sealed: a.sealed, echo: a.echo, choices: make([]choice, a.choices),
 	}
 	scripted := st.Text != nil || st.Reasoning != "" || len(st.ToolCalls) > 0
 	for i := range out.choices {
@@ -83,6 +84,9 @@ func (s *Sim) answer(a *ask, st *Step) *answer {
 		out.choices[i] = c
 		out.usage.output += output
 		out.usage.reasoning += reasoning
+	}
+	if n := int64(a.choices); n > 0 { // those that nobody sees are as long
+		out.usage.output += out.usage.output / n * int64(a.unseen)
 	}
 	if st.Usage != nil {
 		out.usage = st.Usage.over(out.usage)

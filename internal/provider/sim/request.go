@@ -15,6 +15,7 @@ const (
 	familyOpenAI family = iota
 	familyAnthropic
 	familyResponses // OpenAI's, of the newer protocol
+	familyTexts     // OpenAI's, of the oldest: a text and how it goes on
 )
 
 // ask is a conversation as far as the simulator cares. It refers to nothing of
@@ -33,6 +34,8 @@ type ask struct {
 
 	maxOutput int64 // -1: not limited
 	choices   int
+	unseen    int      // made as well, and not shown
+	echo      []string // prompts to be repeated before what was made of each
 	stop      []string
 
 	tools    []tool

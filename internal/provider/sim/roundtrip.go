@@ -23,6 +23,10 @@ const (
 	opChat
 	opEmbed
 	opCount
+	opModerate
+	opImage
+	opSpeech
+	opTranscribe
 )
 
 // operationOf tells what a path asks for.
@@ -30,6 +34,8 @@ func operationOf(path string) (family, operation) {
 	switch {
 	case strings.HasSuffix(path, "/chat/completions"):
 		return familyOpenAI, opChat
+	case strings.HasSuffix(path, "/completions"):
+		return familyTexts, opChat
 	case strings.HasSuffix(path, "/responses"):
 		return familyResponses, opChat
 	case strings.HasSuffix(path, "/embeddings"):
@@ -38,6 +44,11 @@ func operationOf(path string) (family, operation) {
 		return familyAnthropic, opChat
 	case strings.HasSuffix(path, "/messages/count_tokens"):
 		return familyAnthropic, opCount
+	}
+	for end, op := range mediaPaths {
+		if strings.HasSuffix(path, end) {
+			return familyOpenAI, op
+		}
 	}
 	return familyOpenAI, opNone
 }
@@ -84,7 +95,13 @@ func (s *Sim) RoundTrip(r *http.Request) (*http.Response, error) {
 	var head struct {
 		Model string `json:"model"`
 	}
-	if err := json.Unmarshal(body, &head); err != nil {
+	if x.op >= opModerate {
+		a, mediaErr := readMedia(r, body)
+		head.Model, err = a.Model, mediaErr
+	} else {
+		err = json.Unmarshal(body, &head)
+	}
+	if err != nil {
 		announce(r, false)
 		announce(r, true)
 		return x.refuse(refuse(http.StatusBadRequest, "", "", "The request body is not valid (simulated): %v", err)), nil
@@ -164,6 +181,8 @@ func (x *exchange) respond() *http.Response {
 			return x.refuse(bad)
 		}
 		return x.broken(made, nil)
+	case x.op >= opModerate:
+		return x.media()
 	case x.op == opCount:
 		return x.broken(append(member(nil, `{"input_tokens":`, x.counted(a)), '}'), nil)
 	default:
@@ -197,10 +216,12 @@ func either0(a, b int) int {
 // decode reads the conversation; it is nil for a request without one.
 func (x *exchange) decode() (*ask, error) {
 	switch {
-	case x.op == opEmbed:
+	case x.op == opEmbed, x.op >= opModerate:
 		return nil, nil
 	case x.family == familyAnthropic:
 		return decodeAnthropic(x.body, x.sim.count, x.op == opCount)
+	case x.family == familyTexts:
+		return decodeTexts(x.body, x.sim.count)
 	case x.family == familyResponses:
 		return decodeResponses(x.body, x.sim.count)
 	default:

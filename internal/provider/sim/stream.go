@@ -32,6 +32,8 @@ func (a *answer) events() events {
 		return &anthropicStream{a: a}
 	case familyResponses:
 		return newResponsesStream(a)
+	case familyTexts:
+		return &textStream{a: a}
 	}
 	return newOpenAIStream(a)
 }
@@ -42,6 +44,8 @@ func (a *answer) whole(dst []byte) []byte {
 		return appendAnthropic(dst, a)
 	case familyResponses:
 		return appendResponses(dst, a)
+	case familyTexts:
+		return appendTexts(dst, a)
 	}
 	return appendOpenAI(dst, a)
 }

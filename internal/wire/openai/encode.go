@@ -13,6 +13,9 @@ import (
 	"github.com/pontage/pontage/internal/wire"
 )
 
+// endOfChat is what ends a choice of a chat that was cut off, by its index.
+const endOfChat = `[{"index":%d,"delta":{},"logprobs":null,"finish_reason":"length"}]`
+
 // keepAlive is a comment: the official clients skip it.
 const keepAlive = ": keep-alive\n\n"
 
@@ -23,6 +26,7 @@ const done = "data: [DONE]\n\n"
 type chatEncoder struct {
 	r   *llm.Request
 	now func() time.Time
+	end string // the choices of a chunk that ends one by its index, for its length
 
 	body []byte // whole: the answer, kept back
 
@@ -145,7 +149,7 @@ func (e *chatEncoder) cutOff(dst []byte, ev llm.Event) ([]byte, error) {
 			continue
 		}
 		dst = e.release(dst)
-		end := fmt.Appendf(nil, `[{"index":%d,"delta":{},"logprobs":null,"finish_reason":"length"}]`, i)
+		end := fmt.Appendf(nil, e.end, i)
 		e.held = append(e.held, e.chunk(end, nil)...)
 	}
 	return dst, nil

@@ -1,5 +1,5 @@
-// Package openai is OpenAI's dialect as callers speak it: chat completions,
-// embeddings and the list of models. Facts of the wire are from OpenAI's OpenAPI
+// Package openai is OpenAI's dialect as callers speak it: chat completions, the
+// older completions of texts, embeddings and the list of models. Facts of the wire are from OpenAI's OpenAPI
 // description 2.3.0 and from recorded traffic.
 package openai
 
@@ -65,5 +65,5 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 
 // Encoder returns the encoder of one answer to r.
 func (d *Chat) Encoder(r *llm.Request) wire.Encoder {
-	return &chatEncoder{r: r, now: d.now}
+	return &chatEncoder{r: r, now: d.now, end: endOfChat}
 }

@@ -1,0 +1,156 @@
+// Package media speaks OpenAI's protocols of moderations, images and sound to
+// everybody who offers them. Bodies pass through both ways, JSON, forms, sound
+// or server-sent events, but for the model's name in the request.
+package media
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
+)
+
+// Options configure a [Provider].
+type Options struct {
+	Name      string            // of the provider, for errors
+	BaseURL   string            // up to and with the version; empty: [DefaultBaseURL]; a query is kept
+	Family    string            // of error tables; see provider.Classify; empty: openai
+	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
+	Transport http.RoundTripper // shared; see provider.NewTransport
+}
+
+// Provider sends to one server. It is used by many goroutines at once.
+type Provider struct {
+	broken    error // no request can be sent
+	family    string
+	keyHeader string
+	base      *url.URL
+	transport http.RoundTripper
+}
+
+var _ provider.Provider = (*Provider)(nil)
+
+// DefaultBaseURL is where OpenAI itself listens.
+const DefaultBaseURL = "https://api.openai.com/v1"
+
+// paths are the operations below the base URL.
+var paths = map[llm.Dialect]string{
+	llm.OpenAIModerations:    "moderations",
+	llm.OpenAIImages:         "images/generations",
+	llm.OpenAIImageEdits:     "images/edits",
+	llm.OpenAISpeech:         "audio/speech",
+	llm.OpenAITranscriptions: "audio/transcriptions",
+}
+
+// Dialects lists the dialects that the package speaks.
+func Dialects() []llm.Dialect {
+	out := make([]llm.Dialect, 0, len(paths))
+	for d := range paths {
+		out = append(out, d)
+	}
+	return out
+}
+
+// New returns a Provider. With a base URL that is none it is one that cannot be
+// reached. No Transport means one of its own.
+func New(o Options) *Provider {
+	if o.BaseURL == "" {
+		o.BaseURL = DefaultBaseURL
+	}
+	u, err := url.Parse(o.BaseURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return &Provider{broken: fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, o.BaseURL)}
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	if o.Transport == nil {
+		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
+	}
+	p := &Provider{family: o.Family, keyHeader: o.KeyHeader, base: u, transport: o.Transport}
+	if p.family == "" {
+		p.family = "openai"
+	}
+	return p
+}
+
+// Supports refuses every other task; see provider.Provider.
+func (p *Provider) Supports(r *llm.Request) error {
+	if paths[r.Dialect] == "" {
+		return fault.New(fault.UnsupportedParameter, "This model does not do that here.").At("model")
+	}
+	return nil
+}
+
+// Open sends c; see provider.Provider.
+func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
+	r := c.Request
+	if p.broken != nil {
+		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+	}
+	if err := p.Supports(r); err != nil {
+		return nil, provider.Refusal(err)
+	}
+	body, err := named(r, c.Model)
+	if err != nil {
+		return nil, provider.Refusal(err)
+	}
+	x, err := provider.Post(ctx, p.transport, provider.Outgoing{
+		URL: p.base.JoinPath(paths[r.Dialect]), Header: p.header(c), Body: body, Family: p.family, Stream: r.Stream,
+		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, false)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !r.Stream:
+		return &whole{x: x, request: r, family: p.family}, nil
+	case x.Streams():
+		return &events{x: x, frames: provider.NewReader(x, provider.MaxFrame), request: r, family: p.family}, nil
+	case r.Task == llm.TaskSpeech:
+		return newSound(x, r, p.family)
+	}
+	// A stream was asked for, and a provider that knows none has answered: whisper-1
+	// takes no notice of it.
+	return &whole{x: x, request: r, family: p.family}, nil
+}
+
+// named returns the body with the provider's name of the model.
+func named(r *llm.Request, model string) ([]byte, error) {
+	switch {
+	case r.Media != "":
+		if model == r.Model {
+			return r.Raw.Body, nil
+		}
+		return renameInForm(r, model)
+	case r.Raw.Value("model") == nil && model == r.Model:
+		return r.Raw.Body, nil // the provider has the same default
+	}
+	return r.Raw.Splice(llm.Edit{Name: "model", Value: jsonx.AppendString(nil, model)}), nil
+}
+
+func (p *Provider) header(c provider.Call) http.Header {
+	h := make(http.Header, 8)
+	h.Set("Content-Type", "application/json")
+	if m := c.Request.Media; m != "" {
+		h.Set("Content-Type", m)
+	}
+	h.Set("Accept", "*/*")
+	h.Set("User-Agent", "pontage")
+	if c.RequestID != "" {
+		h.Set("X-Request-Id", c.RequestID)
+	}
+	switch {
+	case c.Key == "":
+	case p.keyHeader == "":
+		h.Set("Authorization", "Bearer "+c.Key.Reveal())
+	default:
+		h.Set(p.keyHeader, c.Key.Reveal())
+	}
+	return h
+}

@@ -1,0 +1,80 @@
+package media
+
+import (
+	"strings"
+
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// counts reads what an answer says of its usage: tokens as OpenAI counts them for
+// images and sound, or seconds of sound. ok is false if it says nothing.
+//
+// Source: OpenAI's OpenAPI description, ImageGenUsage, TranscriptTextUsageTokens,
+// TranscriptTextUsageDuration and SpeechAudioDoneEvent.
+func counts(v jsonx.Value) (u llm.Usage, ok bool) {
+	if v.Kind() != jsonx.Object {
+		return u, false
+	}
+	read := func(name string, to *int64) {
+		if n, is := v.Get(name).Int(); is && n >= 0 {
+			*to, ok = n, true
+		}
+	}
+	read("input_tokens", &u.Input)
+	read("output_tokens", &u.Output)
+	if !ok {
+		read("prompt_tokens", &u.Input)
+		read("completion_tokens", &u.Output)
+	}
+	for _, name := range []string{"seconds", "prompt_audio_seconds"} {
+		if s, is := v.Get(name).Float(); is && s > 0 {
+			u.Seconds, ok = ceil(s), true
+		}
+	}
+	// Mistral counts sound apart, and in the total.
+	total, _ := v.Get("total_tokens").Int()
+	if n, is := v.Get("prompt_tokens_details").Get("audio_tokens").Int(); is && n > 0 && total == u.Input+u.Output+n {
+		u.Input += n
+	}
+	if n, is := v.Get("input_tokens_details").Get("cached_tokens").Int(); is && n >= 0 && n <= u.Input {
+		u.CachedInput = n
+	}
+	return u, ok
+}
+
+func ceil(s float64) int64 {
+	n := int64(s)
+	if float64(n) < s {
+		n++
+	}
+	return n
+}
+
+// complete adds what a provider does not count: the images that it made, as far as
+// they were asked for, the characters, and the seconds of sound. told: by the
+// provider.
+func complete(r *llm.Request, u llm.Usage, told bool, images int64, duration float64) *llm.Usage {
+	u.Estimated = !told
+	switch r.Task {
+	case llm.TaskImage:
+		u.Images = min(images, max(r.Images, 1))
+	case llm.TaskSpeech:
+		u.Characters = r.Characters
+	case llm.TaskTranscribe:
+		if u.Seconds == 0 && duration > 0 {
+			u.Seconds, u.Estimated = ceil(duration), false
+		} else if u.Seconds == 0 {
+			u.Seconds = r.Heard
+		}
+		u.Seconds = min(u.Seconds, r.Seconds)
+	}
+	return &u
+}
+
+// isJSON reports whether a content type is of JSON; none is taken for it.
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return media == "" || media == "application/json" || strings.HasSuffix(media, "+json")
+}
