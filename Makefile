@@ -78,8 +78,8 @@ fidelity: build ## every recording behind the built binary, in every dialect tha
 	PONTAGE_BIN=$(abspath $(BIN)) go test -v -count=1 -timeout 10m ./test/fidelity/...
 
 .PHONY: compat
-compat: build ## the official SDKs, Go and npm, against the built binary
-	cd test/compat && PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 10m ./...
+compat: build ## the official SDKs, Go and npm, frameworks and agents, against the built binary
+	cd test/compat && PONTAGE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 15m ./...
 
 .PHONY: rows
 rows: build ## every documented row of the contracts, brought about on a running gateway

@@ -130,6 +130,7 @@ type Losses struct {
 var ofResponses = map[string]bool{
 	"text.verbosity":             true,
 	"metadata":                   true,
+	"client_metadata":            true, // what codex tells of its installation and session, in every request
 	"safety_identifier":          true,
 	"prompt_cache_key":           true,
 	"prompt_cache_retention":     true,

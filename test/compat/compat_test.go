@@ -1,5 +1,6 @@
-// Package compat runs the official SDKs of OpenAI and Anthropic, unchanged,
-// against the built gateway: what they can do, and what they make of its errors.
+// Package compat runs the official SDKs, and frameworks and agents that people
+// use, unchanged, against the built gateway: what they can do, and what they make
+// of its errors.
 // It is a module of its own, so that their dependencies stay out of the product.
 package compat
 
@@ -65,7 +66,7 @@ func TestMain(m *testing.M) {
 	if five.busy != nil {
 		five.busy()
 	}
-	for _, o := range []*once{near, far, &five.once, &broken.once} {
+	for _, o := range []*once{near, far, agents, &five.once, &broken.once} {
 		if o.g == nil {
 			continue
 		}

@@ -69,16 +69,45 @@ func TestFactsOfEvents(t *testing.T) {
 	}
 }
 
-func TestCallersOfMessagesCarrySignaturesAsThoseOfThoughts(t *testing.T) {
+// In messages and responses a call has no place for a signature, but reasoning
+// has, whole answers too.
+func TestCallersWhoseCallsHoldNoSignatureCarryItAsThatOfThoughts(t *testing.T) {
 	t.Parallel()
-	q := foreign(&llm.Request{Model: "m", Choices: 1, Stream: true})
-	q.Dialect = llm.AnthropicMessages
-	evs, err := run(cutAt(frames(candidate(`{"functionCall":{"id":"i","name":"f","args":{}},"thoughtSignature":"s"}`), ended)), provider.Call{Request: q, Model: "m"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := evs[0].Deltas; d[1].Kind != llm.DeltaSignature || d[1].Text != llm.Seal("google", "s") || d[2].Kind != llm.DeltaToolCall {
-		t.Errorf("deltas %+v", d)
+	for _, dialect := range []llm.Dialect{llm.AnthropicMessages, llm.OpenAIResponses} {
+		for _, stream := range []bool{false, true} {
+			q := foreign(&llm.Request{Model: "m", Choices: 1, Stream: stream})
+			q.Dialect = dialect
+			body, contentType := strings.Replace(candidate(`{"functionCall":{"id":"i","name":"f","args":{}},"thoughtSignature":"s"}`), "]}}]", `]},"finishReason":"STOP"}]`, 1), "application/json"
+			if stream {
+				body, contentType = frames(body), "text/event-stream"
+			}
+			evs, err := run(saying(contentType, func() io.Reader { return strings.NewReader(body) }), provider.Call{Request: q, Model: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			deltas := evs[0].Deltas
+			if !stream {
+				for _, p := range evs[0].Whole.Choices[0].Parts {
+					d := llm.Delta{Kind: llm.DeltaSignature, Text: p.Signature}
+					if p.Kind == llm.PartToolCall {
+						d.Kind = llm.DeltaToolCall
+					}
+					deltas = append(deltas, d)
+				}
+			}
+			seal, call := -1, -1
+			for i, d := range deltas {
+				switch {
+				case d.Kind == llm.DeltaSignature && d.Text == llm.Seal("google", "s"):
+					seal = i
+				case d.Kind == llm.DeltaToolCall:
+					call = i
+				}
+			}
+			if seal < 0 || call < seal {
+				t.Errorf("dialect %v, stream %t: deltas %+v", dialect, stream, deltas)
+			}
+		}
 	}
 }
 

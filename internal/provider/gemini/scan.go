@@ -57,7 +57,7 @@ type choice struct {
 func (p *Provider) newScanner(c provider.Call) scanner {
 	return scanner{
 		translate: !passes(c.Request), stream: c.Request.Stream,
-		thinker: c.Request.Dialect == llm.AnthropicMessages,
+		thinker: c.Request.Dialect == llm.AnthropicMessages || c.Request.Dialect == llm.OpenAIResponses,
 		issuer:  p.name, request: c.RequestID,
 	}
 }
