@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,13 +129,45 @@ type wireError struct {
 	Details   []Detail        `json:"details"`
 }
 
-// innerError is the object under "error" in the shapes of OpenAI and Anthropic.
+// innerError is the object under "error" in the shapes of OpenAI, Anthropic and
+// Google.
 type innerError struct {
 	Message string          `json:"message"`
 	Type    string          `json:"type"`
+	Status  string          `json:"status"` // Google's for a type
 	Param   string          `json:"param"`
 	Code    json.RawMessage `json:"code"`
-	Details []Detail        `json:"details"`
+	Details []innerDetail   `json:"details"`
+}
+
+// innerDetail is a bad field, or one of Google's details: google.rpc.ErrorInfo has
+// the code as its reason, and google.rpc.BadRequest the bad fields.
+type innerDetail struct {
+	Detail
+	Reason   string `json:"reason"`
+	Metadata struct {
+		RequestID string `json:"request_id"`
+		Param     string `json:"param"`
+	} `json:"metadata"`
+	Violations []struct {
+		Field       string `json:"field"`
+		Description string `json:"description"`
+	} `json:"fieldViolations"`
+}
+
+// read takes the details over.
+func (e *Error) read(details []innerDetail) {
+	for _, d := range details {
+		if d.Field != "" {
+			e.Details = append(e.Details, d.Detail)
+		}
+		if d.Reason != "" {
+			e.Code, e.Param, e.RequestID = d.Reason, d.Metadata.Param, d.Metadata.RequestID
+		}
+		for _, v := range d.Violations {
+			e.Details = append(e.Details, Detail{Field: v.Field, Message: v.Description})
+		}
+	}
 }
 
 // maxMessage bounds the text of an error that is no JSON, such as a page of
@@ -212,10 +245,8 @@ func decodeError(body []byte) *Error {
 		}
 	case len(w.Error) > 0 && w.Error[0] == '{':
 		_ = json.Unmarshal(w.Error, &in) // a member of another type leaves the others readable
-		e.Message, e.Type, e.Param, e.Code = in.Message, in.Type, in.Param, codeText(in.Code)
-		if len(in.Details) > 0 {
-			e.Details = in.Details
-		}
+		e.Message, e.Type, e.Param, e.Code = in.Message, cmp.Or(in.Type, in.Status), in.Param, codeText(in.Code)
+		e.read(in.Details)
 	default:
 		return nil
 	}
