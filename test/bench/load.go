@@ -66,6 +66,9 @@ func load(f *field, p *process, s scenario, length time.Duration) (figures, erro
 	c := client(s.conns)
 	defer c.CloseIdleConnections()
 	text := body(s.prompt, s.stream, "")
+	if s.translated {
+		text = strings.Replace(text, `,"stream_options":{"include_usage":true}`, "", 1)
+	}
 	stop := time.Now().Add(length)
 	var mu sync.Mutex
 	total, first := histogram(), histogram()
@@ -80,7 +83,7 @@ func load(f *field, p *process, s scenario, length time.Duration) (figures, erro
 			var last error
 			for time.Now().Before(stop) {
 				at := time.Now()
-				f, err := one(c, p, i, text, s.stream)
+				f, err := one(c, p, i, text, s)
 				if err != nil {
 					bad++
 					last = err
@@ -137,7 +140,8 @@ type result struct {
 	least                  float64 // ratio of the least that each took in any round: what others disturbed least
 }
 
-// compare runs a scenario against both in turn. The ratio is the median of the
+// compare runs a scenario against both in turn: a translated one against the same
+// that is passed through, both at the gateway. The ratio is the median of the
 // rounds' own ratios.
 func compare(f *field, s scenario, o options) (result, error) {
 	r := result{s: s}
@@ -150,17 +154,20 @@ func compare(f *field, s scenario, o options) (result, error) {
 		}
 		var p, g figures
 		var err error
-		order := []*process{f.proxy, f.gateway}
-		if i%2 == 1 {
-			slices.Reverse(order)
+		yardstick, plain := f.proxy, s
+		if s.translated {
+			yardstick, plain.translated = f.gateway, false
 		}
-		for _, one := range order {
-			to := &p
-			if one == f.gateway {
-				to = &g
-			}
-			if *to, err = load(f, one, s, length); err != nil {
-				return r, fmt.Errorf("%s: %w", one.name, err)
+		turns := []func() error{
+			func() error { p, err = load(f, yardstick, plain, length); return err },
+			func() error { g, err = load(f, f.gateway, s, length); return err },
+		}
+		if i%2 == 1 {
+			slices.Reverse(turns)
+		}
+		for _, turn := range turns {
+			if err := turn(); err != nil {
+				return r, fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
 		if i > 0 {
@@ -208,8 +215,12 @@ func median(fs []figures) figures {
 }
 
 // one sends one request and reads its answer to the end.
-func one(c *http.Client, p *process, i int, text string, stream bool) (first time.Time, err error) {
-	req, err := request(context.Background(), p, i, text)
+func one(c *http.Client, p *process, i int, text string, s scenario) (first time.Time, err error) {
+	path, end := chatPath, "data: [DONE]"
+	if s.translated {
+		path, end = messagesPath, `data: {"type":"message_stop"`
+	}
+	req, err := request(context.Background(), p, path, i, text)
 	if err != nil {
 		return first, err
 	}
@@ -222,7 +233,7 @@ func one(c *http.Client, p *process, i int, text string, stream bool) (first tim
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
 		return first, fmt.Errorf("%d %s", resp.StatusCode, b)
 	}
-	if !stream {
+	if !s.stream {
 		_, err := io.Copy(io.Discard, resp.Body)
 		return time.Now(), err
 	}
@@ -240,7 +251,7 @@ func one(c *http.Client, p *process, i int, text string, stream bool) (first tim
 		if err != nil {
 			return first, err
 		}
-		done = done || bytes.HasPrefix(line, []byte("data: [DONE]"))
+		done = done || bytes.HasPrefix(line, []byte(end))
 	}
 	if !done {
 		return first, errors.New("the stream did not come to its end")
@@ -248,8 +259,13 @@ func one(c *http.Client, p *process, i int, text string, stream bool) (first tim
 	return first, nil
 }
 
-func request(ctx context.Context, p *process, i int, text string) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/v1/chat/completions", strings.NewReader(text))
+const (
+	chatPath     = "/v1/chat/completions"
+	messagesPath = "/v1/messages"
+)
+
+func request(ctx context.Context, p *process, path string, i int, text string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+path, strings.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +320,7 @@ func hold(p *process, n int, during func() error) (held, error) {
 
 // openOne opens a stream, reads its first event, and leaves it open until ctx ends.
 func openOne(ctx context.Context, c *http.Client, p *process, i int, text string) error {
-	req, err := request(ctx, p, i, text)
+	req, err := request(ctx, p, chatPath, i, text)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,10 @@ type scenario struct {
 	conns  int
 	stream bool
 
+	// translated asks in Anthropic's dialect what the upstream answers in OpenAI's,
+	// and is measured against the gateway itself where it passes bytes through.
+	translated bool
+
 	ratio float64       // of CPU per request to the bare proxy's, at most; 0: no budget
 	added time.Duration // to the median of whole answers, at most; 0: no budget
 	first time.Duration // to the median of the first event, at most; 0: no budget
@@ -46,6 +50,8 @@ var scenarios = []scenario{
 	{name: "1 KB, 64 connections", prompt: 1 << 10, conns: 64, ratio: 1.6},
 	{name: "100 KB, 16 connections", prompt: 100 << 10, conns: 16, ratio: 2.5},
 	{name: "stream, 64 connections", prompt: 1 << 10, conns: 64, stream: true, ratio: 1.3},
+	{name: "translated, 1 KB, 64 connections", prompt: 1 << 10, conns: 64, translated: true, ratio: 2},
+	{name: "translated stream, 64 connections", prompt: 1 << 10, conns: 64, stream: true, translated: true, ratio: 2},
 }
 
 func main() {
