@@ -217,6 +217,13 @@ func (h *Health) affords() bool {
 	return h.budget.left(h.now(), h.norms.Budget)
 }
 
+// probed reports whether a request is finding out whether the target is back.
+func (h *Health) probed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.probing
+}
+
 // release gives back a probe's place without a verdict.
 func (h *Health) release(probe bool) {
 	if !probe {
@@ -337,6 +344,9 @@ func (h *Health) failed(probe bool, v verdict) {
 // were too many. What was under way when it opened does not keep it open longer.
 // The caller holds mu.
 func (h *Health) strike(now time.Time, probe bool, why fault.Code) {
+	if !probe && now.Before(h.openUntil) {
+		return
+	}
 	h.failing++
 	if h.lost++; h.lost >= givenUp*h.norms.Failures {
 		h.probeAfter = now.Add(h.norms.Open)

@@ -121,15 +121,19 @@ func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[
 		l.left = DefaultAttempts
 	}
 	l.left = min(l.left, MaxAttempts)
-	for round := 0; len(order) > 0 && l.left > 0; round++ {
+	for round, most := 0, l.left; len(order) > 0 && l.left > 0 && round < most; round++ {
 		if round > 0 {
 			if order = l.affordable(order); len(order) == 0 {
 				break
 			}
-			if l.worst.RetryAfter > r.most() {
+			asked := l.worst
+			if l.near {
+				asked = nil
+			}
+			if asked != nil && asked.RetryAfter > r.most() {
 				break // longer than a caller should be kept waiting: say so instead
 			}
-			d := r.backoff(round-1, l.worst)
+			d := r.backoff(round-1, asked)
 			if p.late(d) {
 				break
 			}
@@ -189,6 +193,7 @@ type loop struct {
 	left     int
 	begun    time.Time
 	worst    *fault.Error // that says most to the caller
+	near     bool         // a target is out of use, and another request is finding out whether it is still
 }
 
 // affordable returns the targets of order whose budgets leave room for another
@@ -210,6 +215,7 @@ func (l *loop) affordable(order []*Target) []*Target {
 // or neither.
 func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer, error) {
 	next := make([]*Target, 0, len(*order))
+	l.near = false
 	for _, t := range *order {
 		if l.left == 0 || l.p.late(0) {
 			break
@@ -217,6 +223,10 @@ func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer
 		ok, probe, why, wait := t.Health.admit(again)
 		if !ok {
 			l.worst = Weigh(l.worst, outOfUse(why, wait))
+			if t.Health.probed() {
+				l.near = true
+				next = append(next, t)
+			}
 			continue
 		}
 		req, refusal := l.fit(ctx, t)
