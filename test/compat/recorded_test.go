@@ -117,10 +117,14 @@ type meaning struct {
 
 // invocation is a tool call in one spelling. Arguments that are no object, since
 // the answer was cut, are spelled differently in each family: they are left out.
+// None at all are an empty object in one of them.
 func invocation(name, args string) string {
 	var v map[string]any
 	if args != "" && json.Unmarshal([]byte(args), &v) != nil || v["_raw"] != nil {
 		return name + " ?"
+	}
+	if v == nil {
+		return name + " {}"
 	}
 	b, _ := json.Marshal(v)
 	return name + " " + string(b)
