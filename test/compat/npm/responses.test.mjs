@@ -72,7 +72,7 @@ describe('responses', { concurrency: 8 }, () => {
   });
 
   test('what is refused names its parameter', async () => {
-    for (const [more, param] of [[{ max_output_tokens: 1 }, 'max_output_tokens'], [{ conversation: 'conv_1' }, 'conversation'], [{ tools: [{ type: 'web_search' }] }, 'tools.0']]) {
+    for (const [more, param] of [[{ max_output_tokens: 1 }, 'max_output_tokens'], [{ conversation: 'conv_1' }, 'conversation'], [{ prompt: { id: 'pmpt_1' } }, 'prompt']]) {
       await assert.rejects(client().responses.create({ model: 'gpt-5-mini', input: 'Hello', ...more }), (e) => e.status === 400 && e.param === param);
     }
   });
