@@ -386,7 +386,9 @@ func (e *encoder) media(at string, p *llm.Part) {
 		e.Text("mimeType", kind)
 		e.Text("data", p.Data)
 		e.Close('}')
-	case strings.HasPrefix(p.URL, "https://"), strings.HasPrefix(p.URL, "gs://"):
+	case inBucket(p.URL):
+		e.Refuse(fault.InputModalityUnsupported, at, bucketRefused)
+	case strings.HasPrefix(p.URL, "https://"):
 		e.Name("fileData")
 		e.Open('{')
 		if kind != "" {

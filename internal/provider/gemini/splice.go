@@ -14,6 +14,11 @@ import (
 // the provider's name.
 func (p *Provider) splice(c provider.Call) (sent, error) {
 	r := c.Request
+	if p.vertex {
+		if err := buckets(r); err != nil {
+			return sent{}, err
+		}
+	}
 	edits := make([]llm.Edit, 0, 2)
 	if r.Raw.Value("model") != nil {
 		edits = append(edits, p.renamed(c))

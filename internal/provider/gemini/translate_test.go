@@ -305,12 +305,12 @@ func TestTranslationByCase(t *testing.T) {
 				llm.Part{Kind: llm.PartImage, URL: "https://x/y.PNG?z=1"},
 				llm.Part{Kind: llm.PartImage, URL: "https://x/y"},
 				llm.Part{Kind: llm.PartAudio, MediaType: "audio/wav", Data: "UklGR"},
-				llm.Part{Kind: llm.PartVideo, MediaType: "video/mp4", URL: "gs://b/v"},
+				llm.Part{Kind: llm.PartVideo, MediaType: "video/mp4", URL: "https://b/v"},
 				llm.Part{Kind: llm.PartFile, Data: "JVBERi0", Name: "a.pdf"},
 				llm.Part{Kind: llm.PartFile, Text: "plain"},
 			)}},
 			`"contents":[{"role":"user","parts":[{"inlineData":{"mimeType":"image/jpeg","data":"/9j/4"}},{"fileData":{"mimeType":"image/png","fileUri":"https://x/y.PNG?z=1"}},{"fileData":{"fileUri":"https://x/y"}},` +
-				`{"inlineData":{"mimeType":"audio/wav","data":"UklGR"}},{"fileData":{"mimeType":"video/mp4","fileUri":"gs://b/v"}},{"inlineData":{"mimeType":"application/pdf","data":"JVBERi0"}},{"text":"plain"}]}]`,
+				`{"inlineData":{"mimeType":"audio/wav","data":"UklGR"}},{"fileData":{"mimeType":"video/mp4","fileUri":"https://b/v"}},{"inlineData":{"mimeType":"application/pdf","data":"JVBERi0"}},{"text":"plain"}]}]`,
 		},
 		{
 			"numbers", "gemini-2.5-flash",
