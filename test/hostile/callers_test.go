@@ -164,7 +164,7 @@ func paths(t *testing.T, w *world) {
 		{"/", "openai"},
 		{"/v1", "openai"},
 		{"/v1/", "openai"},
-		{"/v1/completions", "openai"},
+		{"/v1/files", "openai"},
 		{"/v1/response", "openai"},
 		{"/v2/chat/completions", "openai"},
 		{"/v1/chat/completions/", "openai"},

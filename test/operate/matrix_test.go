@@ -339,6 +339,18 @@ func askedOf(route contract.Route) string {
 	return "gpt-5-mini"
 }
 
+// boundary stands between the parts of a form.
+const boundary = "the-next-part"
+
+// simulating is the headers of a call that asks for a fault.
+func (c call) simulating(what string) map[string]string {
+	h := map[string]string{"X-Pontage-Simulate": what}
+	if strings.HasPrefix(c.body, "--"+boundary) {
+		h["Content-Type"] = "multipart/form-data; boundary=" + boundary
+	}
+	return h
+}
+
 // wellFormed is a body that a route takes.
 func wellFormed(route contract.Route) string {
 	switch {
@@ -348,6 +360,19 @@ func wellFormed(route contract.Route) string {
 		return `{"model":"text-embedding-3-small","input":"x"}`
 	case route.Surface == "openai.responses":
 		return respond("gpt-5-mini", "")
+	case route.Surface == "openai.completions":
+		return `{"model":"gpt-5-mini","prompt":"x","max_tokens":10}`
+	case route.Surface == "openai.moderations":
+		return `{"model":"omni-moderation-latest","input":"x"}`
+	case route.Surface == "openai.images":
+		return `{"model":"gpt-image-1","prompt":"x"}`
+	case route.Surface == "openai.image_edits":
+		return `{"model":"gpt-image-1","prompt":"x","images":[{"image_url":"data:image/png;base64,iVBORw0KGgo="}]}`
+	case route.Surface == "openai.speech":
+		return `{"model":"tts-1","input":"x","voice":"alloy"}`
+	case route.Surface == "openai.transcriptions":
+		part := "--" + boundary + "\r\nContent-Disposition: form-data; name="
+		return part + "\"model\"\r\n\r\nwhisper-1\r\n" + part + "\"file\"; filename=\"a.mp3\"\r\n\r\nsound\r\n--" + boundary + "--\r\n"
 	case route.Surface == "gemini.embed":
 		one := `{"model":"models/text-embedding-3-small","content":{"parts":[{"text":"x"}]}}`
 		if strings.HasSuffix(route.Path, ":batchEmbedContents") {
@@ -365,18 +390,18 @@ func wellFormed(route contract.Route) string {
 // onlyTestKeys asks for faults, by name and by names that are none.
 func onlyTestKeys(t *testing.T, live, test customer, c call, refused, failed int) {
 	t.Helper()
-	c.key, c.header = live.key, map[string]string{"X-Pontage-Simulate": "rate_limited"}
+	c.key, c.header = live.key, c.simulating("rate_limited")
 	if r := ask(t, live.g, c); r.status != refused {
 		t.Errorf("%s %s%s with a live key: %d %s", c.method, c.host, c.path, r.status, r.body)
 	}
 	c.key = test.key
 	for _, wrong := range []string{"made_up", "rate_limited;after=", "rate_limited;after=-1", "rate_limited;before=1", "rate_limited;after=10001", "none"} {
-		c.header = map[string]string{"X-Pontage-Simulate": wrong}
+		c.header = c.simulating(wrong)
 		if r := ask(t, test.g, c); r.status != refused {
 			t.Errorf("%s %s%s, simulating %q: %d %s", c.method, c.host, c.path, wrong, r.status, r.body)
 		}
 	}
-	c.header = map[string]string{"X-Pontage-Simulate": "upstream_overloaded"}
+	c.header = c.simulating("upstream_overloaded")
 	if r := ask(t, test.g, c); r.status != failed {
 		t.Errorf("%s %s%s with a test key: %d %s", c.method, c.host, c.path, r.status, r.body)
 	}
