@@ -63,7 +63,7 @@ func (x *exchange) replay(k *Kept) error {
 		h.Set(kv[0], kv[1])
 	}
 	if h.Get("Content-Type") == eventStream {
-		streamed(h)
+		streamed(h, eventStream)
 	}
 	h.Set(replayedHeader, "true")
 	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
@@ -89,23 +89,12 @@ func (x *exchange) record(b []byte) {
 	x.said = append(x.said, b...)
 }
 
-// media is the content type of the answer.
-func (x *exchange) media() string {
-	switch {
-	case x.w.streaming:
-		return x.w.Header().Get("Content-Type")
-	case x.w.media != "":
-		return x.w.media
-	}
-	return "application/json"
-}
-
-// kept is the answer as it is kept. It copies nothing of the body.
+// kept is the answer as it is kept, whose content type is set. It copies nothing
+// of the body.
 func (x *exchange) kept(body []byte) *Kept {
 	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
-	k.Header = append(k.Header, [2]string{"Content-Type", x.media()})
 	h := x.w.Header()
-	for _, name := range []string{"X-Output-Capped-By", "X-Dropped-Params"} {
+	for _, name := range []string{"Content-Type", "X-Output-Capped-By", "X-Dropped-Params"} {
 		if v := h.Get(name); v != "" {
 			k.Header = append(k.Header, [2]string{name, v})
 		}
