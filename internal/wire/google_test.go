@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func (d inPath) At(ending string, query url.Values) (Dialect, error) {
 	if query.Get("alt") == "none" {
 		return nil, fault.New(fault.InvalidParameter, "").At("alt")
 	}
-	d.ending, d.alt, d.stream = ending, query.Get("alt"), strings.Contains(ending, "stream")
+	d.ending, d.alt, d.stream = ending, cmp.Or(query.Get("alt"), query.Get("$alt")), strings.Contains(ending, "stream")
 	return d, nil
 }
 
@@ -129,7 +130,7 @@ func TestAKeptStreamHasItsMediaType(t *testing.T) {
 			return nil, nil
 		},
 	})
-	for query, media := range map[string]string{"": "application/json", "?alt=sse": "text/event-stream"} {
+	for query, media := range map[string]string{"": "application/json", "?alt=sse": "text/event-stream", "?$alt=sse": "text/event-stream"} {
 		req, _ := http.NewRequest(http.MethodPost, h.srv.URL+"/v1beta/models/m:streamGenerateContent"+query, strings.NewReader(`{}`))
 		req.Header.Set("Idempotency-Key", "k")
 		resp, err := http.DefaultClient.Do(req)
@@ -142,8 +143,8 @@ func TestAKeptStreamHasItsMediaType(t *testing.T) {
 			t.Errorf("%q: kept %+v", query, call.kept)
 		}
 	}
-	if len(digests) != 2 {
-		t.Errorf("%d digests of two requests", len(digests))
+	if len(digests) != 3 {
+		t.Errorf("%d digests of three requests", len(digests))
 	}
 }
 

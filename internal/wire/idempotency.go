@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/failpoint"
@@ -42,14 +44,27 @@ func (x *exchange) claim(body []byte) (done bool, err error) {
 }
 
 // digest is what two requests with one key must have in common: the contract,
-// since two services answer the same request otherwise, method, path and body.
+// since two services answer the same request otherwise, method, path, the form of
+// a stream, and the body. The boundaries of a form do not count: a client that
+// tries again makes others.
 func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write([]byte(x.site.Contract.Name() + " " + x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
-	if alt := x.r.URL.Query().Get("alt"); alt != "" {                                      // the form of a stream
-		h.Write([]byte("?alt=" + alt + "\n"))
+	query := x.r.URL.Query()
+	for _, name := range [...]string{"alt", "$alt"} {
+		if v := query.Get(name); v != "" {
+			h.Write([]byte("?" + name + "=" + v + "\n"))
+		}
 	}
-	h.Write(body)
+	boundary, form := boundaryOf(x.r.Header)
+	if !form {
+		h.Write(body)
+		return [sha256.Size]byte(h.Sum(nil))
+	}
+	for part := range bytes.SplitSeq(body, []byte("--"+boundary)) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part)))) // where it ends
+		h.Write(part)
+	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
