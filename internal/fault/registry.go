@@ -155,7 +155,7 @@ var registry = [codeCount]Entry{
 	BatchInputUnsupported:    {Name: "batch_input_unsupported", Class: ClassRequest, Public: "This model does not take several inputs at once.", Advice: "Send one input a request."},
 	BodyTooLarge:             {Name: "body_too_large", Class: ClassRequest, Public: "The request body is too large.", Advice: "Send a smaller body."},
 	RequestTimeout:           {Name: "request_timeout", Class: ClassRequest, Helps: true, Public: "The request body did not arrive in time.", Advice: "Send the request again over a better connection."},
-	UnsupportedMediaType:     {Name: "unsupported_media_type", Class: ClassRequest, Public: "The Content-Type must be application/json.", Advice: "Send application/json, encoded as identity or gzip."},
+	UnsupportedMediaType:     {Name: "unsupported_media_type", Class: ClassRequest, Public: "This Content-Type or Content-Encoding is not taken here.", Advice: "Send application/json, or multipart/form-data where a file is sent, encoded as identity or gzip."},
 	MethodNotAllowed:         {Name: "method_not_allowed", Class: ClassRequest, Public: "This method is not allowed here.", Advice: "Use a method that the Allow header names."},
 	NotFound:                 {Name: "not_found", Class: ClassRequest, Public: "There is nothing at this path.", Advice: "Check the path and the base URL."},
 	JobNotFound:              {Name: "job_not_found", Class: ClassRequest, Public: "There is no such job.", Advice: "Check the job's id."},

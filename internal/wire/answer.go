@@ -27,7 +27,7 @@ const keepFrames = 256 << 10
 // returns are still to be told to the caller.
 func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
-	req, enc := t.Request, x.encoder(d, t.Request)
+	x.enc = x.encoder(d, t.Request)
 	x.facts.Tried = t.Tried
 	h := x.w.Header()
 	if t.CappedBy != "" {
@@ -36,10 +36,10 @@ func (x *exchange) answer(d Dialect) error {
 	if len(t.Dropped) > 0 {
 		h.Set("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
 	}
-	if req.Stream {
-		return x.stream(enc)
+	if t.Request.Stream {
+		return x.stream()
 	}
-	return x.whole(enc)
+	return x.whole()
 }
 
 // own names places as the dialect of r does.
@@ -75,7 +75,7 @@ func dropped(paths []string) string {
 
 // whole writes an answer that is not streamed: nothing leaves before the charge
 // is durable.
-func (x *exchange) whole(enc Encoder) error {
+func (x *exchange) whole() error {
 	for {
 		ev, err := x.call.Next()
 		if err == io.EOF {
@@ -85,21 +85,20 @@ func (x *exchange) whole(enc Encoder) error {
 			return x.leftOr(err)
 		}
 		x.meet(ev)
-		x.w.media = cmp.Or(x.w.media, ev.MediaType)
-		if _, err := enc.Event(nil, ev); err != nil {
+		if _, err := x.enc.Event(nil, ev); err != nil {
 			return unspeakable(err)
 		}
 	}
-	bill, body, err := x.finish(nil, enc)
+	h := x.w.Header()
+	h["Content-Type"] = []string{x.media(jsonMedia)}
+	bill, body, err := x.finish(nil)
 	if err != nil {
 		return err
 	}
-	x.remember(enc)
+	x.remember()
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err
 	}
-	h := x.w.Header()
-	h["Content-Type"] = []string{x.media()}
 	h["X-Charge-Usd"] = []string{bill.Charge.String()}
 	x.extraHeaders()
 	x.free()
@@ -109,7 +108,7 @@ func (x *exchange) whole(enc Encoder) error {
 }
 
 // stream forwards events as they come, and the end after the charge is durable.
-func (x *exchange) stream(enc Encoder) error {
+func (x *exchange) stream() error {
 	pooled := frames.Get().(*[]byte)
 	buf := (*pooled)[:0]
 	defer func() {
@@ -118,26 +117,10 @@ func (x *exchange) stream(enc Encoder) error {
 			frames.Put(pooled)
 		}
 	}()
-	ev, err := x.call.Next() // is in hand
-	if err != nil && err != io.EOF {
-		return x.leftOr(err)
-	}
-	x.enc = enc
-	h := x.w.Header()
-	h["Trailer"] = []string{"X-Charge-Usd"}
-	x.extraHeaders()
-	x.w.media = ev.MediaType
-	media := x.w.media
-	if s, ok := enc.(Streamer); ok {
-		media = s.MediaType()
-	}
-	x.w.stream(media)
-	if beat := enc.Heartbeat(nil); len(beat) > 0 {
-		x.w.keepAlive(x.s.o.Heartbeat, beat)
-		defer x.w.stopBeating()
-	}
+	defer x.w.stopBeating()
 	present := true
-	for ; ; ev, err = x.call.Next() {
+	for {
+		ev, err := x.call.Next()
 		if err == io.EOF {
 			break
 		}
@@ -145,43 +128,75 @@ func (x *exchange) stream(enc Encoder) error {
 			return x.leftOr(err)
 		}
 		x.meet(ev)
-		if ev.Cut {
-			x.capped()
-		}
-		if !present && !x.claimed {
-			continue
-		}
-		buf, err = enc.Event(buf[:0], ev)
-		if err != nil {
+		if buf, err = x.forward(buf[:0], ev, &present); err != nil {
 			return unspeakable(err)
-		}
-		x.record(buf)
-		if !present {
-			continue
-		}
-		if ev.More {
-			present = x.w.buffer(buf)
-		} else {
-			present = x.w.frame(buf)
 		}
 		if !present && !x.call.Drains() {
 			x.left()
 			return nil
 		}
 	}
-	bill, buf, err := x.finish(buf[:0], enc)
+	if !x.w.streaming { // no event at all
+		x.begin()
+	}
+	bill, buf, err := x.finish(buf[:0])
 	if err != nil {
 		return err
 	}
-	x.remember(enc)
+	x.remember()
 	x.w.stopBeating()
 	if err := x.s.o.Failpoints.Hit("crash_before_last_bytes"); err != nil {
 		return err
 	}
-	h["X-Charge-Usd"] = []string{bill.Charge.String()} // the trailer
+	x.w.Header()["X-Charge-Usd"] = []string{bill.Charge.String()} // the trailer
 	x.free()
 	x.delivered(present && x.w.frame(buf))
 	return nil
+}
+
+// forward appends to dst what an event gives, and sends it, with the head of the
+// stream if it is the first. present says whether the caller is still there.
+func (x *exchange) forward(dst []byte, ev llm.Event, present *bool) ([]byte, error) {
+	if ev.Cut {
+		x.capped()
+	}
+	if !*present && !x.claimed {
+		return dst, nil
+	}
+	dst, err := x.enc.Event(dst, ev)
+	if err != nil {
+		return dst, err
+	}
+	if !x.w.streaming {
+		x.begin()
+	}
+	x.record(dst)
+	switch {
+	case !*present:
+	case ev.More:
+		*present = x.w.buffer(dst)
+	default:
+		*present = x.w.frame(dst)
+	}
+	return dst, nil
+}
+
+// begin sends the head of a stream, whose first event was encoded.
+func (x *exchange) begin() {
+	x.w.Header()["Trailer"] = []string{"X-Charge-Usd"}
+	x.extraHeaders()
+	x.w.stream(x.media(eventStream))
+	if beat := x.enc.Heartbeat(nil); len(beat) > 0 {
+		x.w.keepAlive(x.s.o.Heartbeat, beat)
+	}
+}
+
+// media is the media type of the answer, whose first event was encoded.
+func (x *exchange) media(otherwise string) string {
+	if t, ok := x.enc.(Typed); ok {
+		return cmp.Or(t.MediaType(), otherwise)
+	}
+	return otherwise
 }
 
 // capped tells, in a trailer, of an answer that was ended for want of money, and
@@ -208,22 +223,22 @@ func unspeakable(err error) error {
 // finish charges for the answer and appends its end, which shows the bill. Where
 // the answer is kept for its idempotency key, that is made before the charge is
 // durable, and with it.
-func (x *exchange) finish(dst []byte, enc Encoder) (Bill, []byte, error) {
+func (x *exchange) finish(dst []byte) (Bill, []byte, error) {
 	if x.claimed {
-		return x.finishKept(dst, enc)
+		return x.finishKept(dst)
 	}
 	bill, err := x.call.Finish(nil)
 	if err != nil {
 		return bill, dst, err
 	}
 	x.facts.Charge = bill.Charge
-	dst, err = enc.Finish(dst, x.final(bill))
+	dst, err = x.enc.Finish(dst, x.final(bill))
 	return bill, dst, err
 }
 
-func (x *exchange) finishKept(dst []byte, enc Encoder) (Bill, []byte, error) {
+func (x *exchange) finishKept(dst []byte) (Bill, []byte, error) {
 	bill, err := x.call.Finish(func(b Bill) (k *Kept, err error) {
-		if dst, err = enc.Finish(dst, x.final(b)); err != nil {
+		if dst, err = x.enc.Finish(dst, x.final(b)); err != nil {
 			return nil, err
 		}
 		if !x.w.streaming {

@@ -20,21 +20,20 @@ import (
 
 // checkMedia refuses a body that is not what is wanted, by its headers.
 func checkMedia(h http.Header, want Body) *fault.Error {
-	if want == Either {
-		want = JSON
-		if IsForm(h) {
-			want = Form
+	boundary, form := boundaryOf(h)
+	switch {
+	case form && want == JSON, !form && want == Form:
+		return notMedia(want)
+	case form && boundary == "":
+		return fault.New(fault.UnsupportedMediaType, "Content-Type must name the boundary of the form.").At("Content-Type")
+	case !form:
+		ct := h.Get("Content-Type")
+		if ct == "" || ct == jsonMedia {
+			break
 		}
-	}
-	if want == Form {
-		_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-		if err != nil || !IsForm(h) || params["boundary"] == "" {
-			return fault.New(fault.UnsupportedMediaType, "Content-Type must be multipart/form-data.").At("Content-Type")
-		}
-	} else if ct := h.Get("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
-		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
-			return fault.New(fault.UnsupportedMediaType, "Content-Type must be application/json.").At("Content-Type")
+		if err != nil || (media != jsonMedia && !strings.HasSuffix(media, "+json")) {
+			return notMedia(want)
 		}
 		if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") && !strings.EqualFold(cs, "utf8") {
 			return fault.New(fault.UnsupportedMediaType, "The charset must be utf-8.").At("Content-Type")
@@ -48,10 +47,30 @@ func checkMedia(h http.Header, want Body) *fault.Error {
 	}
 }
 
+// notMedia is the fault of another content type than what is wanted.
+func notMedia(want Body) *fault.Error {
+	return fault.New(fault.UnsupportedMediaType, "Content-Type must be %s.", [...]string{
+		JSON: jsonMedia, Form: formMedia, Either: jsonMedia + " or " + formMedia,
+	}[want]).At("Content-Type")
+}
+
+const formMedia = "multipart/form-data"
+
 // IsForm reports whether the headers say that the body is a form.
 func IsForm(h http.Header) bool {
-	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && media == "multipart/form-data"
+	_, is := boundaryOf(h)
+	return is
+}
+
+// boundaryOf returns what stands between the parts of a form, and whether the body
+// is one. What cannot be is not parsed.
+func boundaryOf(h http.Header) (boundary string, is bool) {
+	ct := h.Get("Content-Type")
+	if len(ct) < len(formMedia) || !strings.EqualFold(ct[:len(formMedia)], formMedia) {
+		return "", false
+	}
+	media, params, err := mime.ParseMediaType(ct)
+	return params["boundary"], err == nil && media == formMedia
 }
 
 // readBody reads a request's body within limit bytes and timeout, undoing gzip

@@ -229,3 +229,40 @@ func TestCredentialsAreTakenAsTheyWereSent(t *testing.T) {
 		}
 	}
 }
+
+// A content type that is refused is told which are not.
+func TestContentTypesAreToldApart(t *testing.T) {
+	t.Parallel()
+	const form = "multipart/form-data; boundary=b"
+	for _, c := range []struct {
+		want Body
+		sent string
+		told string
+	}{
+		{JSON, "", ""},
+		{JSON, "application/json", ""},
+		{JSON, "APPLICATION/JSON; charset=utf-8", ""},
+		{JSON, form, "Content-Type must be application/json."},
+		{Form, form, ""},
+		{Form, "Multipart/Form-Data; boundary=b", ""},
+		{Form, "", "Content-Type must be multipart/form-data."},
+		{Form, "application/json", "Content-Type must be multipart/form-data."},
+		{Form, "multipart/form-data", "Content-Type must name the boundary of the form."},
+		{Form, "multipart/form-data; ;", "Content-Type must be multipart/form-data."},
+		{Either, "", ""},
+		{Either, form, ""},
+		{Either, "application/json", ""},
+		{Either, "multipart/form-data", "Content-Type must name the boundary of the form."},
+		{Either, "text/plain", "Content-Type must be application/json or multipart/form-data."},
+		{Either, "application/json; charset=latin1", "The charset must be utf-8."},
+	} {
+		e := checkMedia(http.Header{"Content-Type": {c.sent}}, c.want)
+		told := ""
+		if e != nil {
+			told = e.Message
+		}
+		if told != c.told || e != nil && (e.Code != fault.UnsupportedMediaType || e.Param != "Content-Type") {
+			t.Errorf("%d, %q: %v, want %q", c.want, c.sent, e, c.told)
+		}
+	}
+}

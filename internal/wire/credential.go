@@ -2,6 +2,7 @@ package wire
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -37,12 +38,19 @@ func queryKey(r *http.Request, surface string) string {
 	if !strings.HasPrefix(surface, "gemini.") || !strings.Contains(r.URL.RawQuery, "key=") {
 		return ""
 	}
-	query := r.URL.Query() // what cannot be read is told of later
-	key := query.Get("key")
-	if query.Has("key") {
-		query.Del("key")
-		r.URL.RawQuery = query.Encode()
-		r.RequestURI = r.URL.RequestURI()
+	key := ""
+	var rest []string // as it was: what cannot be read is told of later
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if n, err := url.QueryUnescape(name); err != nil || n != "key" {
+			rest = append(rest, pair)
+			continue
+		}
+		if v, err := url.QueryUnescape(value); err == nil && key == "" {
+			key = v
+		}
 	}
+	r.URL.RawQuery = strings.Join(rest, "&")
+	r.RequestURI = r.URL.RequestURI()
 	return key
 }

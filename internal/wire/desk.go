@@ -89,7 +89,7 @@ func (x *exchange) shown(data contract.Data) []byte {
 
 // show writes an answer of the gateway's own.
 func (x *exchange) show(status int, body []byte) {
-	x.w.Header()["Content-Type"] = []string{"application/json"}
+	x.w.Header()["Content-Type"] = []string{jsonMedia}
 	x.extraHeaders()
 	x.ev.Outcome = "ok"
 	x.free()

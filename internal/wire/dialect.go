@@ -75,13 +75,17 @@ type Encoder interface {
 // than the contract does.
 type Breaker interface {
 	// Break appends what a stream ends with that has failed because of err. frame
-	// is what the contract has for it, which stands in it.
+	// is the event that the contract has for it, which stands in it. Where a
+	// stream has no room for an error it appends nothing, and the connection breaks.
 	Break(dst, frame []byte, err *fault.Error) []byte
 }
 
-// Streamer is an [Encoder] whose streams are not of server-sent events.
-type Streamer interface {
-	// MediaType returns the media type of the stream; empty: events, all the same.
+// Typed is an [Encoder] of answers that may be something else than JSON or, if they
+// are streamed, server-sent events. Such a stream breaks with its connection,
+// unless the encoder is a [Breaker], too.
+type Typed interface {
+	// MediaType returns the media type of the answer, once its first event was
+	// encoded; empty: what it would be otherwise.
 	MediaType() string
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func (d inPath) At(ending string, query url.Values) (Dialect, error) {
 	if query.Get("alt") == "none" {
 		return nil, fault.New(fault.InvalidParameter, "").At("alt")
 	}
-	d.ending, d.alt, d.stream = ending, query.Get("alt"), strings.Contains(ending, "stream")
+	d.ending, d.alt, d.stream = ending, cmp.Or(query.Get("alt"), query.Get("$alt")), strings.Contains(ending, "stream")
 	return d, nil
 }
 
@@ -129,7 +130,7 @@ func TestAKeptStreamHasItsMediaType(t *testing.T) {
 			return nil, nil
 		},
 	})
-	for query, media := range map[string]string{"": "application/json", "?alt=sse": "text/event-stream"} {
+	for query, media := range map[string]string{"": "application/json", "?alt=sse": "text/event-stream", "?$alt=sse": "text/event-stream"} {
 		req, _ := http.NewRequest(http.MethodPost, h.srv.URL+"/v1beta/models/m:streamGenerateContent"+query, strings.NewReader(`{}`))
 		req.Header.Set("Idempotency-Key", "k")
 		resp, err := http.DefaultClient.Do(req)
@@ -142,8 +143,8 @@ func TestAKeptStreamHasItsMediaType(t *testing.T) {
 			t.Errorf("%q: kept %+v", query, call.kept)
 		}
 	}
-	if len(digests) != 2 {
-		t.Errorf("%d digests of two requests", len(digests))
+	if len(digests) != 3 {
+		t.Errorf("%d digests of three requests", len(digests))
 	}
 }
 
@@ -153,12 +154,12 @@ func TestKeysOfGooglesCallers(t *testing.T) {
 	t.Parallel()
 	h, keys := google(t, &fake{open: func(context.Context) (*fakeCall, error) { return nil, errors.New("no") }})
 	for _, c := range []struct{ method, path, header, want, body string }{
-		{"GET", "/v1beta/models?key=k1", "", "k1", "page of "},
-		{"GET", "/v1beta/models?key=k1&limit=3", "k2", "k2", "page of 3"},
+		{"GET", "/v1beta/models?key=K_1", "", "K_1", "page of "},
+		{"GET", "/v1beta/models?key=K_1&limit=3", "k2", "k2", "page of 3"},
 		{"GET", "/v1/models?limit=5", "k3", "k3", "page of 5"},
 		{"GET", "/v1/models?key=k4", "", "", "list of a/b"},
 		{"GET", "/v1/models/a/b", "k5", "k5", "one a/b"},
-		{"POST", "/v1beta/models/m:generateContent?key=k6", "", "k6", `{"error":{"code":500,`},
+		{"POST", "/v1beta/models/m:generateContent?key=K_6", "", "K_6", `{"error":{"code":500,`},
 	} {
 		*keys = nil
 		req, _ := http.NewRequest(c.method, h.srv.URL+c.path, strings.NewReader(`{}`))
@@ -176,12 +177,17 @@ func TestKeysOfGooglesCallers(t *testing.T) {
 		}
 	}
 	for range len(h.events) {
-		if ev := fmt.Sprintf("%+v", <-h.events); strings.Contains(ev, "k1") || strings.Contains(ev, "k6") {
+		if ev := fmt.Sprintf("%+v", <-h.events); strings.Contains(ev, "K_1") || strings.Contains(ev, "K_6") {
 			t.Errorf("a key is told: %s", ev)
 		}
 	}
 	r, _ := http.NewRequest(http.MethodGet, "http://h/v1beta/models?key=secret&a=b", nil)
 	if key := queryKey(r, "gemini.models"); key != "secret" || strings.Contains(r.URL.String()+r.RequestURI, "secret") || r.URL.RawQuery != "a=b" {
+		t.Errorf("%q is left behind for %q", r.URL, key)
+	}
+	// What cannot be read of the rest stays, to be refused.
+	r, _ = http.NewRequest(http.MethodGet, "http://h/v1beta/models?alt=%zz&key=sec%72et&key=secret&a=b", nil)
+	if key := queryKey(r, "gemini.models"); key != "secret" || strings.Contains(r.URL.String()+r.RequestURI, "sec") || r.URL.RawQuery != "alt=%zz&a=b" {
 		t.Errorf("%q is left behind for %q", r.URL, key)
 	}
 }

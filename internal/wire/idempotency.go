@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/failpoint"
@@ -42,14 +44,27 @@ func (x *exchange) claim(body []byte) (done bool, err error) {
 }
 
 // digest is what two requests with one key must have in common: the contract,
-// since two services answer the same request otherwise, method, path and body.
+// since two services answer the same request otherwise, method, path, the form of
+// a stream, and the body. The boundaries of a form do not count: a client that
+// tries again makes others.
 func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write([]byte(x.site.Contract.Name() + " " + x.r.Method + " " + x.r.URL.Path + "\n")) // never fails
-	if alt := x.r.URL.Query().Get("alt"); alt != "" {                                      // the form of a stream
-		h.Write([]byte("?alt=" + alt + "\n"))
+	query := x.r.URL.Query()
+	for _, name := range [...]string{"alt", "$alt"} {
+		if v := query.Get(name); v != "" {
+			h.Write([]byte("?" + name + "=" + v + "\n"))
+		}
 	}
-	h.Write(body)
+	boundary, form := boundaryOf(x.r.Header)
+	if !form {
+		h.Write(body)
+		return [sha256.Size]byte(h.Sum(nil))
+	}
+	for part := range bytes.SplitSeq(body, []byte("--"+boundary)) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part)))) // where it ends
+		h.Write(part)
+	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
@@ -63,7 +78,7 @@ func (x *exchange) replay(k *Kept) error {
 		h.Set(kv[0], kv[1])
 	}
 	if h.Get("Content-Type") == eventStream {
-		streamed(h)
+		streamed(h, eventStream)
 	}
 	h.Set(replayedHeader, "true")
 	h["X-Charge-Usd"] = []string{x.facts.Charge.String()}
@@ -89,23 +104,12 @@ func (x *exchange) record(b []byte) {
 	x.said = append(x.said, b...)
 }
 
-// media is the content type of the answer.
-func (x *exchange) media() string {
-	switch {
-	case x.w.streaming:
-		return x.w.Header().Get("Content-Type")
-	case x.w.media != "":
-		return x.w.media
-	}
-	return "application/json"
-}
-
-// kept is the answer as it is kept. It copies nothing of the body.
+// kept is the answer as it is kept, whose content type is set. It copies nothing
+// of the body.
 func (x *exchange) kept(body []byte) *Kept {
 	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
-	k.Header = append(k.Header, [2]string{"Content-Type", x.media()})
 	h := x.w.Header()
-	for _, name := range []string{"X-Output-Capped-By", "X-Dropped-Params"} {
+	for _, name := range []string{"Content-Type", "X-Output-Capped-By", "X-Dropped-Params"} {
 		if v := h.Get(name); v != "" {
 			k.Header = append(k.Header, [2]string{name, v})
 		}

@@ -237,3 +237,51 @@ func TestRequestsThatAreNoGoodClaimNothing(t *testing.T) {
 		t.Errorf("%d", resp.StatusCode)
 	}
 }
+
+// formed is a dialect whose bodies are forms.
+type formed struct{ plain }
+
+func (formed) Body() Body { return Form }
+
+func (formed) Decode([]byte, map[string][]string) (*llm.Request, error) {
+	return &llm.Request{Model: "m"}, nil
+}
+
+// Clients that try again write a form anew, between other boundaries. It is the
+// same request, unless a part of it is another.
+func TestAFormIsTheSameBetweenOtherBoundaries(t *testing.T) {
+	t.Parallel()
+	var digests [][32]byte
+	h := build(t, &fake{
+		open: func(ctx context.Context) (*fakeCall, error) {
+			return &fakeCall{ctx: ctx, steps: []any{last(`{}`)}}, nil
+		},
+		claim: func(_ string, digest [32]byte, _ time.Duration) (*Kept, error) {
+			digests = append(digests, digest)
+			return nil, nil
+		},
+	}, func(o *Options) { o.Dialects["openai.transcriptions"] = formed{} })
+	for _, c := range []struct{ boundary, text string }{{"one", "a"}, {"another", "a"}, {"one", "b"}, {"one", "a\r\n--another"}} {
+		part := "\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n" + c.text + "\r\n--" + c.boundary
+		req, err := http.NewRequest(http.MethodPost, h.srv.URL+"/v1/audio/transcriptions", strings.NewReader("--"+c.boundary+part+part+"--\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "multipart/form-data; boundary="+c.boundary)
+		req.Header.Set("Idempotency-Key", "k")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("status %d", resp.StatusCode)
+		}
+	}
+	if len(digests) != 4 || digests[0] != digests[1] {
+		t.Errorf("the same form is %x", digests)
+	}
+	if digests[0] == digests[2] || digests[0] == digests[3] {
+		t.Errorf("other forms are the same: %x", digests)
+	}
+}

@@ -81,7 +81,7 @@ type exchange struct {
 	rest   string // what the wildcard of the path stands for
 	caller Caller
 	call   Call
-	enc    Encoder      // of the answer, once it is streamed
+	enc    Encoder      // of the answer, once there is one
 	asked  *llm.Request // as the caller asked it, once it was decoded
 	past   []string     // ids of the answers that it continues
 	facts  contract.Facts
@@ -376,19 +376,25 @@ func (x *exchange) fail(e *fault.Error) {
 	case !x.w.committed:
 		x.ev.Status = status
 		x.refusal(e)
-	case x.w.streaming && x.w.media == "":
-		frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
-		if b, ok := x.enc.(Breaker); ok {
-			frame = b.Break(nil, frame, e)
-		}
-		x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
-		x.w.frame(frame)
-		if !done {
-			x.w.broken = x.w.err != nil
-		}
+	case x.w.streaming:
+		x.breakOff(e)
 	default:
 		x.w.broken = true // part of an answer has gone out that has no room for an error
 	}
+}
+
+// breakOff ends a stream with the error that the dialect has for e. Where it has
+// room for none the connection breaks.
+func (x *exchange) breakOff(e *fault.Error) {
+	frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+	if b, ok := x.enc.(Breaker); ok {
+		frame = b.Break(nil, frame, e)
+	} else if x.w.Header().Get("Content-Type") != eventStream {
+		frame = nil // which would be no event in it
+	}
+	x.w.Header()["X-Charge-Usd"] = []string{x.facts.Charge.String()} // the trailer
+	x.w.frame(frame)
+	x.w.broken = len(frame) == 0 || !done && x.w.err != nil
 }
 
 // conclude ends the call free of charge, or records the refusal. status is what

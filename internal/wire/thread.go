@@ -119,8 +119,8 @@ func (x *exchange) encoder(d Dialect, r *llm.Request) Encoder {
 // remember keeps an answer that was charged, if it is to be kept, before its last
 // bytes leave: whoever has them may continue it. He has paid for the answer, and
 // gets it whether or not it could be kept.
-func (x *exchange) remember(enc Encoder) {
-	k, ok := enc.(Keeper)
+func (x *exchange) remember() {
+	k, ok := x.enc.(Keeper)
 	if !ok || x.asked == nil || x.asked.Thread == nil || !x.asked.Thread.Store {
 		return
 	}
@@ -148,6 +148,7 @@ func (x *exchange) later(d Dialect, r *llm.Request) error {
 	body := jsonx.Splice(rec.Object, x.site.Contract.Extras(x.route.Surface, x.route.Envelope, x.facts))
 	var kept *Kept
 	if x.claimed {
+		x.w.Header()["Content-Type"] = []string{jsonMedia}
 		kept = x.kept(body)
 	}
 	if err := x.s.o.Memory.Defer(x.r.Context(), x.caller, x.site, r, rec, kept); err != nil {

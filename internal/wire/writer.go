@@ -17,10 +17,9 @@ type Writer struct {
 	unread bool // a body was announced, and nobody has read it to its end
 
 	mu        sync.Mutex
-	committed bool   // the status line has gone out
-	streaming bool   // and what follows are frames
-	media     string // of an answer that is neither JSON nor events
-	broken    bool   // the answer broke off in a way the connection must show
+	committed bool // the status line has gone out
+	streaming bool // and what follows are frames
+	broken    bool // the answer broke off in a way the connection must show
 	status    int
 	n         int64
 	err       error // of the first write that did not get through: the caller has left
@@ -61,20 +60,19 @@ func (w *Writer) whole(status int, body []byte) {
 // takes it so.
 const eventStream = "text/event-stream"
 
-// streamed sets the headers of an SSE stream.
-func streamed(h http.Header) {
-	h["Content-Type"] = []string{eventStream}
+// jsonMedia is the media type of everything else, unless its dialect says otherwise.
+const jsonMedia = "application/json"
+
+// streamed sets the headers of a stream.
+func streamed(h http.Header, media string) {
+	h["Content-Type"] = []string{media}
 	h["Cache-Control"] = []string{"no-cache, no-transform"}
 	h["X-Accel-Buffering"] = []string{"no"}
 }
 
-// stream commits with status 200 and the headers of a stream: of events, unless
-// media says otherwise.
+// stream commits with status 200 and the headers of a stream.
 func (w *Writer) stream(media string) {
-	streamed(w.Header())
-	if media != "" {
-		w.Header()["Content-Type"] = []string{media}
-	}
+	streamed(w.Header(), media)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.committed, w.streaming, w.status = true, true, http.StatusOK

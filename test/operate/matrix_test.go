@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/fault"
@@ -220,11 +221,25 @@ func answer(t *testing.T, r *reply) string {
 			continue
 		}
 		for _, v := range r.header[name] {
+			if reset, err := time.Parse(time.RFC3339, v); err == nil {
+				r.midnight(t, name, reset)
+				v = "midnight"
+			}
 			fmt.Fprintf(&b, "%s: %s\n", name, spread(name, v))
 		}
 	}
 	b.WriteString(normal(string(r.body)) + "\n")
 	return b.String()
+}
+
+// midnight checks that a time which a header tells is the next midnight, or the
+// one that passed while the answer was written.
+func (r *reply) midnight(t *testing.T, name string, at time.Time) {
+	t.Helper()
+	date, err := http.ParseTime(r.header.Get("Date"))
+	if wait := at.Sub(date); err != nil || !at.Equal(at.Truncate(24*time.Hour)) || wait > 24*time.Hour || wait < -time.Minute {
+		t.Errorf("%s is %s at %s", name, at, date)
+	}
 }
 
 // spread hides waits of one to two seconds, which are spread by request id.

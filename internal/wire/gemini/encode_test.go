@@ -187,7 +187,7 @@ func TestAStreamAsOneArray(t *testing.T) {
 	text := llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "Hi"}}}
 	end := llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaFinish, Finish: llm.FinishStop}}}
 	e := encoderOf(t, at(t, streamMethod, ""), "")
-	if m := e.(wire.Streamer).MediaType(); m != "application/json" {
+	if m := e.(wire.Typed).MediaType(); m != "application/json" {
 		t.Errorf("the media type is %s", m)
 	}
 	var out []response
@@ -207,7 +207,7 @@ func TestAStreamAsOneArray(t *testing.T) {
 		}
 	}
 	e = encoderOf(t, at(t, streamMethod, "alt=sse"), "")
-	if got := e.(wire.Breaker).Break(nil, []byte("data: {}\n\n"), nil); string(got) != "data: {}\n\n" || e.(wire.Streamer).MediaType() != "" {
+	if got := e.(wire.Breaker).Break(nil, []byte("data: {}\n\n"), nil); string(got) != "data: {}\n\n" || e.(wire.Typed).MediaType() != "" {
 		t.Errorf("an event became %q", got)
 	}
 }

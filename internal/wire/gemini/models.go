@@ -89,8 +89,11 @@ func (Models) One(dst []byte, m wire.Model) []byte {
 	if m.MaxOutput > 0 {
 		dst = strconv.AppendInt(append(dst, `,"outputTokenLimit":`...), m.MaxOutput, 10)
 	}
-	methods := `"generateContent","countTokens"`
-	if m.Kind == "embedding" {
+	methods := "" // none of the dialect's does anything with models of other kinds
+	switch m.Kind {
+	case "chat":
+		methods = `"generateContent","countTokens"`
+	case "embedding":
 		methods = `"embedContent","batchEmbedContents"`
 	}
 	dst = append(append(dst, `,"supportedGenerationMethods":[`...), methods...)

@@ -122,7 +122,7 @@ func TestEmbeddings(t *testing.T) {
 
 func TestModelsComeInPages(t *testing.T) {
 	t.Parallel()
-	all := []wire.Model{{ID: "a", Name: "A", Context: 10, MaxOutput: 5}, {ID: "b/c", Kind: "embedding"}, {ID: "d"}}
+	all := []wire.Model{{ID: "a", Name: "A", Kind: "chat", Context: 10, MaxOutput: 5}, {ID: "b/c", Kind: "embedding"}, {ID: "d", Kind: "image"}}
 	page := func(query string) string {
 		q, _ := url.ParseQuery(query)
 		out, err := Models{}.Page(nil, all, q)
@@ -133,11 +133,12 @@ func TestModelsComeInPages(t *testing.T) {
 	}
 	const a = `{"name":"models/a","baseModelId":"a","version":"","displayName":"A","inputTokenLimit":10,"outputTokenLimit":5,"supportedGenerationMethods":["generateContent","countTokens"]}`
 	const b = `{"name":"models/b/c","baseModelId":"b/c","version":"","displayName":"b/c","supportedGenerationMethods":["embedContent","batchEmbedContents"]}`
+	const d = `{"name":"models/d","baseModelId":"d","version":"","displayName":"d","supportedGenerationMethods":[]}`
 	for query, want := range map[string]string{
 		"pageSize=1":               `{"models":[` + a + `],"nextPageToken":"a"}`,
 		"pageSize=1&pageToken=a":   `{"models":[` + b + `],"nextPageToken":"b/c"}`,
 		"page_size=2":              `{"models":[` + a + `,` + b + `],"nextPageToken":"b/c"}`,
-		"pageSize=5&pageToken=b/c": string(Models{}.List(nil, all[2:])),
+		"pageSize=5&pageToken=b/c": `{"models":[` + d + `]}`,
 		"pageToken=d":              `{"models":[]}`,
 		"":                         string(Models{}.List(nil, all)),
 		"pageSize=0":               string(Models{}.List(nil, all)),

@@ -54,7 +54,7 @@ func (Dialect) Encoder(r *llm.Request) wire.Encoder { return &encoder{stream: r.
 // the last one leaves after the charge is durable.
 type encoder struct {
 	stream bool
-	json   bool // what is held is a whole answer of JSON
+	media  string // of an answer that is neither JSON nor events
 	held   []byte
 }
 
@@ -62,8 +62,15 @@ type encoder struct {
 // and readers of these events expect none.
 func (e *encoder) Heartbeat(dst []byte) []byte { return dst }
 
-// Break names the event of an error, as readers of these streams expect.
+// MediaType returns the media type of what the provider sends.
+func (e *encoder) MediaType() string { return e.media }
+
+// Break names the event of an error, as readers of these streams expect. In sound
+// there is no room for one.
 func (e *encoder) Break(dst, frame []byte, _ *fault.Error) []byte {
+	if e.media != "" {
+		return dst
+	}
 	return append(append(dst, "event: error\n"...), frame...)
 }
 
@@ -72,8 +79,11 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 	if ev.Raw == nil {
 		return dst, nil
 	}
+	if ev.MediaType != "" {
+		e.media = ev.MediaType
+	}
 	if !e.stream {
-		e.held, e.json = ev.Raw, ev.MediaType == ""
+		e.held = ev.Raw
 		return dst, nil
 	}
 	dst = append(dst, e.held...)
@@ -86,7 +96,7 @@ func (e *encoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	if len(e.held) == 0 {
 		return dst, errors.New("no answer")
 	}
-	if e.json {
+	if !e.stream && e.media == "" {
 		return wire.AppendAnswer(dst, jsonx.Splice(e.held, f.Extras)), nil
 	}
 	return wire.AppendAnswer(dst, bytes.Clone(e.held)), nil

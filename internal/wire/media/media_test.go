@@ -324,4 +324,10 @@ func TestThePieceAtTheEndIsKeptBack(t *testing.T) {
 	if string(b) != "xevent: error\ndata: {}\n\n" {
 		t.Errorf("an error is %q", b)
 	}
+	if _, err := e.Event(nil, llm.Event{Raw: []byte("aa"), MediaType: "audio/mpeg"}); err != nil || e.(wire.Typed).MediaType() != "audio/mpeg" {
+		t.Errorf("sound is %q, %v", e.(wire.Typed).MediaType(), err)
+	}
+	if b := e.(wire.Breaker).Break([]byte("x"), []byte("data: {}\n\n"), nil); string(b) != "x" {
+		t.Errorf("an error in sound is %q", b)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,14 +28,11 @@ type textEncoder struct {
 	now func() time.Time
 	own chatEncoder
 
-	head    []byte // of every chunk, and of the whole answer, brace and all
-	body    []byte // a whole answer, kept back, without its last brace
-	choices []text // of a stream
-	held    []byte // payload of the chunk kept back
+	head     []byte // of every chunk, and of the whole answer, brace and all
+	body     []byte // a whole answer, kept back, without its last brace
+	finished []bool // the choices of a stream, whether they have ended
+	held     []byte // payload of the chunk kept back
 }
-
-// text is what is known of one choice of a stream.
-type text struct{ finished bool }
 
 // Heartbeat appends a comment.
 func (e *textEncoder) Heartbeat(dst []byte) []byte { return e.own.Heartbeat(dst) }
@@ -121,8 +119,9 @@ func (e *textEncoder) deltas(dst []byte, ds []llm.Delta) ([]byte, error) {
 		}
 		switch d.Kind {
 		case llm.DeltaText, llm.DeltaRefusal:
-			e.choice(d.Choice)
-			dst = e.chunk(e.release(dst), d.Choice, d.Text, "")
+			e.meet(d.Choice)
+			dst = append(e.release(dst), "data: "...)
+			dst = append(e.payload(dst, d.Choice, d.Text, ""), "\n\n"...)
 		case llm.DeltaFinish:
 			reason, err := completion.FinishReason(d.Finish, false)
 			if err != nil {
@@ -136,18 +135,19 @@ func (e *textEncoder) deltas(dst []byte, ds []llm.Delta) ([]byte, error) {
 	return dst, nil
 }
 
-func (e *textEncoder) choice(index int) *text {
+// meet notes a choice.
+func (e *textEncoder) meet(index int) {
 	e.begin()
-	for len(e.choices) <= index {
-		e.choices = append(e.choices, text{})
+	for len(e.finished) <= index {
+		e.finished = append(e.finished, false)
 	}
-	return &e.choices[index]
 }
 
 // finish keeps back the chunk that ends a choice: what a contract adds belongs
 // into the last one, and an answer that breaks off must not look finished.
 func (e *textEncoder) finish(dst []byte, index int, reason string) []byte {
-	e.choice(index).finished = true
+	e.meet(index)
+	e.finished[index] = true
 	dst = e.release(dst)
 	e.held = e.payload(e.held[:0], index, "", reason)
 	return dst
@@ -155,18 +155,12 @@ func (e *textEncoder) finish(dst []byte, index int, reason string) []byte {
 
 // cutOff ends every choice that has not ended.
 func (e *textEncoder) cutOff(dst []byte) []byte {
-	for i := range e.choices {
-		if !e.choices[i].finished {
+	for i, finished := range e.finished {
+		if !finished {
 			dst = e.finish(dst, i, "length")
 		}
 	}
 	return dst
-}
-
-func (e *textEncoder) chunk(dst []byte, index int, said, reason string) []byte {
-	dst = append(dst, "data: "...)
-	dst = e.payload(dst, index, said, reason)
-	return append(dst, "\n\n"...)
 }
 
 func (e *textEncoder) payload(dst []byte, index int, said, reason string) []byte {
@@ -204,10 +198,8 @@ func (e *textEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 }
 
 func (e *textEncoder) finishStream(dst []byte, f wire.Final) ([]byte, error) {
-	for _, c := range e.choices {
-		if !c.finished {
-			return dst, errors.New("answer without a finish")
-		}
+	if slices.Contains(e.finished, false) {
+		return dst, errors.New("answer without a finish")
 	}
 	if e.r.IncludeUsage {
 		dst = e.release(dst)

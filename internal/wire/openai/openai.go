@@ -1,6 +1,6 @@
 // Package openai is OpenAI's dialect as callers speak it: chat completions, the
-// older completions of texts, embeddings and the list of models. Facts of the wire are from OpenAI's OpenAPI
-// description 2.3.0 and from recorded traffic.
+// older completions of texts, embeddings and the list of models. Facts of the wire
+// are from OpenAI's OpenAPI description 2.3.0 and from recorded traffic.
 package openai
 
 import (

@@ -71,7 +71,7 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 
 // Encoder returns the encoder of one answer to r.
 func (d *Dialect) Encoder(r *llm.Request) wire.Encoder {
-	return &encoder{r: r, now: d.now, id: newID("resp_")}
+	return d.Keeper(r)
 }
 
 // newID returns an id with the given beginning, unlike any other.
