@@ -123,25 +123,12 @@ func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[
 	l.left = min(l.left, MaxAttempts)
 	for round, most := 0, l.left; len(order) > 0 && l.left > 0 && round < most; round++ {
 		if round > 0 {
-			if order = l.affordable(order); len(order) == 0 {
-				break
-			}
-			asked := l.worst
-			if l.near {
-				asked = nil
-			}
-			if asked != nil && asked.RetryAfter > r.most() {
-				break // longer than a caller should be kept waiting: say so instead
-			}
-			d := r.backoff(round-1, asked)
-			if p.late(d) {
-				break
-			}
-			if err := r.sleep(ctx, d); err != nil {
+			var err error
+			if order, err = l.wait(ctx, round-1, order); err != nil {
 				return nil, gone(err)
 			}
 		}
-		a, err := l.round(ctx, round > 0, &order)
+		a, err := l.round(ctx, &order)
 		if a != nil || err != nil {
 			return a, err
 		}
@@ -192,18 +179,51 @@ type loop struct {
 	attempts *[]obs.Attempt
 	left     int
 	begun    time.Time
-	worst    *fault.Error // that says most to the caller
-	near     bool         // a target is out of use, and another request is finding out whether it is still
+	worst    *fault.Error              // that says most to the caller
+	near     bool                      // a target is out of use, and another request is finding out whether it is still
+	asked    map[*Target]time.Duration // the targets that were tried and may be again, and how long each wants to be left alone
 }
 
-// affordable returns the targets of order whose budgets leave room for another
-// try, and records the others as passed over.
-func (l *loop) affordable(order []*Target) []*Target {
+// paid stands for how long a target wants to be left alone that has been, and has
+// had its try taken from its budget, and did not admit it.
+const paid = -1
+
+// wait waits for the next round, and returns the targets of order that are to be
+// asked in it; none: there is no other round.
+func (l *loop) wait(ctx context.Context, n int, order []*Target) ([]*Target, error) {
+	worst := l.worst
+	if l.near {
+		worst = nil // what is waited for is the probe
+	}
+	if worst != nil && worst.RetryAfter > l.r.most() {
+		return nil, nil // longer than a caller should be kept waiting: say so instead
+	}
+	d := l.r.backoff(n, worst)
+	if l.p.late(d) {
+		return nil, nil
+	}
+	if order = l.affordable(order, d); len(order) == 0 {
+		return nil, nil
+	}
+	return order, l.r.sleep(ctx, d)
+}
+
+// affordable returns the targets of order that may be asked in d: those that were
+// not tried yet, and those that were if they want to be left alone no longer than
+// that and their budgets have room, which it takes. It records those that have
+// none as passed over.
+func (l *loop) affordable(order []*Target, d time.Duration) []*Target {
 	out := order[:0]
 	for _, t := range order {
-		if t.Health.affords() {
+		quiet, again := l.asked[t]
+		switch {
+		case quiet > d:
+		case !again || quiet == paid:
 			out = append(out, t)
-		} else {
+		case t.Health.spend():
+			l.asked[t] = paid
+			out = append(out, t)
+		default:
 			*l.attempts = append(*l.attempts, obs.Attempt{Target: t.ID, Outcome: "skipped: retry_budget"})
 		}
 	}
@@ -213,17 +233,18 @@ func (l *loop) affordable(order []*Target) []*Target {
 // round tries each target of order once, in turn, and leaves in order those that
 // may be tried again. It returns an answer, or an error that ends the request,
 // or neither.
-func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer, error) {
+func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
 	next := make([]*Target, 0, len(*order))
 	l.near = false
 	for _, t := range *order {
 		if l.left == 0 || l.p.late(0) {
 			break
 		}
-		ok, probe, why, wait := t.Health.admit(again)
+		_, again := l.asked[t]
+		ok, probe, kept := t.Health.admit(again)
 		if !ok {
-			l.worst = Weigh(l.worst, outOfUse(why, wait))
-			if t.Health.probed() {
+			l.worst = Weigh(l.worst, outOfUse(kept.why, kept.wait))
+			if kept.probed {
 				l.near = true
 				next = append(next, t)
 			}
@@ -255,6 +276,10 @@ func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer
 		}
 		if failure.Retry && !l.p.Impatient {
 			next = append(next, t)
+			if l.asked == nil {
+				l.asked = map[*Target]time.Duration{}
+			}
+			l.asked[t] = failure.Fault.RetryAfter
 		}
 		if !failure.Failover {
 			break
