@@ -240,6 +240,17 @@ func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
 		if l.left == 0 || l.p.late(0) {
 			break
 		}
+		req, refusal := l.fit(ctx, t)
+		if refusal != nil {
+			if err := ctx.Err(); err != nil {
+				return nil, gone(err)
+			}
+			l.worst = Weigh(l.worst, refusal)
+			continue
+		}
+		if l.p.late(0) {
+			break // what it takes had to be fetched first
+		}
 		_, again := l.asked[t]
 		ok, probe, kept := t.Health.admit(again)
 		if !ok {
@@ -248,15 +259,6 @@ func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
 				l.near = true
 				next = append(next, t)
 			}
-			continue
-		}
-		req, refusal := l.fit(ctx, t)
-		if refusal != nil {
-			t.Health.release(probe)
-			if err := ctx.Err(); err != nil {
-				return nil, gone(err)
-			}
-			l.worst = Weigh(l.worst, refusal)
 			continue
 		}
 		l.left--
