@@ -62,6 +62,18 @@ func (g *google) serve(w http.ResponseWriter, req *http.Request) {
 		_, _ = io.WriteString(w, `{"embeddings":[{"values":[1,2]}]}`)
 	case "rawPredict":
 		_, _ = io.WriteString(w, `{"id":"msg_1","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"Bonjour"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":3}}`)
+	case "streamRawPredict":
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, data := range []string{
+			`{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"c","content":[],"stop_reason":null,"usage":{"input_tokens":5,"output_tokens":1}}}`,
+			`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Longtemps"}}`,
+			`{"type":"content_block_stop","index":0}`,
+			`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}`,
+			`{"type":"message_stop"}`,
+		} {
+			_, _ = io.WriteString(w, "data: "+data+"\n\n")
+		}
 	default:
 		g.t.Errorf("asked for %s", req.URL)
 	}
@@ -127,6 +139,8 @@ func TestCallersOfEveryDialectReachGoogle(t *testing.T) {
 		{"/v1/messages/count_tokens", `{"model":"v",` + hi + `}`, vertex + "countTokens", []string{`"input_tokens":7`}},
 		{"/v1/embeddings", `{"model":"e","input":"a"}`, "/v1beta/models/e:batchEmbedContents", []string{`"embedding":[1,2]`, `"prompt_tokens":`}},
 		{"/v1/chat/completions", `{"model":"c",` + hi + `}`, "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict", []string{`"content":"Bonjour"`, `"finish_reason":"stop"`}},
+		// What may take long is asked for as a stream.
+		{"/v1/messages", `{"model":"c","max_tokens":9000,` + hi + `}`, "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict", []string{`"text":"Longtemps"`, `"stop_reason":"end_turn"`}},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+r.Addr()+c.path, strings.NewReader(c.body))
 		if err != nil {

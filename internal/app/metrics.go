@@ -35,21 +35,10 @@ func (a *App) metrics() {
 		}
 	})
 	a.targetMetrics()
-	a.obs.GaugeBy("pontage_target_healthy", "Whether a target that has been used would be tried now.", "target", func(emit func(string, float64)) {
-		for _, t := range a.health.Targets() {
-			if t.Requests == 0 {
-				continue // nothing is known of it, and there may be hundreds
-			}
-			v := 0.0
-			if t.Healthy {
-				v = 1
-			}
-			emit(t.Target, v)
-		}
-	})
 }
 
-// targetMetrics registers how the targets are that have been used.
+// targetMetrics registers how the targets are that have been used: nothing is known
+// of the others, and there may be hundreds.
 func (a *App) targetMetrics() {
 	each := func(value func(dash.TargetHealth) float64) func(emit func(string, float64)) {
 		return func(emit func(string, float64)) {
@@ -66,6 +55,12 @@ func (a *App) targetMetrics() {
 		}
 		return max(until.Sub(a.health.now()).Seconds(), 0)
 	}
+	a.obs.GaugeBy("pontage_target_healthy", "Whether a target that has been used would be tried now.", "target", each(func(t dash.TargetHealth) float64 {
+		if t.Healthy {
+			return 1
+		}
+		return 0
+	}))
 	a.obs.GaugeBy("pontage_circuit_state", "The breaker of a target that has been used: 0 closed, 1 half open, 2 open.", "target", each(func(t dash.TargetHealth) float64 {
 		return map[string]float64{"half_open": 1, "open": 2}[t.Breaker]
 	}))

@@ -114,10 +114,10 @@ func (a *App) vertex(c *config.Config, name string, pc config.Provider, pipe htt
 		}
 	}
 	if pc.Publisher == "anthropic" {
-		return anthropic.New(anthropic.Options{
+		return gather.Over(anthropic.New(anthropic.Options{
 			Name: name, BaseURL: "https://vertex.invalid",
 			Transport: gemini.Claude{Vertex: at, BaseURL: pc.BaseURL, Base: pipe},
-		})
+		}))
 	}
 	return gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Vertex: &at, Transport: pipe})
 }

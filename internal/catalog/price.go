@@ -19,7 +19,7 @@ const (
 	MaxRequest money.Amount = 1_000 * money.Dollar              // per request
 )
 
-// Price is what a model costs. Both ways of charging may hold at once. Every
+// Price is what a model costs. All ways of charging may hold at once. Every
 // rate of a price per token is known: see [PriceEntry] for what stands in for
 // those that nobody gave.
 type Price struct {
@@ -66,7 +66,7 @@ func number(b bool) int64 {
 // where an entry has a price, nothing of another price shows through.
 //
 // A nil rate is unknown, and none may be zero. A model charged by tokens needs
-// Input, and one that answers in text Output. Unknown: CachedInput and CacheWrite are charged as Input;
+// Input, and all but embedding and moderation Output. Unknown: CachedInput and CacheWrite are charged as Input;
 // CacheWrite1h as twice Input if CacheWrite is known (as Anthropic charges), else
 // as Input.
 type PriceEntry struct {

@@ -1,8 +1,11 @@
 package catalog
 
 import (
+	"cmp"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
@@ -74,6 +77,103 @@ func TestAQuoteCoversUnits(t *testing.T) {
 			t.Errorf("%s: holds %v, and costs %v at most (%v, %v)", c.name, q.Hold, cost, err, err2)
 		}
 	}
+}
+
+// Invariant I8 of what is not a conversation: whatever is used within what was
+// asked for costs no more than the hold, in whatever units it is charged for.
+func TestNoUsageOfUnitsCostsMoreThanTheHold(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) { unitsCovered(rapidDraws{t}) })
+}
+
+// unitsCovered draws a request for images, speech, a transcript, embeddings or
+// moderation, and something it uses, which must not cost more than is held.
+func unitsCovered(t draws) {
+	of := []struct {
+		kind string
+		task llm.Task
+	}{
+		{Images, llm.TaskImage},
+		{Speech, llm.TaskSpeech},
+		{Transcription, llm.TaskTranscribe},
+		{Embedding, llm.TaskEmbed},
+		{Moderation, llm.TaskModerate},
+	}[t.between(0, 4, "kind")]
+	e := drawUnits(t, of.kind)
+	m := &Model{
+		ID: "m", Kind: of.kind, Enabled: true, MaxOutput: []int64{0, 1, 6000}[t.between(0, 2, "max output")],
+		Price: e.price(of.kind, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) }),
+	}
+	r := llm.Request{Task: of.task}
+	upper := t.between(0, 1<<21, "upper")
+	input, output := upper, int64(0)
+	if of.task != llm.TaskEmbed && of.task != llm.TaskModerate {
+		output = cmp.Or(m.MaxOutput, unknownOutput)
+	}
+	switch of.task {
+	case llm.TaskImage:
+		r.Images = t.between(1, 10, "n")
+		input, output = input*r.Images, output*r.Images
+	case llm.TaskSpeech:
+		r.Characters = t.between(0, 1<<20, "characters")
+	case llm.TaskTranscribe:
+		r.Seconds = t.between(0, 1<<20, "seconds")
+		input += SoundTokens(r.Seconds)
+	}
+	q, err := m.Quote(&r, upper, nil)
+	if err != nil {
+		t.Fatalf("quote: %v", err)
+	}
+	u := llm.Usage{Input: input, Output: output, Images: r.Images, Characters: r.Characters, Seconds: r.Seconds}
+	if t.either("less than that") {
+		u = drawUsage(t, input, output, false)
+		u.Images, u.Characters, u.Seconds = t.between(0, r.Images, "made"), t.between(0, r.Characters, "spoken"), t.between(0, r.Seconds, "heard")
+	}
+	cost, _, err := m.Price.Cost(u)
+	if err != nil {
+		t.Fatalf("cost of %+v: %v", u, err)
+	}
+	if cost > q.Hold || q.Floor != q.Hold || e.Free && q.Hold != 0 {
+		t.Fatalf("%+v costs %d, and %d is held, %d at least", u, cost, q.Hold, q.Floor)
+	}
+}
+
+// drawUnits draws a price of a kind of model that does not converse: by tokens, by
+// its own unit, for the request, any of them together, or free.
+func drawUnits(t draws, kind string) PriceEntry {
+	rate := func(name string) *money.Rate {
+		r := money.Rate(t.between(int64(MinRate), int64(MaxRate), name))
+		return &r
+	}
+	each := func(name string) *money.Amount {
+		a := money.Amount(t.between(1, int64(MaxRequest), name))
+		return &a
+	}
+	var e PriceEntry
+	ways := t.between(0, 7, "ways")
+	if ways&1 != 0 {
+		e.Input, e.Output = rate("input"), rate("output")
+		if t.either("cached known") {
+			e.CachedInput = rate("cached")
+		}
+	}
+	if ways&2 != 0 {
+		e.Request = each("request")
+	}
+	if ways&4 != 0 {
+		switch kind {
+		case Images:
+			e.Image = each("image")
+		case Speech:
+			e.Characters = rate("characters")
+		case Transcription:
+			e.Minute = each("minute")
+		}
+	}
+	if e == (PriceEntry{}) {
+		e.Free = true
+	}
+	return e
 }
 
 func TestAPriceByTokensKeepsItsName(t *testing.T) {

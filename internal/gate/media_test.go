@@ -38,6 +38,7 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		{"images by tokens that are told", image, tokens, &llm.Usage{Images: 3, Input: 5, Output: 6}, 0, llm.Usage{Images: 3, Input: 5, Output: 6}},
 		{"images that have a price of their own", image, with(func(p *catalog.Price) { p.Image = money.Dollar }), &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"images by the piece", image, catalog.Price{PerUnit: true, Image: money.Dollar}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
+		{"images by the piece, with tokens that cannot be true", image, catalog.Price{PerUnit: true, Image: money.Dollar}, &llm.Usage{Images: 3, Input: 1 << 41}, 0, llm.Usage{Images: 3, Input: 26, Estimated: true}},
 		{"speech by tokens", speech, tokens, &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30, Input: 26, Output: 1000, Estimated: true}},
 		{"speech by characters as well", speech, with(func(p *catalog.Price) { p.Characters = perMillion }), &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30}},
 		{"sound by tokens", sound, tokens, &llm.Usage{Seconds: 60, Estimated: true}, 41, llm.Usage{Seconds: 60, Input: 976, Output: 11, Estimated: true}},

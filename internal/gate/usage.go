@@ -48,6 +48,9 @@ func (call *Call) used() llm.Usage {
 	case call.req.Task == llm.TaskModerate && call.model.Price.Input == 0:
 		return llm.Usage{} // there is nothing to count
 	}
+	if told := call.usage; told != nil { // counted by the request, not by the provider
+		u.Images, u.Characters, u.Seconds = told.Images, told.Characters, told.Seconds
+	}
 	u.Input = min(countInput(call.req), call.quote.Input)
 	u.Output = call.estimateOutput()
 	return u

@@ -2,12 +2,14 @@ package route
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/obs"
 	"github.com/pontage/pontage/internal/provider"
 )
 
@@ -16,7 +18,7 @@ func TestTryingAgainAddsATenthToTheLoadOfATarget(t *testing.T) {
 	b := setup()
 	ta, sa := b.target("a", fail(fault.UpstreamFailed, true, true))
 	ta.Health.SetNorms(Norms{Failures: 1_000_000}) // the breaker stays out of it
-	ta.Health.seen = -1 << 30
+	ta.Health.windowStart, ta.Health.seen = b.clock.t, -1<<30
 	p := Plan{Targets: []*Target{ta}, Attempts: 2}
 	const requests = 400
 	told := 0
@@ -48,6 +50,41 @@ func TestTryingAgainAddsATenthToTheLoadOfATarget(t *testing.T) {
 			t.Errorf("%d requests in ten seconds were tried again %d times, want %d", 2*budgetLeast, again, budgetLeast)
 		}
 	}
+}
+
+// Many that fail at the same moment share one budget: none is promised what others
+// are about to spend.
+func TestManyAtOnceTryAgainWithinTheBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{}
+		h := NewHealth(time.Now, Norms{Failures: 1_000_000}) // the breaker stays out of it
+		h.windowStart, h.seen = time.Now(), -1<<30
+		p := Plan{Targets: []*Target{{ID: "a", Provider: s, Model: "m", Health: h}}}
+		const requests = 400
+		for range requests {
+			go func() {
+				var log []obs.Attempt
+				_, _ = new(Router).Open(t.Context(), &llm.Request{Stream: true}, p, &log)
+			}()
+		}
+		time.Sleep(time.Minute)
+		if again := s.calls.Load() - requests; again < 1 || again > requests/10 {
+			t.Errorf("%d requests were tried again %d times", requests, again)
+		}
+	})
+}
+
+// failing fails after a second.
+type failing struct {
+	script
+	calls atomic.Int64
+}
+
+func (s *failing) Open(context.Context, provider.Call) (llm.Stream, error) {
+	s.calls.Add(1)
+	time.Sleep(time.Second)
+	return nil, &provider.Failure{Fault: fault.New(fault.UpstreamFailed, ""), Retry: true, Failover: true, Breaker: true, Sent: true}
 }
 
 func TestAnotherTargetIsNoExtraLoad(t *testing.T) {

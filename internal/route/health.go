@@ -162,20 +162,26 @@ func (h *Health) Fit() bool {
 	return h.fit(h.now())
 }
 
+// kept is why a target did not admit a request.
+type kept struct {
+	why    fault.Code
+	wait   time.Duration // how long it will be out of use
+	probed bool          // another request is finding out whether it still is
+}
+
 // admit asks to use the target now. A fit target whose breaker has not just
 // been open admits everybody. An unfit or half-open one admits one request at a
 // time, the probe, and one that has been given up one in a while: the last target
 // of a model is never taken away for good, and a broken one is not hammered. So
-// does a credential that is in doubt. why is the fault that keeps it out of use,
-// and wait how long it will. again tells that the request was here before, which
-// counts against the budget.
-func (h *Health) admit(again bool) (ok, probe bool, why fault.Code, wait time.Duration) {
+// does a credential that is in doubt. again tells that the request was here
+// before, and that [Health.spend] has counted it.
+func (h *Health) admit(again bool) (ok, probe bool, _ kept) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
 	sure := h.fit(now) && h.openFor == 0
 	if !sure && now.Before(h.probeAfter) {
-		return false, false, h.last, max(h.probeAfter.Sub(now), time.Second)
+		return false, false, kept{why: h.last, wait: max(h.probeAfter.Sub(now), time.Second)}
 	}
 	if sure || !h.probing {
 		good, claimed := h.credential.claim()
@@ -184,8 +190,10 @@ func (h *Health) admit(again bool) (ok, probe bool, why fault.Code, wait time.Du
 			if probe {
 				h.probing, h.claimed = true, claimed
 			}
-			h.charge(now, again)
-			return true, probe, fault.None, 0
+			if !again {
+				h.budget.now(now).first++
+			}
+			return true, probe, kept{}
 		}
 	}
 	until, reason, quarantined := h.credential.quarantined(now)
@@ -197,31 +205,20 @@ func (h *Health) admit(again bool) (ok, probe bool, why fault.Code, wait time.Du
 			until = t
 		}
 	}
-	return false, false, reason, max(until.Sub(now), time.Second)
+	return false, false, kept{why: reason, wait: max(until.Sub(now), time.Second), probed: true}
 }
 
-// charge counts a try against the budget. The caller holds mu.
-func (h *Health) charge(now time.Time, again bool) {
-	c := h.budget.now(now)
-	if again {
-		c.again++
-	} else {
-		c.first++
+// spend takes another try at the target from its budget, and reports whether there
+// was one.
+func (h *Health) spend() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	if !h.budget.left(now, h.norms.Budget) {
+		return false
 	}
-}
-
-// affords reports whether the budget leaves room to try the target again.
-func (h *Health) affords() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.budget.left(h.now(), h.norms.Budget)
-}
-
-// probed reports whether a request is finding out whether the target is back.
-func (h *Health) probed() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.probing
+	h.budget.now(now).again++
+	return true
 }
 
 // release gives back a probe's place without a verdict.

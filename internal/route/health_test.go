@@ -49,7 +49,7 @@ func TestABreakerThatOpensAgainStaysOpenLonger(t *testing.T) {
 	for range 6 {
 		opens = append(opens, h.openUntil.Sub(b.clock.t))
 		b.clock.t = h.openUntil
-		ok, probe, _, _ := h.admit(false)
+		ok, probe, _ := h.admit(false)
 		if !ok || !probe {
 			t.Fatalf("admit after the time was up = %v, probe %v", ok, probe)
 		}
@@ -73,7 +73,7 @@ func TestTheLastTargetIsProbedByOneAtATime(t *testing.T) {
 		t.Errorf("the only target, broken: %v, want its real error", err)
 	}
 	sa.steps = []step{says("hi")}
-	if ok, probe, _, _ := ta.Health.admit(false); !ok || !probe {
+	if ok, probe, _ := ta.Health.admit(false); !ok || !probe {
 		t.Fatalf("admit = %v, probe %v", ok, probe)
 	}
 	_, _, err := b.open(p)

@@ -3,6 +3,8 @@ package route
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
@@ -34,10 +36,14 @@ func (p *inliner) Open(ctx context.Context, c provider.Call) (llm.Stream, error)
 type fetcher struct {
 	calls int
 	err   error
+	doing func() // meanwhile; nil: nothing
 }
 
 func (f *fetcher) Inline(_ context.Context, c *llm.Chat, needs func(*llm.Part) bool) (*llm.Chat, error) {
 	f.calls++
+	if f.doing != nil {
+		f.doing()
+	}
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -125,6 +131,46 @@ func TestNothingIsFetchedWhereNobodyDoes(t *testing.T) {
 	a, err := b.router.Open(t.Context(), withImage(), Plan{Targets: []*Target{one}}, &tries)
 	if err != nil || p.given[0] != "" {
 		t.Fatalf("%v, %q", err, p.given)
+	}
+	_ = a.Close()
+}
+
+// TestNobodyIsAskedOnceFetchingHasTakenTheTime has files that arrive after the
+// deadline of the request.
+func TestNobodyIsAskedOnceFetchingHasTakenTheTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		p := &inliner{script: script{steps: []step{says("hi")}}}
+		one, _ := b.target("one")
+		one.Provider, one.Fetch = p, &fetcher{doing: func() { time.Sleep(5 * time.Second) }}
+		var tries []obs.Attempt
+		_, err := b.router.Open(t.Context(), withImage(), Plan{Targets: []*Target{one}, Within: 4 * time.Second}, &tries)
+		if !fault.Is(err, fault.UpstreamTimeout) || len(tries) != 0 || len(p.given) != 0 {
+			t.Errorf("%v after %v", err, tries)
+		}
+	})
+}
+
+// TestFetchingKeepsNobodyFromProbing has a target that was out of use: who fetches
+// slowly does not keep others from finding out whether it is back.
+func TestFetchingKeepsNobodyFromProbing(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	one, _ := b.target("one")
+	b.broken(one)
+	one.Provider = &inliner{script: script{steps: []step{says("hi")}}}
+	one.Fetch = &fetcher{doing: func() {
+		ok, probe, _ := one.Health.admit(false)
+		if !ok || !probe {
+			t.Errorf("while another request fetches: admitted %v, as a probe %v", ok, probe)
+		}
+		one.Health.release(probe)
+	}}
+	var tries []obs.Attempt
+	a, err := b.router.Open(t.Context(), withImage(), Plan{Targets: []*Target{one}}, &tries)
+	if err != nil {
+		t.Fatal(err)
 	}
 	_ = a.Close()
 }

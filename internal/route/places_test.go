@@ -34,8 +34,8 @@ func TestAProbeThatPanicsGivesItsPlaceBack(t *testing.T) {
 		_, _, _ = b.open(Plan{Targets: []*Target{target}})
 		t.Error("the provider did not panic")
 	}()
-	if ok, _, why, _ := target.Health.admit(false); !ok {
-		t.Errorf("after the panic the target is out of use for good: %v", why)
+	if ok, _, kept := target.Health.admit(false); !ok {
+		t.Errorf("after the panic the target is out of use for good: %v", kept.why)
 	}
 }
 

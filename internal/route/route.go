@@ -123,25 +123,12 @@ func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[
 	l.left = min(l.left, MaxAttempts)
 	for round, most := 0, l.left; len(order) > 0 && l.left > 0 && round < most; round++ {
 		if round > 0 {
-			if order = l.affordable(order); len(order) == 0 {
-				break
-			}
-			asked := l.worst
-			if l.near {
-				asked = nil
-			}
-			if asked != nil && asked.RetryAfter > r.most() {
-				break // longer than a caller should be kept waiting: say so instead
-			}
-			d := r.backoff(round-1, asked)
-			if p.late(d) {
-				break
-			}
-			if err := r.sleep(ctx, d); err != nil {
+			var err error
+			if order, err = l.wait(ctx, round-1, order); err != nil {
 				return nil, gone(err)
 			}
 		}
-		a, err := l.round(ctx, round > 0, &order)
+		a, err := l.round(ctx, &order)
 		if a != nil || err != nil {
 			return a, err
 		}
@@ -192,18 +179,51 @@ type loop struct {
 	attempts *[]obs.Attempt
 	left     int
 	begun    time.Time
-	worst    *fault.Error // that says most to the caller
-	near     bool         // a target is out of use, and another request is finding out whether it is still
+	worst    *fault.Error              // that says most to the caller
+	near     bool                      // a target is out of use, and another request is finding out whether it is still
+	asked    map[*Target]time.Duration // the targets that were tried and may be again, and how long each wants to be left alone
 }
 
-// affordable returns the targets of order whose budgets leave room for another
-// try, and records the others as passed over.
-func (l *loop) affordable(order []*Target) []*Target {
+// paid stands for how long a target wants to be left alone that has been, and has
+// had its try taken from its budget, and did not admit it.
+const paid = -1
+
+// wait waits for the next round, and returns the targets of order that are to be
+// asked in it; none: there is no other round.
+func (l *loop) wait(ctx context.Context, n int, order []*Target) ([]*Target, error) {
+	worst := l.worst
+	if l.near {
+		worst = nil // what is waited for is the probe
+	}
+	if worst != nil && worst.RetryAfter > l.r.most() {
+		return nil, nil // longer than a caller should be kept waiting: say so instead
+	}
+	d := l.r.backoff(n, worst)
+	if l.p.late(d) {
+		return nil, nil
+	}
+	if order = l.affordable(order, d); len(order) == 0 {
+		return nil, nil
+	}
+	return order, l.r.sleep(ctx, d)
+}
+
+// affordable returns the targets of order that may be asked in d: those that were
+// not tried yet, and those that were if they want to be left alone no longer than
+// that and their budgets have room, which it takes. It records those that have
+// none as passed over.
+func (l *loop) affordable(order []*Target, d time.Duration) []*Target {
 	out := order[:0]
 	for _, t := range order {
-		if t.Health.affords() {
+		quiet, again := l.asked[t]
+		switch {
+		case quiet > d:
+		case !again || quiet == paid:
 			out = append(out, t)
-		} else {
+		case t.Health.spend():
+			l.asked[t] = paid
+			out = append(out, t)
+		default:
 			*l.attempts = append(*l.attempts, obs.Attempt{Target: t.ID, Outcome: "skipped: retry_budget"})
 		}
 	}
@@ -213,29 +233,32 @@ func (l *loop) affordable(order []*Target) []*Target {
 // round tries each target of order once, in turn, and leaves in order those that
 // may be tried again. It returns an answer, or an error that ends the request,
 // or neither.
-func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer, error) {
+func (l *loop) round(ctx context.Context, order *[]*Target) (*Answer, error) {
 	next := make([]*Target, 0, len(*order))
 	l.near = false
 	for _, t := range *order {
 		if l.left == 0 || l.p.late(0) {
 			break
 		}
-		ok, probe, why, wait := t.Health.admit(again)
-		if !ok {
-			l.worst = Weigh(l.worst, outOfUse(why, wait))
-			if t.Health.probed() {
-				l.near = true
-				next = append(next, t)
-			}
-			continue
-		}
 		req, refusal := l.fit(ctx, t)
 		if refusal != nil {
-			t.Health.release(probe)
 			if err := ctx.Err(); err != nil {
 				return nil, gone(err)
 			}
 			l.worst = Weigh(l.worst, refusal)
+			continue
+		}
+		if l.p.late(0) {
+			break // what it takes had to be fetched first
+		}
+		_, again := l.asked[t]
+		ok, probe, kept := t.Health.admit(again)
+		if !ok {
+			l.worst = Weigh(l.worst, outOfUse(kept.why, kept.wait))
+			if kept.probed {
+				l.near = true
+				next = append(next, t)
+			}
 			continue
 		}
 		l.left--
@@ -255,6 +278,10 @@ func (l *loop) round(ctx context.Context, again bool, order *[]*Target) (*Answer
 		}
 		if failure.Retry && !l.p.Impatient {
 			next = append(next, t)
+			if l.asked == nil {
+				l.asked = map[*Target]time.Duration{}
+			}
+			l.asked[t] = failure.Fault.RetryAfter
 		}
 		if !failure.Failover {
 			break
@@ -314,17 +341,7 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	if s != nil {
 		_ = s.Close()
 	}
-	failure := once(req, beforeContent(asFailure(err, t.Key)))
-	if failure.Fault.Code == fault.UpstreamTimeout && p.Patience > 0 && p.late(0) {
-		failure.Breaker = false // it was the caller who was in a hurry
-	}
-	if failure.Fault.Code == fault.ModelNotFound {
-		// The provider means its own name of the model, which is not the caller's.
-		failure.Fault.With("model", req.Model[:min(len(req.Model), 200)])
-	}
-	if failure.Fault.Param == "messages" {
-		failure.Fault.Param = req.PromptName()
-	}
+	failure := p.failure(req, t, err)
 	if ctx.Err() != nil {
 		t.Health.release(probe) // the caller left: that says nothing of the target
 		rec.Outcome = "cancelled"
@@ -335,62 +352,6 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	rec.Status, rec.Billed = failure.Fault.UpstreamStatus, failure.Sent
 	*attempts = append(*attempts, rec)
 	return nil, failure
-}
-
-// beforeContent turns a stream that broke off before it had said anything into
-// an attempt that failed, and can be made again.
-func beforeContent(f *provider.Failure) *provider.Failure {
-	if f.Fault.Code != fault.StreamInterrupted {
-		return f
-	}
-	e := *f.Fault
-	e.Code = fault.UpstreamFailed
-	return &provider.Failure{Fault: &e, Retry: true, Failover: true, Breaker: true, Sent: true}
-}
-
-// once makes a failure final where making an image, or sound, or a transcript may
-// have begun: it is slow and dear, and nobody wants to pay for it twice. A status
-// below 500 proves that nothing was done, and so do those of a server that has too
-// much to do.
-func once(req *llm.Request, f *provider.Failure) *provider.Failure {
-	switch req.Task {
-	case llm.TaskImage, llm.TaskSpeech, llm.TaskTranscribe:
-	default:
-		return f
-	}
-	switch s := f.Fault.UpstreamStatus; {
-	case !f.Sent, s >= 400 && s < 500, s == unavailable, s == overloaded:
-		return f
-	}
-	g := *f
-	g.Retry, g.Failover = false, false
-	return &g
-}
-
-// Statuses of a server with too much to do; the second is Anthropic's, and others
-// have taken it over.
-const (
-	unavailable = 503
-	overloaded  = 529
-)
-
-func judge(f *provider.Failure) verdict {
-	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}
-	if f.Fault.Code == fault.UpstreamRateLimited {
-		v.cooldown = max(f.Cooldown, time.Second)
-	}
-	return v
-}
-
-// asFailure makes a Failure of whatever a provider returned that was asked with
-// the key.
-func asFailure(err error, key provider.Secret) *provider.Failure {
-	var f *provider.Failure
-	if errors.As(err, &f) {
-		f.Hide(key)
-		return f
-	}
-	return &provider.Failure{Fault: fault.Wrap(fault.UpstreamFailed, err), Failover: true, Breaker: true, Sent: true}
 }
 
 func (r *Router) sleep(ctx context.Context, d time.Duration) error {
@@ -425,43 +386,4 @@ func (r *Router) most() time.Duration {
 		return DefaultMost
 	}
 	return r.Most
-}
-
-func gone(err error) *fault.Error {
-	return fault.Wrap(fault.UpstreamFailed, err)
-}
-
-// outOfUse is the fault of a target that is kept out of use because of why.
-func outOfUse(why fault.Code, wait time.Duration) *fault.Error {
-	switch why {
-	case fault.UpstreamRateLimited, fault.UpstreamAuth, fault.UpstreamQuota:
-	default:
-		why = fault.NoTarget
-	}
-	e := fault.New(why, "")
-	e.RetryAfter = wait
-	return e
-}
-
-// telling ranks the faults of several attempts: the one that tells the caller
-// most wins, and among equals the last. What can be mended by waiting is worth
-// more than what cannot, and a provider that answered more than one that did not.
-var telling = map[fault.Code]int{
-	fault.NoTarget:            1,
-	fault.UpstreamAuth:        2,
-	fault.UpstreamQuota:       3,
-	fault.UpstreamTimeout:     4,
-	fault.EmptyResponse:       5,
-	fault.UpstreamFailed:      5,
-	fault.UpstreamOverloaded:  6,
-	fault.UpstreamRateLimited: 7,
-}
-
-// Weigh returns which of the faults of two attempts tells the caller more. a may
-// be nil.
-func Weigh(a, b *fault.Error) *fault.Error {
-	if a == nil || telling[b.Code] >= telling[a.Code] {
-		return b
-	}
-	return a
 }

@@ -43,7 +43,12 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 	return u, ok
 }
 
+// mostSeconds is far more than any sound has, and fits a number.
+const mostSeconds = 1 << 40
+
+// ceil returns s seconds, of those that have begun; s is not negative.
 func ceil(s float64) int64 {
+	s = min(s, mostSeconds)
 	n := int64(s)
 	if float64(n) < s {
 		n++

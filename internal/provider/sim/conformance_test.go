@@ -220,7 +220,7 @@ func matches(t *testing.T, schema string, got jsontext.Value) {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	if err := c.AddResource("file:///s.json", doc); err != nil {
-		t.Skipf("schema that the validator refuses: %v", err)
+		t.Fatalf("schema that the validator refuses: %v", err)
 	}
 	s, err := c.Compile("file:///s.json")
 	if err != nil {

@@ -33,10 +33,10 @@ type Options struct {
 }
 
 // Sim is the simulated providers of all models. It is an [http.RoundTripper]
-// for the paths that end in /chat/completions, /responses, /embeddings, /messages,
-// /messages/count_tokens, /moderations, /images/generations, /images/edits,
-// /audio/speech and /audio/transcriptions, whatever the host, and is used by many goroutines at
-// once. It takes any credential.
+// for the paths that end in /chat/completions, /completions, /responses,
+// /embeddings, /messages, /messages/count_tokens, /moderations,
+// /images/generations, /images/edits, /audio/speech and /audio/transcriptions,
+// whatever the host, and is used by many goroutines at once. It takes any credential.
 type Sim struct {
 	name   string
 	now    func() time.Time

@@ -106,7 +106,7 @@ func TestATranslatedStreamThatIsCutOffEndsForItsLength(t *testing.T) {
 }
 
 // What notes the ends of choices costs one choice nothing.
-func TestOneChoiceIsNotLookedInto(t *testing.T) {
+func TestTheEndOfOneChoiceAllocatesNothing(t *testing.T) {
 	if testkit.Race {
 		t.Skip("allocations cannot be counted with the race detector")
 	}
