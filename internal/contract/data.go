@@ -203,7 +203,7 @@ var answers = map[string]answerWords{
 			{"id", valueText, "the model's id"},
 			{"owned_by", valueText, "whose it is"},
 			{"class", valueText, "its class, for plans"},
-			{"kind", valueText, "chat or embedding"},
+			{"kind", valueText, "chat, completion, embedding, moderation, image, speech or transcription"},
 			{"created_at", valueTime, "when it was released; null: unknown"},
 			{"context", valueNumber, "tokens of prompt and answer; null: unknown"},
 			{"max_output", valueNumber, "most tokens of an answer; null: unknown"},

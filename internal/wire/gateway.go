@@ -121,7 +121,7 @@ type Model struct {
 	Name      string
 	OwnedBy   string
 	Class     string
-	Kind      string    // chat or embedding
+	Kind      string    // as in the configuration: chat, embedding, image …
 	Created   time.Time // zero: unknown
 	Context   int64     // tokens; 0: unknown
 	MaxOutput int64

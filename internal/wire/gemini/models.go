@@ -74,7 +74,8 @@ func (m Models) list(dst []byte, models []wire.Model, next string) []byte {
 	return append(dst, '}')
 }
 
-// One appends one model. Limits that are not known are left out.
+// One appends one model. Limits that are not known are left out, and one that no
+// surface of Google's can ask has no methods.
 func (Models) One(dst []byte, m wire.Model) []byte {
 	name := m.Name
 	if name == "" {
@@ -89,8 +90,11 @@ func (Models) One(dst []byte, m wire.Model) []byte {
 	if m.MaxOutput > 0 {
 		dst = strconv.AppendInt(append(dst, `,"outputTokenLimit":`...), m.MaxOutput, 10)
 	}
-	methods := `"generateContent","countTokens"`
-	if m.Kind == "embedding" {
+	methods := ""
+	switch m.Kind {
+	case "chat":
+		methods = `"generateContent","countTokens"`
+	case "embedding":
 		methods = `"embedContent","batchEmbedContents"`
 	}
 	dst = append(append(dst, `,"supportedGenerationMethods":[`...), methods...)

@@ -122,7 +122,7 @@ func TestEmbeddings(t *testing.T) {
 
 func TestModelsComeInPages(t *testing.T) {
 	t.Parallel()
-	all := []wire.Model{{ID: "a", Name: "A", Context: 10, MaxOutput: 5}, {ID: "b/c", Kind: "embedding"}, {ID: "d"}}
+	all := []wire.Model{{ID: "a", Name: "A", Kind: "chat", Context: 10, MaxOutput: 5}, {ID: "b/c", Kind: "embedding"}, {ID: "d", Kind: "chat"}}
 	page := func(query string) string {
 		q, _ := url.ParseQuery(query)
 		out, err := Models{}.Page(nil, all, q)
@@ -145,6 +145,9 @@ func TestModelsComeInPages(t *testing.T) {
 		if got := page(query); got != want {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
+	}
+	if got := string(Models{}.One(nil, wire.Model{ID: "i", Kind: "image"})); !strings.Contains(got, `"supportedGenerationMethods":[]`) {
+		t.Errorf("an image model: %s", got)
 	}
 	for _, query := range []string{"pageSize=x", "pageSize=-1", "pageToken=z"} {
 		if got := page(query); !strings.Contains(got, "invalid_parameter") {
