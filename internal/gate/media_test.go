@@ -43,7 +43,7 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		{"speech by characters as well", speech, with(func(p *catalog.Price) { p.Characters = perMillion }), &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30}},
 		{"sound by tokens", sound, tokens, &llm.Usage{Seconds: 60, Estimated: true}, 41, llm.Usage{Seconds: 60, Input: 976, Output: 11, Estimated: true}},
 		{"sound by tokens that are told", sound, tokens, &llm.Usage{Seconds: 60, Input: 600, Output: 11}, 0, llm.Usage{Seconds: 60, Input: 600, Output: 11}},
-		{"sound by the minute as well", sound, with(func(p *catalog.Price) { p.Minute = money.Dollar }), &llm.Usage{Seconds: 60}, 0, llm.Usage{Seconds: 60}},
+		{"sound by the minute as well", sound, with(func(p *catalog.Price) { p.Minute = money.Dollar }), &llm.Usage{Seconds: 60}, 41, llm.Usage{Seconds: 60}},
 		{"a verdict that is free", check, catalog.Price{PerToken: true}, nil, 0, llm.Usage{}},
 		{"images that are free", image, catalog.Price{PerToken: true}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"a verdict by tokens", check, tokens, nil, 0, llm.Usage{Input: 26, Estimated: true}},

@@ -210,6 +210,17 @@ type RecordedRequest struct {
 	Headers map[string]string `json:"headers"`
 	Auth    []string          `json:"auth"`
 	JSON    jsontext.Value    `json:"json"` // nil: a multipart body, or none
+
+	Multipart []RecordedPart `json:"multipart"`
+}
+
+// RecordedPart is a part of a form: a setting, or what is known of a file, whose
+// bytes were not kept.
+type RecordedPart struct {
+	Name     string `json:"name"`
+	Value    string `json:"value"`
+	Filename string `json:"filename"` // empty: a setting
+	Bytes    int    `json:"bytes"`    // of the file
 }
 
 // RecordedResponse is what the provider answered, decoded and not chunked.

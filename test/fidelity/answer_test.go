@@ -14,6 +14,7 @@ type answer struct {
 	failed  string // the error that it holds
 	// prompted is why nothing was generated: the prompt was blocked.
 	prompted string
+	guessed  bool     // what was used is not told
 	ended    bool     // has its terminal marker
 	wrong    []string // contradicts itself or its grammar
 	vectors  []value
@@ -39,8 +40,8 @@ type call struct {
 }
 
 // tokens is a usage by the classes that have a price. Input is all of the
-// prompt, and reasoning a part of output.
-type tokens struct{ Input, Cached, Write, Write1h, Output, Reasoning int64 }
+// prompt, and reasoning a part of output. Some is not counted in tokens.
+type tokens struct{ Input, Cached, Write, Write1h, Output, Reasoning, Images, Characters, Seconds int64 }
 
 func (a *answer) choice(i int) *said {
 	if a.choices == nil {
@@ -161,6 +162,7 @@ func (u tokens) cost() *big.Int {
 	add(u.Write, rates.write)
 	add(u.Write1h, rates.write1h)
 	add(u.Output, rates.output)
+	u.units(sum)
 	sum.Add(sum, big.NewInt(999_999)).Div(sum, big.NewInt(1_000_000))
 	return sum.Add(sum, big.NewInt(rates.request))
 }

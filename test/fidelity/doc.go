@@ -9,6 +9,5 @@
 //
 // A dialect or a provider is one entry of the tables in table_test.go. The
 // outcome of each recording in each dialect is a line of build/fidelity.jsonl:
-// passed, refused by a rule that testdata/refusals.tsv counts, pending (the
-// build has no such dialect yet), or failed.
+// passed, refused by a rule that testdata/refusals.tsv counts, or failed.
 package fidelity

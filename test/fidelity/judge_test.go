@@ -1,6 +1,7 @@
 package fidelity
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,11 @@ func (p *play) arrived(q talk, sent received, r reply) {
 	if p.d == p.own {
 		may := append(slices.Clone(spliced[""]), spliced[p.f.Provider]...)
 		may = append(may, spliced[p.d.name]...)
-		before, after := members(p.asked), members(sent.body)
+		asked, got := p.asked, value(sent.body)
+		if p.d.named != nil {
+			asked, got = p.d.named(asked, ""), p.d.named(got, "")
+		}
+		before, after := members(asked), members(got)
 		for name, v := range before {
 			if !slices.Contains(may, name) && compact(v) != compact(after[name]) {
 				p.differ("%s reached the provider as %.200s, was %.200s", name, after[name], v)
@@ -50,6 +55,9 @@ func (p *play) arrived(q talk, sent received, r reply) {
 
 // heard compares what the caller got with what the recording says.
 func (p *play) heard(want, got *answer, r reply) {
+	if p.d.whole && !bytes.Equal(r.body, p.f.Response.Body()) {
+		p.differ("the answer does not pass as it is: %.300s", r.body)
+	}
 	for _, c := range got.wrong {
 		if p.d != p.own {
 			p.differ("answer: %s", c)

@@ -16,12 +16,10 @@ func newSchemas(t *testing.T) *schemas {
 	names := []string{
 		"openai.json#CreateChatCompletionResponse", "openai.json#CreateChatCompletionStreamResponse", "openai.json#CreateEmbeddingResponse",
 		"openai.json#ErrorResponse", "anthropic.Message.json", "anthropic.RawMessageStreamEvent.json", "anthropic.ErrorResponse.json",
+		"openai.json#Response",
 	}
-	if speaks("openai.responses").stands {
-		names = append(names, "openai.json#Response")
-		for _, name := range responsesEvents {
-			names = append(names, "openai.json#"+name)
-		}
+	for _, name := range responsesEvents {
+		names = append(names, "openai.json#"+name)
 	}
 	for _, name := range names {
 		s.by[name] = testkit.LoadSchema(t, name)

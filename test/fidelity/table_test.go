@@ -14,10 +14,13 @@ type dialect struct {
 	// family is what is asked for: a dialect of the same family can ask for
 	// whatever another can.
 	family string
-	// stands says that the build answers it. Without it, what needs it is pending.
-	stands bool
 	path   func(model string, stream bool) string
 	header func(h http.Header, key string)
+
+	named func(body value, model string) value // names the model in a recorded request; nil: at its top
+	small func(model string) value             // asks where no request was kept and there is no write
+	fits  func(f *testkit.Fixture) bool        // whether a recording of another dialect can answer; nil: always
+	whole bool                                 // an answer must pass byte for byte
 
 	heard  func(body value) talk                                  // reads a request
 	can    func(q talk) talk                                      // leaves what can be said
@@ -37,39 +40,77 @@ type dialect struct {
 // dialects are all that callers may speak.
 var dialects = []dialect{
 	{
-		name: "openai.chat", family: "chat", stands: true, path: fixed("/v1/chat/completions"), header: bearer,
+		name: "openai.chat", family: "chat", path: fixed("/v1/chat/completions"), header: bearer,
 		heard: readChatRequest, can: chatCan, write: writeChatRequest, answer: readChat, usage: chatTells,
 		schema: whole("openai.json#CreateChatCompletionResponse", "openai.json#CreateChatCompletionStreamResponse"), fail: openAIFailure, face: openAIFace,
 	},
 	{
-		name: "anthropic.messages", family: "chat", stands: true, path: fixed("/v1/messages"), header: anthropicKey,
+		name: "anthropic.messages", family: "chat", path: fixed("/v1/messages"), header: anthropicKey,
 		heard: readMessagesRequest, can: messagesCan, write: writeMessagesRequest, answer: readMessages, usage: messagesTell,
 		ends: messagesEnd, schema: whole("anthropic.Message.json", "anthropic.RawMessageStreamEvent.json"), fail: anthropicFailure, face: anthropicFace,
 		objects: true, oneText: true, oneAlone: true,
 	},
 	{
-		name: "openai.responses", family: "chat", stands: true, path: fixed("/v1/responses"), header: bearer,
+		name: "openai.responses", family: "chat", path: fixed("/v1/responses"), header: bearer,
 		heard: readResponsesRequest, can: responsesCan, write: writeResponsesRequest, answer: readResponses, usage: chatTells,
 		schema: responsesSchema, fail: openAIFailure, face: openAIFace, oneAlone: true,
 	},
 	{
-		name: "gemini.generate", family: "chat", stands: true, path: geminiPath, header: googleKey,
+		name: "gemini.generate", family: "chat", path: geminiPath, header: googleKey,
 		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells, ends: messagesEnd,
 		fail: geminiFailure, face: geminiFace, objects: true, oneText: true,
 	},
 	{
-		name: "chat", family: "chat", stands: true, path: fixed("/v1/chat"), header: bearer,
+		name: "chat", family: "chat", path: fixed("/v1/chat"), header: bearer,
 		heard: readChatRequest, can: simpleCan, write: writeSimpleRequest, answer: readChat, usage: chatTells,
 		schema: simpleSchema, fail: flatFailure, face: flatFace,
 	},
 	{
-		name: "openai.embeddings", family: "embeddings", stands: true, path: fixed("/v1/embeddings"), header: bearer,
+		name: "openai.embeddings", family: "embeddings", path: fixed("/v1/embeddings"), header: bearer,
 		heard: readEmbeddingsRequest, can: embeddingsCan, write: writeEmbeddingsRequest, answer: readEmbeddings, usage: chatTells,
 		schema: whole("openai.json#CreateEmbeddingResponse", ""), fail: openAIFailure, face: openAIFace,
 	},
 	{
-		name: "anthropic.count_tokens", family: "anthropic.count_tokens", stands: true, path: fixed("/v1/messages/count_tokens"), header: anthropicKey,
-		heard: readMessagesRequest, answer: readCount("input_tokens"), fail: anthropicFailure, face: anthropicFace,
+		name: "gemini.batch_embed", family: "embeddings", path: geminiMethod("batchEmbedContents"), header: googleKey, named: geminiNamed, fits: listed,
+		heard: readGeminiEmbed, can: embeddingsCan, write: writeGeminiEmbed, answer: readGeminiEmbeddings, usage: geminiTells,
+		fail: geminiFailure, face: geminiFace,
+	},
+	{
+		name: "gemini.embed", family: "gemini.embed", path: geminiMethod("embedContent"), header: googleKey, named: geminiNamed,
+		heard: readGeminiEmbed, small: smallGeminiEmbed, answer: readGeminiEmbeddings, fail: geminiFailure, face: geminiFace,
+	},
+	{
+		name: "anthropic.count_tokens", family: "anthropic.count_tokens", path: fixed("/v1/messages/count_tokens"), header: anthropicKey,
+		heard: readMessagesRequest, small: smallMessages, answer: readCount("input_tokens"), fail: anthropicFailure, face: anthropicFace,
+	},
+	{
+		name: "gemini.count_tokens", family: "gemini.count_tokens", path: geminiMethod("countTokens"), header: googleKey, named: geminiNamed,
+		heard: readGeminiRequest, small: smallGemini, answer: readCount("totalTokens"), fail: geminiFailure, face: geminiFace,
+	},
+	{
+		name: "openai.completions", family: "openai.completions", path: fixed("/v1/completions"), header: bearer,
+		named: modelAdded,
+		heard: readCompletionsRequest, small: small("prompt", "Hello"), answer: readCompletions, fail: openAIFailure, face: openAIFace,
+	},
+	{
+		name: "openai.moderations", family: "openai.moderations", path: fixed("/v1/moderations"), header: bearer, named: modelAdded, whole: true,
+		heard: readNothing, small: small("input", "Hello"), answer: readPassed("results"), fail: openAIFailure, face: openAIFace,
+	},
+	{
+		name: "openai.images.generations", family: "openai.images.generations", path: fixed("/v1/images/generations"), header: bearer, named: modelAdded, whole: true,
+		heard: readNothing, small: small("prompt", "Hello"), answer: readImages, fail: openAIFailure, face: openAIFace,
+	},
+	{
+		name: "openai.images.edits", family: "openai.images.edits", path: fixed("/v1/images/edits"), header: bearer, whole: true,
+		heard: readNothing, answer: readImages, fail: openAIFailure, face: openAIFace,
+	},
+	{
+		name: "openai.audio.speech", family: "openai.audio.speech", path: fixed("/v1/audio/speech"), header: bearer, whole: true,
+		heard: readNothing, answer: readSound, fail: openAIFailure, face: openAIFace,
+	},
+	{
+		name: "openai.audio.transcriptions", family: "openai.audio.transcriptions", path: fixed("/v1/audio/transcriptions"), header: bearer, whole: true,
+		heard: readNothing, answer: readTranscript, fail: openAIFailure, face: openAIFace,
 	},
 }
 
@@ -95,35 +136,32 @@ func speaks(name string) *dialect {
 // api is a kind of recordings: whose dialect it is, and how its provider is
 // configured.
 type api struct {
-	dialect string
-	// stands says that the build can call such a provider.
-	stands   bool
+	dialect  string
 	provider func(f *testkit.Fixture, d *dialect) provider
 	kind     string // of its models; empty: chat
+	price    string // of its models besides that for a request; empty: by tokens
 	free     bool   // costs nothing
 }
 
 // apis are the kinds of recordings that something can be asked of.
 var apis = map[string]api{
-	"openai.chat":            {dialect: "openai.chat", stands: true, provider: vendor},
-	"openai.embeddings":      {dialect: "openai.embeddings", stands: true, provider: vendor, kind: "embedding"},
-	"anthropic.messages":     {dialect: "anthropic.messages", stands: true, provider: claude},
-	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", stands: true, provider: claude, free: true},
+	"openai.chat":            {dialect: "openai.chat", provider: vendor},
+	"openai.embeddings":      {dialect: "openai.embeddings", provider: vendor, kind: "embedding"},
+	"anthropic.messages":     {dialect: "anthropic.messages", provider: claude},
+	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", provider: claude, free: true},
 
-	"openai.responses":              {dialect: "openai.responses", stands: true, provider: responder},
-	"gemini.generateContent":        {dialect: "gemini.generate", stands: true, provider: google},
-	"gemini.streamGenerateContent":  {dialect: "gemini.generate", stands: true, provider: google},
-	"gemini.countTokens":            {dialect: "gemini.count_tokens"},
-	"gemini.embedContent":           {dialect: "gemini.embed"},
-	"gemini.batchEmbedContents":     {dialect: "gemini.embed"},
-	"openai.responses.input_tokens": {dialect: "openai.responses.input_tokens"},
-	"openai.completions":            {dialect: "openai.completions"},
-	"openai.moderations":            {dialect: "openai.moderations"},
-	"openai.images.generations":     {dialect: "openai.images.generations"},
-	"openai.images.edits":           {dialect: "openai.images.edits"},
-	"openai.images.variations":      {dialect: "openai.images.variations"},
-	"openai.audio.speech":           {dialect: "openai.audio.speech"},
-	"openai.audio.transcriptions":   {dialect: "openai.audio.transcriptions"},
+	"openai.responses":             {dialect: "openai.responses", provider: responder},
+	"gemini.generateContent":       {dialect: "gemini.generate", provider: google},
+	"gemini.streamGenerateContent": {dialect: "gemini.generate", provider: google},
+	"gemini.countTokens":           {dialect: "gemini.count_tokens", provider: google, free: true},
+	"gemini.embedContent":          {dialect: "gemini.embed", provider: google, kind: "embedding"},
+	"gemini.batchEmbedContents":    {dialect: "gemini.batch_embed", provider: google, kind: "embedding"},
+	"openai.completions":           {dialect: "openai.completions", provider: vendor, kind: "completion"},
+	"openai.moderations":           {dialect: "openai.moderations", provider: vendor, kind: "moderation"},
+	"openai.images.generations":    {dialect: "openai.images.generations", provider: vendor, kind: "image", price: imagePrice},
+	"openai.images.edits":          {dialect: "openai.images.edits", provider: vendor, kind: "image", price: imagePrice},
+	"openai.audio.speech":          {dialect: "openai.audio.speech", provider: vendor, kind: "speech", price: speechPrice},
+	"openai.audio.transcriptions":  {dialect: "openai.audio.transcriptions", provider: vendor, kind: "transcription", price: soundPrice},
 }
 
 // outside are the kinds of recordings that ask nothing of a model, and why the
@@ -145,6 +183,9 @@ var outside = map[string]string{
 	"gemini.interactions":      "no surface",
 	"gemini.predict":           "no surface",
 	"rerank":                   "no surface",
+
+	"openai.images.variations":      "no surface",
+	"openai.responses.input_tokens": "no surface",
 }
 
 // alsoResponses are the vendors that serve Responses beside chat completions, so
@@ -193,6 +234,10 @@ func geminiPath(model string, stream bool) string {
 		return fmt.Sprintf("/v1beta/models/%s:streamGenerateContent?alt=sse", model)
 	}
 	return fmt.Sprintf("/v1beta/models/%s:generateContent", model)
+}
+
+func geminiMethod(method string) func(string, bool) string {
+	return func(model string, _ bool) string { return "/v1beta/models/" + model + ":" + method }
 }
 
 func bearer(h http.Header, key string)    { h.Set("Authorization", "Bearer "+key) }

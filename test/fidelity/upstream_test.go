@@ -13,7 +13,7 @@ import (
 // received is a request that reached the upstream.
 type received struct {
 	path string
-	body []byte
+	body []byte // as JSON, also of a form
 }
 
 // upstream is every provider. The model that a request names is the id of the
@@ -39,6 +39,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	body = readForm(r.Header.Get("Content-Type"), body)
 	f := u.recordings[strings.TrimPrefix(text(in(body, "model")), "models/")]
 	for _, part := range strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' || c == ':' }) {
 		if f == nil {

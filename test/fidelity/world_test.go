@@ -92,10 +92,17 @@ func configuration(recordings []*testkit.Fixture, url string) string {
 			if apart { // a credential that is refused is left alone, whatever the model
 				p.name += "-" + f.ID
 			}
+			cost := price
+			if api.price != "" {
+				cost = fmt.Sprintf("{%s, request: %s}", api.price, usd(rates.request))
+			}
 			if model := modelFor(f, d); d.asks(f) && !seen[model] {
 				seen[model] = true
-				fmt.Fprintf(&models, "  %q: {targets: [{provider: %s, model: %q%s}], kind: %s, context: 50000000, price: %s, input: %s}\n", model, p.name, f.ID, p.target, kind, price, input)
-				price, input = "*p", "*i"
+				fmt.Fprintf(&models, "  %q: {targets: [{provider: %s, model: %q%s}], kind: %s, context: 50000000, price: %s, input: %s}\n", model, p.name, f.ID, p.target, kind, cost, input)
+				input = "*i"
+				if api.price == "" {
+					price = "*p"
+				}
 			}
 			if d.asks(f) && !seen[p.name] {
 				seen[p.name] = true
@@ -109,7 +116,7 @@ func configuration(recordings []*testkit.Fixture, url string) string {
 // asks reports whether a recording is played in the dialect.
 func (d *dialect) asks(f *testkit.Fixture) bool {
 	own := speaks(apis[f.API].dialect)
-	return d == own || own != nil && d.family == own.family && d.write != nil
+	return d == own || own != nil && d.family == own.family && d.write != nil && (d.fits == nil || d.fits(f))
 }
 
 // usd writes nano-dollars as decimal dollars.
@@ -138,9 +145,9 @@ type reply struct {
 // post sends a request in a dialect, and reads the whole answer. While a slow disk
 // keeps charges from being recorded the gateway refuses everything, so it is asked
 // again until that is over.
-func (w *world) post(t *testing.T, d *dialect, path string, body []byte) (r reply, err error) {
+func (w *world) post(t *testing.T, d *dialect, path, media string, body []byte) (r reply, err error) {
 	for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(50 * time.Millisecond) {
-		r, err = w.send(t, d, path, body)
+		r, err = w.send(t, d, path, media, body)
 		if r.status != http.StatusServiceUnavailable || !bytes.Contains(r.body, []byte("annot be recorded")) || time.Now().After(deadline) {
 			return r, err
 		}
@@ -148,12 +155,12 @@ func (w *world) post(t *testing.T, d *dialect, path string, body []byte) (r repl
 }
 
 // send is one try of post.
-func (w *world) send(t *testing.T, d *dialect, path string, body []byte) (reply, error) {
+func (w *world) send(t *testing.T, d *dialect, path, media string, body []byte) (reply, error) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.gw.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", media)
 	d.header(req.Header, w.key)
 	resp, err := w.client.Do(req)
 	if err != nil {

@@ -115,7 +115,8 @@ func (g *google) one(v jsonx.Value, n int) {
 	g.texts = append(g.texts, b.String())
 }
 
-// toGoogle writes an answer with embeddings in Google's form.
+// toGoogle writes an answer with embeddings in Google's form, with the tokens of
+// the prompts if the provider counted them.
 func (w *whole) toGoogle(body []byte) ([]byte, error) {
 	bad := func(why string) error { return provider.BadAnswer(http.StatusOK, body, errors.New(why)) }
 	lists := make([][]byte, w.call.Request.Inputs)
@@ -168,6 +169,12 @@ func (w *whole) toGoogle(body []byte) ([]byte, error) {
 			vector(&e, v)
 		}
 		e.Close(']')
+	}
+	if n := w.usage.Input; n > 0 {
+		e.Name("usageMetadata")
+		e.Open('{')
+		e.Int("promptTokenCount", n)
+		e.Close('}')
 	}
 	e.Close('}')
 	return e.Body, nil

@@ -63,7 +63,7 @@ func TestVectorsOfGooglesDialect(t *testing.T) {
 		answer string
 		want   string // empty: a failure
 	}{
-		{one, 1, `{"data":[{"index":0,"embedding":[0.5, 1e-3]}],"usage":{"prompt_tokens":3}}`, `{"embedding":{"values":[0.5, 1e-3]}}`},
+		{one, 1, `{"data":[{"index":0,"embedding":[0.5, 1e-3]}],"usage":{"prompt_tokens":3}}`, `{"embedding":{"values":[0.5, 1e-3]},"usageMetadata":{"promptTokenCount":3}}`},
 		{two, 2, `{"data":[{"index":1,"embedding":[2]},{"index":0,"embedding":[1]}]}`, `{"embeddings":[{"values":[1]},{"values":[2]}]}`},
 		{two, 2, `{"data":[{"embedding":[1]},{"embedding":[2]}]}`, `{"embeddings":[{"values":[1]},{"values":[2]}]}`},
 		{two, 2, `{"data":[{"index":0,"embedding":[1]}]}`, ""},

@@ -74,7 +74,8 @@ func (m Models) list(dst []byte, models []wire.Model, next string) []byte {
 	return append(dst, '}')
 }
 
-// One appends one model. Limits that are not known are left out.
+// One appends one model. Limits that are not known are left out, and one that no
+// surface of Google's can ask has no methods.
 func (Models) One(dst []byte, m wire.Model) []byte {
 	name := m.Name
 	if name == "" {

@@ -147,6 +147,9 @@ func TestModelsComeInPages(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
+	if got := string(Models{}.One(nil, wire.Model{ID: "i", Kind: "image"})); !strings.Contains(got, `"supportedGenerationMethods":[]`) {
+		t.Errorf("an image model: %s", got)
+	}
 	for _, query := range []string{"pageSize=x", "pageSize=-1", "pageToken=z"} {
 		if got := page(query); !strings.Contains(got, "invalid_parameter") {
 			t.Errorf("%s: %s", query, got)
