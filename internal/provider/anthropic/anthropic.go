@@ -146,7 +146,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: p.scanner(c, false), call: c}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: p.scanner(c, false), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
@@ -232,13 +232,4 @@ func blame(r *llm.Request, err error) error {
 		f.Fault.Param = ""
 	}
 	return f
-}
-
-// ownName returns the caller's name for the model as JSON, if the provider has
-// another.
-func ownName(c provider.Call) []byte {
-	if c.Model == c.Request.Model {
-		return nil
-	}
-	return jsonx.AppendString(nil, c.Request.Model)
 }

@@ -189,12 +189,12 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	k := scanner{issuer: p.o.Name, stream: r.Stream}
 	if !r.Stream {
-		return &whole{x: x, scanner: k, blame: p.blame}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: k, blame: p.blame}), nil
 	}
 	if err := eventStream(x); err != nil {
 		return nil, p.blame(err)
 	}
-	return newStream(x, k, p.blame), nil
+	return provider.NewStream(x, &stream{frames: newFrames(x), scanner: k, blame: p.blame}), nil
 }
 
 // address returns where to send to. The model is one segment of the path,

@@ -4,38 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	blame   func(error) error
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	if w.over = io.EOF; err != nil {
-		w.over = w.blame(err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -62,13 +46,8 @@ func (w *whole) read() (llm.Event, error) {
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
+// Blame hides what must not be seen; see provider.Source.
+func (w *whole) Blame(err error) error { return w.blame(err) }
 
 // choice puts the pieces of an answer together: every block is a part.
 func choice(deltas []llm.Delta) llm.Choice {

@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -219,7 +218,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !streams {
-		return &whole{x: x, scanner: p.newScanner(c), call: c}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
@@ -292,13 +291,4 @@ func blame(r *llm.Request, err error) error {
 		f.Fault.Param = ""
 	}
 	return f
-}
-
-// ownName returns the caller's name for the model as JSON, if the provider has
-// another.
-func ownName(c provider.Call) []byte {
-	if c.Model == c.Request.Model {
-		return nil
-	}
-	return jsonx.AppendString(nil, c.Request.Model)
 }

@@ -4,39 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	call    provider.Call
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	w.over = io.EOF
-	if err != nil {
-		w.over = blame(w.call.Request, err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -69,11 +52,7 @@ func (w *whole) read() (llm.Event, error) {
 		ev.Whole = k.answer()
 		return ev, nil
 	}
-	at, model := k.modelAt, ownName(w.call)
-	if model != nil && k.hasModel && !bytes.Equal(body[at.from:at.to], model) {
-		out := make([]byte, 0, len(body)+len(model))
-		body = append(append(append(out, body[:at.from]...), model...), body[at.to:]...)
-	}
+	body = provider.Patched(body, provider.Rename(nil, body, k.modelAt, w.call.OwnName()))
 	ev.Raw, ev.Data = body, body
 	return ev, nil
 }
@@ -105,13 +84,8 @@ func (s *scanner) failure(header http.Header, body []byte, begun bool) error {
 	return nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
+// Blame corrects a parameter; see provider.Source.
+func (w *whole) Blame(err error) error { return blame(w.call.Request, err) }
 
 // answer puts the pieces of a whole answer together.
 func (s *scanner) answer() *llm.Answer {

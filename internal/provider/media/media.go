@@ -109,15 +109,15 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	switch {
 	case !r.Stream:
-		return &whole{x: x, request: r, family: p.family}, nil
+		return provider.NewStream(x, &whole{x: x, request: r}), nil
 	case x.Streams():
-		return &events{x: x, frames: provider.NewReader(x, provider.MaxFrame), request: r, family: p.family}, nil
+		return provider.NewEvents(x, &events{request: r, family: p.family}, true), nil
 	case r.Task == llm.TaskSpeech:
 		return newSound(x, r, p.family)
 	}
 	// A stream was asked for, and a provider that knows none has answered: whisper-1
 	// takes no notice of it.
-	return &whole{x: x, request: r, family: p.family}, nil
+	return provider.NewStream(x, &whole{x: x, request: r}), nil
 }
 
 // named returns the body with the provider's name of the model.

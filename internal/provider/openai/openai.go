@@ -194,7 +194,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, passes, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: newScanner(p, c, false), call: c, family: p.vendor.class()}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: newScanner(p, c, false), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, passes, err)

@@ -18,7 +18,6 @@ import (
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -153,15 +152,13 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: p.newScanner(c, false), call: c}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c, false), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
 	}
-	return &stream{
-		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: p.newScanner(c, true), request: r, model: ownName(c),
-	}, nil
+	s := &stream{scanner: p.newScanner(c, true), request: r, family: p.family, model: c.OwnName()}
+	return provider.NewEvents(x, s, !s.scanner.translate), nil
 }
 
 // post sends the request.
@@ -241,13 +238,4 @@ func blame(r *llm.Request, err error) error {
 		f.Fault.Param = ""
 	}
 	return err
-}
-
-// ownName returns the caller's name for the model as JSON, if the provider has
-// another.
-func ownName(c provider.Call) []byte {
-	if c.Model == c.Request.Model {
-		return nil
-	}
-	return jsonx.AppendString(nil, c.Request.Model)
 }
