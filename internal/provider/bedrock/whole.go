@@ -37,7 +37,7 @@ func (w *whole) Next() (llm.Event, error) {
 	}
 	ev := llm.Event{
 		Content: k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
-		Whole: &llm.Answer{Choices: []llm.Choice{choice(k.deltas)}},
+		Whole: &llm.Answer{Choices: []llm.Choice{provider.Blocks(k.deltas)}},
 	}
 	if u, ok := k.counts.usage(); ok {
 		w.usage = u
@@ -48,31 +48,3 @@ func (w *whole) Next() (llm.Event, error) {
 
 // Blame hides what must not be seen; see provider.Source.
 func (w *whole) Blame(err error) error { return w.blame(err) }
-
-// choice puts the pieces of an answer together: every block is a part.
-func choice(deltas []llm.Delta) llm.Choice {
-	var ch llm.Choice
-	last := func() *llm.Part { return &ch.Parts[len(ch.Parts)-1] }
-	for _, d := range deltas {
-		switch d.Kind {
-		case llm.DeltaText:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartText, Text: d.Text})
-		case llm.DeltaReasoning:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning, Text: d.Text})
-		case llm.DeltaSignature:
-			if len(ch.Parts) == 0 || last().Kind != llm.PartReasoning || last().Signature != "" {
-				ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning})
-			}
-			last().Signature = d.Text
-		case llm.DeltaRedacted:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartRedacted, Data: d.Text})
-		case llm.DeltaToolCall:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
-		case llm.DeltaToolArgs:
-			last().Args = append(last().Args, d.Text...)
-		case llm.DeltaFinish:
-			ch.Finish = d.Finish
-		}
-	}
-	return ch
-}

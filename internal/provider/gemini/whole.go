@@ -2,7 +2,6 @@ package gemini
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -128,7 +127,7 @@ func add(ch *llm.Choice, d llm.Delta) {
 		}
 	case llm.DeltaCitation:
 		if p := newest(ch, llm.PartText); p != nil {
-			cite(p, d.Value)
+			p.Cite(d.Value)
 		}
 	case llm.DeltaFinish:
 		ch.Finish = d.Finish
@@ -143,13 +142,4 @@ func newest(ch *llm.Choice, kind llm.PartKind) *llm.Part {
 		}
 	}
 	return nil
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }

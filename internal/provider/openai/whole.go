@@ -119,17 +119,8 @@ func add(ch *llm.Choice, d llm.Delta) {
 			}
 		}
 	case llm.DeltaCitation:
-		cite(last(llm.PartText), d.Value)
+		last(llm.PartText).Cite(d.Value)
 	case llm.DeltaFinish:
 		ch.Finish, ch.StopSequence = d.Finish, d.StopSequence
 	}
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }

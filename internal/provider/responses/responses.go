@@ -12,7 +12,6 @@ package responses
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -59,14 +58,7 @@ func (o Options) base() (*url.URL, error) {
 	if base == "" {
 		base = DefaultBaseURL
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u, nil
+	return provider.BaseURL(o.Name, base)
 }
 
 // New returns a Provider. With options that [Options.Validate] refuses it is
@@ -138,7 +130,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	r := c.Request
 	switch {
 	case p.broken != nil:
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	case r.Task != llm.TaskChat:
 		return nil, provider.Refusal(p.Supports(r))
 	}
@@ -187,32 +179,10 @@ func passes(r *llm.Request) bool { return r.Dialect == llm.OpenAIResponses }
 
 // header returns the request's headers.
 func (p *Provider) header(c provider.Call) http.Header {
-	h := make(http.Header, 8)
-	h["Content-Type"] = contentJSON
-	h["User-Agent"] = userAgent
-	h["Accept"] = contentJSON
-	if c.Request.Stream {
-		h["Accept"] = acceptEvents
-	}
-	if c.RequestID != "" {
-		h["X-Request-Id"] = []string{c.RequestID}
-	}
-	switch {
-	case c.Key == "":
-	case p.keyHeader == "":
-		h["Authorization"] = []string{"Bearer " + c.Key.Reveal()}
-	default:
-		h.Set(p.keyHeader, c.Key.Reveal())
-	}
+	h := provider.NewHeader(c, c.Request.Stream)
+	c.Key.Put(h, p.keyHeader)
 	return h
 }
-
-// Values of headers, shared by all requests and never changed.
-var (
-	contentJSON  = []string{"application/json"}
-	acceptEvents = []string{"text/event-stream"}
-	userAgent    = []string{"pontage"}
-)
 
 // blame corrects the parameter that the provider names: the input is what all
 // other dialects call messages, and of a translated request only the names that

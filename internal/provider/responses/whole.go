@@ -2,7 +2,6 @@ package responses
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,19 +89,10 @@ func choice(deltas []llm.Delta) llm.Choice {
 			p := last(llm.PartToolCall)
 			p.Args = append(p.Args, d.Text...)
 		case llm.DeltaCitation:
-			cite(last(llm.PartText), d.Value)
+			last(llm.PartText).Cite(d.Value)
 		case llm.DeltaFinish:
 			ch.Finish = d.Finish
 		}
 	}
 	return ch
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }
