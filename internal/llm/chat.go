@@ -96,6 +96,15 @@ type Part struct {
 	Citations json.RawMessage // annotations in their dialect's JSON
 }
 
+// Cite adds an annotation to the citations.
+func (p *Part) Cite(annotation json.RawMessage) {
+	if len(p.Citations) == 0 {
+		p.Citations = append(append(append(p.Citations, '['), annotation...), ']')
+		return
+	}
+	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), annotation...), ']')
+}
+
 // CacheMark asks the provider to cache the prompt up to here.
 type CacheMark struct{ TTL string } // "", "5m", "1h", "30m"
 

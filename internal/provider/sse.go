@@ -127,6 +127,31 @@ func (r *Reader) Clean(f Frame) []byte {
 	return r.clean
 }
 
+// Edit returns the bytes of f with patches in data, which is its payload without
+// the space around it, and the payload in them. A payload of several lines becomes
+// one. Without patches it is f as it may pass. The results are valid until the next
+// call of Next.
+func (r *Reader) Edit(f Frame, data []byte, patches []Patch) (raw, payload []byte) {
+	if len(patches) == 0 {
+		return r.Clean(f), f.Data
+	}
+	b := r.clean[:0]
+	if f.Name != "" {
+		b = append(append(append(b, "event: "...), f.Name...), '\n')
+	}
+	b = append(b, "data: "...)
+	from := len(b)
+	b = AppendPatched(b, data, patches)
+	to := len(b)
+	for i := from; i < to; i++ {
+		if b[i] == '\n' { // between members
+			b[i] = ' '
+		}
+	}
+	r.clean = append(b, "\n\n"...)
+	return r.clean, r.clean[from:to]
+}
+
 // skipMark drops a byte order mark.
 func (r *Reader) skipMark() {
 	const mark = "\xef\xbb\xbf"

@@ -146,6 +146,7 @@ func TestBadAnswers(t *testing.T) {
 		{"an error in a good answer", jsonType, `{"type":"error","error":{"type":"rate_limit_error"}}`, false, fault.UpstreamRateLimited},
 		{"an error without an event name", events, `data: {"type":"error","error":{"type":"overloaded_error"}}` + "\n\n", true, fault.UpstreamOverloaded},
 		{"no events", events, "", true, fault.StreamInterrupted},
+		{"a line of spaces", events, "   \n\n", true, fault.StreamInterrupted},
 		{"only pings", events, frame("ping", `{"type":"ping"}`), true, fault.StreamInterrupted},
 		{"an event that is none", events, frame("message_start", "Internal Server Error"), true, fault.UpstreamFailed},
 	} {
@@ -292,12 +293,13 @@ func TestAReportWithoutOutputIsNone(t *testing.T) {
 	t.Parallel()
 	for _, usage := range []string{`{}`, `null`, `{"output_tokens":null}`, `{"output_tokens":"9"}`, `{"output_tokens":1.5}`, `{"input_tokens":7}`} {
 		s := newScanner(provider.Call{Request: &llm.Request{}}, false)
-		stream := &stream{scanner: s, request: &llm.Request{}}
-		begun, err := stream.event(provider.Frame{}, []byte(`{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3,"output_tokens":1}}}`))
+		e := &stream{scanner: s, request: &llm.Request{}}
+		var r provider.Reader
+		begun, err := e.Event(&r, provider.Frame{}, []byte(`{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3,"output_tokens":1}}}`))
 		if err != nil || begun.Usage == nil || *begun.Usage != (llm.Usage{Input: 3, Output: 1}) {
 			t.Fatalf("%+v, %v", begun, err)
 		}
-		end, err := stream.event(provider.Frame{}, []byte(`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":`+usage+`}`))
+		end, err := e.Event(&r, provider.Frame{}, []byte(`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":`+usage+`}`))
 		if err != nil || end.Usage != nil || end.Finish != llm.FinishStop {
 			t.Errorf("%s: %+v, %v", usage, end, err)
 		}

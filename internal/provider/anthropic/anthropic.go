@@ -60,12 +60,9 @@ func (o Options) base() (*url.URL, error) {
 	if base == "" {
 		base = DefaultBaseURL
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
-	}
-	if u.Path == "" {
-		u.Path = "/"
+	u, err := provider.BaseURL(o.Name, base)
+	if err != nil {
+		return nil, err
 	}
 	if !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") {
 		u = u.JoinPath("v1")
@@ -120,7 +117,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	r := c.Request
 	switch {
 	case p.broken != nil:
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	case r.Task == llm.TaskEmbed:
 		return nil, provider.Refusal(p.Supports(r))
 	}
@@ -146,7 +143,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: p.scanner(c, false), call: c}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: p.scanner(c, false), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
@@ -179,13 +176,7 @@ func splice(c provider.Call) []byte {
 // header returns the request's headers. Version and betas are the caller's own,
 // if it speaks this dialect: without them features are silently switched off.
 func header(c provider.Call) http.Header {
-	h := make(http.Header, 8)
-	h["Content-Type"] = contentJSON
-	h["User-Agent"] = userAgent
-	h["Accept"] = contentJSON
-	if c.Request.Stream {
-		h["Accept"] = acceptEvents
-	}
+	h := provider.NewHeader(c, c.Request.Stream)
 	h["Anthropic-Version"] = ownVersion
 	if passes(c.Request) {
 		for _, name := range [...]string{"Anthropic-Version", "Anthropic-Beta"} {
@@ -194,22 +185,12 @@ func header(c provider.Call) http.Header {
 			}
 		}
 	}
-	if c.RequestID != "" {
-		h["X-Request-Id"] = []string{c.RequestID}
-	}
-	if c.Key != "" {
-		h["X-Api-Key"] = []string{c.Key.Reveal()}
-	}
+	c.Key.Put(h, "X-Api-Key")
 	return h
 }
 
-// Values of headers, shared by all requests and never changed.
-var (
-	contentJSON  = []string{"application/json"}
-	acceptEvents = []string{"text/event-stream"}
-	userAgent    = []string{"pontage"}
-	ownVersion   = []string{version}
-)
+// ownVersion is the value of a header, shared by all requests and never changed.
+var ownVersion = []string{version}
 
 // blame corrects the parameter that the provider names, if the caller never
 // sent it under that name.
@@ -232,13 +213,4 @@ func blame(r *llm.Request, err error) error {
 		f.Fault.Param = ""
 	}
 	return f
-}
-
-// ownName returns the caller's name for the model as JSON, if the provider has
-// another.
-func ownName(c provider.Call) []byte {
-	if c.Model == c.Request.Model {
-		return nil
-	}
-	return jsonx.AppendString(nil, c.Request.Model)
 }

@@ -41,7 +41,7 @@ func encodeAs(name string, c provider.Call) (*encoder, error) {
 	// The order is that of Anthropic's own cache: tools, system, messages.
 	e.tools()
 	e.system()
-	e.messages()
+	e.Turns(e.turns(), e.part)
 	e.reasoning()
 	if c.Request.Task != llm.TaskCountTokens {
 		e.sampling()

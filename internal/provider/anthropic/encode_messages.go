@@ -44,59 +44,17 @@ func (e *encoder) system() {
 	}
 }
 
-// turn is one message as it goes out: neighbours of one role are one turn.
-type turn struct {
-	role  string
-	parts []llm.Part
-	paths []string // of the parts
-}
-
-// messages writes the conversation.
-func (e *encoder) messages() {
-	turns := e.turns()
-	if len(turns) == 0 {
-		e.Refuse(fault.UnsupportedParameter, "messages", "This model needs a message of the user.")
-		return
-	}
-	if turns[0].role != "user" {
-		e.Refuse(fault.UnsupportedParameter, "messages.0.role", "This model needs a conversation that begins with the user.")
-	}
-	e.Name("messages")
-	e.Open('[')
-	for _, t := range turns {
-		e.Element()
-		e.Open('{')
-		e.Text("role", t.role)
-		e.Name("content")
-		e.Open('[')
-		// Results of tools must stand before what the user says.
-		for i := range t.parts {
-			if t.parts[i].Kind == llm.PartToolResult {
-				e.part(t.paths[i], &t.parts[i])
-			}
-		}
-		for i := range t.parts {
-			if t.parts[i].Kind != llm.PartToolResult {
-				e.part(t.paths[i], &t.parts[i])
-			}
-		}
-		e.Close(']')
-		e.Close('}')
-	}
-	e.Close(']')
-}
-
 // turns joins neighbours of one role, and leaves out what is empty. A system
 // message in the middle keeps its place as words of the user.
-func (e *encoder) turns() []turn {
-	var out []turn
+func (e *encoder) turns() []provider.Turn {
+	var out []provider.Turn
 	for i, m := range e.chat.Messages {
 		path := "messages." + num(i)
 		role := "user"
 		if m.Role == llm.RoleAssistant {
 			role = "assistant"
 		}
-		t := turn{role: role}
+		t := provider.Turn{Role: role}
 		for j, p := range m.Parts {
 			switch {
 			case (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && p.Text == "":
@@ -116,20 +74,10 @@ func (e *encoder) turns() []turn {
 				p.Text = "<system>\n" + p.Text + "\n</system>"
 				e.Drop(path + ".role")
 			}
-			t.parts = append(t.parts, p)
-			t.paths = append(t.paths, place(path, j))
+			t.Parts = append(t.Parts, p)
+			t.Paths = append(t.Paths, place(path, j))
 		}
-		switch last := len(out) - 1; {
-		case len(t.parts) == 0 && role == "assistant":
-			e.Drop(path)
-		case len(t.parts) == 0:
-			e.Refuse(fault.UnsupportedParameter, path+".content", "This model takes no empty messages.")
-		case last >= 0 && out[last].role == role:
-			out[last].parts = append(out[last].parts, t.parts...)
-			out[last].paths = append(out[last].paths, t.paths...)
-		default:
-			out = append(out, t)
-		}
+		out = e.Join(out, t, path)
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package anthropic
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,14 +44,7 @@ func newReplayer(t *testing.T) *replayer {
 	if len(r.fixtures) < 200 {
 		t.Fatalf("only %d recordings", len(r.fixtures))
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		f := r.fixtures[req.Header.Get("X-Request-Id")]
-		for k, v := range f.Response.Header() {
-			w.Header()[k] = v
-		}
-		w.WriteHeader(f.Response.Status)
-		_, _ = w.Write(f.Response.Body())
-	}))
+	srv := httptest.NewServer(testkit.Replay(r.fixtures))
 	tr := provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	t.Cleanup(srv.Close)
 	t.Cleanup(tr.CloseIdleConnections)
@@ -94,35 +86,12 @@ func foreign(q *llm.Request) *llm.Request {
 	return q
 }
 
-// drain reads a stream to its end, with copies of what events refer to.
-func drain(s llm.Stream) (out []llm.Event, err error) {
-	defer s.Close()
-	for {
-		ev, err := s.Next()
-		if err != nil {
-			if _, again := s.Next(); again != err {
-				return out, fmt.Errorf("after %v comes %v", err, again)
-			}
-			if err == io.EOF {
-				err = nil
-			}
-			return out, err
-		}
-		ev.Raw, ev.Data, ev.Deltas = bytes.Clone(ev.Raw), bytes.Clone(ev.Data), slices.Clone(ev.Deltas)
-		if ev.Usage != nil {
-			u := *ev.Usage
-			ev.Usage = &u
-		}
-		out = append(out, ev)
-	}
-}
-
 func run(p *Provider, c provider.Call) ([]llm.Event, error) {
 	s, err := p.Open(context.Background(), c)
 	if err != nil {
 		return nil, err
 	}
-	return drain(s)
+	return testkit.Drain(s)
 }
 
 func isAnswer(f *testkit.Fixture) bool {

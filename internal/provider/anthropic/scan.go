@@ -7,9 +7,6 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// span is a part of the text that is scanned.
-type span struct{ from, to int }
-
 // scanner takes the facts out of events and whole answers, in one pass over
 // each, and their meaning too if the caller speaks another dialect.
 type scanner struct {
@@ -28,8 +25,7 @@ type scanner struct {
 	kind     event
 	failed   bool
 	known    bool // has content or input_tokens: it is an answer
-	modelAt  span
-	hasModel bool
+	modelAt  provider.Span
 	content  bool
 	bytes    int
 	weight   int // of streams
@@ -86,7 +82,7 @@ func newScanner(c provider.Call, stream bool) scanner {
 // scan reads one event, or a whole answer; it reports whether data is a JSON
 // object.
 func (s *scanner) scan(data []byte) bool {
-	s.kind, s.failed, s.known, s.hasModel, s.content, s.reported = other, false, false, false, false, false
+	s.kind, s.failed, s.known, s.modelAt, s.content, s.reported = other, false, false, provider.Span{}, false, false
 	s.bytes, s.weight, s.finish, s.sequence, s.refusal, s.deltas = 0, 0, "", "", "", s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
@@ -167,9 +163,9 @@ func (s *scanner) answer(body []byte, from int) {
 			return
 		}
 		s.member(&c, key)
-		if string(key) == "model" {
-			s.modelAt.from += from
-			s.modelAt.to += from
+		if string(key) == "model" && s.modelAt != (provider.Span{}) {
+			s.modelAt.From += from
+			s.modelAt.To += from
 		}
 	}
 }
@@ -185,7 +181,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		c.Kind()
 		from := c.Offset()
 		text, ok := c.Text()
-		s.hasModel, s.modelAt = ok, span{from, c.Offset()}
+		s.modelAt = provider.Span{}
+		if ok {
+			s.modelAt = provider.Span{From: from, To: c.Offset()}
+		}
 		if s.translate && s.model == "" {
 			s.model = provider.Unescape(text)
 		}

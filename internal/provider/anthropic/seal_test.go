@@ -25,7 +25,7 @@ func TestReasoningIsSealedForWhoCannotReadIt(t *testing.T) {
 		if !s.scan([]byte(answer)) {
 			t.Fatal("the answer is not read")
 		}
-		parts := choice(s.deltas).Parts
+		parts := provider.Blocks(s.deltas).Parts
 		if len(parts) != 2 || parts[0].Signature != want[0] || parts[1].Data != want[1] {
 			t.Errorf("%s: %+v", dialect, parts)
 		}

@@ -2,41 +2,23 @@ package anthropic
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	call    provider.Call
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	w.over = io.EOF
-	if err != nil {
-		w.over = blame(w.call.Request, err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -60,65 +42,13 @@ func (w *whole) read() (llm.Event, error) {
 		return ev, nil
 	}
 	if k.translate {
-		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Choices: []llm.Choice{choice(k.deltas)}}
+		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Choices: []llm.Choice{provider.Blocks(k.deltas)}}
 		return ev, nil
 	}
-	at, model := k.modelAt, ownName(w.call)
-	if model != nil && k.hasModel && !bytes.Equal(body[at.from:at.to], model) {
-		out := make([]byte, 0, len(body)+len(model))
-		body = append(append(append(out, body[:at.from]...), model...), body[at.to:]...)
-	}
+	body = provider.Patched(body, provider.Rename(nil, body, k.modelAt, w.call.OwnName()))
 	ev.Raw, ev.Data = body, body
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
-
-// choice puts the pieces of an answer together: every block is a part.
-func choice(deltas []llm.Delta) llm.Choice {
-	var ch llm.Choice
-	last := func() *llm.Part { return &ch.Parts[len(ch.Parts)-1] }
-	for _, d := range deltas {
-		switch d.Kind {
-		case llm.DeltaText:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartText, Text: d.Text})
-		case llm.DeltaReasoning:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning, Text: d.Text})
-		case llm.DeltaSignature:
-			if len(ch.Parts) == 0 || last().Kind != llm.PartReasoning || last().Signature != "" {
-				ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning})
-			}
-			last().Signature = d.Text
-		case llm.DeltaRedacted:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartRedacted, Data: d.Text})
-		case llm.DeltaRefusal:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartRefusal, Text: d.Text})
-		case llm.DeltaToolCall:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
-		case llm.DeltaToolArgs:
-			last().Args = append(last().Args, d.Text...)
-		case llm.DeltaCitation:
-			if len(ch.Parts) > 0 && last().Kind == llm.PartText {
-				cite(last(), d.Value)
-			}
-		case llm.DeltaFinish:
-			ch.Finish, ch.StopSequence = d.Finish, d.StopSequence
-		}
-	}
-	return ch
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
-}
+// Blame corrects a parameter; see provider.Source.
+func (w *whole) Blame(err error) error { return blame(w.call.Request, err) }

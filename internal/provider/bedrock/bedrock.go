@@ -89,11 +89,7 @@ func (o Options) root() (*url.URL, error) {
 			base += ".cn"
 		}
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
-	}
-	return u, nil
+	return provider.BaseURL(o.Name, base)
 }
 
 // New returns a Provider. With options that [Options.Validate] refuses it is
@@ -164,13 +160,13 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	r := c.Request
 	switch {
 	case p.broken != nil:
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	case r.Task != llm.TaskChat:
 		return nil, provider.Refusal(p.Supports(r))
 	}
 	to, err := p.address(c.Model, r.Stream)
 	if err != nil {
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, err), Failover: true}
+		return nil, provider.Unusable(err)
 	}
 	e, err := p.encode(c, targets(c))
 	if err != nil {
@@ -178,7 +174,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	header, err := p.header(ctx, c, to, e.Body)
 	if err != nil {
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, err), Failover: true}
+		return nil, provider.Unusable(err)
 	}
 	x, err := provider.Post(ctx, p.transport, provider.Outgoing{
 		URL: to, Header: header, Body: e.Body, Family: family, Stream: r.Stream,
@@ -189,12 +185,12 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	k := scanner{issuer: p.o.Name, stream: r.Stream}
 	if !r.Stream {
-		return &whole{x: x, scanner: k, blame: p.blame}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: k, blame: p.blame}), nil
 	}
 	if err := eventStream(x); err != nil {
 		return nil, p.blame(err)
 	}
-	return newStream(x, k, p.blame), nil
+	return provider.NewStream(x, &stream{frames: newFrames(x), scanner: k, blame: p.blame}), nil
 }
 
 // address returns where to send to. The model is one segment of the path,
@@ -232,20 +228,12 @@ func escape(s string) string {
 
 // header returns the request's headers, with a signature or a bearer token.
 func (p *Provider) header(ctx context.Context, c provider.Call, to *url.URL, body []byte) (http.Header, error) {
-	h := make(http.Header, 8)
-	h["Content-Type"] = contentJSON
-	h["User-Agent"] = userAgent
-	h["Accept"] = contentJSON
+	h := provider.NewHeader(c, false)
 	if c.Request.Stream {
 		h["Accept"] = acceptEvents
 	}
-	if c.RequestID != "" {
-		h["X-Request-Id"] = []string{c.RequestID}
-	}
 	if p.o.AccessKeyID == "" {
-		if c.Key != "" {
-			h["Authorization"] = []string{"Bearer " + c.Key.Reveal()}
-		}
+		c.Key.Put(h, "")
 		return h, nil
 	}
 	sum := sha256.Sum256(body)
@@ -256,12 +244,8 @@ func (p *Provider) header(ctx context.Context, c provider.Call, to *url.URL, bod
 	return h, err
 }
 
-// Values of headers, shared by all requests and never changed.
-var (
-	contentJSON  = []string{"application/json"}
-	acceptEvents = []string{mediaEvents}
-	userAgent    = []string{"pontage"}
-)
+// acceptEvents is the value of a header, shared by all requests and never changed.
+var acceptEvents = []string{mediaEvents}
 
 // blame takes our credentials out of a failure's words, and the parameter that
 // the provider names, which no caller knows by that name.

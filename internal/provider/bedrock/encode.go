@@ -45,7 +45,9 @@ func (p *Provider) encode(c provider.Call, t traits) (*encoder, error) {
 	// The order is that of the cache: tools, system, messages.
 	e.tools()
 	e.system()
-	e.messages()
+	turns := e.turns()
+	e.Turns(turns, e.part)
+	e.documents(turns)
 	e.inference()
 	e.own()
 	e.output()

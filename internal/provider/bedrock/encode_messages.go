@@ -47,69 +47,28 @@ func (e *encoder) system() {
 	}
 }
 
-// turn is one message as it goes out: neighbours of one role are one turn.
-type turn struct {
-	role  string
-	parts []llm.Part
-	paths []string // of the parts
-}
-
-// messages writes the conversation.
-func (e *encoder) messages() {
-	turns := e.turns()
-	if len(turns) == 0 {
-		e.Refuse(fault.UnsupportedParameter, "messages", "This model needs a message of the user.")
-		return
-	}
-	if turns[0].role != "user" {
-		e.Refuse(fault.UnsupportedParameter, "messages.0.role", "This model needs a conversation that begins with the user.")
-	}
-	e.Name("messages")
-	e.Open('[')
-	for _, t := range turns {
-		e.document(t)
-		e.Element()
-		e.Open('{')
-		e.Text("role", t.role)
-		e.Name("content")
-		e.Open('[')
-		// Results of tools must stand before what the user says.
-		for i := range t.parts {
-			if t.parts[i].Kind == llm.PartToolResult {
-				e.part(t.paths[i], &t.parts[i])
-			}
-		}
-		for i := range t.parts {
-			if t.parts[i].Kind != llm.PartToolResult {
-				e.part(t.paths[i], &t.parts[i])
-			}
-		}
-		e.Close(']')
-		e.Close('}')
-	}
-	e.Close(']')
-}
-
-// document refuses a document that stands alone: the protocol wants words beside
+// documents refuses a document that stands alone: the protocol wants words beside
 // it.
-func (e *encoder) document(t turn) {
-	has := func(kind llm.PartKind) int {
-		return slices.IndexFunc(t.parts, func(p llm.Part) bool { return p.Kind == kind })
-	}
-	if at := has(llm.PartFile); at >= 0 && has(llm.PartText) < 0 {
-		e.Refuse(fault.UnsupportedParameter, t.paths[at], "This model takes a document only beside a text.")
+func (e *encoder) documents(turns []provider.Turn) {
+	for _, t := range turns {
+		has := func(kind llm.PartKind) int {
+			return slices.IndexFunc(t.Parts, func(p llm.Part) bool { return p.Kind == kind })
+		}
+		if at := has(llm.PartFile); at >= 0 && has(llm.PartText) < 0 {
+			e.Refuse(fault.UnsupportedParameter, t.Paths[at], "This model takes a document only beside a text.")
+		}
 	}
 }
 
 // turns joins neighbours of one role, and leaves out what is empty. A system
 // message in the middle keeps its place as words of the user.
-func (e *encoder) turns() []turn {
-	var out []turn
+func (e *encoder) turns() []provider.Turn {
+	var out []provider.Turn
 	for i, m := range e.chat.Messages {
 		path := "messages." + num(i)
-		t := turn{role: "user"}
+		t := provider.Turn{Role: "user"}
 		if m.Role == llm.RoleAssistant {
-			t.role, e.mused = "assistant", false
+			t.Role, e.mused = "assistant", false
 		}
 		for j, p := range m.Parts {
 			if !e.keeps(place(path, j), &p) {
@@ -119,20 +78,10 @@ func (e *encoder) turns() []turn {
 				p.Text = "<system>\n" + p.Text + "\n</system>"
 				e.Drop(path + ".role")
 			}
-			t.parts = append(t.parts, p)
-			t.paths = append(t.paths, place(path, j))
+			t.Parts = append(t.Parts, p)
+			t.Paths = append(t.Paths, place(path, j))
 		}
-		switch last := len(out) - 1; {
-		case len(t.parts) == 0 && t.role == "assistant":
-			e.Drop(path)
-		case len(t.parts) == 0:
-			e.Refuse(fault.UnsupportedParameter, path+".content", "This model takes no empty messages.")
-		case last >= 0 && out[last].role == t.role:
-			out[last].parts = append(out[last].parts, t.parts...)
-			out[last].paths = append(out[last].paths, t.paths...)
-		default:
-			out = append(out, t)
-		}
+		out = e.Join(out, t, path)
 	}
 	return out
 }

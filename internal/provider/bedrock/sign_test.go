@@ -129,9 +129,9 @@ func TestOptions(t *testing.T) {
 		o    Options
 		want string // empty: refused
 	}{
-		{Options{Region: "us-east-1"}, "https://bedrock-runtime.us-east-1.amazonaws.com"},
-		{Options{Region: "us-gov-west-1"}, "https://bedrock-runtime.us-gov-west-1.amazonaws.com"},
-		{Options{Region: "cn-north-1"}, "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"},
+		{Options{Region: "us-east-1"}, "https://bedrock-runtime.us-east-1.amazonaws.com/"},
+		{Options{Region: "us-gov-west-1"}, "https://bedrock-runtime.us-gov-west-1.amazonaws.com/"},
+		{Options{Region: "cn-north-1"}, "https://bedrock-runtime.cn-north-1.amazonaws.com.cn/"},
 		{Options{Region: "us-east-1", BaseURL: "http://127.0.0.1:1/x"}, "http://127.0.0.1:1/x"},
 		{Options{Region: "us-east-1", BaseURL: "ftp://x"}, ""},
 		{Options{Region: ""}, ""},

@@ -11,52 +11,17 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// stream is an answer of frames.
+// stream makes events of frames.
 type stream struct {
-	x        *provider.Exchange
 	frames   *frames
 	scanner  scanner
 	blame    func(error) error
-	err      error // what every further call of Next returns
 	usage    llm.Usage
-	content  bool // some has come
 	finished bool // a stop reason has come
-	fresh    bool // the last event meant something
 }
 
-var _ llm.Stream = (*stream)(nil)
-
-func newStream(x *provider.Exchange, k scanner, blame func(error) error) *stream {
-	return &stream{x: x, frames: newFrames(x), scanner: k, blame: blame}
-}
-
-// Next returns the next event; see llm.Stream.
+// Next returns the next event; see provider.Source.
 func (s *stream) Next() (llm.Event, error) {
-	if s.err != nil {
-		return llm.Event{}, s.err
-	}
-	if s.fresh {
-		s.x.Meaning(s.content)
-	}
-	ev, err := s.next()
-	s.fresh = ev.Content || ev.Finish != ""
-	s.content = s.content || s.fresh
-	s.finished = s.finished || ev.Finish != ""
-	switch {
-	case err != nil:
-		s.err = s.blame(err)
-		_ = s.x.Close()
-		return llm.Event{}, s.err
-	case ev.Last:
-		s.err = io.EOF
-		s.x.Over()
-	default:
-		ev.More = s.frames.buffered()
-	}
-	return ev, nil
-}
-
-func (s *stream) next() (llm.Event, error) {
 	f, err := s.frames.next()
 	switch {
 	case err == io.EOF && !s.finished:
@@ -79,6 +44,8 @@ func (s *stream) next() (llm.Event, error) {
 		Name: f.name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
 		Deltas: k.deltas, Last: f.name == "metadata" && s.finished,
 	}
+	s.finished = s.finished || ev.Finish != ""
+	ev.More = !ev.Last && s.frames.buffered()
 	if k.reported {
 		if u, ok := k.counts.usage(); ok {
 			s.usage = u
@@ -88,10 +55,5 @@ func (s *stream) next() (llm.Event, error) {
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (s *stream) Close() error {
-	if s.err == nil {
-		s.err = io.EOF
-	}
-	return s.x.Close()
-}
+// Blame hides what must not be seen; see provider.Source.
+func (s *stream) Blame(err error) error { return s.blame(err) }

@@ -4,38 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	blame   func(error) error
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	if w.over = io.EOF; err != nil {
-		w.over = w.blame(err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -53,7 +37,7 @@ func (w *whole) read() (llm.Event, error) {
 	}
 	ev := llm.Event{
 		Content: k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
-		Whole: &llm.Answer{Choices: []llm.Choice{choice(k.deltas)}},
+		Whole: &llm.Answer{Choices: []llm.Choice{provider.Blocks(k.deltas)}},
 	}
 	if u, ok := k.counts.usage(); ok {
 		w.usage = u
@@ -62,38 +46,5 @@ func (w *whole) read() (llm.Event, error) {
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
-
-// choice puts the pieces of an answer together: every block is a part.
-func choice(deltas []llm.Delta) llm.Choice {
-	var ch llm.Choice
-	last := func() *llm.Part { return &ch.Parts[len(ch.Parts)-1] }
-	for _, d := range deltas {
-		switch d.Kind {
-		case llm.DeltaText:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartText, Text: d.Text})
-		case llm.DeltaReasoning:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning, Text: d.Text})
-		case llm.DeltaSignature:
-			if len(ch.Parts) == 0 || last().Kind != llm.PartReasoning || last().Signature != "" {
-				ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartReasoning})
-			}
-			last().Signature = d.Text
-		case llm.DeltaRedacted:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartRedacted, Data: d.Text})
-		case llm.DeltaToolCall:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
-		case llm.DeltaToolArgs:
-			last().Args = append(last().Args, d.Text...)
-		case llm.DeltaFinish:
-			ch.Finish = d.Finish
-		}
-	}
-	return ch
-}
+// Blame hides what must not be seen; see provider.Source.
+func (w *whole) Blame(err error) error { return w.blame(err) }

@@ -82,19 +82,10 @@ func (p *pieces) piece(i int, d *llm.Delta) {
 			call.Args = append(call.Args, d.Text...)
 		}
 	case llm.DeltaCitation:
-		cite(p.last(i, llm.PartText, true), d.Value)
+		p.last(i, llm.PartText, true).Cite(d.Value)
 	case llm.DeltaFinish:
 		ch.Finish, ch.StopSequence = d.Finish, d.StopSequence
 	}
-}
-
-// cite adds a citation to the list of a part.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }
 
 // whole returns the answer. A call without arguments has the empty ones.

@@ -20,7 +20,7 @@ import (
 )
 
 // ask sends a request of another dialect and reads the answer that body is.
-func ask(contentType, body string, stream bool) ([]event, error) {
+func ask(contentType, body string, stream bool) ([]llm.Event, error) {
 	q := foreign(&llm.Request{Model: "m", Choices: 1, Stream: stream})
 	return run(saying(contentType, func() io.Reader { return strings.NewReader(body) }), provider.Call{Request: q, Model: "m", RequestID: "r"})
 }
@@ -55,13 +55,13 @@ func TestFactsOfEvents(t *testing.T) {
 		}
 	}
 	if e := evs[1]; !e.Content || e.OutputBytes != 9 || e.Weight != provider.Weight([]byte(`a\n`))+provider.Weight([]byte(`{"x":1}`))+provider.CallWeight {
-		t.Errorf("facts of a call: %+v", e.Event)
+		t.Errorf("facts of a call: %+v", e)
 	}
-	if e := evs[3]; e.Content || e.Finish != llm.FinishToolCalls || e.usage != (llm.Usage{Input: 7, CachedInput: 3, Output: 5, Reasoning: 4}) {
-		t.Errorf("facts of the end: %+v, %+v", e.Event, e.usage)
+	if e := evs[3]; e.Content || e.Finish != llm.FinishToolCalls || testkit.Used(e) != (llm.Usage{Input: 7, CachedInput: 3, Output: 5, Reasoning: 4}) {
+		t.Errorf("facts of the end: %+v, %+v", e, testkit.Used(e))
 	}
 	if !evs[4].Last || len(evs) != 5 {
-		t.Errorf("%d events, the last is %+v", len(evs), evs[len(evs)-1].Event)
+		t.Errorf("%d events, the last is %+v", len(evs), evs[len(evs)-1])
 	}
 	again, _ := ask("text/event-stream", frames(candidate(`{"text":"a\n"},{"functionCall":{"name":"f","args":{"x":1}}}`), ended), true)
 	if again[0].Deltas[2].ToolID != id || !strings.HasPrefix(id, "call_") {
@@ -372,7 +372,7 @@ func TestRecordedEmbeddings(t *testing.T) {
 				}
 			}
 			if strings.Contains(body, "Count\"") || strings.Contains(body, "token_count") {
-				if evs[0].Usage == nil || evs[0].usage.Input == 0 || got.Usage.Prompt != evs[0].usage.Input {
+				if evs[0].Usage == nil || evs[0].Usage.Input == 0 || got.Usage.Prompt != evs[0].Usage.Input {
 					t.Errorf("%s: usage %+v, told %d", f.ID, evs[0].Usage, got.Usage.Prompt)
 				}
 			}
@@ -410,7 +410,7 @@ func TestRecordedCounts(t *testing.T) {
 			}
 			r := &recorder{answer: string(f.Response.Body())}
 			evs, err := run(New(Options{Transport: r}), provider.Call{Request: q, Model: "g"})
-			if err != nil || !evs[0].Content || evs[0].usage.Input != want.TotalTokens || evs[0].usage.Output != 0 {
+			if err != nil || !evs[0].Content || testkit.Used(evs[0]).Input != want.TotalTokens || testkit.Used(evs[0]).Output != 0 {
 				t.Errorf("%s: %v, %+v", f.ID, err, evs)
 				continue
 			}

@@ -44,7 +44,7 @@ func TestRecordedStreamsCutAnywhereAreNeverWell(t *testing.T) {
 
 // print writes events down so that they can be compared, but for More, which
 // tells how the bytes came.
-func print(evs []event) string {
+func print(evs []llm.Event) string {
 	var b strings.Builder
 	for _, e := range evs {
 		e.More, e.Usage = false, nil

@@ -10,13 +10,10 @@ package gemini
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -84,12 +81,9 @@ func (o Options) root(version string) (*url.URL, error) {
 	default:
 		base = DefaultBaseURL
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
-	}
-	if u.Path == "" {
-		u.Path = "/"
+	u, err := provider.BaseURL(o.Name, base)
+	if err != nil {
+		return nil, err
 	}
 	last := u.Path[strings.LastIndexByte(strings.TrimSuffix(u.Path, "/"), '/')+1:]
 	if !strings.HasPrefix(last, "v1") {
@@ -201,10 +195,10 @@ func (p *Provider) outgoing(c provider.Call) (sent, error) {
 func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	r := c.Request
 	if p.broken != nil {
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	}
 	if err := provider.CheckPlace(c.Model); err != nil {
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, err), Failover: true}
+		return nil, provider.Unusable(err)
 	}
 	out, err := p.outgoing(c)
 	if err != nil {
@@ -219,7 +213,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !streams {
-		return &whole{x: x, scanner: p.newScanner(c), call: c}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
@@ -255,28 +249,10 @@ func passes(r *llm.Request) bool {
 // header returns the request's headers. The key never stands in the URL, which
 // others may log.
 func header(c provider.Call, streams bool) http.Header {
-	h := make(http.Header, 6)
-	h["Content-Type"] = contentJSON
-	h["User-Agent"] = userAgent
-	h["Accept"] = contentJSON
-	if streams {
-		h["Accept"] = acceptEvents
-	}
-	if c.RequestID != "" {
-		h["X-Request-Id"] = []string{c.RequestID}
-	}
-	if c.Key != "" {
-		h["X-Goog-Api-Key"] = []string{c.Key.Reveal()}
-	}
+	h := provider.NewHeader(c, streams)
+	c.Key.Put(h, "X-Goog-Api-Key")
 	return h
 }
-
-// Values of headers, shared by all requests and never changed.
-var (
-	contentJSON  = []string{"application/json"}
-	acceptEvents = []string{"text/event-stream"}
-	userAgent    = []string{"pontage"}
-)
 
 // blame takes away the parameter that the provider names, which the caller never
 // sent under that name.
@@ -292,13 +268,4 @@ func blame(r *llm.Request, err error) error {
 		f.Fault.Param = ""
 	}
 	return f
-}
-
-// ownName returns the caller's name for the model as JSON, if the provider has
-// another.
-func ownName(c provider.Call) []byte {
-	if c.Model == c.Request.Model {
-		return nil
-	}
-	return jsonx.AppendString(nil, c.Request.Model)
 }

@@ -238,7 +238,7 @@ func refusal(req *http.Request, err error) (*http.Response, error) {
 	body := fmt.Sprintf(`{"error":{"code":401,"status":"UNAUTHENTICATED","message":"The token server refused the service account with status %d."}}`, refused.Response.StatusCode)
 	return &http.Response{
 		Status: "401 Unauthorized", StatusCode: http.StatusUnauthorized, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": contentJSON}, Body: io.NopCloser(strings.NewReader(body)),
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
 		ContentLength: int64(len(body)), Request: req,
 	}, nil
 }

@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,43 +104,13 @@ func foreign(q *llm.Request) *llm.Request {
 	return q
 }
 
-// event is an event with copies of what it refers to.
-type event struct {
-	llm.Event
-	usage llm.Usage
-}
-
-// drain reads a stream to its end.
-func drain(s llm.Stream) (out []event, err error) {
-	defer s.Close()
-	for {
-		ev, err := s.Next()
-		if err != nil {
-			if _, again := s.Next(); again != err {
-				return out, fmt.Errorf("after %v comes %v", err, again)
-			}
-			if err == io.EOF {
-				err = nil
-			}
-			return out, err
-		}
-		e := event{Event: ev}
-		e.Raw, e.Data, e.Deltas = bytes.Clone(ev.Raw), bytes.Clone(ev.Data), slices.Clone(ev.Deltas)
-		if ev.Usage != nil {
-			e.usage = *ev.Usage
-			e.Usage = &e.usage
-		}
-		out = append(out, e)
-	}
-}
-
 // run sends one request and reads the answer.
-func run(p *Provider, c provider.Call) ([]event, error) {
+func run(p *Provider, c provider.Call) ([]llm.Event, error) {
 	s, err := p.Open(context.Background(), c)
 	if err != nil {
 		return nil, err
 	}
-	return drain(s)
+	return testkit.Drain(s)
 }
 
 // Recordings of answers that are none: an invalid one, prompts that were blocked,
@@ -249,7 +218,7 @@ func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
 }
 
 // understand reads events into candidates. Arguments come out as Go's own JSON.
-func understand(t *testing.T, id string, evs []event) map[int]*said {
+func understand(t *testing.T, id string, evs []llm.Event) map[int]*said {
 	t.Helper()
 	out := map[int]*said{}
 	at := func(choice int) *said {

@@ -7,9 +7,6 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// span is a part of the text that is scanned.
-type span struct{ from, to int }
-
 // maxChoices is how many candidates of one answer are told apart.
 const maxChoices = 128
 
@@ -34,8 +31,7 @@ type scanner struct {
 	known    bool // it is an answer
 	blocked  bool
 	media    bool // there is an image or a sound
-	modelAt  span
-	hasModel bool
+	modelAt  provider.Span
 	content  bool
 	bytes    int
 	weight   int // of streams
@@ -79,7 +75,7 @@ func (s *scanner) complete() bool {
 // scan reads one event, or a whole answer; it reports whether data is a JSON
 // object.
 func (s *scanner) scan(data []byte) bool {
-	s.failed, s.known, s.blocked, s.media, s.hasModel, s.content, s.reported = false, false, false, false, false, false, false
+	s.failed, s.known, s.blocked, s.media, s.modelAt, s.content, s.reported = false, false, false, false, provider.Span{}, false, false
 	s.bytes, s.weight, s.finish, s.broken, s.deltas = 0, 0, "", nil, s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
@@ -131,7 +127,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		c.Kind()
 		from := c.Offset()
 		text, ok := c.Text()
-		s.hasModel, s.modelAt = ok, span{from, c.Offset()}
+		s.modelAt = provider.Span{}
+		if ok {
+			s.modelAt = provider.Span{From: from, To: c.Offset()}
+		}
 		if s.translate && s.model == "" {
 			s.model = provider.Unescape(text)
 		}

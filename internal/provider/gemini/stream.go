@@ -1,124 +1,33 @@
 package gemini
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// stream is an answer of server-sent events. Nothing marks its end but the
-// finish reasons of its candidates, and that it ends.
+// stream makes events of the protocol's own. Nothing marks the end of a stream but
+// the finish reasons of its candidates, and that it ends.
 type stream struct {
-	x       *provider.Exchange
-	frames  *provider.Reader
 	scanner scanner
 	request *llm.Request
-	err     error  // what every further call of Next returns
-	model   []byte // JSON of the name that the caller knows; nil: leave it
-	edited  []byte // the frame with edits
+	model   []byte // see provider.Call.OwnName
 	usage   llm.Usage
 	content bool // some has come
 	stopped bool // the prompt was not let through, and the caller was told
-	fresh   bool // the last event meant something
 }
 
-var _ llm.Stream = (*stream)(nil)
-
-func newStream(x *provider.Exchange, k scanner, c provider.Call) *stream {
-	return &stream{
-		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: k, request: c.Request, model: ownName(c),
-	}
+func newStream(x *provider.Exchange, k scanner, c provider.Call) *provider.Stream {
+	return provider.NewEvents(x, &stream{scanner: k, request: c.Request, model: c.OwnName()}, !k.translate)
 }
 
-// Next returns the next event; see llm.Stream.
-func (s *stream) Next() (llm.Event, error) {
-	if s.err != nil {
-		return llm.Event{}, s.err
-	}
-	if s.fresh {
-		s.x.Meaning(s.content)
-	}
-	ev, err := s.next()
-	s.fresh = ev.Content || ev.Finish != ""
-	s.content = s.content || s.fresh
-	switch {
-	case err != nil:
-		s.err = blame(s.request, err)
-		_ = s.x.Close()
-		return llm.Event{}, s.err
-	case ev.Last:
-		s.err = io.EOF
-		s.x.Over()
-	default:
-		ev.More = s.frames.Buffered()
-	}
-	return ev, nil
-}
-
-func (s *stream) next() (llm.Event, error) {
-	for {
-		f, err := s.frames.Next()
-		switch {
-		case err == io.EOF:
-			return s.end()
-		case errors.Is(err, provider.ErrFrameTooLong):
-			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, err)
-		case err != nil && s.scanner.complete() && !errors.Is(err, context.Canceled):
-			return s.end() // all was said
-		case err != nil:
-			return llm.Event{}, err
-		}
-		data := bytes.TrimSpace(f.Data)
-		raw := bytes.TrimSpace(f.Raw)
-		switch {
-		case len(data) > 0:
-			return s.event(f, data)
-		case f.Stray && bytes.IndexByte([]byte("{[<"), raw[0]) >= 0:
-			return llm.Event{}, notEvents(raw) // an error stands in the stream as it is
-		}
-		if raw := s.frames.Clean(f); raw != nil {
-			return llm.Event{Raw: s.own(raw), Ping: true}, nil
-		}
-	}
-}
-
-// own returns raw if the caller may see it.
-func (s *stream) own(raw []byte) []byte {
-	if s.scanner.translate {
-		return nil
-	}
-	return raw
-}
-
-// notEvents is the failure of a stream that is JSON or a page instead.
-func notEvents(body []byte) error {
-	if provider.HasError(body) {
-		return provider.Classify(tables, http.StatusOK, nil, body)
-	}
-	return provider.BadAnswer(http.StatusOK, body, errors.New("the stream holds no events"))
-}
-
-// event makes an event of a frame with data.
-func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
+// Event makes an event of one of the protocol's own; see provider.Protocol.
+func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.Event, error) {
 	k := &s.scanner
-	complete := f.Cut && k.complete() // before half an event is looked at
-	ok := k.scan(data)
-	switch {
-	case !ok && complete:
-		return s.end()
-	case !ok && f.Cut:
-		return llm.Event{}, provider.Interrupted(io.ErrUnexpectedEOF)
-	case !ok && data[0] == '[' && provider.HasError(data):
-		return llm.Event{}, provider.Classify(tables, http.StatusOK, nil, data)
-	case !ok:
-		return llm.Event{}, provider.BadAnswer(http.StatusOK, data, errors.New("an event of the stream is not a JSON object"))
+	if !k.scan(data) {
+		return llm.Event{}, provider.ErrNotObject
 	}
 	if err := k.failure(nil, data, s.content); err != nil {
 		return llm.Event{}, err
@@ -127,6 +36,7 @@ func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 	if k.blocked && len(k.choices) == 0 {
 		s.stopped, ev.Finish = true, llm.FinishContentFilter
 	}
+	s.content = s.content || ev.Content || ev.Finish != ""
 	if k.reported {
 		if u, ok := k.counts.usage(); ok {
 			s.usage = u
@@ -137,41 +47,21 @@ func (s *stream) event(f provider.Frame, data []byte) (llm.Event, error) {
 		ev.Deltas = k.deltas
 		return ev, nil
 	}
-	ev.Raw, ev.Data = s.bytes(f, data)
+	var p [1]provider.Patch
+	ev.Raw, ev.Data = r.Edit(f, data, provider.Rename(p[:0], data, k.modelAt, s.model))
 	return ev, nil
 }
 
-// bytes returns the frame and its payload as the caller may have them.
-func (s *stream) bytes(f provider.Frame, data []byte) (raw, payload []byte) {
-	at := s.scanner.modelAt
-	if s.model == nil || !s.scanner.hasModel || bytes.Equal(data[at.from:at.to], s.model) {
-		return s.frames.Clean(f), f.Data
-	}
-	s.edited = append(s.edited[:0], "data: "...)
-	from := len(s.edited)
-	s.edited = append(append(append(s.edited, data[:at.from]...), s.model...), data[at.to:]...)
-	to := len(s.edited)
-	for i, b := range s.edited[from:to] {
-		if b == '\n' { // between members: a payload of several lines becomes one
-			s.edited[from+i] = ' '
-		}
-	}
-	s.edited = append(s.edited, "\n\n"...)
-	return s.edited, s.edited[from:to]
-}
-
-// end ends a stream, which is well if all candidates had ended.
-func (s *stream) end() (llm.Event, error) {
-	if !s.scanner.complete() && !s.stopped {
+// End ends a stream, which is well if all candidates had ended.
+func (s *stream) End() (llm.Event, error) {
+	if !s.Complete() && !s.stopped {
 		return llm.Event{}, provider.Interrupted(fmt.Errorf("the stream ended without a finish reason: %w", io.ErrUnexpectedEOF))
 	}
 	return llm.Event{Last: true}, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (s *stream) Close() error {
-	if s.err == nil {
-		s.err = io.EOF
-	}
-	return s.x.Close()
-}
+// Complete reports whether all candidates have ended; see provider.Protocol.
+func (s *stream) Complete() bool { return s.scanner.complete() }
+
+// Blame takes away a parameter; see provider.Source.
+func (s *stream) Blame(err error) error { return blame(s.request, err) }

@@ -2,41 +2,23 @@ package gemini
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	call    provider.Call
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	w.over = io.EOF
-	if err != nil {
-		w.over = blame(w.call.Request, err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -69,11 +51,7 @@ func (w *whole) read() (llm.Event, error) {
 		ev.Whole = k.answer()
 		return ev, nil
 	}
-	at, model := k.modelAt, ownName(w.call)
-	if model != nil && k.hasModel && !bytes.Equal(body[at.from:at.to], model) {
-		out := make([]byte, 0, len(body)+len(model))
-		body = append(append(append(out, body[:at.from]...), model...), body[at.to:]...)
-	}
+	body = provider.Patched(body, provider.Rename(nil, body, k.modelAt, w.call.OwnName()))
 	ev.Raw, ev.Data = body, body
 	return ev, nil
 }
@@ -105,13 +83,8 @@ func (s *scanner) failure(header http.Header, body []byte, begun bool) error {
 	return nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
+// Blame corrects a parameter; see provider.Source.
+func (w *whole) Blame(err error) error { return blame(w.call.Request, err) }
 
 // answer puts the pieces of a whole answer together.
 func (s *scanner) answer() *llm.Answer {
@@ -154,7 +127,7 @@ func add(ch *llm.Choice, d llm.Delta) {
 		}
 	case llm.DeltaCitation:
 		if p := newest(ch, llm.PartText); p != nil {
-			cite(p, d.Value)
+			p.Cite(d.Value)
 		}
 	case llm.DeltaFinish:
 		ch.Finish = d.Finish
@@ -169,13 +142,4 @@ func newest(ch *llm.Choice, kind llm.PartKind) *llm.Part {
 		}
 	}
 	return nil
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }

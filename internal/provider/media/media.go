@@ -5,7 +5,6 @@ package media
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 
@@ -62,12 +61,9 @@ func New(o Options) *Provider {
 	if o.BaseURL == "" {
 		o.BaseURL = DefaultBaseURL
 	}
-	u, err := url.Parse(o.BaseURL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return &Provider{broken: fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, o.BaseURL)}
-	}
-	if u.Path == "" {
-		u.Path = "/"
+	u, err := provider.BaseURL(o.Name, o.BaseURL)
+	if err != nil {
+		return &Provider{broken: err}
 	}
 	if o.Transport == nil {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
@@ -91,7 +87,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	r := c.Request
 	if p.broken != nil {
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	}
 	if err := p.Supports(r); err != nil {
 		return nil, provider.Refusal(err)
@@ -109,15 +105,15 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	switch {
 	case !r.Stream:
-		return &whole{x: x, request: r, family: p.family}, nil
+		return provider.NewStream(x, &whole{x: x, request: r}), nil
 	case x.Streams():
-		return &events{x: x, frames: provider.NewReader(x, provider.MaxFrame), request: r, family: p.family}, nil
+		return provider.NewEvents(x, &events{request: r, family: p.family}, true), nil
 	case r.Task == llm.TaskSpeech:
 		return newSound(x, r, p.family)
 	}
 	// A stream was asked for, and a provider that knows none has answered: whisper-1
 	// takes no notice of it.
-	return &whole{x: x, request: r, family: p.family}, nil
+	return provider.NewStream(x, &whole{x: x, request: r}), nil
 }
 
 // named returns the body with the provider's name of the model.
@@ -135,22 +131,11 @@ func named(r *llm.Request, model string) ([]byte, error) {
 }
 
 func (p *Provider) header(c provider.Call) http.Header {
-	h := make(http.Header, 8)
-	h.Set("Content-Type", "application/json")
+	h := provider.NewHeader(c, false)
 	if m := c.Request.Media; m != "" {
 		h.Set("Content-Type", m)
 	}
 	h.Set("Accept", "*/*")
-	h.Set("User-Agent", "pontage")
-	if c.RequestID != "" {
-		h.Set("X-Request-Id", c.RequestID)
-	}
-	switch {
-	case c.Key == "":
-	case p.keyHeader == "":
-		h.Set("Authorization", "Bearer "+c.Key.Reveal())
-	default:
-		h.Set(p.keyHeader, c.Key.Reveal())
-	}
+	c.Key.Put(h, p.keyHeader)
 	return h
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -20,27 +19,10 @@ const maxWhole = 64 << 20
 type whole struct {
 	x       *provider.Exchange
 	request *llm.Request
-	family  string
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	w.over = io.EOF
-	ev, err := w.read()
-	if err != nil {
-		w.over = err
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	media := w.x.Header.Get("Content-Type")
 	body, err := w.x.ReadAll(maxWhole)
 	if err != nil {
@@ -62,7 +44,7 @@ func (w *whole) read() (llm.Event, error) {
 	case err != nil || doc.Root().Kind() != jsonx.Object:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
 	case provider.HasError(body):
-		return llm.Event{}, provider.Classify(w.family, http.StatusOK, w.x.Header, body)
+		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, body)
 	}
 	root := doc.Root()
 	images, known := int64(0), false
@@ -99,10 +81,5 @@ func (w *whole) read() (llm.Event, error) {
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
+// Blame changes nothing: bodies pass as they are; see provider.Source.
+func (w *whole) Blame(err error) error { return err }

@@ -18,7 +18,7 @@ import (
 
 // ask sends a request of OpenAI's dialect for the model "mine", which the
 // provider calls "theirs", to somebody who answers with body.
-func ask(t *testing.T, vendor, contentType, body string, stream bool) ([]event, error) {
+func ask(t *testing.T, vendor, contentType, body string, stream bool) ([]llm.Event, error) {
 	t.Helper()
 	raw, err := jsonx.Scan([]byte(`{"model":"mine","messages":[]}`))
 	if err != nil {
@@ -37,7 +37,7 @@ const (
 	jsonType = "application/json"
 )
 
-func joined(evs []event) string {
+func joined(evs []llm.Event) string {
 	var b strings.Builder
 	for _, e := range evs {
 		b.Write(e.Raw)
@@ -118,7 +118,7 @@ func TestFactsOfEvents(t *testing.T) {
 	}
 	var got []facts
 	for _, e := range evs {
-		got = append(got, facts{e.Content, e.Ping, e.UsageOnly, e.Last, e.More, e.OutputBytes, e.Finish, e.usage.Input})
+		got = append(got, facts{e.Content, e.Ping, e.UsageOnly, e.Last, e.More, e.OutputBytes, e.Finish, testkit.Used(e).Input})
 	}
 	want := []facts{
 		{Ping: true, More: true},

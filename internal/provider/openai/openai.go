@@ -58,12 +58,9 @@ func (o Options) resolve() (*url.URL, vendor, error) {
 	if base == "" {
 		base = DefaultBaseURL
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, vendor{}, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
-	}
-	if u.Path == "" {
-		u.Path = "/"
+	u, err := provider.BaseURL(o.Name, base)
+	if err != nil {
+		return nil, vendor{}, err
 	}
 	v, ok := vendorOf(o.Vendor, u)
 	if !ok {
@@ -159,7 +156,7 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
 	r := c.Request
 	if p.broken != nil {
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	}
 	passes := p.passes(r)
 	if r.Task == llm.TaskCountTokens || p.texts && !passes {
@@ -167,7 +164,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	}
 	if p.base != nil {
 		if err := provider.CheckPlace(c.Model); err != nil {
-			return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, err), Failover: true}
+			return nil, provider.Unusable(err)
 		}
 	}
 	var body []byte
@@ -194,7 +191,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, passes, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: newScanner(p, c, false), call: c, family: p.vendor.class()}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: newScanner(p, c, false), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, passes, err)
@@ -212,34 +209,10 @@ func (p *Provider) passes(r *llm.Request) bool {
 
 // header returns the request's headers.
 func (p *Provider) header(c provider.Call) http.Header {
-	h := make(http.Header, 8)
-	h["Content-Type"] = contentJSON
-	h["User-Agent"] = userAgent
-	if c.Request.Stream {
-		h["Accept"] = acceptEvents
-	} else {
-		h["Accept"] = contentJSON
-	}
-	if c.RequestID != "" {
-		h["X-Request-Id"] = []string{c.RequestID}
-	}
-	if c.Key == "" {
-		return h
-	}
-	if p.vendor.auth == "" {
-		h["Authorization"] = []string{"Bearer " + c.Key.Reveal()}
-	} else {
-		h[p.vendor.auth] = []string{c.Key.Reveal()}
-	}
+	h := provider.NewHeader(c, c.Request.Stream)
+	c.Key.Put(h, p.vendor.auth)
 	return h
 }
-
-// Values of headers, shared by all requests and never changed.
-var (
-	contentJSON  = []string{"application/json"}
-	acceptEvents = []string{"text/event-stream"}
-	userAgent    = []string{"pontage"}
-)
 
 // blame corrects the parameter that a vendor names, if the caller never sent
 // it: embeddings have an input where others have messages, and of a translated

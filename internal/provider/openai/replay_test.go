@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,14 +45,7 @@ func newReplayer(t *testing.T) *replayer {
 	if len(r.fixtures) < 500 {
 		t.Fatalf("only %d recordings", len(r.fixtures))
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		f := r.fixtures[req.Header.Get("X-Request-Id")]
-		for k, v := range f.Response.Header() {
-			w.Header()[k] = v
-		}
-		w.WriteHeader(f.Response.Status)
-		_, _ = w.Write(f.Response.Body())
-	}))
+	srv := httptest.NewServer(testkit.Replay(r.fixtures))
 	t.Cleanup(srv.Close)
 	t.Cleanup(r.client.CloseIdleConnections)
 	r.URL = srv.URL
@@ -102,43 +94,13 @@ func request(t *testing.T, f *testkit.Fixture) *llm.Request {
 	return q
 }
 
-// event is an event with copies of what it refers to.
-type event struct {
-	llm.Event
-	usage llm.Usage
-}
-
-// drain reads a stream to its end.
-func drain(s llm.Stream) (out []event, err error) {
-	defer s.Close()
-	for {
-		ev, err := s.Next()
-		if err != nil {
-			if _, again := s.Next(); again != err {
-				return out, fmt.Errorf("after %v comes %v", err, again)
-			}
-			if err == io.EOF {
-				err = nil
-			}
-			return out, err
-		}
-		e := event{Event: ev}
-		e.Raw, e.Data, e.Deltas = bytes.Clone(ev.Raw), bytes.Clone(ev.Data), slices.Clone(ev.Deltas)
-		if ev.Usage != nil {
-			e.usage = *ev.Usage
-			e.Usage = &e.usage
-		}
-		out = append(out, e)
-	}
-}
-
 // run sends one request and reads the answer.
-func run(p *Provider, c provider.Call) ([]event, error) {
+func run(p *Provider, c provider.Call) ([]llm.Event, error) {
 	s, err := p.Open(context.Background(), c)
 	if err != nil {
 		return nil, err
 	}
-	return drain(s)
+	return testkit.Drain(s)
 }
 
 // notAnswers are recordings of something else under the names of these
@@ -264,7 +226,7 @@ func foreign(q *llm.Request) *llm.Request {
 }
 
 // understand reads events into choices.
-func understand(evs []event) map[int]*said {
+func understand(evs []llm.Event) map[int]*said {
 	out := map[int]*said{}
 	at := func(choice int) *said {
 		if out[choice] == nil {
@@ -436,7 +398,7 @@ func cutAt(f *testkit.Fixture, part string) *Provider {
 
 // print writes events down so that they can be compared, but for More, which
 // tells how the bytes came.
-func print(evs []event) string {
+func print(evs []llm.Event) string {
 	var b strings.Builder
 	for _, e := range evs {
 		e.More, e.Usage = false, nil

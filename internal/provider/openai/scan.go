@@ -8,11 +8,6 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// span is a part of the text that is scanned.
-type span struct{ from, to int }
-
-func (s span) of(b []byte) []byte { return b[s.from:s.to] }
-
 // scanner takes the facts out of chunks and whole answers, in one pass over
 // each, and their meaning too if the caller speaks another dialect. What it
 // remembers from chunk to chunk are the choices and the tool calls.
@@ -32,16 +27,15 @@ type scanner struct {
 
 	// Of the present chunk.
 	data      []byte
-	modelAt   span // of the value of model
-	hasModel  bool //
-	nullError span // of the member "error": null, with one comma
-	failed    bool // an error, or a finish reason that means one
-	known     bool // has choices, usage or data
-	elements  int  // of choices or data
-	content   bool // besides a refusal
-	refused   bool // some of a refusal
-	bytes     int  //
-	weight    int  // of streams
+	modelAt   provider.Span // of the value of model
+	nullError provider.Span // of the member "error": null, with one comma
+	failed    bool          // an error, or a finish reason that means one
+	known     bool          // has choices, usage or data
+	elements  int           // of choices or data
+	content   bool          // besides a refusal
+	refused   bool          // some of a refusal
+	bytes     int           //
+	weight    int           // of streams
 	finish    llm.Finish
 	counted   bool // usage holds something
 	usage     llm.Usage
@@ -82,8 +76,8 @@ func newScanner(p *Provider, c provider.Call, stream bool) scanner {
 // object.
 func (s *scanner) scan(data []byte) bool {
 	s.data = data
-	s.hasModel, s.failed, s.known, s.content, s.refused, s.counted = false, false, false, false, false, false
-	s.nullError, s.elements, s.bytes, s.weight, s.finish, s.deltas = span{}, 0, 0, 0, "", s.deltas[:0]
+	s.modelAt, s.failed, s.known, s.content, s.refused, s.counted = provider.Span{}, false, false, false, false, false
+	s.nullError, s.elements, s.bytes, s.weight, s.finish, s.deltas = provider.Span{}, 0, 0, 0, "", s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -114,9 +108,9 @@ func (s *scanner) scan(data []byte) bool {
 
 // cut returns what must go for a member to go: it and the comma before it, or
 // behind it if it is the first.
-func (s *scanner) cut(previous, end int, first bool) span {
+func (s *scanner) cut(previous, end int, first bool) provider.Span {
 	if !first {
-		return span{previous, end}
+		return provider.Span{From: previous, To: end}
 	}
 	for end < len(s.data) && s.data[end] != ',' && s.data[end] != '}' {
 		end++
@@ -124,7 +118,7 @@ func (s *scanner) cut(previous, end int, first bool) span {
 	if end < len(s.data) && s.data[end] == ',' {
 		end++
 	}
-	return span{previous, end}
+	return provider.Span{From: previous, To: end}
 }
 
 // member reads one member of the top level.
@@ -147,7 +141,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
 		c.Kind()
 		from := c.Offset()
 		text, ok := c.Text()
-		s.hasModel, s.modelAt = ok, span{from, c.Offset()}
+		s.modelAt = provider.Span{}
+		if ok {
+			s.modelAt = provider.Span{From: from, To: c.Offset()}
+		}
 		if s.translate && s.model == "" {
 			s.model = provider.Unescape(text)
 		}

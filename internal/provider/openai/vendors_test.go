@@ -160,7 +160,7 @@ func TestEveryVendorOfTheTableAnswers(t *testing.T) {
 				}
 				p := New(Options{Vendor: vendor, Transport: canned{200, http.Header{}, func() io.Reader { return strings.NewReader(body) }}})
 				evs, err := run(p, provider.Call{Request: q, Model: "theirs"})
-				if err != nil || len(evs) != 1 || !evs[0].Content || evs[0].usage != (llm.Usage{Input: 5, Output: 3}) || evs[0].Finish != llm.FinishStop {
+				if err != nil || len(evs) != 1 || !evs[0].Content || testkit.Used(evs[0]) != (llm.Usage{Input: 5, Output: 3}) || evs[0].Finish != llm.FinishStop {
 					t.Errorf("%s: %+v, %v", vendor, evs, err)
 					continue
 				}

@@ -4,40 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	call    provider.Call
-	family  string
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	w.over = io.EOF
-	if err != nil {
-		w.over = blame(w.call.Request, !w.scanner.translate, err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -49,7 +31,7 @@ func (w *whole) read() (llm.Event, error) {
 	case !ok:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
 	case k.failed:
-		return llm.Event{}, provider.Classify(w.family, http.StatusOK, w.x.Header, body)
+		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, body)
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has neither choices nor data"))
 	}
@@ -75,22 +57,13 @@ func (w *whole) read() (llm.Event, error) {
 		ev.Whole = k.answer(append(answer[:len(answer):len(answer)], k.deltas...))
 		return ev, nil
 	}
-	model := ownName(w.call)
-	rename := model != nil && k.hasModel && !bytes.Equal(k.modelAt.of(body), model)
-	if rename || k.nullError != (span{}) {
-		body = k.edit(make([]byte, 0, len(body)+len(model)), body, model, rename)
-	}
+	body = provider.Patched(body, k.patches(nil, body, w.call.OwnName()))
 	ev.Raw, ev.Data = body, body
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
+// Blame corrects a parameter; see provider.Source.
+func (w *whole) Blame(err error) error { return blame(w.call.Request, !w.scanner.translate, err) }
 
 // answer puts the pieces of a whole answer together.
 func (s *scanner) answer(deltas []llm.Delta) *llm.Answer {
@@ -146,17 +119,8 @@ func add(ch *llm.Choice, d llm.Delta) {
 			}
 		}
 	case llm.DeltaCitation:
-		cite(last(llm.PartText), d.Value)
+		last(llm.PartText).Cite(d.Value)
 	case llm.DeltaFinish:
 		ch.Finish, ch.StopSequence = d.Finish, d.StopSequence
 	}
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }

@@ -74,7 +74,7 @@ func TestFactsOfEvents(t *testing.T) {
 	}
 	var got []facts
 	for _, e := range evs {
-		got = append(got, facts{e.Content, e.Ping, e.Last, e.OutputBytes, e.Weight, e.Finish, e.usage})
+		got = append(got, facts{e.Content, e.Ping, e.Last, e.OutputBytes, e.Weight, e.Finish, testkit.Used(e)})
 	}
 	w := func(s string) int { return provider.Weight([]byte(s)) }
 	want := []facts{

@@ -133,7 +133,7 @@ func extract(t *testing.T, f *testkit.Fixture) *said {
 }
 
 // understand reads events, or a whole answer.
-func understand(evs []event) *said {
+func understand(evs []llm.Event) *said {
 	s := &said{}
 	seal := func(text string) {
 		if issuer, state, ok := llm.Unseal(text); ok && issuer == "up" {

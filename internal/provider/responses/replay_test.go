@@ -50,12 +50,7 @@ func newReplayer(t *testing.T) *replayer {
 		if req.URL.Path != "/v1/responses" {
 			t.Errorf("a request for %s", req.URL.Path)
 		}
-		f := r.fixtures[req.Header.Get("X-Request-Id")]
-		for k, v := range f.Response.Header() {
-			w.Header()[k] = v
-		}
-		w.WriteHeader(f.Response.Status)
-		_, _ = w.Write(f.Response.Body())
+		testkit.Replay(r.fixtures).ServeHTTP(w, req)
 	}))
 	t.Cleanup(srv.Close)
 	t.Cleanup(r.client.CloseIdleConnections)
@@ -101,43 +96,13 @@ func foreign(q *llm.Request) *llm.Request {
 	return q
 }
 
-// event is an event with copies of what it refers to.
-type event struct {
-	llm.Event
-	usage llm.Usage
-}
-
-// drain reads a stream to its end.
-func drain(s llm.Stream) (out []event, err error) {
-	defer s.Close()
-	for {
-		ev, err := s.Next()
-		if err != nil {
-			if _, again := s.Next(); again != err {
-				return out, fmt.Errorf("after %v comes %v", err, again)
-			}
-			if err == io.EOF {
-				err = nil
-			}
-			return out, err
-		}
-		e := event{Event: ev}
-		e.Raw, e.Data, e.Deltas = bytes.Clone(ev.Raw), bytes.Clone(ev.Data), slices.Clone(ev.Deltas)
-		if ev.Usage != nil {
-			e.usage = *ev.Usage
-			e.Usage = &e.usage
-		}
-		out = append(out, e)
-	}
-}
-
 // run sends one request and reads the answer.
-func run(p *Provider, c provider.Call) ([]event, error) {
+func run(p *Provider, c provider.Call) ([]llm.Event, error) {
 	s, err := p.Open(context.Background(), c)
 	if err != nil {
 		return nil, err
 	}
-	return drain(s)
+	return testkit.Drain(s)
 }
 
 // ends reports whether a recorded answer came to an end that is one: not failed,
@@ -365,7 +330,7 @@ func cutAt(parts ...string) *Provider {
 
 // print writes events down so that they can be compared, but for More, which
 // tells how the bytes came.
-func print(evs []event) string {
+func print(evs []llm.Event) string {
 	var b strings.Builder
 	for _, e := range evs {
 		e.More, e.Usage = false, nil

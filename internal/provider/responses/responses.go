@@ -12,13 +12,11 @@ package responses
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -60,14 +58,7 @@ func (o Options) base() (*url.URL, error) {
 	if base == "" {
 		base = DefaultBaseURL
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("provider %s: base URL %q is not an http or https URL", o.Name, base)
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u, nil
+	return provider.BaseURL(o.Name, base)
 }
 
 // New returns a Provider. With options that [Options.Validate] refuses it is
@@ -139,7 +130,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	r := c.Request
 	switch {
 	case p.broken != nil:
-		return nil, &provider.Failure{Fault: fault.Wrap(fault.NoTarget, p.broken), Failover: true}
+		return nil, provider.Unusable(p.broken)
 	case r.Task != llm.TaskChat:
 		return nil, provider.Refusal(p.Supports(r))
 	}
@@ -153,15 +144,13 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, blame(r, err)
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
-		return &whole{x: x, scanner: p.newScanner(c, false), call: c}, nil
+		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c, false), call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)
 	}
-	return &stream{
-		x: x, frames: provider.NewReader(x, provider.MaxFrame),
-		scanner: p.newScanner(c, true), request: r, model: ownName(c),
-	}, nil
+	s := &stream{scanner: p.newScanner(c, true), request: r, family: p.family, model: c.OwnName()}
+	return provider.NewEvents(x, s, !s.scanner.translate), nil
 }
 
 // post sends the request.
@@ -190,32 +179,10 @@ func passes(r *llm.Request) bool { return r.Dialect == llm.OpenAIResponses }
 
 // header returns the request's headers.
 func (p *Provider) header(c provider.Call) http.Header {
-	h := make(http.Header, 8)
-	h["Content-Type"] = contentJSON
-	h["User-Agent"] = userAgent
-	h["Accept"] = contentJSON
-	if c.Request.Stream {
-		h["Accept"] = acceptEvents
-	}
-	if c.RequestID != "" {
-		h["X-Request-Id"] = []string{c.RequestID}
-	}
-	switch {
-	case c.Key == "":
-	case p.keyHeader == "":
-		h["Authorization"] = []string{"Bearer " + c.Key.Reveal()}
-	default:
-		h.Set(p.keyHeader, c.Key.Reveal())
-	}
+	h := provider.NewHeader(c, c.Request.Stream)
+	c.Key.Put(h, p.keyHeader)
 	return h
 }
-
-// Values of headers, shared by all requests and never changed.
-var (
-	contentJSON  = []string{"application/json"}
-	acceptEvents = []string{"text/event-stream"}
-	userAgent    = []string{"pontage"}
-)
 
 // blame corrects the parameter that the provider names: the input is what all
 // other dialects call messages, and of a translated request only the names that
@@ -241,13 +208,4 @@ func blame(r *llm.Request, err error) error {
 		f.Fault.Param = ""
 	}
 	return err
-}
-
-// ownName returns the caller's name for the model as JSON, if the provider has
-// another.
-func ownName(c provider.Call) []byte {
-	if c.Model == c.Request.Model {
-		return nil
-	}
-	return jsonx.AppendString(nil, c.Request.Model)
 }

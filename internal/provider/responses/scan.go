@@ -8,9 +8,6 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// span is a part of the text that is scanned.
-type span struct{ from, to int }
-
 // scanner takes the facts out of events and whole answers, in one pass over
 // each, and their meaning too if the caller speaks another dialect. What it
 // remembers from event to event are the items of the output.
@@ -28,22 +25,21 @@ type scanner struct {
 	calls   int // of tools, that have begun
 
 	// Of the present event.
-	step     step
-	failed   bool   // there is an error
-	problem  []byte // the error object; nil: the event itself is one
-	known    bool   // it is a response: it has an output
-	status   string
-	reason   string // why it is incomplete
-	output   []byte // of a response: its items
-	modelAt  span
-	hasModel bool
-	content  bool // besides a refusal
-	refused  bool // some of a refusal
-	bytes    int
-	weight   int // of streams
-	finish   llm.Finish
-	counts   counts
-	deltas   []llm.Delta
+	step    step
+	failed  bool   // there is an error
+	problem []byte // the error object; nil: the event itself is one
+	known   bool   // it is a response: it has an output
+	status  string
+	reason  string // why it is incomplete
+	output  []byte // of a response: its items
+	modelAt provider.Span
+	content bool // besides a refusal
+	refused bool // some of a refusal
+	bytes   int
+	weight  int // of streams
+	finish  llm.Finish
+	counts  counts
+	deltas  []llm.Delta
 }
 
 // step is what an event is about.
@@ -124,7 +120,7 @@ type frame struct {
 // object.
 func (s *scanner) scan(data []byte) bool {
 	s.step, s.failed, s.problem, s.known, s.status, s.reason, s.output = other, false, nil, false, "", "", nil
-	s.hasModel, s.content, s.refused, s.bytes, s.weight, s.finish = false, false, false, 0, 0, ""
+	s.modelAt, s.content, s.refused, s.bytes, s.weight, s.finish = provider.Span{}, false, false, 0, 0, ""
 	s.counts, s.deltas = counts{}, s.deltas[:0]
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
@@ -226,9 +222,9 @@ func (s *scanner) response(f *frame) {
 			return
 		}
 		s.member(&c, key)
-		if string(key) == "model" {
-			s.modelAt.from += f.from
-			s.modelAt.to += f.from
+		if string(key) == "model" && s.modelAt != (provider.Span{}) {
+			s.modelAt.From += f.from
+			s.modelAt.To += f.from
 		}
 	}
 }
@@ -244,7 +240,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		c.Kind()
 		from := c.Offset()
 		text, ok := c.Text()
-		s.hasModel, s.modelAt = ok, span{from, c.Offset()}
+		s.modelAt = provider.Span{}
+		if ok {
+			s.modelAt = provider.Span{From: from, To: c.Offset()}
+		}
 		if s.translate && s.model == "" {
 			s.model = provider.Unescape(text)
 		}

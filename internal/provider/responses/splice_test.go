@@ -150,7 +150,7 @@ func TestHeaders(t *testing.T) {
 }
 
 // ask sends one request to a provider that gives one answer.
-func ask(t *testing.T, contentType, body string, stream, translate bool) ([]event, error) {
+func ask(t *testing.T, contentType, body string, stream, translate bool) ([]llm.Event, error) {
 	t.Helper()
 	q := asked(t, `{"model":"mine","input":"hi"}`)
 	q.Model, q.Stream = "mine", stream

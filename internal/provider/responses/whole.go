@@ -2,42 +2,24 @@ package responses
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// whole is an answer in one piece. It is read by the first call of Next.
+// whole is an answer in one piece.
 type whole struct {
 	x       *provider.Exchange
 	scanner scanner
 	call    provider.Call
 	usage   llm.Usage
-	over    error // what every further call of Next returns
 }
 
-var _ llm.Stream = (*whole)(nil)
-
-// Next returns the answer; see llm.Stream.
+// Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	if w.over != nil {
-		return llm.Event{}, w.over
-	}
-	ev, err := w.read()
-	w.over = io.EOF
-	if err != nil {
-		w.over = blame(w.call.Request, err)
-		return llm.Event{}, w.over
-	}
-	return ev, nil
-}
-
-func (w *whole) read() (llm.Event, error) {
 	body, err := w.x.ReadAll(provider.MaxWhole)
 	if err != nil {
 		return llm.Event{}, err
@@ -65,22 +47,13 @@ func (w *whole) read() (llm.Event, error) {
 		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Created: k.created, Choices: []llm.Choice{choice(k.deltas)}}
 		return ev, nil
 	}
-	at, model := k.modelAt, ownName(w.call)
-	if model != nil && k.hasModel && !bytes.Equal(body[at.from:at.to], model) {
-		out := make([]byte, 0, len(body)+len(model))
-		body = append(append(append(out, body[:at.from]...), model...), body[at.to:]...)
-	}
+	body = provider.Patched(body, provider.Rename(nil, body, k.modelAt, w.call.OwnName()))
 	ev.Raw, ev.Data = body, body
 	return ev, nil
 }
 
-// Close ends the exchange; see llm.Stream.
-func (w *whole) Close() error {
-	if w.over == nil {
-		w.over = io.EOF
-	}
-	return w.x.Close()
-}
+// Blame corrects a parameter; see provider.Source.
+func (w *whole) Blame(err error) error { return blame(w.call.Request, err) }
 
 // choice puts the pieces of an answer together. All its messages are one answer:
 // there are no alternatives in this protocol.
@@ -116,19 +89,10 @@ func choice(deltas []llm.Delta) llm.Choice {
 			p := last(llm.PartToolCall)
 			p.Args = append(p.Args, d.Text...)
 		case llm.DeltaCitation:
-			cite(last(llm.PartText), d.Value)
+			last(llm.PartText).Cite(d.Value)
 		case llm.DeltaFinish:
 			ch.Finish = d.Finish
 		}
 	}
 	return ch
-}
-
-// cite adds a citation to the list of p.
-func cite(p *llm.Part, v json.RawMessage) {
-	if len(p.Citations) == 0 {
-		p.Citations = append(append(append(p.Citations, '['), v...), ']')
-		return
-	}
-	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), v...), ']')
 }
