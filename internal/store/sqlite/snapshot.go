@@ -60,12 +60,9 @@ func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sq
 
 // Balances implements ledger.Reader.
 func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) error) error {
-	const q = "SELECT account_id, credit, used, test_credit, test_used, folded_seq FROM balances"
-	return rawRows(ctx, s.conn, q, nil, func(values []driver.Value) error {
+	return visitBalances.each(ctx, s.conn, nil, func(values []driver.Value) error {
 		var n [6]int64
-		for i := range n {
-			n[i], _ = values[i].(int64)
-		}
+		integers(values, n[:])
 		return yield(ledger.BalanceRow{
 			Account: n[0], Credit: [2]money.Amount{money.Amount(n[1]), money.Amount(n[3])},
 			Used: [2]money.Amount{money.Amount(n[2]), money.Amount(n[4])}, Folded: n[5],
@@ -88,31 +85,26 @@ func (s *snapshot) Grants(ctx context.Context, yield func(ledger.GrantRow) error
 
 // Counters implements ledger.Reader.
 func (s *snapshot) Counters(ctx context.Context, since ledger.Day, yield func(ledger.CounterRow) error) error {
-	const q = "SELECT day, scope, id, class, account_id, reqs, nano, folded_seq FROM day_counters WHERE day >= ?"
-	return s.rows(ctx, q, []any{int64(since)}, func(rows *sql.Rows) error {
-		var c ledger.CounterRow
-		if err := rows.Scan(&c.Day, &c.Scope, &c.ID, &c.Class, &c.Account, &c.Requests, (*int64)(&c.Spent), &c.Folded); err != nil {
-			return fmt.Errorf("read counters: %w", err)
-		}
-		return yield(c)
+	classes := names{}
+	return visitCounters.each(ctx, s.conn, []any{int64(since)}, func(values []driver.Value) error {
+		var n [7]int64
+		integers(values, n[:])
+		id := ledger.CounterID{Day: ledger.Day(n[0]), Scope: ledger.Scope(n[1]), ID: n[2], Class: classes.of(values[7])}
+		return yield(ledger.CounterRow{CounterID: id, Account: n[3], Requests: n[4], Spent: money.Amount(n[5]), Folded: n[6]})
 	})
 }
 
 // Usage implements ledger.Reader.
 func (s *snapshot) Usage(ctx context.Context, since ledger.Day, yield func(ledger.UsageRow) error) error {
-	const q = "SELECT day, account_id, key_id, test, model, reqs, input, cached_input, cache_write, cache_write_1h, output, reasoning, nano, refunded, absorbed, folded_seq" +
-		" FROM usage_days WHERE day >= ?"
-	return s.rows(ctx, q, []any{int64(since)}, func(rows *sql.Rows) error {
-		var u ledger.UsageRow
-		var test int64
-		t := &u.Tokens
-		err := rows.Scan(&u.Day, &u.Account, &u.Key, &test, &u.Model, &u.Requests, &t.Input, &t.CachedInput, &t.CacheWrite, &t.CacheWrite1h, &t.Output, &t.Reasoning,
-			(*int64)(&u.Charge), (*int64)(&u.Refunded), (*int64)(&u.Absorbed), &u.Folded)
-		if err != nil {
-			return fmt.Errorf("read usage: %w", err)
-		}
-		u.Test = test != 0
-		return yield(u)
+	models := names{}
+	return visitUsage.each(ctx, s.conn, []any{int64(since)}, func(values []driver.Value) error {
+		var n [15]int64
+		integers(values, n[:])
+		return yield(ledger.UsageRow{
+			UsageID:  ledger.UsageID{Day: ledger.Day(n[0]), Account: n[1], Key: n[2], Test: n[3] != 0, Model: models.of(values[15])},
+			Requests: n[4], Tokens: ledger.Tokens{Input: n[5], CachedInput: n[6], CacheWrite: n[7], CacheWrite1h: n[8], Output: n[9], Reasoning: n[10]},
+			Charge: money.Amount(n[11]), Refunded: money.Amount(n[12]), Absorbed: money.Amount(n[13]), Folded: n[14],
+		})
 	})
 }
 
@@ -140,11 +132,10 @@ func (s *snapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *le
 	})
 }
 
-// each calls do for each row of entries.
+// each calls do for each row of entries, which is do's until it returns.
 func (s *snapshot) each(ctx context.Context, after, upTo int64, do func(*ledger.Row) error) error {
-	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq"
 	var r ledger.Row
-	return rawRows(ctx, s.conn, q, []any{after, upTo}, func(values []driver.Value) error {
+	return visitEntries.each(ctx, s.conn, []any{after, upTo}, func(values []driver.Value) error {
 		setRow(&r, values)
 		return do(&r)
 	})
