@@ -111,8 +111,8 @@ func (s *snapshot) Usage(ctx context.Context, since ledger.Day, yield func(ledge
 // Entries implements ledger.Reader.
 func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.Entry) error) error {
 	return s.each(ctx, after, math.MaxInt64, func(r *ledger.Row) error {
-		e, err := entryOf(r)
-		if err != nil {
+		e := new(ledger.Entry)
+		if err := setEntry(e, r); err != nil {
 			return fmt.Errorf("read entries: %w", err)
 		}
 		return yield(e)
@@ -121,14 +121,14 @@ func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.
 
 // Rows implements ledger.Reader.
 func (s *snapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *ledger.Entry, row []byte) error) error {
+	var e ledger.Entry
 	var b []byte
 	return s.each(ctx, after, upTo, func(r *ledger.Row) error {
-		e, err := entryOf(r)
-		if err != nil {
+		if err := setEntry(&e, r); err != nil {
 			e.Kind = ""
 		}
 		b = r.Append(b[:0])
-		return yield(e, b)
+		return yield(&e, b)
 	})
 }
 
@@ -151,12 +151,10 @@ func setRow(r *ledger.Row, values []driver.Value) {
 	r.Detail, _ = values[9].([]byte)
 }
 
-// entryOf makes the entry of a row. With an error it has what could be read.
-func entryOf(r *ledger.Row) (*ledger.Entry, error) {
-	e := &ledger.Entry{
-		Seq: r.Seq, Time: fromNanos(r.Time), Kind: ledger.KindOf(r.Kind), Account: r.Account, Key: r.Key, Test: r.Test != 0,
-		Day: ledger.Day(r.Day), Amount: money.Amount(r.Amount),
-	}
+// setEntry fills in the entry of a row. With an error it has what could be read.
+func setEntry(e *ledger.Entry, r *ledger.Row) error {
+	e.Seq, e.Time, e.Kind, e.Account, e.Key, e.Test = r.Seq, fromNanos(r.Time), ledger.KindOf(r.Kind), r.Account, r.Key, r.Test != 0
+	e.Day, e.Amount, e.Request = ledger.Day(r.Day), money.Amount(r.Amount), [16]byte{}
 	copy(e.Request[:], r.Request)
-	return e, e.SetDetail(r.Detail)
+	return e.SetDetail(r.Detail)
 }
