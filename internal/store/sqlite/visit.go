@@ -84,9 +84,10 @@ func (db *DB) visit(ctx context.Context, q visit, args []any, do func([]driver.V
 // is the first argument. It is false of every row.
 const visitFunction = "pontage_visit"
 
-func init() {
+// admitVisitors makes it known to every connection that is opened afterwards.
+var admitVisitors = sync.OnceFunc(func() {
 	sqlite.MustRegisterFunction(visitFunction, &sqlite.FunctionImpl{NArgs: -1, VolatileArgs: true, Scalar: visitRow})
-}
+})
 
 // visitors are those whose queries run.
 var visitors struct {
