@@ -62,7 +62,9 @@ func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sq
 func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) error) error {
 	return visitBalances.each(ctx, s.conn, nil, func(values []driver.Value) error {
 		var n [6]int64
-		integers(values, n[:])
+		if err := integers(values, n[:]); err != nil {
+			return fmt.Errorf("read balances: %w", err)
+		}
 		return yield(ledger.BalanceRow{
 			Account: n[0], Credit: [2]money.Amount{money.Amount(n[1]), money.Amount(n[3])},
 			Used: [2]money.Amount{money.Amount(n[2]), money.Amount(n[4])}, Folded: n[5],
@@ -88,8 +90,16 @@ func (s *snapshot) Counters(ctx context.Context, since ledger.Day, yield func(le
 	classes := names{}
 	return visitCounters.each(ctx, s.conn, []any{int64(since)}, func(values []driver.Value) error {
 		var n [7]int64
-		integers(values, n[:])
-		id := ledger.CounterID{Day: ledger.Day(n[0]), Scope: ledger.Scope(n[1]), ID: n[2], Class: classes.of(values[7])}
+		err := integers(values, n[:])
+		day, bad := dayOf(n[0])
+		scope := ledger.Scope(n[1])
+		if int64(scope) != n[1] {
+			bad = fmt.Errorf("%d is no scope", n[1])
+		}
+		if err := errors.Join(err, bad); err != nil {
+			return fmt.Errorf("read counters: %w", err)
+		}
+		id := ledger.CounterID{Day: day, Scope: scope, ID: n[2], Class: classes.of(values[7])}
 		return yield(ledger.CounterRow{CounterID: id, Account: n[3], Requests: n[4], Spent: money.Amount(n[5]), Folded: n[6]})
 	})
 }
@@ -99,9 +109,13 @@ func (s *snapshot) Usage(ctx context.Context, since ledger.Day, yield func(ledge
 	models := names{}
 	return visitUsage.each(ctx, s.conn, []any{int64(since)}, func(values []driver.Value) error {
 		var n [15]int64
-		integers(values, n[:])
+		err := integers(values, n[:])
+		day, bad := dayOf(n[0])
+		if err := errors.Join(err, bad); err != nil {
+			return fmt.Errorf("read usage: %w", err)
+		}
 		return yield(ledger.UsageRow{
-			UsageID:  ledger.UsageID{Day: ledger.Day(n[0]), Account: n[1], Key: n[2], Test: n[3] != 0, Model: models.of(values[15])},
+			UsageID:  ledger.UsageID{Day: day, Account: n[1], Key: n[2], Test: n[3] != 0, Model: models.of(values[15])},
 			Requests: n[4], Tokens: ledger.Tokens{Input: n[5], CachedInput: n[6], CacheWrite: n[7], CacheWrite1h: n[8], Output: n[9], Reasoning: n[10]},
 			Charge: money.Amount(n[11]), Refunded: money.Amount(n[12]), Absorbed: money.Amount(n[13]), Folded: n[14],
 		})

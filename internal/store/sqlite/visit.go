@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"modernc.org/sqlite"
+
+	"github.com/pontage/pontage/internal/ledger"
 )
 
 // visit is a query whose rows are handed to a function from within it. Very many
@@ -121,10 +123,23 @@ func visitRow(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, err
 var errNoVisitor = errors.New("nobody visits")
 
 // integers reads as many values as there are numbers to fill in.
-func integers(values []driver.Value, n []int64) {
+func integers(values []driver.Value, n []int64) error {
 	for i := range n {
-		n[i], _ = values[i].(int64)
+		var ok bool
+		if n[i], ok = values[i].(int64); !ok {
+			return fmt.Errorf("column %d is no integer", i+1)
+		}
 	}
+	return nil
+}
+
+// dayOf returns the day of that number.
+func dayOf(n int64) (ledger.Day, error) {
+	d := ledger.Day(n)
+	if int64(d) != n {
+		return 0, fmt.Errorf("%d is no day", n)
+	}
+	return d, nil
 }
 
 // names holds one copy of each of a few strings.

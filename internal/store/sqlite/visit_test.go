@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pontage/pontage/internal/ledger"
 )
 
 func TestAVisitSeesEveryRowInOrder(t *testing.T) {
@@ -100,5 +102,34 @@ func TestNoVisitIsSorted(t *testing.T) {
 	}
 	if p := plan(visit{"seq", "entries WHERE true", "amount"}); !strings.Contains(p, "TEMP B-TREE") {
 		t.Errorf("a visit that is sorted cannot be told:\n%s", p)
+	}
+}
+
+// What was cut off would make two rows one.
+func TestFoldsOfNoDayAreErrors(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, c := range []struct{ row, says string }{
+		{"day_counters VALUES ((1 << 32) + 20526, 1, 1, '', 1, 1, 1, 1)", "is no day"},
+		{"day_counters VALUES (20526, 257, 1, '', 1, 1, 1, 1)", "is no scope"},
+		{"usage_days VALUES ((1 << 32) + 20526, 1, 1, 0, 'm', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)", "is no day"},
+	} {
+		db, err := Open(ctx, filepath.Join(t.TempDir(), "test.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(ctx, func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO " + c.row)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rep, err := ledger.Verify(ctx, db.Journal()); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %+v, %v; want an error that it %s", c.row, rep, err, c.says)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
