@@ -71,15 +71,21 @@ func (r *reader) int() int64 {
 	return n
 }
 
-func (r *reader) string() string {
+func (r *reader) string() string { return r.sameString("") }
+
+// sameString reads a string, and returns was if it is the same.
+func (r *reader) sameString(was string) string {
 	n := r.int()
 	if n < 0 || n > int64(len(r.b)) {
 		r.bad, r.b = true, nil
 		return ""
 	}
-	s := string(r.b[:n])
+	b := r.b[:n]
 	r.b = r.b[n:]
-	return s
+	if string(b) == was {
+		return was
+	}
+	return string(b)
 }
 
 // bytes fills all of b.
@@ -101,10 +107,26 @@ func (r *reader) count() int {
 	return int(n)
 }
 
-func (r *reader) strings() []string {
-	var list []string
-	for range r.count() {
-		list = append(list, r.string())
+func (r *reader) strings() []string { return r.sameStrings(nil) }
+
+// sameStrings reads strings, and returns was if they are the same. It does not
+// change those.
+func (r *reader) sameStrings(was []string) []string {
+	n := r.count()
+	list := was[:0:0]
+	same := n == len(was)
+	for i := range n {
+		if !same {
+			list = append(list, r.string())
+		} else if s := r.sameString(was[i]); s != was[i] {
+			list, same = append(append(list, was[:i]...), s), false
+		}
+	}
+	if same {
+		return was
+	}
+	if n == 0 {
+		return nil
 	}
 	return list
 }

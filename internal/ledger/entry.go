@@ -198,24 +198,27 @@ func (e *Entry) Detail() []byte {
 	return w.b
 }
 
-// SetDetail fills in the fields that [Entry.Detail] packed.
+// SetDetail fills in the fields that [Entry.Detail] packed. Strings and classes that
+// the entry has already are kept: most are those of the entry before.
 func (e *Entry) SetDetail(b []byte) error {
 	r := reader{b: b}
 	v := r.byte()
 	if v < 1 || v > sealedLayout {
 		return fmt.Errorf("entry %d: detail: unknown layout %d", e.Seq, v)
 	}
-	e.Model = r.string()
-	e.Classes = r.strings()
+	e.Model = r.sameString(e.Model)
+	e.Classes = r.sameStrings(e.Classes)
 	e.Tokens = r.tokens()
 	e.Grant = r.int()
 	e.ExpiresAt = r.time()
 	e.Reference = r.string()
 	e.Note = r.string()
-	e.Actor, e.Seal = "", [16]byte{}
 	if v >= 2 {
-		e.Actor = Actor(r.string())
+		e.Actor = Actor(r.sameString(string(e.Actor)))
+	} else {
+		e.Actor = ""
 	}
+	e.Seal = [16]byte{}
 	if v == sealedLayout {
 		r.bytes(e.Seal[:])
 	}

@@ -209,7 +209,8 @@ type Reader interface {
 	// function's to keep.
 	Entries(ctx context.Context, after int64, yield func(*Entry) error) error
 	// Rows yields the entries after one up to another in order, each with the
-	// bytes that digests cover, which are the yield function's until it returns.
+	// bytes that digests cover. Both are the yield function's until it returns; what
+	// the entry's fields refer to does not change afterwards.
 	// As in Entries, nothing else of the reader may be called meanwhile.
 	// What of an entry cannot be read leaves it without a kind.
 	Rows(ctx context.Context, after, upTo int64, yield func(e *Entry, row []byte) error) error

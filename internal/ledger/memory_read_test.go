@@ -241,7 +241,9 @@ func (s *memorySnapshot) Rows(ctx context.Context, after, upTo int64, yield func
 		if e.Test {
 			r.Test = 1
 		}
-		return yield(e, r.Append(nil))
+		err := yield(e, r.Append(nil))
+		*e = Entry{} // whoever keeps it has nothing
+		return err
 	})
 }
 

@@ -98,7 +98,8 @@ func (e *Engine) nextPruning(ctx context.Context) (p *Pruning, err error) {
 			upTo = min(upTo, x.Seq-1)
 		}
 		if x.Seq <= upTo || (x.Kind == KindAbsorbed && x.Seq == upTo+1) { // which goes with the charge before it
-			entries = append(entries, x)
+			kept := *x
+			entries = append(entries, &kept)
 		}
 		return nil
 	})

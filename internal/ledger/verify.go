@@ -145,20 +145,25 @@ func addUp(ctx context.Context, r Reader, rep *Report) (*sums, error) {
 		return nil, err
 	}
 	s.chain.skip(s.floor.Seq, rep)
-	portions := make(chan portion, verifyPortions)
+	portions, used := make(chan *portion, verifyPortions), make(chan *portion, verifyPortions)
 	read := make(chan error, 1)
 	go func() {
 		defer close(portions)
-		read <- inPortions(ctx, r, portions, s.chain.covers)
+		read <- inPortions(ctx, r, portions, used, s.chain.covers)
 	}()
 	for p := range portions {
 		from := 0
-		for i, e := range p.entries {
+		for i := range p.entries {
+			e := &p.entries[i]
 			s.add(e, rep)
 			if to := p.ends[i]; to > from {
 				s.chain.add(e.Seq, p.rows[from:to], rep)
 				from = to
 			}
+		}
+		select {
+		case used <- p:
+		default:
 		}
 	}
 	if err := <-read; err != nil {
@@ -176,29 +181,37 @@ func addUp(ctx context.Context, r Reader, rep *Report) (*sums, error) {
 
 // portion is some entries with the rows of those that a digest covers.
 type portion struct {
-	entries []*Entry
+	entries []Entry
 	rows    []byte
 	ends    []int // of the row of each entry in rows
 }
 
-func newPortion() portion {
-	return portion{entries: make([]*Entry, 0, verifyPortion), ends: make([]int, 0, verifyPortion), rows: make([]byte, 0, verifyPortion*128)}
+// emptyPortion returns one that was used, if there is one.
+func emptyPortion(used <-chan *portion) *portion {
+	select {
+	case p := <-used:
+		p.entries, p.rows, p.ends = p.entries[:0], p.rows[:0], p.ends[:0]
+		return p
+	default:
+		return &portion{entries: make([]Entry, 0, verifyPortion), ends: make([]int, 0, verifyPortion), rows: make([]byte, 0, verifyPortion*128)}
+	}
 }
 
-// inPortions reads all entries into the channel.
-func inPortions(ctx context.Context, r Reader, portions chan<- portion, covered func(seq int64) bool) error {
-	next := newPortion()
+// inPortions reads all entries into the channel. Portions come back when they are
+// used.
+func inPortions(ctx context.Context, r Reader, portions chan<- *portion, used <-chan *portion, covered func(seq int64) bool) error {
+	next := emptyPortion(used)
 	send := func() error {
 		select {
 		case portions <- next:
-			next = newPortion()
+			next = emptyPortion(used)
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 	err := r.Rows(ctx, 0, math.MaxInt64, func(e *Entry, row []byte) error {
-		next.entries = append(next.entries, e)
+		next.entries = append(next.entries, *e)
 		if covered(e.Seq) {
 			next.rows = append(next.rows, row...)
 		}

@@ -13,7 +13,7 @@ import (
 // Bounds of what is remembered.
 const (
 	MaxBytes   = 16 << 20 // of one response
-	MaxAccount = 1 << 30  // of all responses of an account; beyond, its oldest go
+	MaxAccount = 1 << 30  // of all responses of an owner; beyond, its oldest go
 	MaxTurns   = 1_000    // that one conversation may go back
 	MaxPast    = 32 << 20 // bytes of what was said before a request
 	purged     = 8        // old responses that are deleted for each new one: the database can do nothing else meanwhile
@@ -44,9 +44,9 @@ func (r *Response) size() int { return len(r.Input) + len(r.Object) }
 
 // Store keeps responses. Each verb is one transaction, durable when it returns.
 type Store interface {
-	// Put inserts a response, keeps those that it continues at least as long as
-	// itself, and deletes the oldest others of its owner while all have more than
-	// most bytes, a bounded number of them.
+	// Put inserts a response, and keeps those that it continues at least as long as
+	// itself. Before, and in transactions of their own, it deletes the oldest others
+	// of its owner while all would have more than most bytes.
 	Put(ctx context.Context, r *Response, continued []string, most int64) error
 	// Get returns a response whose time is not over, or nil.
 	Get(ctx context.Context, id string, now time.Time) (*Response, error)

@@ -11,16 +11,19 @@ import (
 )
 
 // Charged receipts, with what of their entries' columns they contradict; null:
-// nothing. Each column takes time, and there are very many rows.
-const charged = "SELECT r.id, r.model, r.outcome, r.started, r.hold, r.charge, r.refunded, r.doc, e.detail," +
-	" CASE WHEN e.seq IS NULL THEN 'there is none' WHEN e.kind <> 1 OR e.req IS NOT r.id THEN 'its request'" +
-	" WHEN e.account_id <> r.account_id OR e.test <> r.test THEN 'its account' WHEN e.key_id <> r.key_id THEN 'its key'" +
-	" WHEN e.amount <> r.charge THEN 'its charge' END" +
-	" FROM receipts r LEFT JOIN entries e ON e.seq = r.seq WHERE r.seq <> 0"
+// nothing.
+var visitCharged = visit{
+	columns: "r.id, r.model, r.outcome, r.started, r.hold, r.charge, r.refunded, r.doc, e.detail," +
+		" CASE WHEN e.seq IS NULL THEN 'there is none' WHEN e.kind <> 1 OR e.req IS NOT r.id THEN 'its request'" +
+		" WHEN e.account_id <> r.account_id OR e.test <> r.test THEN 'its account' WHEN e.key_id <> r.key_id THEN 'its key'" +
+		" WHEN e.amount <> r.charge THEN 'its charge' END",
+	from:  "receipts r LEFT JOIN entries e ON e.seq = r.seq WHERE r.seq <> 0",
+	order: "r.id",
+}
 
 // contradictions finds charged receipts that do not agree with their entry.
 func (s *snapshot) contradictions(ctx context.Context, limit int) (found []string, err error) {
-	err = rawRows(ctx, s.conn, charged, nil, func(v []driver.Value) error {
+	err = visitCharged.each(ctx, s.conn, nil, func(v []driver.Value) error {
 		if len(found) >= limit {
 			return nil
 		}

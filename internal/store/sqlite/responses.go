@@ -18,13 +18,17 @@ var _ response.Store = responses{}
 // Responses returns the store of responses. It works as long as db is open.
 func (db *DB) Responses() response.Store { return responses{db} }
 
-// crowded bounds how many responses make room for a new one.
+// crowded bounds how many responses are deleted in one transaction to make room.
 const crowded = 64
 
 const responseColumns = "id, account_id, test, previous, created_at, expires_at, job, ended, input, object"
 
-// Put implements response.Store.
+// Put implements response.Store. How many bytes there are is added up before its
+// transaction, which charges wait for.
 func (s responses) Put(ctx context.Context, r *response.Response, continued []string, most int64) error {
+	if err := s.makeRoom(ctx, r, most); err != nil {
+		return fmt.Errorf("make room for %s: %w", r.ID, err)
+	}
 	err := s.db.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO responses ("+responseColumns+", bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			r.ID, r.Owner.Account, r.Owner.Test, r.Previous, r.Created.UnixMilli(), r.Expires.UnixMilli(), r.Job[:], r.Ended, blob(r.Input), blob(r.Object), len(r.Input)+len(r.Object))
@@ -36,10 +40,7 @@ func (s responses) Put(ctx context.Context, r *response.Response, continued []st
 				return err
 			}
 		}
-		if err := nameItems(ctx, tx, r.ID, r.Items); err != nil {
-			return err
-		}
-		return crowdOut(ctx, tx, r, most)
+		return nameItems(ctx, tx, r.ID, r.Items)
 	})
 	if err != nil {
 		return fmt.Errorf("put %s: %w", r.ID, err)
@@ -69,31 +70,41 @@ func nameItems(ctx context.Context, tx *sql.Tx, id string, items []string) error
 	return nil
 }
 
-// crowdOut deletes the oldest other responses of an owner while all have more
-// than most bytes.
-func crowdOut(ctx context.Context, tx *sql.Tx, r *response.Response, most int64) error {
+// makeRoom deletes the oldest responses of an owner while they and r have more than
+// most bytes.
+func (s responses) makeRoom(ctx context.Context, r *response.Response, most int64) error {
 	var all int64
-	err := tx.QueryRowContext(ctx, "SELECT coalesce(sum(bytes), 0) FROM responses WHERE account_id = ? AND test = ?", r.Owner.Account, r.Owner.Test).Scan(&all)
-	if err != nil {
-		return err
+	err := s.db.Read().QueryRowContext(ctx, "SELECT coalesce(sum(bytes), 0) FROM responses WHERE account_id = ? AND test = ?", r.Owner.Account, r.Owner.Test).Scan(&all)
+	excess := all + int64(len(r.Input)+len(r.Object)) - most
+	for more := all > 0; err == nil && excess > 0 && more; {
+		err = s.db.Update(ctx, func(tx *sql.Tx) (err error) {
+			excess, more, err = crowdOut(ctx, tx, r.Owner, excess)
+			return err
+		})
 	}
-	for n := 0; all > most && n < crowded; n++ {
+	return err
+}
+
+// crowdOut deletes the oldest responses of an owner until there is no excess, but
+// only so many. It returns what excess is left, and whether there are more.
+func crowdOut(ctx context.Context, tx *sql.Tx, o response.Owner, excess int64) (left int64, more bool, err error) {
+	for n := 0; excess > 0 && n < crowded; n++ {
 		var id string
 		var size int64
-		err := tx.QueryRowContext(ctx, "SELECT id, bytes FROM responses WHERE account_id = ? AND test = ? AND id <> ? ORDER BY created_at LIMIT 1",
-			r.Owner.Account, r.Owner.Test, r.ID).Scan(&id, &size)
+		const oldest = "SELECT id, bytes FROM responses WHERE account_id = ? AND test = ? ORDER BY created_at LIMIT 1"
+		err := tx.QueryRowContext(ctx, oldest, o.Account, o.Test).Scan(&id, &size)
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+			return excess, false, nil
 		}
 		if err != nil {
-			return err
+			return excess, false, err
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM responses WHERE id = ?", id); err != nil {
-			return err
+			return excess, false, err
 		}
-		all -= size
+		excess -= size
 	}
-	return nil
+	return excess, true, nil
 }
 
 // Get implements response.Store.

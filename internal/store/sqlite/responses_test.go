@@ -138,3 +138,38 @@ func TestResponsesMakeRoom(t *testing.T) {
 		}
 	}
 }
+
+// However small the old ones are, they make room for large ones.
+func TestManySmallResponsesMakeRoom(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "test.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	const most = 4 * crowded
+	at := time.UnixMilli(1_790_000_000_000).UTC()
+	put := func(n, bytes int) {
+		t.Helper()
+		r := &response.Response{
+			ID: fmt.Sprint("r", n), Owner: response.Owner{Account: 1}, Created: at.Add(time.Duration(n) * time.Second), Expires: at.Add(time.Hour),
+			Input: make([]byte, bytes),
+		}
+		if err := db.Responses().Put(ctx, r, nil, most); err != nil {
+			t.Fatal(err)
+		}
+		var all int
+		if err := db.Read().QueryRow("SELECT sum(bytes) FROM responses").Scan(&all); err != nil || all > most {
+			t.Fatalf("%d bytes are kept, %v; want at most %d", all, err, most)
+		}
+	}
+	for n := range most {
+		put(n, 1)
+	}
+	put(most, 3*crowded)
+	var kept int
+	if err := db.Read().QueryRow("SELECT count(*) FROM responses").Scan(&kept); err != nil || kept != crowded+1 {
+		t.Errorf("%d are kept, %v; want %d", kept, err, crowded+1)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -183,8 +182,7 @@ func (r *runner) entryRun(ctx context.Context) error {
 	}
 	from := r.entries.Load()
 	rows := map[pocket]*row{}
-	const q = "SELECT seq, account_id, test FROM entries WHERE seq > ? AND seq <= ? AND amount > 0 AND kind <> 7 ORDER BY seq"
-	err := r.db.scan(ctx, q, []any{from, from + r.length}, func(v []driver.Value) {
+	err := r.db.visit(ctx, visitPlaces, []any{from, from + r.length}, func(v []driver.Value) {
 		seq, p := v[0].(int64), pocket{v[1].(int64), v[2].(int64)}
 		if rows[p] == nil {
 			rows[p] = &row{last: from}
@@ -240,7 +238,7 @@ func (r *runner) receiptRun(ctx context.Context) error {
 		}
 	}
 	rows, n := map[int64][]byte{}, int64(0)
-	err = r.db.scan(ctx, "SELECT id, account_id FROM receipts WHERE id > ? AND id <= ? ORDER BY id", []any{m.receipts, upTo}, func(v []driver.Value) {
+	err = r.db.visit(ctx, visitReceiptIDs, []any{m.receipts, upTo}, func(v []driver.Value) {
 		id, account := v[0].([]byte), v[1].(int64)
 		rows[account] = append(rows[account], id...)
 		n++
@@ -337,46 +335,4 @@ func (r *runner) mark(ctx context.Context, do func(*sql.Tx) error) error {
 		return fmt.Errorf("write runs: %w", err)
 	}
 	return nil
-}
-
-// scan runs a query past database/sql and calls each for every row, whose values
-// are each's until it returns.
-func (db *DB) scan(ctx context.Context, q string, args []any, each func([]driver.Value)) (err error) {
-	conn, err := db.views.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("scan: %w", err)
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return rawRows(ctx, conn, q, args, func(v []driver.Value) error { each(v); return nil })
-}
-
-// rawRows runs a query past database/sql, which would take longer for its
-// conversions than SQLite takes for the rows. The values are do's until it
-// returns, and of the types of a STRICT table.
-func rawRows(ctx context.Context, conn *sql.Conn, q string, args []any, do func([]driver.Value) error) error {
-	return conn.Raw(func(c any) (err error) {
-		named := make([]driver.NamedValue, len(args))
-		for i, a := range args {
-			named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-		}
-		rows, err := c.(driver.QueryerContext).QueryContext(ctx, q, named)
-		if err != nil {
-			return fmt.Errorf("scan: %w", err)
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		values := make([]driver.Value, len(rows.Columns()))
-		for {
-			if err := rows.Next(values); errors.Is(err, io.EOF) {
-				return nil
-			} else if err != nil {
-				return fmt.Errorf("scan: %w", err)
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if err := do(values); err != nil {
-				return err
-			}
-		}
-	})
 }

@@ -60,11 +60,10 @@ func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sq
 
 // Balances implements ledger.Reader.
 func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) error) error {
-	const q = "SELECT account_id, credit, used, test_credit, test_used, folded_seq FROM balances"
-	return rawRows(ctx, s.conn, q, nil, func(values []driver.Value) error {
+	return visitBalances.each(ctx, s.conn, nil, func(values []driver.Value) error {
 		var n [6]int64
-		for i := range n {
-			n[i], _ = values[i].(int64)
+		if err := integers(values, n[:]); err != nil {
+			return fmt.Errorf("read balances: %w", err)
 		}
 		return yield(ledger.BalanceRow{
 			Account: n[0], Credit: [2]money.Amount{money.Amount(n[1]), money.Amount(n[3])},
@@ -88,39 +87,46 @@ func (s *snapshot) Grants(ctx context.Context, yield func(ledger.GrantRow) error
 
 // Counters implements ledger.Reader.
 func (s *snapshot) Counters(ctx context.Context, since ledger.Day, yield func(ledger.CounterRow) error) error {
-	const q = "SELECT day, scope, id, class, account_id, reqs, nano, folded_seq FROM day_counters WHERE day >= ?"
-	return s.rows(ctx, q, []any{int64(since)}, func(rows *sql.Rows) error {
-		var c ledger.CounterRow
-		if err := rows.Scan(&c.Day, &c.Scope, &c.ID, &c.Class, &c.Account, &c.Requests, (*int64)(&c.Spent), &c.Folded); err != nil {
+	classes := names{}
+	return visitCounters.each(ctx, s.conn, []any{int64(since)}, func(values []driver.Value) error {
+		var n [7]int64
+		err := integers(values, n[:])
+		day, bad := dayOf(n[0])
+		scope := ledger.Scope(n[1])
+		if int64(scope) != n[1] {
+			bad = fmt.Errorf("%d is no scope", n[1])
+		}
+		if err := errors.Join(err, bad); err != nil {
 			return fmt.Errorf("read counters: %w", err)
 		}
-		return yield(c)
+		id := ledger.CounterID{Day: day, Scope: scope, ID: n[2], Class: classes.of(values[7])}
+		return yield(ledger.CounterRow{CounterID: id, Account: n[3], Requests: n[4], Spent: money.Amount(n[5]), Folded: n[6]})
 	})
 }
 
 // Usage implements ledger.Reader.
 func (s *snapshot) Usage(ctx context.Context, since ledger.Day, yield func(ledger.UsageRow) error) error {
-	const q = "SELECT day, account_id, key_id, test, model, reqs, input, cached_input, cache_write, cache_write_1h, output, reasoning, nano, refunded, absorbed, folded_seq" +
-		" FROM usage_days WHERE day >= ?"
-	return s.rows(ctx, q, []any{int64(since)}, func(rows *sql.Rows) error {
-		var u ledger.UsageRow
-		var test int64
-		t := &u.Tokens
-		err := rows.Scan(&u.Day, &u.Account, &u.Key, &test, &u.Model, &u.Requests, &t.Input, &t.CachedInput, &t.CacheWrite, &t.CacheWrite1h, &t.Output, &t.Reasoning,
-			(*int64)(&u.Charge), (*int64)(&u.Refunded), (*int64)(&u.Absorbed), &u.Folded)
-		if err != nil {
+	models := names{}
+	return visitUsage.each(ctx, s.conn, []any{int64(since)}, func(values []driver.Value) error {
+		var n [15]int64
+		err := integers(values, n[:])
+		day, bad := dayOf(n[0])
+		if err := errors.Join(err, bad); err != nil {
 			return fmt.Errorf("read usage: %w", err)
 		}
-		u.Test = test != 0
-		return yield(u)
+		return yield(ledger.UsageRow{
+			UsageID:  ledger.UsageID{Day: day, Account: n[1], Key: n[2], Test: n[3] != 0, Model: models.of(values[15])},
+			Requests: n[4], Tokens: ledger.Tokens{Input: n[5], CachedInput: n[6], CacheWrite: n[7], CacheWrite1h: n[8], Output: n[9], Reasoning: n[10]},
+			Charge: money.Amount(n[11]), Refunded: money.Amount(n[12]), Absorbed: money.Amount(n[13]), Folded: n[14],
+		})
 	})
 }
 
 // Entries implements ledger.Reader.
 func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.Entry) error) error {
 	return s.each(ctx, after, math.MaxInt64, func(r *ledger.Row) error {
-		e, err := entryOf(r)
-		if err != nil {
+		e := new(ledger.Entry)
+		if err := setEntry(e, r); err != nil {
 			return fmt.Errorf("read entries: %w", err)
 		}
 		return yield(e)
@@ -129,22 +135,21 @@ func (s *snapshot) Entries(ctx context.Context, after int64, yield func(*ledger.
 
 // Rows implements ledger.Reader.
 func (s *snapshot) Rows(ctx context.Context, after, upTo int64, yield func(e *ledger.Entry, row []byte) error) error {
+	var e ledger.Entry
 	var b []byte
 	return s.each(ctx, after, upTo, func(r *ledger.Row) error {
-		e, err := entryOf(r)
-		if err != nil {
+		if err := setEntry(&e, r); err != nil {
 			e.Kind = ""
 		}
 		b = r.Append(b[:0])
-		return yield(e, b)
+		return yield(&e, b)
 	})
 }
 
-// each calls do for each row of entries.
+// each calls do for each row of entries, which is do's until it returns.
 func (s *snapshot) each(ctx context.Context, after, upTo int64, do func(*ledger.Row) error) error {
-	const q = "SELECT " + entryColumns + " FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq"
 	var r ledger.Row
-	return rawRows(ctx, s.conn, q, []any{after, upTo}, func(values []driver.Value) error {
+	return visitEntries.each(ctx, s.conn, []any{after, upTo}, func(values []driver.Value) error {
 		setRow(&r, values)
 		return do(&r)
 	})
@@ -160,12 +165,10 @@ func setRow(r *ledger.Row, values []driver.Value) {
 	r.Detail, _ = values[9].([]byte)
 }
 
-// entryOf makes the entry of a row. With an error it has what could be read.
-func entryOf(r *ledger.Row) (*ledger.Entry, error) {
-	e := &ledger.Entry{
-		Seq: r.Seq, Time: fromNanos(r.Time), Kind: ledger.KindOf(r.Kind), Account: r.Account, Key: r.Key, Test: r.Test != 0,
-		Day: ledger.Day(r.Day), Amount: money.Amount(r.Amount),
-	}
+// setEntry fills in the entry of a row. With an error it has what could be read.
+func setEntry(e *ledger.Entry, r *ledger.Row) error {
+	e.Seq, e.Time, e.Kind, e.Account, e.Key, e.Test = r.Seq, fromNanos(r.Time), ledger.KindOf(r.Kind), r.Account, r.Key, r.Test != 0
+	e.Day, e.Amount, e.Request = ledger.Day(r.Day), money.Amount(r.Amount), [16]byte{}
 	copy(e.Request[:], r.Request)
-	return e, e.SetDetail(r.Detail)
+	return e.SetDetail(r.Detail)
 }

@@ -178,6 +178,7 @@ func (db *DB) openRead(ctx context.Context) error {
 // pool opens a pool of at most n connections that stay open; 0: of any number,
 // each closed after use.
 func (db *DB) pool(source string, n int) *sql.DB {
+	admitVisitors()
 	p, err := sql.Open("sqlite", source)
 	if err != nil {
 		panic("sqlite driver is not registered: " + err.Error())
