@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -163,7 +164,7 @@ func (b *both) dump(j ledger.Journal) string {
 	defer snap.Close()
 	var lines []string
 	errs := []error{
-		snap.Balances(ctx, func(r ledger.BalanceRow) error {
+		snap.Balances(ctx, 0, math.MaxInt64, func(r ledger.BalanceRow) error {
 			r.Grants, r.HasGrants = nil, false // they are rows of their own
 			lines = append(lines, fmt.Sprintf("balance %+v", r))
 			return nil

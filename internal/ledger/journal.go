@@ -200,7 +200,10 @@ type UsageRow struct {
 // with their error.
 type Reader interface {
 	Mark(ctx context.Context) (Mark, error)
-	Balances(ctx context.Context, yield func(BalanceRow) error) error
+	// Balances yields those of the accounts after one up to another.
+	Balances(ctx context.Context, after, upTo int64, yield func(BalanceRow) error) error
+	// LastBalance returns the greatest account that has a balance; 0: none has.
+	LastBalance(ctx context.Context) (int64, error)
 	Grants(ctx context.Context, yield func(GrantRow) error) error
 	// Counters and Usage start at the day since.
 	Counters(ctx context.Context, since Day, yield func(CounterRow) error) error

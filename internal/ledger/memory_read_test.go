@@ -157,13 +157,24 @@ func (s *memorySnapshot) Close() error { return nil }
 func (s *memorySnapshot) Mark(context.Context) (Mark, error) { return s.d.mark, nil }
 
 // Balances implements Reader.
-func (s *memorySnapshot) Balances(_ context.Context, yield func(BalanceRow) error) error {
+func (s *memorySnapshot) Balances(_ context.Context, after, upTo int64, yield func(BalanceRow) error) error {
 	for _, id := range slices.Sorted(maps.Keys(s.d.balances)) {
+		if id <= after || id > upTo {
+			continue
+		}
 		if err := yield(s.d.balances[id]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// LastBalance implements Reader.
+func (s *memorySnapshot) LastBalance(context.Context) (last int64, err error) {
+	for id := range s.d.balances {
+		last = max(last, id)
+	}
+	return last, nil
 }
 
 // Grants implements Reader.

@@ -201,7 +201,11 @@ type empty struct{ ledger.Snapshot }
 
 func (empty) Mark(context.Context) (ledger.Mark, error) { return ledger.Mark{Epoch: 1}, nil }
 
-func (empty) Balances(context.Context, func(ledger.BalanceRow) error) error { return nil }
+func (empty) Balances(context.Context, int64, int64, func(ledger.BalanceRow) error) error {
+	return nil
+}
+
+func (empty) LastBalance(context.Context) (int64, error) { return 0, nil }
 
 func (empty) Grants(context.Context, func(ledger.GrantRow) error) error { return nil }
 

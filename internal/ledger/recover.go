@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/pontage/pontage/internal/failpoint"
 )
@@ -111,15 +113,28 @@ func (e *Engine) load(ctx context.Context, r Reader, mark Mark) error {
 
 // loadBalances reads balances and grants.
 func (e *Engine) loadBalances(ctx context.Context, r Reader) error {
-	err := r.Balances(ctx, func(row BalanceRow) error {
-		a := e.shard(row.Account).account(row.Account)
-		for i := range a.purses {
-			a.purses[i].credit, a.purses[i].used = row.Credit[i], row.Used[i]
-		}
-		a.fold.folded = row.Folded
-		return nil
-	})
+	last, err := r.LastBalance(ctx)
 	if err != nil {
+		return err
+	}
+	parts := int64(1)
+	if last >= manyBalances {
+		parts = int64(runtime.GOMAXPROCS(0))
+	}
+	share := last/parts + 1
+	errs := make([]error, parts)
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() {
+			if after, upTo := i*share, min((i+1)*share, last); i == 0 {
+				errs[i] = e.loadPart(ctx, r, after, upTo)
+			} else {
+				errs[i] = e.loadElsewhere(ctx, after, upTo)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	return r.Grants(ctx, func(g GrantRow) error {
@@ -128,6 +143,42 @@ func (e *Engine) loadBalances(ctx context.Context, r Reader) error {
 		p := a.purse(g.Test)
 		p.insert(grant{seq: g.Seq, remaining: g.Remaining, expires: g.ExpiresAt})
 		e.expiry.add(expiry{at: g.ExpiresAt, account: a, test: g.Test})
+		return nil
+	})
+}
+
+// So many balances are read by all processors.
+const manyBalances = 10_000
+
+// loadElsewhere is loadPart with a snapshot of its own, which is like any other:
+// nobody writes yet.
+func (e *Engine) loadElsewhere(ctx context.Context, after, upTo int64) (err error) {
+	snap, err := e.journal.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	return e.loadPart(ctx, snap, after, upTo)
+}
+
+// loadPart reads the balances of the accounts after one up to another.
+func (e *Engine) loadPart(ctx context.Context, r Reader, after, upTo int64) error {
+	var room []account // one allocation for many: they stay as long as the engine
+	return r.Balances(ctx, after, upTo, func(row BalanceRow) error {
+		if len(room) == 0 {
+			room = make([]account, min(upTo-row.Account+1, 512))
+		}
+		a := &room[0]
+		room = room[1:]
+		a.id = row.Account
+		for i := range a.purses {
+			a.purses[i].credit, a.purses[i].used = row.Credit[i], row.Used[i]
+		}
+		a.fold.folded = row.Folded
+		s := e.shard(row.Account)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.accounts[a.id] = a
 		return nil
 	})
 }

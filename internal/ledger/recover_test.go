@@ -340,6 +340,33 @@ func TestADamagedJournalIsNotServedFrom(t *testing.T) {
 	}
 }
 
+// Many balances are read by several readers at once. Each account is one's, the
+// first and the last too.
+func TestManyAccountsAreAllThereAgain(t *testing.T) {
+	t.Parallel()
+	const accounts, apart = 20_001, 3 // account numbers have gaps
+	h := setup(t)
+	h.close()
+	db, err := sql.Open("sqlite", h.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO balances SELECT i * ?, 1000 + i, i, 2, 1, 0 FROM n", accounts, apart)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	h.reopen()
+	for id := range int64(accounts*apart + 2) {
+		want := ledger.Balance{}
+		if id > 0 && id%apart == 0 {
+			want = ledger.Balance{Posted: 1000, Available: 1000, TestPosted: 1, TestAvailable: 1}
+		}
+		if got := h.Balance(id); got != want {
+			t.Fatalf("account %d has %+v, want %+v", id, got, want)
+		}
+	}
+}
+
 // A fold may have reached some rows and not others when the process dies. What a
 // row has already is not added to it again.
 func TestRecoveryAddsNothingTwice(t *testing.T) {

@@ -59,8 +59,8 @@ func (s *snapshot) rows(ctx context.Context, q string, args []any, each func(*sq
 }
 
 // Balances implements ledger.Reader.
-func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) error) error {
-	return visitBalances.each(ctx, s.conn, nil, func(values []driver.Value) error {
+func (s *snapshot) Balances(ctx context.Context, after, upTo int64, yield func(ledger.BalanceRow) error) error {
+	return visitBalances.each(ctx, s.conn, []any{after, upTo}, func(values []driver.Value) error {
 		var n [6]int64
 		if err := integers(values, n[:]); err != nil {
 			return fmt.Errorf("read balances: %w", err)
@@ -70,6 +70,14 @@ func (s *snapshot) Balances(ctx context.Context, yield func(ledger.BalanceRow) e
 			Used: [2]money.Amount{money.Amount(n[2]), money.Amount(n[4])}, Folded: n[5],
 		})
 	})
+}
+
+// LastBalance implements ledger.Reader.
+func (s *snapshot) LastBalance(ctx context.Context) (last int64, err error) {
+	if err = s.conn.QueryRowContext(ctx, "SELECT coalesce(max(account_id), 0) FROM balances").Scan(&last); err != nil {
+		return 0, fmt.Errorf("read balances: %w", err)
+	}
+	return last, nil
 }
 
 // Grants implements ledger.Reader.

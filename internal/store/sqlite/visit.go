@@ -29,7 +29,7 @@ type visit struct {
 
 // The visits.
 var (
-	visitBalances = visit{"account_id, credit, used, test_credit, test_used, folded_seq", "balances WHERE true", "account_id"}
+	visitBalances = visit{"account_id, credit, used, test_credit, test_used, folded_seq", "balances WHERE account_id > ? AND account_id <= ?", "account_id"}
 	visitCounters = visit{"day, scope, id, account_id, reqs, nano, folded_seq, class", "day_counters WHERE day >= ?", "day"}
 	visitUsage    = visit{
 		"day, account_id, key_id, test, reqs, input, cached_input, cache_write, cache_write_1h, output, reasoning, nano, refunded, absorbed, folded_seq, model",
