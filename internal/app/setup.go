@@ -64,7 +64,11 @@ func (a *App) build(c *config.Config) (*setup, error) {
 	}
 	s.plans.WarnsBalance, s.plans.TellsAbsorbed = c.Webhooks.Tells(string(ledger.EventBalanceWarning)), c.Webhooks.Tells(string(ledger.EventAbsorbed))
 	s.plans.WarnBelow = map[string]money.Amount{}
-	s.norms = route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen, Budget: c.Routing.RetryBudget}
+	br := c.Routing.Breaker
+	s.norms = route.Norms{
+		Failures: br.Failures, Window: br.Window, Sample: br.Requests, Share: br.Share,
+		Open: br.Open, MaxOpen: br.MaxOpen, Budget: c.Routing.RetryBudget,
+	}
 	for _, site := range s.list {
 		s.plans.WarnBelow[site.Name] = cmp.Or(site.WarnBelow, site.Contract.WarnBelow())
 		view := cat.View(site.Name)

@@ -257,7 +257,10 @@ func (w Webhooks) Tells(kind string) bool {
 
 // Breaker says when a target is left alone.
 type Breaker struct {
-	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it; so do, whatever this says, failures of half of at least 20 requests within 30 seconds"`
+	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it, 1 to 1000"`
+	Window   time.Duration `yaml:"window" default:"30s" doc:"time in which requests are counted for share, from 1s to 1h"`
+	Requests int           `yaml:"requests" default:"20" doc:"least requests within window for share to count, 2 to 1000000"`
+	Share    int           `yaml:"share" default:"50" doc:"percent of the requests within window that open it if they fail, 1 to 100"`
 	Open     time.Duration `yaml:"open" default:"30s" doc:"how long it stays open the first time; doubles"`
 	MaxOpen  time.Duration `yaml:"max_open" default:"5m" doc:"longest it stays open"`
 }

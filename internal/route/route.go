@@ -121,7 +121,8 @@ func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[
 		l.left = DefaultAttempts
 	}
 	l.left = min(l.left, MaxAttempts)
-	for round, most := 0, l.left; len(order) > 0 && l.left > 0 && round < most; round++ {
+	// To wait for a probe takes no try: who has few waits for it as anybody does.
+	for round, most := 0, max(l.left, DefaultAttempts); len(order) > 0 && l.left > 0 && round < most; round++ {
 		if round > 0 {
 			var err error
 			if order, err = l.wait(ctx, round-1, order); err != nil {
