@@ -63,13 +63,14 @@ func (a *App) build(c *config.Config) (*setup, error) {
 		Providers: slices.Collect(maps.Keys(c.Providers)),
 	}
 	s.plans.WarnsBalance, s.plans.TellsAbsorbed = c.Webhooks.Tells(string(ledger.EventBalanceWarning)), c.Webhooks.Tells(string(ledger.EventAbsorbed))
-	s.plans.WarnBelow = map[string]money.Amount{}
+	s.plans.WarnBelow, s.plans.Surcharges = map[string]money.Amount{}, map[string]money.Rate{}
 	br := c.Routing.Breaker
 	s.norms = route.Norms{
 		Failures: br.Failures, Window: br.Window, Sample: br.Requests, Share: br.Share,
 		Open: br.Open, MaxOpen: br.MaxOpen, Budget: c.Routing.RetryBudget,
 	}
 	for _, site := range s.list {
+		s.plans.Surcharges[site.Name] = site.Surcharge
 		s.plans.WarnBelow[site.Name] = cmp.Or(site.WarnBelow, site.Contract.WarnBelow())
 		view := cat.View(site.Name)
 		s.plans.Views[site.Name] = view
@@ -119,6 +120,10 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 			WarnBelow:  sc.BalanceWarningBelow,
 			MaxKeys:    sc.MaxKeys,
 			KeyBalance: sc.KeyBalance,
+			Surcharge:  con.Surcharge(),
+		}
+		if sc.Selection != nil {
+			site.Surcharge = money.Rate(*sc.Selection)
 		}
 		if sc.Listen == c.Server.Listen {
 			site.Listener = ""

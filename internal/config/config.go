@@ -190,6 +190,7 @@ type Site struct {
 	Limits              Limits           `yaml:"limits" doc:"for each key that has none of its own"`
 	MaxKeys             int              `yaml:"max_keys" shown:"10000" doc:"most active keys of an account that it may make itself"`
 	KeyBalance          money.Amount     `yaml:"key_balance" shown:"0" doc:"dollars of balance that an account needs to make a key itself"`
+	Selection           *Percent         `yaml:"provider_selection_surcharge" shown:"the contract's" doc:"what it costs if a caller chooses among the providers of a model that has several, such as 5%, on top of the price and rounded up to a nano-dollar; it is held, a line of its own in the receipt, and paid from the balance, whatever plan there is. 0%: nothing"`
 	BalanceWarningBelow money.Amount     `yaml:"balance_warning_below" shown:"the contract's" doc:"dollars of balance below which answers carry the contract's warning"`
 }
 

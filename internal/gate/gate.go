@@ -53,6 +53,8 @@ type Plans struct {
 	Deadline  time.Duration // from the start of a request, for new tries and waits; 0: none
 	Providers []string      // that are configured, for callers who name some
 
+	Surcharges map[string]money.Rate // by site: what a caller's choice of a provider costs, in parts of a million of the price; absent: nothing
+
 	WarnsBalance  bool                    // a charge that takes a live balance below its threshold is an event
 	WarnBelow     map[string]money.Amount // that threshold by site, where the account has none of its own; absent: none
 	TellsAbsorbed bool                    // what cannot be charged to a live key is an event

@@ -89,7 +89,7 @@ func providers(path string, v jsonx.Value, w *Wishes) (err error) {
 		if v.Text() == "" || len(v.Text()) > maxNamed {
 			return wrong(path, fault.InvalidParameter, "Must be the name of a provider")
 		}
-		w.Only, w.OnlyAt = []string{v.Text()}, path
+		w.Only, w.OnlyAt, w.Selects = []string{v.Text()}, path, true
 		return nil
 	}
 	if v.Kind() != jsonx.Object {
@@ -132,6 +132,7 @@ func providers(path string, v jsonx.Value, w *Wishes) (err error) {
 			return err
 		}
 	}
+	w.Selects = w.Selects || w.Sort != "" || len(w.Order)+len(w.Only)+len(w.Ignore) > 0
 	return nil
 }
 
