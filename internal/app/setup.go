@@ -61,6 +61,8 @@ func (a *App) build(c *config.Config) (*setup, error) {
 		Attempts:  c.Routing.Attempts,
 		Deadline:  c.Routing.Deadline,
 		Providers: slices.Collect(maps.Keys(c.Providers)),
+
+		Pin: c.Routing.Affinity.TTL, LongPin: c.Routing.Affinity.LongTTL, StrictFrom: c.Routing.Affinity.StrictFrom,
 	}
 	s.plans.WarnsBalance, s.plans.TellsAbsorbed = c.Webhooks.Tells(string(ledger.EventBalanceWarning)), c.Webhooks.Tells(string(ledger.EventAbsorbed))
 	s.plans.WarnBelow, s.plans.Surcharges = map[string]money.Amount{}, map[string]money.Rate{}

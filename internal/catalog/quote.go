@@ -326,13 +326,14 @@ func (p Price) worstInput(r *llm.Request) money.Rate {
 		return 0
 	}
 	worst := max(p.Input, p.CachedInput, p.CacheWrite)
-	if p.CacheWrite1h > worst && asksHour(r.Raw.Body) {
+	if p.CacheWrite1h > worst && AsksHour(r.Raw.Body) {
 		worst = p.CacheWrite1h
 	}
 	return worst
 }
 
-func asksHour(body []byte) bool {
+// AsksHour reports whether the body could ask for a cache of an hour.
+func AsksHour(body []byte) bool {
 	for _, word := range [...]string{`"1h"`, `\u0031`, `\u0068`} {
 		if bytes.Contains(body, []byte(word)) {
 			return true

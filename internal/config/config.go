@@ -223,7 +223,16 @@ type Routing struct {
 
 	RetryBudget int `yaml:"retry_budget" default:"10" doc:"percent of a target's requests of the last ten seconds that may be tries again at the same target, 1 to 1000; 10 tries are allowed in any case"`
 
+	Affinity Affinity `yaml:"affinity" doc:"how long conversations stay where they are; see routing.md"`
+
 	Deadline time.Duration `yaml:"deadline" default:"600s" doc:"from the start of a request: no try begins later, and no wait ends later, over all targets and fallbacks. A caller whose client says that it waits less is not served beyond that either"`
+}
+
+// Affinity says how conversations stay where their prompts are cached.
+type Affinity struct {
+	TTL        time.Duration `yaml:"ttl" default:"5m" doc:"how long after its last request a conversation stays at the target that answered it, among equal ones; 0s: it goes where hashing puts it, whatever happened before"`
+	LongTTL    time.Duration `yaml:"long_ttl" default:"1h" doc:"the same for requests that ask for an hour's cache, at least ttl"`
+	StrictFrom int64         `yaml:"strict_from" default:"1024" doc:"tokens of a prompt from which affinity: strict holds; below it a lost cache costs less than a refusal, and it is as prefer. 0: always"`
 }
 
 // Backoff is the wait between rounds of tries.

@@ -263,6 +263,9 @@ func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) e
 	}
 	call.answer = a
 	c.v.Event.Provider = a.Target()
+	if a.Moved() {
+		c.v.Event.CacheAffinity = "broken"
+	}
 	c.v.Event.Dropped = a.Dropped(call.req)
 	return nil
 }

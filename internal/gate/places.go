@@ -163,7 +163,13 @@ func (call *Call) plan(targets []*route.Target, w Wishes) route.Plan {
 	}
 	if affinity == catalog.AffinityStrict || len(targets) > 1 && affinity != catalog.AffinityOff {
 		p.Session, p.HasSession = route.Session(call.req, w.Session, int64(c.who.Key.ID))
-		call.stays = p.HasSession && affinity == catalog.AffinityStrict
+		call.stays = p.HasSession && affinity == catalog.AffinityStrict && call.quote.Input >= c.plans.StrictFrom
+		if p.Model = m.ID; p.HasSession && len(targets) > 1 && c.plans.Pin > 0 {
+			p.Pin = c.plans.Pin
+			if catalog.AsksHour(call.req.Raw.Body) {
+				p.Pin = c.plans.LongPin
+			}
+		}
 	}
 	switch {
 	case w.Sticky || call.stays:
