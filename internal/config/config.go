@@ -257,7 +257,10 @@ type Egress struct {
 	MaxTotal    Size          `yaml:"max_total" default:"30MiB" doc:"most bytes of all files of a request"`
 	MaxFiles    int           `yaml:"max_files" default:"16" doc:"most files of a request, 1 to 100"`
 	Timeout     time.Duration `yaml:"timeout" default:"10s" doc:"time in which a file must arrive"`
+	Deadline    time.Duration `yaml:"deadline" shown:"30s, or timeout if that is more" doc:"time in which all files of a request must arrive, up to 10m"`
 	Concurrency int           `yaml:"concurrency" default:"32" doc:"most files at once, of all requests"`
+	AtOnce      int           `yaml:"at_once" default:"4" doc:"most files at once, of one request, 1 to 100"`
+	Proxy       string        `yaml:"proxy" shown:"none" secret:"url" doc:"URL of an HTTP proxy, such as http://user:password@proxy:3128, through which files are fetched: it is asked with CONNECT for the address that was found and judged here, never for a name. HTTPS_PROXY and the like count for providers and webhooks, and not here: such a proxy would resolve names by itself, and reach what no caller may"`
 }
 
 // Tells reports whether somebody is told of events of that kind.
