@@ -319,6 +319,7 @@ type verdict struct {
 	code       fault.Code
 	breaker    bool
 	quarantine bool
+	forbidden  bool // the provider knows the credential: it may be the model that it may not use
 	cooldown   time.Duration
 }
 
@@ -332,6 +333,9 @@ func (h *Health) failed(probe bool, v verdict) {
 	switch {
 	case v.quarantine:
 		h.count(now, true)
+		if v.quarantine = !v.forbidden || !h.credential.shared; !v.quarantine && (probe || !now.Before(h.openUntil)) {
+			h.open(now, v.code)
+		}
 	case v.cooldown > 0:
 		h.count(now, true)
 		h.cooldown = now.Add(min(v.cooldown, cooldownMost))
