@@ -115,7 +115,11 @@ func streamed(r *llm.Request) (*llm.Request, bool) {
 // refusesStream reports whether a provider refused to stream.
 func refusesStream(err error) bool {
 	var f *provider.Failure
-	return errors.As(err, &f) && !f.Sent && strings.HasPrefix(f.Fault.Param, "stream")
+	if !errors.As(err, &f) || f.Sent {
+		return false
+	}
+	// Google says which method there is not, for models that are not there as well.
+	return strings.HasPrefix(f.Fault.Param, "stream") || strings.Contains(f.Fault.Said, "streamGenerateContent")
 }
 
 // merger puts the payloads of a dialect's stream together.

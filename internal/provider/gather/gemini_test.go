@@ -2,6 +2,7 @@ package gather
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -96,6 +97,31 @@ func TestWhatGeminiStreamsOtherwiseIsNotGathered(t *testing.T) {
 		g := &google{upstream: upstream{status: 200, header: http.Header{"Content-Type": {"application/json"}}, body: geminiWhole}}
 		if ev, err := one(t, g.speak(), longContents(t, body)); err != nil || ev.Raw == nil || !strings.HasSuffix(g.urls[0].Path, ":generateContent") {
 			t.Errorf("%s: %s, %+v, %v", body, g.urls[0], ev, err)
+		}
+	}
+}
+
+// unstreamed is an upstream whose model has one method only.
+type unstreamed struct{ google }
+
+func (u *unstreamed) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := u.google.RoundTrip(r)
+	if err == nil && strings.HasSuffix(r.URL.Path, ":streamGenerateContent") {
+		resp.StatusCode = 404
+		resp.Body = io.NopCloser(strings.NewReader(`{"error":{"code":404,"message":"models/m is not found for API version v1beta, or is not supported for streamGenerateContent. Call ListModels to see the list of available models and their supported methods.","status":"NOT_FOUND"}}`))
+	}
+	return resp, err
+}
+
+// A model that has no such method is asked for an answer in one piece; one that is not
+// there at all, once more, is not there.
+func TestAModelOfGeminiThatCannotStreamIsAskedForOnePiece(t *testing.T) {
+	t.Parallel()
+	for _, q := range []*llm.Request{longContents(t, `{"contents":[]}`), asking(t, llm.OpenAIChat)} {
+		u := &unstreamed{google{upstream: upstream{status: 200, header: http.Header{"Content-Type": {"application/json"}}, body: geminiWhole}}}
+		ev, err := one(t, Over(gemini.New(gemini.Options{Name: "google", BaseURL: "http://x/v1beta", Transport: u})), q)
+		if err != nil || !ev.Content || len(u.urls) != 2 || !strings.HasSuffix(u.urls[1].Path, ":generateContent") {
+			t.Errorf("%s: %+v, %v after %v", q.Dialect, ev, err, u.urls)
 		}
 	}
 }
