@@ -3,6 +3,7 @@ package wire
 import (
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,6 +82,27 @@ func TestWhereARequestGoesIsReadAndTakenOut(t *testing.T) {
 		}
 		if err != nil || string(sent) != c.sent || !reflect.DeepEqual(w, c.wishes) {
 			t.Errorf("%s: sent %s with %+v (%v)", c.body, sent, w, err)
+		}
+	}
+}
+
+// A header and the body may name the same provider, or a list that has it: whoever
+// names two is told so.
+func TestAHeaderAndTheBodyNameOneProvider(t *testing.T) {
+	t.Parallel()
+	con, err := contract.Load("nanogpt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, bad := range map[string]string{
+		`{"provider":"acme"}`: "", `{"provider":{"only":["x","Acme"]}}`: "", `{"provider":{"order":["x"]}}`: "",
+		`{"provider":"x"}`: "provider", `{"provider":{"only":["x","y"]}}`: "provider.only",
+	} {
+		w := Wishes{Only: []string{"ACME"}, OnlyAt: "X-Provider", Selects: true}
+		_, err := controls(con.Controls("openai.chat"), []byte(body), &w)
+		e := fault.From(err)
+		if bad == "" && (err != nil || len(w.Only) != 1 || !strings.EqualFold(w.Only[0], "acme")) || bad != "" && (e == nil || len(e.Details) != 1 || e.Details[0].Field != bad) {
+			t.Errorf("%s: %v, %+v", body, err, w)
 		}
 	}
 }
