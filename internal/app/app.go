@@ -137,9 +137,12 @@ func (a *App) make(ctx context.Context) (err error) {
 		Accounts: a.accounts,
 		Ledger:   a.ledger,
 		Limiter:  a.limiter,
-		Router:   &route.Router{Base: o.Config.Routing.Backoff.Base, Most: o.Config.Routing.Backoff.Max},
-		Now:      a.clock.now,
-		Base:     a.base,
+		Router: &route.Router{
+			Base: o.Config.Routing.Backoff.Base, Most: o.Config.Routing.Backoff.Max,
+			Pins: route.NewPins(a.clock.steady, route.DefaultPins),
+		},
+		Now:  a.clock.now,
+		Base: a.base,
 	}, s.plans)
 	a.inForce(s)
 	a.responses = response.New(a.db.Responses(), o.Config.Store.Responses, a.clock.now)

@@ -271,7 +271,8 @@ func TestAReloadChangesTheBreakersOfTargetsInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := a.health.targets["sim/m"].health
-	want := route.Norms{Failures: 2, Open: 7 * time.Second, MaxOpen: 9 * time.Second, Budget: 10}
+	want := route.DefaultNorms
+	want.Failures, want.Open, want.MaxOpen = 2, 7*time.Second, 9*time.Second
 	if got := after.Norms(); got != want || after != before {
 		t.Errorf("norms %+v, want %+v, of the same health", got, want)
 	}

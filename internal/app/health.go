@@ -51,7 +51,7 @@ func credentialOf(name string, i int, key provider.Secret) credentialID {
 }
 
 // doubt is what a refused credential takes out of use: all that use it, if its
-// provider has others, which can stand in. The only one is doubted for each target
+// provider has others, which can stand in (a 403 only the target). The only one is doubted for each target
 // alone: what was refused may be the model, and nobody could answer for the others.
 type doubt struct {
 	credential credentialID
@@ -75,6 +75,9 @@ func (b *healthBoard) get(id, provider, model string, c credentialID, only bool,
 	}
 	if b.credentials[d] == nil {
 		b.credentials[d] = route.NewCredential(c.name, b.now, b.notify)
+		if !only {
+			b.credentials[d].Share()
+		}
 	}
 	h := route.NewHealthOf(id, b.now, n, b.credentials[d], b.notify)
 	b.targets[id] = &boardRow{id, provider, model, c, d, h}

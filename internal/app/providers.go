@@ -62,7 +62,7 @@ func (a *App) providers(c *config.Config) map[string]served {
 		case "sim":
 			s.speaks, s.asked, s.texts = simulated(name, a.sim)
 		case "gemini":
-			s.speaks = gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)})
+			s.speaks = gather.Over(gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Transport: a.pipes.get(s.timeouts.Connect)}))
 		case "vertex":
 			s.speaks = a.vertex(c, name, pc, a.pipes.get(s.timeouts.Connect))
 		case "anthropic":
@@ -119,7 +119,7 @@ func (a *App) vertex(c *config.Config, name string, pc config.Provider, pipe htt
 			Transport: gemini.Claude{Vertex: at, BaseURL: pc.BaseURL, Base: pipe},
 		}))
 	}
-	return gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Vertex: &at, Transport: pipe})
+	return gather.Over(gemini.New(gemini.Options{Name: name, BaseURL: pc.BaseURL, Vertex: &at, Transport: pipe}))
 }
 
 // serviceAccount reads the key file of a provider.

@@ -61,11 +61,18 @@ func (a *App) build(c *config.Config) (*setup, error) {
 		Attempts:  c.Routing.Attempts,
 		Deadline:  c.Routing.Deadline,
 		Providers: slices.Collect(maps.Keys(c.Providers)),
+
+		Pin: c.Routing.Affinity.TTL, LongPin: c.Routing.Affinity.LongTTL, StrictFrom: c.Routing.Affinity.StrictFrom,
 	}
 	s.plans.WarnsBalance, s.plans.TellsAbsorbed = c.Webhooks.Tells(string(ledger.EventBalanceWarning)), c.Webhooks.Tells(string(ledger.EventAbsorbed))
-	s.plans.WarnBelow = map[string]money.Amount{}
-	s.norms = route.Norms{Failures: c.Routing.Breaker.Failures, Open: c.Routing.Breaker.Open, MaxOpen: c.Routing.Breaker.MaxOpen, Budget: c.Routing.RetryBudget}
+	s.plans.WarnBelow, s.plans.Surcharges = map[string]money.Amount{}, map[string]money.Rate{}
+	br := c.Routing.Breaker
+	s.norms = route.Norms{
+		Failures: br.Failures, Window: br.Window, Sample: br.Requests, Share: br.Share,
+		Open: br.Open, MaxOpen: br.MaxOpen, Budget: c.Routing.RetryBudget,
+	}
 	for _, site := range s.list {
+		s.plans.Surcharges[site.Name] = site.Surcharge
 		s.plans.WarnBelow[site.Name] = cmp.Or(site.WarnBelow, site.Contract.WarnBelow())
 		view := cat.View(site.Name)
 		s.plans.Views[site.Name] = view
@@ -115,6 +122,10 @@ func (a *App) bind(c *config.Config) ([]*wire.Site, error) {
 			WarnBelow:  sc.BalanceWarningBelow,
 			MaxKeys:    sc.MaxKeys,
 			KeyBalance: sc.KeyBalance,
+			Surcharge:  con.Surcharge(),
+		}
+		if sc.Selection != nil {
+			site.Surcharge = money.Rate(*sc.Selection)
 		}
 		if sc.Listen == c.Server.Listen {
 			site.Listener = ""

@@ -117,6 +117,25 @@ type Model struct {
 	Enabled bool
 
 	weights string // open or closed: the class where nothing else gives one
+	shared  *Model // that this is a copy of; nil: it is itself
+}
+
+// WithSurcharge returns the model at its price and so many parts of a million more.
+func (m *Model) WithSurcharge(s money.Rate) *Model {
+	if s == 0 {
+		return m
+	}
+	dear := *m
+	dear.Price.Surcharge, dear.shared = s, m.Shared()
+	return &dear
+}
+
+// Shared returns the model as its view has it, whatever its price was changed to.
+func (m *Model) Shared() *Model {
+	if m.shared != nil {
+		return m.shared
+	}
+	return m
 }
 
 // Priced reports whether the model has a price. One without is refused, never

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
@@ -33,6 +34,8 @@ type Price struct {
 
 	PerToken, PerRequest bool
 	PerUnit              bool // of Image, Characters or Minute
+
+	Surcharge money.Rate // on the sum of all else: so many parts of a million; see [Model.WithSurcharge]
 }
 
 // Set reports whether there is a price.
@@ -46,6 +49,9 @@ func (p Price) ID() string {
 	)
 	if p.PerUnit { // only then, so that prices by tokens keep the names they have in old receipts
 		numbers = append(numbers, int64(p.Image), int64(p.Characters), int64(p.Minute))
+	}
+	if p.Surcharge != 0 {
+		numbers = append(numbers, int64(p.Surcharge))
 	}
 	b := make([]byte, 0, 8*cap(numbers))
 	for _, n := range numbers {
@@ -191,8 +197,8 @@ func or(r *money.Rate, d money.Rate) money.Rate {
 
 // Line is one part of a charge.
 type Line struct {
-	Kind   string     // input, cached_input, cache_write, cache_write_1h, output, image, characters, audio_seconds, request
-	Units  int64      // tokens, images, characters, seconds; of request, 1
+	Kind   string     // input, cached_input, cache_write, cache_write_1h, output, image, characters, audio_seconds, request, provider_selection
+	Units  int64      // tokens, images, characters, seconds; of request, 1; of provider_selection, nano-dollars of all other lines
 	Rate   money.Rate // per million units; of request, for it
 	Amount money.Amount
 }
@@ -200,8 +206,9 @@ type Line struct {
 // ErrUnpriced reports that there is no price to charge by.
 var ErrUnpriced = errors.New("the model has no price")
 
-// Cost prices what an answer used. The total is rounded up once; lines sum to
-// it exactly, and there is none for what was not used. It returns an error for
+// Cost prices what an answer used. The total is rounded up once, and so is the
+// surcharge on it, which is the last line; lines sum to it exactly, and there is none
+// for what was not used. It returns an error for
 // usage that is negative or whose parts are more than their total, [ErrUnpriced]
 // without a price, and [money.ErrOverflow].
 func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
@@ -231,7 +238,46 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 			return 0, nil, err
 		}
 	}
-	return total, lines, nil
+	whole, err := withSurcharge(total, p.Surcharge)
+	if err != nil {
+		return 0, nil, err
+	}
+	if extra := whole - total; extra > 0 {
+		lines = append(lines, Line{Kind: "provider_selection", Units: int64(total), Rate: p.Surcharge, Amount: extra})
+	}
+	return whole, lines, nil
+}
+
+// Surcharged is what a caller pays in place of a, the price of a unit.
+func (p Price) Surcharged(a money.Amount) money.Amount {
+	whole, err := withSurcharge(a, p.Surcharge)
+	if err != nil {
+		return money.Max
+	}
+	return whole
+}
+
+// withSurcharge adds so many parts of a million to an amount, rounded up.
+func withSurcharge(a money.Amount, s money.Rate) (money.Amount, error) {
+	if s == 0 {
+		return a, nil
+	}
+	extra, err := money.Cost(money.Line{Units: int64(a), Rate: s})
+	if err != nil {
+		return 0, err
+	}
+	return a.Add(extra)
+}
+
+// withoutSurcharge is the largest amount that costs at most a with its surcharge.
+func withoutSurcharge(a money.Amount, s money.Rate) money.Amount {
+	if s == 0 || a <= 0 {
+		return a
+	}
+	const whole = 1_000_000
+	hi, lo := bits.Mul64(uint64(a), whole)
+	q, _ := bits.Div64(hi, lo, uint64(whole+s)) // hi < whole: it fits
+	return money.Amount(q)
 }
 
 // secondRate is what a million seconds cost at so much a minute, rounded up.

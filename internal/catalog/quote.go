@@ -36,6 +36,7 @@ type Quote struct {
 
 	inRate, outRate money.Rate
 	request         money.Amount
+	surcharge       money.Rate
 	choices         int64
 	most            int64 // tokens of one choice at worst
 	always          bool  // the provider knows no limit of its own, so one must be sent
@@ -63,6 +64,8 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		inRate:  m.Price.worstInput(r),
 		outRate: m.Price.Output,
 		request: m.Price.Request,
+
+		surcharge: m.Price.Surcharge,
 	}
 	switch r.Task {
 	case llm.TaskEmbed, llm.TaskModerate:
@@ -113,7 +116,7 @@ func SoundTokens(seconds int64) int64 { return max(seconds, leastSound) * soundT
 func (m *Model) media(r *llm.Request, q *Quote) error {
 	u := llm.Usage{Images: r.Images, Characters: r.Characters, Seconds: r.Seconds}
 	p := m.Price
-	p.PerToken, p.PerRequest, p.PerUnit = false, false, true
+	p.PerToken, p.PerRequest, p.PerUnit, p.Surcharge = false, false, true, 0
 	fixed, _, err := p.Cost(u)
 	if err != nil {
 		return beyond(r)
@@ -242,7 +245,10 @@ func (q Quote) cost(output int64) (money.Amount, error) {
 	if err != nil {
 		return 0, err
 	}
-	return c.Add(q.request)
+	if c, err = c.Add(q.request); err != nil {
+		return 0, err
+	}
+	return withSurcharge(c, q.surcharge)
 }
 
 // OutputFor returns how many output tokens to allow each choice, so that the
@@ -277,6 +283,9 @@ func (q Quote) Covers(hold money.Amount) int64 { return q.affordable(hold) }
 // more than Hold.
 func (q Quote) More(tokens int64) money.Amount {
 	c, err := money.Cost(money.Line{Units: max(tokens, 0), Rate: q.outRate})
+	if err == nil {
+		c, err = withSurcharge(c, q.surcharge)
+	}
 	if err != nil {
 		return q.Hold
 	}
@@ -290,7 +299,7 @@ func (q Quote) Step() money.Amount { return q.More(min(q.most, FloorOutput) * q.
 // affordable is the largest number of output tokens whose cost, with Input's
 // and the fee for the request, is at most hold.
 func (q Quote) affordable(hold money.Amount) int64 {
-	budget := hold - q.request
+	budget := withoutSurcharge(hold, q.surcharge) - q.request
 	if budget <= 0 {
 		return 0
 	}
@@ -317,13 +326,14 @@ func (p Price) worstInput(r *llm.Request) money.Rate {
 		return 0
 	}
 	worst := max(p.Input, p.CachedInput, p.CacheWrite)
-	if p.CacheWrite1h > worst && asksHour(r.Raw.Body) {
+	if p.CacheWrite1h > worst && AsksHour(r.Raw.Body) {
 		worst = p.CacheWrite1h
 	}
 	return worst
 }
 
-func asksHour(body []byte) bool {
+// AsksHour reports whether the body could ask for a cache of an hour.
+func AsksHour(body []byte) bool {
 	for _, word := range [...]string{`"1h"`, `\u0031`, `\u0068`} {
 		if bytes.Contains(body, []byte(word)) {
 			return true

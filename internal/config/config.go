@@ -190,6 +190,7 @@ type Site struct {
 	Limits              Limits           `yaml:"limits" doc:"for each key that has none of its own"`
 	MaxKeys             int              `yaml:"max_keys" shown:"10000" doc:"most active keys of an account that it may make itself"`
 	KeyBalance          money.Amount     `yaml:"key_balance" shown:"0" doc:"dollars of balance that an account needs to make a key itself"`
+	Selection           *Percent         `yaml:"provider_selection_surcharge" shown:"the contract's" doc:"what it costs if a caller chooses among the providers of a model that has several, such as 5%, on top of the price and rounded up to a nano-dollar; it is held, a line of its own in the receipt, and paid from the balance, whatever plan there is. 0%: nothing"`
 	BalanceWarningBelow money.Amount     `yaml:"balance_warning_below" shown:"the contract's" doc:"dollars of balance below which answers carry the contract's warning"`
 }
 
@@ -222,7 +223,16 @@ type Routing struct {
 
 	RetryBudget int `yaml:"retry_budget" default:"10" doc:"percent of a target's requests of the last ten seconds that may be tries again at the same target, 1 to 1000; 10 tries are allowed in any case"`
 
+	Affinity Affinity `yaml:"affinity" doc:"how long conversations stay where they are; see routing.md"`
+
 	Deadline time.Duration `yaml:"deadline" default:"600s" doc:"from the start of a request: no try begins later, and no wait ends later, over all targets and fallbacks. A caller whose client says that it waits less is not served beyond that either"`
+}
+
+// Affinity says how conversations stay where their prompts are cached.
+type Affinity struct {
+	TTL        time.Duration `yaml:"ttl" default:"5m" doc:"how long after its last request a conversation stays at the target that answered it, among equal ones; 0s: it goes where hashing puts it, whatever happened before"`
+	LongTTL    time.Duration `yaml:"long_ttl" default:"1h" doc:"the same for requests that ask for an hour's cache, at least ttl"`
+	StrictFrom int64         `yaml:"strict_from" default:"1024" doc:"tokens of a prompt from which affinity: strict holds; below it a lost cache costs less than a refusal, and it is as prefer. 0: always"`
 }
 
 // Backoff is the wait between rounds of tries.
@@ -247,7 +257,10 @@ type Egress struct {
 	MaxTotal    Size          `yaml:"max_total" default:"30MiB" doc:"most bytes of all files of a request"`
 	MaxFiles    int           `yaml:"max_files" default:"16" doc:"most files of a request, 1 to 100"`
 	Timeout     time.Duration `yaml:"timeout" default:"10s" doc:"time in which a file must arrive"`
+	Deadline    time.Duration `yaml:"deadline" shown:"30s, or timeout if that is more" doc:"time in which all files of a request must arrive, up to 10m"`
 	Concurrency int           `yaml:"concurrency" default:"32" doc:"most files at once, of all requests"`
+	AtOnce      int           `yaml:"at_once" default:"4" doc:"most files at once, of one request, 1 to 100"`
+	Proxy       string        `yaml:"proxy" shown:"none" secret:"url" doc:"URL of an HTTP proxy, such as http://user:password@proxy:3128, through which files are fetched: it is asked with CONNECT for the address that was found and judged here, never for a name. HTTPS_PROXY and the like count for providers and webhooks, and not here: such a proxy would resolve names by itself, and reach what no caller may"`
 }
 
 // Tells reports whether somebody is told of events of that kind.
@@ -257,7 +270,10 @@ func (w Webhooks) Tells(kind string) bool {
 
 // Breaker says when a target is left alone.
 type Breaker struct {
-	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it; so do, whatever this says, failures of half of at least 20 requests within 30 seconds"`
+	Failures int           `yaml:"failures" default:"5" doc:"failures in a row that open it, 1 to 1000"`
+	Window   time.Duration `yaml:"window" default:"30s" doc:"time in which requests are counted for share, from 1s to 1h"`
+	Requests int           `yaml:"requests" default:"20" doc:"least requests within window for share to count, 2 to 1000000"`
+	Share    int           `yaml:"share" default:"50" doc:"percent of the requests within window that open it if they fail, 1 to 100"`
 	Open     time.Duration `yaml:"open" default:"30s" doc:"how long it stays open the first time; doubles"`
 	MaxOpen  time.Duration `yaml:"max_open" default:"5m" doc:"longest it stays open"`
 }

@@ -111,6 +111,8 @@ func describe(f reflect.StructField) (string, reflect.Type) {
 		return "duration or `off`", nil
 	case time.Duration:
 		return "duration", nil
+	case Percent:
+		return "share", nil
 	case money.Amount:
 		return "dollars", nil
 	case money.Rate:

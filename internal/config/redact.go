@@ -35,6 +35,8 @@ func plain(v reflect.Value, tag reflect.StructTag) any {
 		return x.String()
 	case Size:
 		return x.String()
+	case Percent:
+		return x.String()
 	case money.Amount:
 		return x.String()
 	case money.Rate:

@@ -33,6 +33,13 @@ func setScalar(v reflect.Value, text string) error {
 		s, err := ParseSize(text)
 		*p = s
 		return err
+	case *Percent:
+		r, err := money.ParsePercent(text)
+		*p = Percent(r)
+		if err != nil {
+			return errors.New("must be from 0% to 100%, with at most four decimals, like 5%")
+		}
+		return nil
 	case *money.Amount:
 		a, err := money.ParseUSD(text)
 		if err != nil {
@@ -85,6 +92,8 @@ func wanted(v reflect.Value) string {
 		return "a duration"
 	case Size:
 		return "a size"
+	case Percent:
+		return "a share"
 	case money.Amount:
 		return "an amount of dollars"
 	case money.Rate:

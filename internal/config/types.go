@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pontage/pontage/internal/money"
 )
 
 // Secret is a credential. It prints as a placeholder wherever it is printed;
@@ -71,6 +73,14 @@ func (s Size) String() string {
 		}
 	}
 	return "0B"
+}
+
+// Percent is a share, in parts of a million.
+type Percent money.Rate
+
+// String returns the share as it is written: 5%.
+func (p Percent) String() string {
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%d.%04d", p/10_000, p%10_000), "0"), ".") + "%"
 }
 
 // Timeout is a duration that can be switched off. Zero: the default. Negative:

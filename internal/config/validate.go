@@ -289,7 +289,13 @@ func (v *validator) routing() {
 	v.span("routing.deadline", r.Deadline, time.Second, 24*time.Hour)
 	v.span("routing.backoff.base", r.Backoff.Base, 0, time.Minute)
 	v.span("routing.backoff.max", r.Backoff.Max, r.Backoff.Base, 10*time.Minute)
+	v.span("routing.affinity.ttl", r.Affinity.TTL, 0, 24*time.Hour)
+	v.span("routing.affinity.long_ttl", r.Affinity.LongTTL, r.Affinity.TTL, 24*time.Hour)
+	v.within("routing.affinity.strict_from", r.Affinity.StrictFrom, 0, 10_000_000)
 	v.within("routing.breaker.failures", int64(r.Breaker.Failures), 1, 1000)
+	v.span("routing.breaker.window", r.Breaker.Window, time.Second, time.Hour)
+	v.within("routing.breaker.requests", int64(r.Breaker.Requests), 2, 1_000_000)
+	v.within("routing.breaker.share", int64(r.Breaker.Share), 1, 100)
 	v.span("routing.breaker.open", r.Breaker.Open, time.Second, time.Hour)
 	v.span("routing.breaker.max_open", r.Breaker.MaxOpen, r.Breaker.Open, 24*time.Hour)
 }

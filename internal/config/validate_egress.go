@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -33,7 +35,15 @@ func (v *validator) egress() {
 	v.size("egress.max_total", e.MaxTotal)
 	v.within("egress.max_files", int64(e.MaxFiles), 1, 100)
 	v.span("egress.timeout", e.Timeout, 100*time.Millisecond, 5*time.Minute)
+	if e.Deadline != 0 {
+		v.span("egress.deadline", e.Deadline, 100*time.Millisecond, 10*time.Minute)
+	}
 	v.within("egress.concurrency", int64(e.Concurrency), 1, 10_000)
+	v.within("egress.at_once", int64(e.AtOnce), 1, 100)
+	if u, err := url.Parse(e.Proxy); e.Proxy != "" && !v.wrong("egress.proxy") &&
+		(err != nil || u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "") {
+		v.bad("egress.proxy", "must be the URL of an HTTP proxy, like http://proxy.internal:3128")
+	}
 }
 
 // size reports a number of bytes of files that is out of bounds.

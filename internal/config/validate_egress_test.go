@@ -20,18 +20,23 @@ func TestWhatIsWrongWithEgressIsSaid(t *testing.T) {
 		{`{max_files: 0}`, "egress.max_files: "},
 		{`{timeout: 1h}`, "egress.timeout: must be from 100ms to 5m"},
 		{`{concurrency: 0}`, "egress.concurrency: "},
-		{`{proxy: x}`, "egress.proxy: unknown field"},
+		{`{deadline: 1h}`, "egress.deadline: must be from 100ms to 10m"},
+		{`{at_once: 0}`, "egress.at_once: "},
+		{`{proxy: x}`, "egress.proxy: must be the URL"},
+		{`{proxy: "https://x"}`, "egress.proxy: must be the URL"},
+		{`{proxy: "http://x/path"}`, "egress.proxy: must be the URL"},
+		{`{cookies: x}`, "egress.cookies: unknown field"},
 	} {
 		_, err := Parse("c.yaml", []byte("egress: "+c.text), vars())
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.text, err, c.want)
 		}
 	}
-	c, err := Parse("c.yaml", []byte(`egress: {images: on, allow_hosts: [a.example, "*.b.example"], http: true, timeout: 3s}`), vars())
+	c, err := Parse("c.yaml", []byte(`egress: {images: on, allow_hosts: [a.example, "*.b.example"], http: true, timeout: 3s, proxy: "http://me:secret@proxy:3128"}`), vars())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := c.Egress; e.Images != "on" || len(e.AllowHosts) != 2 || !e.HTTP || e.Timeout != 3*time.Second || e.MaxFiles != 16 || e.MaxBytes != 10<<20 {
+	if e := c.Egress; e.Images != "on" || len(e.AllowHosts) != 2 || !e.HTTP || e.Timeout != 3*time.Second || e.MaxFiles != 16 || e.MaxBytes != 10<<20 || e.AtOnce != 4 || e.Proxy != "http://me:secret@proxy:3128" {
 		t.Errorf("%+v", e)
 	}
 	if c, err := Parse("c.yaml", nil, vars()); err == nil && c.Egress.Images != "off" {

@@ -84,6 +84,8 @@ type Contract struct {
 	modelInBy bool
 	wait      time.Duration
 	controls  []Control
+	suffixes  []Suffix
+	surcharge money.Rate
 
 	envelopes []*envelope
 	byName    map[string]int

@@ -23,6 +23,7 @@ const (
 	ControlModels                           // a list of models, of which the first is asked for and the others after it
 	ControlChain                            // the same in the model's name, with > between them
 	ControlProviders                        // which providers may answer, and in which order
+	ControlCaching                          // the conversation stays where its prompt is cached
 )
 
 // Control is a member of a request's body, or a header, that speaks to the
@@ -48,11 +49,11 @@ type Control struct {
 
 var meanings = map[string]ControlMeaning{
 	"nothing": ControlNothing, "no_fallback": ControlNoFallback, "sticky": ControlSticky, "refuse": ControlRefuse,
-	"models": ControlModels, "chain": ControlChain, "providers": ControlProviders,
+	"models": ControlModels, "chain": ControlChain, "providers": ControlProviders, "caching": ControlCaching,
 }
 
 // meaningNames lists them for people.
-const meaningNames = "no_fallback, sticky, refuse, models, chain, providers or nothing"
+const meaningNames = "no_fallback, sticky, caching, refuse, models, chain, providers or nothing"
 
 // memberRule is what the names of members are like that a control can have.
 var memberRule = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
@@ -120,7 +121,7 @@ func (p *parser) control(c *Control, n *yaml.Node, what string) {
 	if v := f["means"]; v == nil {
 		p.fail(n, "%s: means is missing; it is "+meaningNames, what)
 		return
-	} else if name := p.choice(v, what+".means", "no_fallback", "sticky", "refuse", "models", "chain", "providers", "nothing"); name == "" {
+	} else if name := p.choice(v, what+".means", "no_fallback", "sticky", "caching", "refuse", "models", "chain", "providers", "nothing"); name == "" {
 		return
 	} else {
 		c.Means = meanings[name]
@@ -139,7 +140,7 @@ func (p *parser) control(c *Control, n *yaml.Node, what string) {
 		p.fail(n, "%s: only model can be a chain", what)
 	case c.named() && len(c.Member) > 1, c.Means == ControlModels && c.Header != "":
 		p.fail(n, "%s: %s is a whole member of the body", what, f["means"].Value)
-	case (c.Means == ControlNoFallback || c.Means == ControlSticky) && !c.HasValue:
+	case (c.Means == ControlNoFallback || c.Means == ControlSticky || c.Means == ControlCaching) && !c.HasValue:
 		p.fail(n, "%s: value is missing; it is true or false", what)
 	}
 }

@@ -4,13 +4,13 @@
 //
 // It reaches public addresses of the Internet and no others, whatever a name
 // resolves to, and whenever: a name is resolved once, and the connection is made
-// to the address that was judged.
+// to the address that was judged. No proxy of the environment is asked, since it
+// would resolve names again; one that the operator names is told the address.
 package egress
 
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +33,9 @@ const (
 	DefaultMaxTotal    = 30 << 20
 	DefaultMaxFiles    = 16
 	DefaultTimeout     = 10 * time.Second
+	DefaultDeadline    = 30 * time.Second
 	DefaultConcurrency = 32
+	DefaultAtOnce      = 4
 )
 
 // Bounds that are not configured.
@@ -52,7 +54,10 @@ type Options struct {
 	MaxTotal    int64         // of all files of one request
 	MaxFiles    int           // of one request
 	Timeout     time.Duration // of one file
+	Deadline    time.Duration // of all files of one request; 0: DefaultDeadline, or Timeout if that is more
 	Concurrency int           // files at once, of all requests
+	AtOnce      int           // files at once, of one request
+	Proxy       *url.URL      // http, through which every connection is made; nil: none
 }
 
 // Resolver finds addresses of names, as net.Resolver does.
@@ -87,93 +92,19 @@ func New(o Options) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
+	if o.Deadline <= 0 {
+		o.Deadline = max(DefaultDeadline, o.Timeout)
+	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = DefaultConcurrency
+	}
+	if o.AtOnce <= 0 {
+		o.AtOnce = DefaultAtOnce
 	}
 	return &Client{
 		o: o, resolver: net.DefaultResolver, slots: make(chan struct{}, o.Concurrency),
 		public: Public, ports: map[string]string{"https": "443", "http": "80"}, tls: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-}
-
-// Inline returns the conversation with the bytes of the parts that needs names in
-// place of their URLs; c itself is not changed. Its error is a *fault.Error that
-// names the part, and says nothing of networks that are not the caller's.
-func (c *Client) Inline(ctx context.Context, chat *llm.Chat, needs func(*llm.Part) bool) (*llm.Chat, error) {
-	out := *chat
-	f := fetching{client: c, needs: needs, left: c.o.MaxTotal}
-	var err error
-	if out.System, err = f.parts(ctx, "messages.0", chat.System); err != nil {
-		return nil, err
-	}
-	out.Messages = slices.Clone(chat.Messages)
-	for i := range out.Messages {
-		m := &out.Messages[i]
-		if m.Parts, err = f.parts(ctx, fmt.Sprintf("messages.%d", i), m.Parts); err != nil {
-			return nil, err
-		}
-	}
-	return &out, nil
-}
-
-// fetching is what one request has fetched so far.
-type fetching struct {
-	client *Client
-	needs  func(*llm.Part) bool
-	files  int
-	left   int64 // bytes
-}
-
-// parts returns the parts with what they need in them. They are copied if that
-// is anything.
-func (f *fetching) parts(ctx context.Context, path string, list []llm.Part) ([]llm.Part, error) {
-	var out []llm.Part
-	for i := range list {
-		at := fmt.Sprintf("%s.content.%d", path, i)
-		part, changed, err := f.part(ctx, at, list[i])
-		if err != nil {
-			return nil, err
-		}
-		if !changed {
-			continue
-		}
-		if out == nil {
-			out = slices.Clone(list)
-		}
-		out[i] = part
-	}
-	if out == nil {
-		return list, nil
-	}
-	return out, nil
-}
-
-func (f *fetching) part(ctx context.Context, at string, p llm.Part) (llm.Part, bool, error) {
-	if len(p.Parts) > 0 { // of a tool's result
-		inner, err := f.parts(ctx, at, p.Parts)
-		if err != nil {
-			return p, false, err
-		}
-		changed := &inner[0] != &p.Parts[0]
-		p.Parts = inner
-		return p, changed, nil
-	}
-	if p.URL == "" || !f.needs(&p) {
-		return p, false, nil
-	}
-	if f.files++; f.files > f.client.o.MaxFiles {
-		return p, false, fault.New(fault.InvalidParameter, "At most %d files are fetched for a request; send the others inline.", f.client.o.MaxFiles).At(at)
-	}
-	data, media, err := f.client.fetch(ctx, p.URL, min(f.client.o.MaxBytes, f.left))
-	if err == nil && !takes[p.Kind][media] {
-		err = refusal("is not of a type that is taken: JPEG, PNG, GIF or WebP for images, PDF for documents")
-	}
-	if err != nil {
-		return p, false, told(ctx, err, at)
-	}
-	f.left -= int64(len(data))
-	p.URL, p.MediaType, p.Data = "", media, base64.StdEncoding.EncodeToString(data)
-	return p, true, nil
 }
 
 // takes are the types of files that a part may be.
@@ -205,7 +136,8 @@ func told(ctx context.Context, err error, at string) error {
 }
 
 // fetch returns the bytes of a file and their type, as they themselves show it.
-func (c *Client) fetch(ctx context.Context, address string, limit int64) ([]byte, string, error) {
+// take takes bytes from those that all files of the request may have together.
+func (c *Client) fetch(ctx context.Context, address string, take func(n int) error) ([]byte, string, error) {
 	u, err := c.check(address)
 	if err != nil {
 		return nil, "", err
@@ -229,7 +161,7 @@ func (c *Client) fetch(ctx context.Context, address string, limit int64) ([]byte
 		if err != nil {
 			return nil, "", err
 		}
-		data, next, err := read(resp, limit)
+		data, next, err := read(resp, c.o.MaxBytes, take)
 		if err != nil {
 			return nil, "", err
 		}
@@ -338,7 +270,7 @@ func (c *Client) transport(at []netip.Addr) *http.Transport {
 				return nil, err
 			}
 			for _, a := range at {
-				if conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(a.String(), port)); err == nil {
+				if conn, err = c.connect(ctx, dialer, net.JoinHostPort(a.String(), port)); err == nil {
 					return conn, nil
 				}
 			}
@@ -364,7 +296,7 @@ func request(ctx context.Context, u *url.URL) *http.Request {
 }
 
 // read returns the body of an answer, or where it redirects to, and closes it.
-func read(resp *http.Response, limit int64) (data []byte, next string, err error) {
+func read(resp *http.Response, limit int64, take func(n int) error) (data []byte, next string, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399 && resp.Header.Get("Location") != "":
@@ -374,11 +306,25 @@ func read(resp *http.Response, limit int64) (data []byte, next string, err error
 	case resp.Header.Get("Content-Encoding") != "" && !strings.EqualFold(resp.Header.Get("Content-Encoding"), "identity"):
 		return nil, "", refusal("is sent compressed")
 	case resp.ContentLength > limit:
-		return nil, "", refusal(fmt.Sprintf("is longer than the %d bytes that are left for it", limit))
+		return nil, "", refusal(fmt.Sprintf("is longer than the %d bytes that it may have", limit))
 	}
-	data, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	data, err = io.ReadAll(io.LimitReader(taking{resp.Body, take}, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		return nil, "", refusal(fmt.Sprintf("is longer than the %d bytes that are left for it", limit))
+		return nil, "", refusal(fmt.Sprintf("is longer than the %d bytes that it may have", limit))
 	}
 	return data, "", err
+}
+
+// taking is a body whose bytes are taken from those of all files.
+type taking struct {
+	body io.Reader
+	take func(n int) error
+}
+
+func (t taking) Read(b []byte) (int, error) {
+	n, err := t.body.Read(b)
+	if e := t.take(n); e != nil {
+		return n, e
+	}
+	return n, err
 }

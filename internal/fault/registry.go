@@ -61,6 +61,9 @@ const (
 	JobNotFound
 	ResponseNotFound
 	PreviousResponseNotFound
+	UnknownProvider
+	SuffixConflict
+	SuffixUnsupported
 
 	KeyMissing
 	KeyInvalid
@@ -161,6 +164,10 @@ var registry = [codeCount]Entry{
 	JobNotFound:              {Name: "job_not_found", Class: ClassRequest, Public: "There is no such job.", Advice: "Check the job's id."},
 	ResponseNotFound:         {Name: "response_not_found", Class: ClassRequest, Public: "There is no such response.", Advice: "Check the response's id, and that it was stored, not so long ago."},
 	PreviousResponseNotFound: {Name: "previous_response_not_found", Class: ClassRequest, Public: "There is no such response to continue.", Advice: "Send the conversation whole; store what is to be continued."},
+
+	UnknownProvider:   {Name: "unknown_provider", Class: ClassRequest, Public: "There is no such provider.", Advice: "Name a provider that is offered here, or none."},
+	SuffixConflict:    {Name: "suffix_conflict", Class: ClassRequest, Public: "A suffix of the model contradicts another choice of a provider.", Advice: "Choose a provider, or an order of them, in one way only."},
+	SuffixUnsupported: {Name: "suffix_unsupported", Class: ClassRequest, Public: "This model has no providers to choose from.", Advice: "Name the model without that suffix."},
 
 	KeyMissing:         {Name: "key_missing", Class: ClassCredential, Public: "No API key was sent.", Advice: "Send Authorization: Bearer and your key."},
 	KeyInvalid:         {Name: "key_invalid", Class: ClassCredential, Public: "The API key is not valid.", Advice: "Check that the key was copied whole and was not revoked."},

@@ -35,6 +35,9 @@ type Wishes struct {
 	MaxOutput  money.Rate // dearest price of an answer, per million tokens; 0: any
 	MaxRequest money.Amount
 	MaxPriceAt string // the member that names them
+	Selects    bool   // he chooses among the providers in one of these ways, other than by price: that may cost more
+	Suffix     string // of the model's name, by which he does; empty: none
+	Caching    bool   // the conversation stays where its prompt is cached, whatever the model says
 
 	Session  string        // what the caller calls the conversation; empty: he does not
 	Patience time.Duration // how long his client waits; 0: unknown
@@ -47,7 +50,7 @@ type Wishes struct {
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
 	call := &Call{c: c, req: req, caller: ctx, began: time.Now()}
 	if req.Task == llm.TaskCountTokens {
-		m, err := c.model(req)
+		m, err := c.model(req, &w)
 		if err != nil {
 			return nil, err
 		}
@@ -110,13 +113,14 @@ func (call *Call) endedByUs() bool {
 // targets is where this caller's requests to a model go.
 func (c *Caller) targets(m *catalog.Model) []*route.Target {
 	if c.who.Key.Test {
-		return c.plans.Tests[m]
+		return c.plans.Tests[m.Shared()]
 	}
-	return c.plans.Targets[m]
+	return c.plans.Targets[m.Shared()]
 }
 
-// model finds the model and checks that this caller and this request fit it.
-func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
+// model finds the model, at what it costs this request, and checks that this caller
+// and this request fit it.
+func (c *Caller) model(req *llm.Request, w *Wishes) (*catalog.Model, error) {
 	shown := req.Model[:min(len(req.Model), 200)]
 	m, ok := c.view.Model(req.Model)
 	if !ok {
@@ -125,7 +129,12 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 	if !c.who.Key.Allows(m.ID) {
 		return nil, fault.New(fault.ModelNotAllowed, "This key may not use the model %q.", shown).At("model").With("model", shown)
 	}
-	if req.Task != llm.TaskCountTokens { // which costs nothing, and counts in no quota
+	extra := c.surcharge(m, w)
+	switch {
+	case req.Task == llm.TaskCountTokens: // which costs nothing, and counts in no quota
+	case extra > 0: // no plan pays for that
+		c.terms = terms{}
+	default:
 		if err := c.choose(m, req); err != nil {
 			return nil, err
 		}
@@ -133,7 +142,7 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 	if err := m.Check(req); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m.WithSurcharge(extra), nil
 }
 
 // reserve finds the request's model, prices the request at its worst, takes the
@@ -141,7 +150,7 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 // request then.
 func (call *Call) reserve(req *llm.Request, w Wishes) error {
 	c := call.c
-	m, err := c.model(req)
+	m, err := c.model(req, &w)
 	if err != nil {
 		return err
 	}
@@ -254,6 +263,9 @@ func (call *Call) send(ctx context.Context, targets []*route.Target, w Wishes) e
 	}
 	call.answer = a
 	c.v.Event.Provider = a.Target()
+	if a.Moved() {
+		c.v.Event.CacheAffinity = "broken"
+	}
 	c.v.Event.Dropped = a.Dropped(call.req)
 	return nil
 }

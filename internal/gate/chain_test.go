@@ -214,14 +214,15 @@ func TestProvidersThatACallerLeavesOutAreNotAsked(t *testing.T) {
 	for _, k := range []struct {
 		wishes Wishes
 		param  string
+		code   fault.Code
 	}{
-		{Wishes{Only: []string{"two", "nobody"}, OnlyAt: "provider.only"}, "provider.only"},
-		{Wishes{Only: []string{"two"}, OnlyAt: "X-Provider", Ignore: []string{"two"}}, "X-Provider"},
-		{Wishes{Ignore: []string{"two", "first"}}, "provider.ignore"},
-		{Wishes{MaxOutput: perMillion / 2, MaxPriceAt: "provider.max_price"}, "provider.max_price.completion"},
+		{Wishes{Only: []string{"two", "nobody"}, OnlyAt: "provider.only"}, "provider.only", fault.UnknownProvider},
+		{Wishes{Only: []string{"two"}, OnlyAt: "X-Provider", Ignore: []string{"two"}}, "X-Provider", fault.InvalidParameter},
+		{Wishes{Ignore: []string{"two", "first"}}, "provider.ignore", fault.InvalidParameter},
+		{Wishes{MaxOutput: perMillion / 2, MaxPriceAt: "provider.max_price"}, "provider.max_price.completion", fault.InvalidParameter},
 	} {
 		_, _, err := c.open(key, asks("first", ""), k.wishes)
-		if e := fault.From(err); e == nil || e.Code != fault.InvalidParameter || e.Param != k.param {
+		if e := fault.From(err); e == nil || e.Code != k.code || e.Param != k.param {
 			t.Errorf("%+v: %v", k.wishes, err)
 		}
 	}

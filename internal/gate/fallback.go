@@ -65,7 +65,7 @@ func (call *Call) tries(model string, e *fault.Error) {
 // fits; if none does, the error is that of the model he asked for.
 func (call *Call) begin(w Wishes) (rest []string, err error) {
 	c := call.c
-	if err := c.wanted(&w); err != nil {
+	if err := c.wanted(call.req.Model, &w); err != nil {
 		return nil, err
 	}
 	if len(w.Models) == 0 {
@@ -171,7 +171,7 @@ func (call *Call) ask(ctx context.Context, req *llm.Request, w Wishes) (e *fault
 			c.terms = before
 		}
 	}()
-	m, err := c.model(req)
+	m, err := c.model(req, &w)
 	if err != nil {
 		return fault.From(err), false
 	}

@@ -53,6 +53,11 @@ type Plans struct {
 	Deadline  time.Duration // from the start of a request, for new tries and waits; 0: none
 	Providers []string      // that are configured, for callers who name some
 
+	Pin, LongPin time.Duration // how long a conversation stays where it was last answered, and one that asks for an hour's cache; 0: that is not remembered
+	StrictFrom   int64         // tokens of a prompt from which catalog.AffinityStrict holds; shorter ones may move
+
+	Surcharges map[string]money.Rate // by site: what a caller's choice of a provider costs, in parts of a million of the price; absent: nothing
+
 	WarnsBalance  bool                    // a charge that takes a live balance below its threshold is an event
 	WarnBelow     map[string]money.Amount // that threshold by site, where the account has none of its own; absent: none
 	TellsAbsorbed bool                    // what cannot be charged to a live key is an event

@@ -13,12 +13,25 @@ import (
 	"github.com/pontage/pontage/internal/route"
 )
 
-// wanted refuses wishes that name what there is not: a provider, or a model to
-// fall back to.
-func (c *Caller) wanted(w *Wishes) error {
+// wanted refuses wishes for a model that name what there is not: a provider, a choice
+// among them, or a model to fall back to.
+func (c *Caller) wanted(model string, w *Wishes) error {
 	for _, name := range w.Only {
-		if !names(c.plans.Providers, name) {
-			return fault.New(fault.InvalidParameter, "There is no provider %q.", clip(name)).At(w.OnlyAt)
+		if names(c.plans.Providers, name) {
+			continue
+		}
+		if w.Suffix != "" { // it is none, so that it belongs to the name
+			name = model + ":" + name
+			return fault.New(fault.ModelNotFound, "The model %q does not exist.", clip(name)).At("model").With("model", clip(name))
+		}
+		return fault.New(fault.UnknownProvider, "There is no provider %q.", clip(name)).At(w.OnlyAt)
+	}
+	if m, ok := c.view.Model(model); ok && w.Suffix != "" {
+		switch {
+		case !c.selectable(m):
+			return fault.New(fault.SuffixUnsupported, "%s has no providers to choose from, as :%s would.", m.ID, clip(w.Suffix)).At("model").With("model", m.ID)
+		case w.Caching && !(m.Price.PerToken && m.Price.CachedInput < m.Price.Input):
+			return fault.New(fault.SuffixUnsupported, "%s has no price for prompts that are cached.", m.ID).At("model").With("model", m.ID)
 		}
 	}
 	for _, name := range w.Models {
@@ -27,6 +40,21 @@ func (c *Caller) wanted(w *Wishes) error {
 		}
 	}
 	return nil
+}
+
+// selectable reports whether there are providers of a model to choose from.
+func (c *Caller) selectable(m *catalog.Model) bool {
+	all := c.plans.Targets[m.Shared()]
+	return slices.ContainsFunc(all, func(t *route.Target) bool { return t.Name != all[0].Name })
+}
+
+// surcharge is what a request to m costs beside its price, because the caller chooses
+// among its providers: in parts of a million of that.
+func (c *Caller) surcharge(m *catalog.Model, w *Wishes) money.Rate {
+	if s := c.plans.Surcharges[c.v.Site]; s > 0 && w.Selects && c.selectable(m) {
+		return s
+	}
+	return 0
 }
 
 // clip cuts what a caller named to what can be shown.
@@ -74,8 +102,9 @@ func tooDear(m *catalog.Model, w *Wishes) error {
 		{int64(m.Price.Output), int64(w.MaxOutput), "completion", " per million tokens"},
 		{int64(m.Price.Request), int64(w.MaxRequest), "request", ""},
 	} {
-		if p.most > 0 && p.price > p.most {
-			return fault.New(fault.InvalidParameter, "%s costs $%s%s, and at most $%s is allowed.", m.ID, money.Amount(p.price), p.unit, money.Amount(p.most)).
+		price := m.Price.Surcharged(money.Amount(p.price))
+		if p.most > 0 && int64(price) > p.most {
+			return fault.New(fault.InvalidParameter, "%s costs $%s%s, and at most $%s is allowed.", m.ID, price, p.unit, money.Amount(p.most)).
 				At(w.MaxPriceAt+"."+p.name).With("model", m.ID)
 		}
 	}
@@ -120,6 +149,9 @@ func (call *Call) plan(targets []*route.Target, w Wishes) route.Plan {
 	}
 	call.stays = false
 	affinity := m.Affinity
+	if w.Caching && affinity != catalog.AffinityStrict {
+		affinity = catalog.AffinityPrefer
+	}
 	if len(targets) > 1 {
 		p.Order = orders[cmp.Or(w.Sort, m.Order)]
 		if p.Order == route.ByLatency {
@@ -131,7 +163,13 @@ func (call *Call) plan(targets []*route.Target, w Wishes) route.Plan {
 	}
 	if affinity == catalog.AffinityStrict || len(targets) > 1 && affinity != catalog.AffinityOff {
 		p.Session, p.HasSession = route.Session(call.req, w.Session, int64(c.who.Key.ID))
-		call.stays = p.HasSession && affinity == catalog.AffinityStrict
+		call.stays = p.HasSession && affinity == catalog.AffinityStrict && call.quote.Input >= c.plans.StrictFrom
+		if p.Model = m.ID; p.HasSession && len(targets) > 1 && c.plans.Pin > 0 {
+			p.Pin = c.plans.Pin
+			if catalog.AsksHour(call.req.Raw.Body) {
+				p.Pin = c.plans.LongPin
+			}
+		}
 	}
 	switch {
 	case w.Sticky || call.stays:

@@ -35,7 +35,7 @@ type Prepared struct {
 // Prepare checks a request of a job as Open would, and says what it needs. id
 // becomes its request id. Its error is a *fault.Error.
 func (c *Caller) Prepare(req *llm.Request, id [16]byte) (Prepared, error) {
-	m, err := c.model(req)
+	m, err := c.model(req, &Wishes{})
 	if err != nil {
 		return Prepared{}, err
 	}

@@ -148,6 +148,18 @@ func ParseRate(s string) (Rate, error) {
 	return Rate(n), nil
 }
 
+// ParsePercent reads a share from "0%" to "100%", with at most four decimals, as the
+// Rate that takes that share of what it is applied to: "5%" is Rate(50_000).
+func ParsePercent(s string) (Rate, error) {
+	digits, ok := strings.CutSuffix(s, "%")
+	n, err := parseNano(digits)
+	const perPercent = int64(Dollar) / (perRate / 100)
+	if !ok || err != nil || n < 0 || n > 100*int64(Dollar) || n%perPercent != 0 {
+		return 0, fmt.Errorf("share %q: must be from 0%% to 100%%, with at most four decimals", clip(s))
+	}
+	return Rate(n / perPercent), nil
+}
+
 func clip(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"

@@ -108,3 +108,17 @@ func FuzzParseUSD(f *testing.F) {
 		}
 	})
 }
+
+func TestAShareIsReadExactly(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]Rate{"0%": 0, "5%": 50_000, "2.5%": 25_000, "0.0001%": 1, "100%": 1_000_000, "33.3333%": 333_333} {
+		if got, err := ParsePercent(s); err != nil || got != want {
+			t.Errorf("%s is %d (%v), want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "5", "%", "-1%", "100.0001%", "0.00001%", "5 %", "five%", "1e1%", "99999999999999999999%"} {
+		if got, err := ParsePercent(s); err == nil {
+			t.Errorf("%q is read as %d", s, got)
+		}
+	}
+}

@@ -19,7 +19,13 @@ type Attempt struct {
 }
 
 // Skipped reports whether nobody was asked: a model or a target was passed over.
-func (a *Attempt) Skipped() bool { return strings.HasPrefix(a.Outcome, "skipped: ") }
+func (a *Attempt) Skipped() bool {
+	return strings.HasPrefix(a.Outcome, "skipped: ") || a.Outcome == CacheBroken
+}
+
+// CacheBroken is the outcome of a target that had the conversation in its cache, and
+// could not be asked or did not answer: another one did.
+const CacheBroken = "cache_affinity: broken"
 
 // Event is the one wide record of a request: filled in along the way by
 // whoever knows something, logged once at the end, and kept as the receipt.
@@ -42,9 +48,11 @@ type Event struct {
 
 	Model      string // as the caller named it
 	AnsweredBy string // model that answered, if it is another one
-	Provider   string // target that answered
-	Stream     bool
-	Attempts   []Attempt
+
+	CacheAffinity string // broken: another target answered than has the conversation in its cache
+	Provider      string // target that answered
+	Stream        bool
+	Attempts      []Attempt
 
 	Outcome string // see internal/gate: ok, refused, upstream_failed, interrupted, client_left, empty, …
 	Status  int    // HTTP status sent; 499 if the client had left before any was

@@ -41,6 +41,7 @@ func (o *Obs) appendEvent(dst []byte, e *Event, level slog.Level) []byte {
 	}
 	l.str("answered_by", e.AnsweredBy)
 	l.str("provider", e.Provider)
+	l.str("cache_affinity", e.CacheAffinity)
 	l.flag("stream", e.Stream)
 	l.str("outcome", e.Outcome)
 	l.num("status", int64(e.Status))

@@ -28,7 +28,7 @@ func event() *Event {
 	return &Event{
 		ID: "req_01", ClientRequestID: "mine-1", Start: time.Date(2026, 11, 20, 10, 0, 0, 5e6, time.UTC), Took: 1234567 * time.Microsecond, FirstEvent: 200 * time.Millisecond,
 		Site: "openai", Route: "/v1/chat/completions", Surface: "openai.chat", Method: "POST", Remote: "127.0.0.1",
-		Account: "acc_1", Key: "key_2", Model: "gpt-5-mini", AnsweredBy: "gpt-4o", Provider: "openai/gpt-4o", Stream: true,
+		Account: "acc_1", Key: "key_2", Model: "gpt-5-mini", AnsweredBy: "gpt-4o", Provider: "openai/gpt-4o", CacheAffinity: "broken", Stream: true,
 		Attempts: []Attempt{
 			{Target: "openai/gpt-5-mini", Outcome: "upstream_failed", Status: 500, Took: 12345 * time.Microsecond, Billed: true},
 			{Target: "openai/gpt-4o", Outcome: "ok", Status: 200, Took: time.Second},

@@ -25,12 +25,17 @@ type Answer struct {
 	held   []llm.Event // read while waiting for content, copied
 	end    error       // what came after them, if the stream ended while waiting
 	ended  bool        // verdict given
+	moved  bool
 	record obs.Attempt
 	start  time.Time
 }
 
 // Target returns the id of the target that answers.
 func (a *Answer) Target() string { return a.target.ID }
+
+// Moved reports whether another target than where the conversation was had to
+// answer, so that what its provider has cached is of no use.
+func (a *Answer) Moved() bool { return a.moved }
 
 // Dropped lists the members of the request that the target's protocol cannot
 // say and that were left out as harmless.

@@ -17,15 +17,18 @@ func BenchmarkOpen(b *testing.B) {
 		name    string
 		targets int
 		body    []byte
+		session bool
 	}{
-		{"one target", 1, []byte(`{"model":"m"}`)},
-		{"one target, 100 KB", 1, long},
-		{"three targets", 3, []byte(`{"model":"m"}`)},
-		{"three targets, 100 KB", 3, long},
+		{"one target", 1, []byte(`{"model":"m"}`), false},
+		{"one target, 100 KB", 1, long, false},
+		{"three targets", 3, []byte(`{"model":"m"}`), false},
+		{"three targets, 100 KB", 3, long, false},
+		{"a conversation, three targets", 3, []byte(`{"model":"m"}`), true},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			w := setup()
-			var p Plan
+			w.router.Pins = NewPins(time.Now, DefaultPins)
+			p := Plan{HasSession: bc.session, Session: 7, Model: "m", Pin: time.Minute}
 			for i := range bc.targets {
 				t, _ := w.target(string(rune('a'+i)), says("hi"))
 				t.Weight = 1

@@ -16,12 +16,13 @@ const (
 )
 
 // Credential is what is known of one credential of a provider. All targets that
-// use it share it: who is refused for one model is refused for all. Its methods
-// may be called by many goroutines.
+// use it share it: who is refused for one model is refused for all, but for a 403,
+// which may be of the model. Its methods may be called by many goroutines.
 type Credential struct {
 	id     string
 	now    func() time.Time
 	notify func(Change)
+	shared bool // by targets of several models
 
 	doubtful atomic.Bool // span > 0, for who only wants to know that it is not
 
@@ -37,6 +38,10 @@ type Credential struct {
 func NewCredential(id string, now func() time.Time, notify func(Change)) *Credential {
 	return &Credential{id: id, now: now, notify: notify}
 }
+
+// Share says that targets of several models use the credential. It comes before they
+// do.
+func (c *Credential) Share() { c.shared = true }
 
 // quarantined returns the end of the quarantine, if it is under way.
 func (c *Credential) quarantined(now time.Time) (until time.Time, why fault.Code, is bool) {

@@ -188,3 +188,44 @@ func TestWhatALookFindsOutNoRequestHasTo(t *testing.T) {
 		t.Error("a look that came too often takes the target out of use")
 	}
 }
+
+// A 403 may be of the model alone: where a credential is shared it keeps only that
+// target out of use, as an open breaker does, and the credential's other models are
+// asked with it. A 401 and an empty account are of the credential.
+func TestAModelThatIsForbiddenDoubtsNoSharedCredential(t *testing.T) {
+	t.Parallel()
+	for status, shared := range map[int]bool{401: true, 402: true, 403: false} {
+		b := setup()
+		refused := fail(fault.UpstreamAuth, false, true)
+		refused.open.Fault.UpstreamStatus = status
+		c := NewCredential("p", b.clock.now, nil)
+		c.Share()
+		m, sm := b.target("p/m", refused)
+		n, _ := b.target("p/n", says("hi"))
+		other, _ := b.target("p/m#2", says("hi"))
+		m.Health, n.Health = NewHealthOf("p/m", b.clock.now, Norms{}, c, nil), NewHealthOf("p/n", b.clock.now, Norms{}, c, nil)
+		for range 3 {
+			if _, a, err := b.open(Plan{Targets: []*Target{m, other}}); err != nil || a.Target() != "p/m#2" {
+				t.Fatal(err)
+			}
+		}
+		if s := m.Health.Status(); s.Healthy || s.Reason != "upstream_auth" || sm.calls != 1 {
+			t.Errorf("%d: the target was asked %d times: %+v", status, sm.calls, s)
+		}
+		if n.Health.Fit() == shared {
+			t.Errorf("%d: the other model is fit: %v", status, !shared)
+		}
+		if shared {
+			continue
+		}
+		b.clock.t = b.clock.t.Add(DefaultNorms.Open)
+		_, _, _ = b.open(Plan{Targets: []*Target{m, other}})
+		if s := m.Health.Status(); s.Breaker != "open" || sm.calls != 2 {
+			t.Errorf("after its time it was asked %d times: %+v", sm.calls, s)
+		}
+		b.clock.t = b.clock.t.Add(DefaultNorms.Open)
+		if m.Health.Fit() {
+			t.Error("refused again it is out of use for twice as long")
+		}
+	}
+}

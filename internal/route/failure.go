@@ -64,6 +64,7 @@ const (
 
 func judge(f *provider.Failure) verdict {
 	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}
+	v.forbidden = f.Fault.Code == fault.UpstreamAuth && f.Fault.UpstreamStatus == 403
 	if f.Fault.Code == fault.UpstreamRateLimited {
 		v.cooldown = max(f.Cooldown, time.Second)
 	}

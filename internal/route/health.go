@@ -9,22 +9,26 @@ import (
 	"github.com/pontage/pontage/internal/provider"
 )
 
-// Norms say when a breaker opens: after so many failures in a row, or when half
-// of at least twenty requests within half a minute failed; and for how long,
+// Norms say when a breaker opens: after so many failures in a row, or when Share
+// percent of at least Sample requests within Window failed; and for how long,
 // twice as long each time it opens again. Zero values are those of DefaultNorms.
 type Norms struct {
 	Failures int
+	Window   time.Duration
+	Sample   int
+	Share    int // percent
 	Open     time.Duration
 	MaxOpen  time.Duration
 	Budget   int // percent of a target's requests that may be tries again, beside a few
 }
 
-// DefaultNorms are five failures, half a minute, and five minutes.
-var DefaultNorms = Norms{Failures: 5, Open: 30 * time.Second, MaxOpen: 5 * time.Minute, Budget: 10}
+// DefaultNorms are five failures in a row, or half of twenty within half a minute;
+// half a minute, and five minutes.
+var DefaultNorms = Norms{
+	Failures: 5, Window: 30 * time.Second, Sample: 20, Share: 50, Open: 30 * time.Second, MaxOpen: 5 * time.Minute, Budget: 10,
+}
 
 const (
-	breakWindow  = 30 * time.Second
-	breakSample  = 20
 	cooldownMost = 5 * time.Minute
 	// givenUp times as many failures in a row as open a breaker, and a target is
 	// probed once in Norms.Open, and not by every request that comes.
@@ -89,6 +93,15 @@ func (h *Health) Norms() Norms {
 func (n Norms) or() Norms {
 	if n.Failures == 0 {
 		n.Failures = DefaultNorms.Failures
+	}
+	if n.Window == 0 {
+		n.Window = DefaultNorms.Window
+	}
+	if n.Sample == 0 {
+		n.Sample = DefaultNorms.Sample
+	}
+	if n.Share == 0 {
+		n.Share = DefaultNorms.Share
 	}
 	if n.Open == 0 {
 		n.Open = DefaultNorms.Open
@@ -306,6 +319,7 @@ type verdict struct {
 	code       fault.Code
 	breaker    bool
 	quarantine bool
+	forbidden  bool // the provider knows the credential: it may be the model that it may not use
 	cooldown   time.Duration
 }
 
@@ -319,6 +333,9 @@ func (h *Health) failed(probe bool, v verdict) {
 	switch {
 	case v.quarantine:
 		h.count(now, true)
+		if v.quarantine = !v.forbidden || !h.credential.shared; !v.quarantine && (probe || !now.Before(h.openUntil)) {
+			h.open(now, v.code)
+		}
 	case v.cooldown > 0:
 		h.count(now, true)
 		h.cooldown = now.Add(min(v.cooldown, cooldownMost))
@@ -351,7 +368,7 @@ func (h *Health) strike(now time.Time, probe bool, why fault.Code) {
 	if now.Before(h.openUntil) {
 		return
 	}
-	if probe || h.failing >= h.norms.Failures || (h.seen >= breakSample && 2*h.bad >= h.seen) {
+	if probe || h.failing >= h.norms.Failures || (h.seen >= h.norms.Sample && 100*h.bad >= h.norms.Share*h.seen) {
 		h.open(now, why)
 	}
 }
@@ -366,7 +383,7 @@ func (h *Health) open(now time.Time, why fault.Code) {
 
 // count adds one result to the window. The caller holds mu.
 func (h *Health) count(now time.Time, bad bool) {
-	if now.Sub(h.windowStart) > breakWindow {
+	if now.Sub(h.windowStart) >= h.norms.Window {
 		h.windowStart, h.seen, h.bad = now, 0, 0
 	}
 	h.seen++

@@ -47,6 +47,7 @@ func (r *Router) candidates(req *llm.Request, p *Plan) ([]*Target, *fault.Error)
 	if len(order) == 1 {
 		return order, nil
 	}
+	p.pinned = r.pinned(order, p)
 	r.arrange(order, p)
 	if len(p.Prefer) > 0 {
 		first(order, func(t *Target) int { return rank(p.Prefer, t.Name) })
@@ -59,6 +60,10 @@ func (r *Router) candidates(req *llm.Request, p *Plan) ([]*Target, *fault.Error)
 		order = slices.DeleteFunc(order, func(t *Target) bool {
 			return !t.alike(head) || p.Stay == SameTarget && t.Model != head.Model
 		})
+	}
+	// By latency what is out of use is not first already.
+	if order[0] == p.pinned || p.Order == ByLatency && len(p.Prefer) == 0 && p.pinned != nil && !p.pinned.Health.Fit() {
+		p.stayed = p.pinned
 	}
 	first(order, func(t *Target) int { return boolInt(!t.Health.Fit()) })
 	return order, nil
@@ -164,7 +169,10 @@ func (r *Router) quickest(order []*Target, p *Plan) {
 	switch {
 	case p.HasSession:
 		head = slices.Index(order, slices.MaxFunc(order, func(a, b *Target) int {
-			return cmp.Or(boolInt(a.Health.Fit())-boolInt(b.Health.Fit()), cmp.Compare(a.score(p.Session), b.score(p.Session)))
+			if p.Stay != Anywhere { // whether it is in use or not
+				return -p.near(a, b)
+			}
+			return cmp.Or(boolInt(a.Health.Fit())-boolInt(b.Health.Fit()), -p.near(a, b))
 		}))
 	case r.draw(explored) == 0:
 		head = r.draw(len(order))
@@ -186,7 +194,7 @@ func (r *Router) shareOut(order []*Target, p *Plan) {
 		}
 		run := order[i:j]
 		if p.HasSession && len(run) > 1 {
-			slices.SortStableFunc(run, func(a, b *Target) int { return cmp.Compare(b.score(p.Session), a.score(p.Session)) })
+			slices.SortStableFunc(run, p.near)
 			run = nil
 		}
 		for ; len(run) > 1; run = run[1:] {
@@ -204,6 +212,12 @@ func (r *Router) shareOut(order []*Target, p *Plan) {
 		}
 		i = max(j, i+1)
 	}
+}
+
+// near compares two targets by how near they are to the session: where it is, and then
+// by hashing.
+func (p *Plan) near(a, b *Target) int {
+	return cmp.Or(boolInt(b == p.pinned)-boolInt(a == p.pinned), cmp.Compare(b.score(p.Session), a.score(p.Session)))
 }
 
 // draw returns a number from 0 to n-1.

@@ -63,11 +63,13 @@ type Plan struct {
 	Impatient bool // the caller is itself retrying: no second try at one target
 
 	Order         Order
-	Input, Output int64    // tokens to expect, for ByCost
-	Session       uint64   // see [Session]: the same one goes to the same of several equal targets
-	HasSession    bool     //
-	Prefer        []string // names of providers that come first, in order, in any case of letters
-	Stay          Stay     // who may take the place of the target that comes first
+	Input, Output int64  // tokens to expect, for ByCost
+	Session       uint64 // see [Session]: the same one goes to the same of several equal targets
+	HasSession    bool
+	Model         string        // of the session, as callers name it
+	Pin           time.Duration // how long the session stays where it was last answered; 0: that is not remembered
+	Prefer        []string      // names of providers that come first, in order, in any case of letters
+	Stay          Stay          // who may take the place of the target that comes first
 
 	Start    time.Time     // when the request began; zero: now
 	Within   time.Duration // from Start: no try begins later, and no wait ends later; 0: no limit
@@ -77,6 +79,8 @@ type Plan struct {
 	Fetched *Fetched // shared by the plans of one request; nil: what is fetched is for this plan
 
 	stream bool
+	pinned *Target // where the session is; nil: nowhere
+	stayed *Target // the same, if it was to be asked first
 }
 
 // Seen is what the present attempt has given before any content: what there is to
@@ -87,7 +91,7 @@ type Seen struct {
 	Bytes    int64      // of output
 }
 
-// Router opens answers. It has no state of its own: health lives in the targets.
+// Router opens answers. Health lives in the targets.
 type Router struct {
 	// Base and Most bound the wait between rounds of tries: full jitter over
 	// Base, doubled each round, up to Most. A provider that asks for a longer
@@ -96,6 +100,8 @@ type Router struct {
 	// Sleep waits between attempts; nil: a timer. It returns early with ctx's
 	// error if that ends first.
 	Sleep func(ctx context.Context, d time.Duration) error
+	// Pins remember where sessions are; nil: nothing is remembered.
+	Pins *Pins
 	// Draw returns a number from 0 to n-1; nil: a random one.
 	Draw func(n int) int
 }
@@ -121,7 +127,8 @@ func (r *Router) Open(ctx context.Context, req *llm.Request, p Plan, attempts *[
 		l.left = DefaultAttempts
 	}
 	l.left = min(l.left, MaxAttempts)
-	for round, most := 0, l.left; len(order) > 0 && l.left > 0 && round < most; round++ {
+	// To wait for a probe takes no try: who has few waits for it as anybody does.
+	for round, most := 0, max(l.left, DefaultAttempts); len(order) > 0 && l.left > 0 && round < most; round++ {
 		if round > 0 {
 			var err error
 			if order, err = l.wait(ctx, round-1, order); err != nil {
@@ -333,6 +340,13 @@ func (r *Router) attempt(ctx context.Context, req *llm.Request, t *Target, probe
 	rec.Took = time.Since(start)
 	if err == nil {
 		t.Health.answers(probe, req.Stream, rec.Took)
+		if r.pins(p) {
+			r.Pins.put(p.pinKey(), t, p.Pin)
+		}
+		if p.stayed != nil && p.stayed != t {
+			a.moved = true
+			*attempts = append(*attempts, obs.Attempt{Target: p.stayed.ID, Outcome: obs.CacheBroken})
+		}
 		*attempts = append(*attempts, rec)
 		a.record = rec
 		a.start = start

@@ -73,7 +73,7 @@ func (x *exchange) headers(list []contract.Control, w *Wishes) error {
 			continue
 		}
 		if c.Means == contract.ControlProviders {
-			w.Only, w.OnlyAt = []string{v}, c.Header
+			w.Only, w.OnlyAt, w.Selects = []string{v}, c.Header, true
 			continue
 		}
 		if on, known := yesNo(v); c.HasValue && known && on == c.Value || !c.HasValue && (on || !known) {
@@ -217,6 +217,8 @@ func heed(c *contract.Control, place string, w *Wishes) error {
 		w.NoFallback = true
 	case contract.ControlSticky:
 		w.Sticky = true
+	case contract.ControlCaching:
+		w.Caching = true
 	case contract.ControlRefuse:
 		return fault.New(c.Fault, "%s is not supported here.", place).At(place)
 	case contract.ControlNothing:

@@ -101,9 +101,17 @@ type Wishes struct {
 	MaxOutput  money.Rate // dearest price of an answer, per million tokens; 0: any
 	MaxRequest money.Amount
 	MaxPriceAt string // the member that names them
+	Selects    bool   // he chooses among the providers in one of these ways, other than by price: that may cost more
+	Suffix     string // of the model's name, by which he does; empty: none
+	Caching    bool   // the conversation stays where its prompt is cached, whatever the model says
 
 	Session  string        // what the caller calls the conversation; empty: he does not
 	Patience time.Duration // how long his client waits; 0: unknown
+}
+
+// routes reports whether the caller has a say in where the request goes.
+func (w *Wishes) routes() bool {
+	return w.Selects || w.NoFallback || w.Sticky || len(w.Models) > 0 || w.MaxPriceAt != ""
 }
 
 // Kept is an answer that an idempotency key stands for.

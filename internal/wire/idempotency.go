@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/http"
 
+	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/obs"
@@ -45,7 +46,7 @@ func (x *exchange) claim(body []byte) (done bool, err error) {
 
 // digest is what two requests with one key must have in common: the contract,
 // since two services answer the same request otherwise, method, path, the form of
-// a stream, and the body. The boundaries of a form do not count: a client that
+// a stream, the provider that a header names, and the body. The boundaries of a form do not count: a client that
 // tries again makes others.
 func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	h := sha256.New()
@@ -54,6 +55,11 @@ func (x *exchange) digest(body []byte) [sha256.Size]byte {
 	for _, name := range [...]string{"alt", "$alt"} {
 		if v := query.Get(name); v != "" {
 			h.Write([]byte("?" + name + "=" + v + "\n"))
+		}
+	}
+	for _, c := range x.site.Contract.Controls(x.route.Surface) {
+		if v := x.r.Header.Get(c.Header); c.Header != "" && c.Means == contract.ControlProviders && v != "" {
+			h.Write([]byte(c.Header + ": " + v + "\n")) // another provider costs more, perhaps
 		}
 	}
 	boundary, form := boundaryOf(x.r.Header)

@@ -227,6 +227,26 @@ func TestOneRequestToTwoServicesIsTwo(t *testing.T) {
 	}
 }
 
+// Who names another provider in a header asks for something else, at another price.
+func TestOneBodyToTwoProvidersIsTwoRequests(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{"nanogpt": 3, "modelswitch": 1} {
+		con, err := contract.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[[32]byte]bool{}
+		for _, provider := range []string{"", "a", "b", "a"} {
+			x := exchange{site: &Site{Contract: con}, r: httptest.NewRequest("POST", "/v1/chat/completions", nil)}
+			x.r.Header.Set("X-Provider", provider)
+			seen[x.digest([]byte(`{}`))] = true
+		}
+		if len(seen) != want {
+			t.Errorf("%s: %d requests, want %d", name, len(seen), want)
+		}
+	}
+}
+
 func TestRequestsThatAreNoGoodClaimNothing(t *testing.T) {
 	t.Parallel()
 	h := build(t, &fake{claim: func(string, [32]byte, time.Duration) (*Kept, error) {

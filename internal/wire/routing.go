@@ -89,8 +89,7 @@ func providers(path string, v jsonx.Value, w *Wishes) (err error) {
 		if v.Text() == "" || len(v.Text()) > maxNamed {
 			return wrong(path, fault.InvalidParameter, "Must be the name of a provider")
 		}
-		w.Only, w.OnlyAt = []string{v.Text()}, path
-		return nil
+		return only(path, []string{v.Text()}, w)
 	}
 	if v.Kind() != jsonx.Object {
 		return wrong(path, fault.InvalidType, "Must be the name of a provider, or an object")
@@ -104,8 +103,10 @@ func providers(path string, v jsonx.Value, w *Wishes) (err error) {
 		case "order":
 			w.Order, err = texts(at, m, maxProviders)
 		case "only":
-			w.Only, err = texts(at, m, maxProviders)
-			w.OnlyAt = at
+			var names []string
+			if names, err = texts(at, m, maxProviders); err == nil {
+				err = only(at, names, w)
+			}
 		case "ignore":
 			w.Ignore, err = texts(at, m, maxProviders)
 		case "allow_fallbacks", "require_parameters": // what is not supported is always refused
@@ -131,6 +132,22 @@ func providers(path string, v jsonx.Value, w *Wishes) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	w.Selects = w.Selects || w.Sort != "" || len(w.Order)+len(w.Only)+len(w.Ignore) > 0
+	return nil
+}
+
+// only lets no providers answer but these. A header may have named one already, which
+// must be among them.
+func only(at string, list []string, w *Wishes) error {
+	w.Selects = true
+	for _, named := range w.Only {
+		if !slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, named) }) {
+			return wrong(at, fault.InvalidParameter, w.OnlyAt+" names another provider")
+		}
+	}
+	if len(w.Only) == 0 {
+		w.Only, w.OnlyAt = list, at
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,18 +27,24 @@ func TestWhereARequestGoesIsReadAndTakenOut(t *testing.T) {
 		{"openai", "openai.chat", `{"models":[]}`, "", Wishes{}, "models"},
 		{"openai", "openai.chat", `{"models":["a",1]}`, "", Wishes{}, "models.1"},
 		{"openai", "openai.chat", `{"model":"a>b"}`, `{"model":"a>b"}`, Wishes{}, ""},
-		{"nanogpt", "openai.chat", `{"model":"a","provider":"Acme"}`, `{"model":"a"}`, Wishes{Only: []string{"Acme"}, OnlyAt: "provider"}, ""},
+		{"nanogpt", "openai.chat", `{"model":"a","provider":"Acme"}`, `{"model":"a"}`, Wishes{Only: []string{"Acme"}, OnlyAt: "provider", Selects: true}, ""},
 		{
 			"openai", "openai.chat",
 			`{"provider":{"order":["x"],"only":["y"],"ignore":["z"],"allow_fallbacks":false,"require_parameters":true,"data_collection":"allow","sort":"price","max_price":{"prompt":1,"completion":"2.5","request":0.01}},"model":"a"}`,
 			`{"model":"a"}`,
 			Wishes{
 				Order: []string{"x"}, Only: []string{"y"}, OnlyAt: "provider.only", Ignore: []string{"z"}, NoFallback: true, Sort: "least_cost",
-				MaxInput: money.Rate(money.Dollar), MaxOutput: money.Rate(5 * money.Dollar / 2), MaxRequest: money.Cent, MaxPriceAt: "provider.max_price",
+				MaxInput: money.Rate(money.Dollar), MaxOutput: money.Rate(5 * money.Dollar / 2), MaxRequest: money.Cent, MaxPriceAt: "provider.max_price", Selects: true,
 			},
 			"",
 		},
-		{"openai", "openai.chat", `{"provider":{"allow_fallbacks":true,"sort":"throughput"}}`, `{}`, Wishes{Sort: "least_latency"}, ""},
+		{"openai", "openai.chat", `{"provider":{"allow_fallbacks":true,"sort":"throughput"}}`, `{}`, Wishes{Sort: "least_latency", Selects: true}, ""},
+		{"openai", "openai.chat", `{"provider":{"sort":"auto"}}`, `{}`, Wishes{}, ""},
+		{"openai", "openai.chat", `{"provider":{"sort":"none","ignore":["x"]}}`, `{}`, Wishes{Ignore: []string{"x"}, Selects: true}, ""},
+		{"openai", "openai.chat", `{"provider":{"sort":"default","max_price":{"prompt":1}}}`, `{}`, Wishes{MaxInput: money.Rate(money.Dollar), MaxPriceAt: "provider.max_price"}, ""},
+		{"openai", "openai.chat", `{"provider":{"allow_fallbacks":false}}`, `{}`, Wishes{NoFallback: true}, ""},
+		{"nanogpt", "openai.chat", `{"model":"a","caching":true}`, `{"model":"a"}`, Wishes{Caching: true}, ""},
+		{"nanogpt", "openai.chat", `{"model":"a","caching":false}`, `{"model":"a"}`, Wishes{}, ""},
 		{"openai", "openai.chat", `{"provider":7}`, "", Wishes{}, "provider"},
 		{"openai", "openai.chat", `{"provider":""}`, "", Wishes{}, "provider"},
 		{"openai", "openai.chat", `{"provider":{"sort":"best"}}`, "", Wishes{}, "provider.sort"},
@@ -75,6 +82,27 @@ func TestWhereARequestGoesIsReadAndTakenOut(t *testing.T) {
 		}
 		if err != nil || string(sent) != c.sent || !reflect.DeepEqual(w, c.wishes) {
 			t.Errorf("%s: sent %s with %+v (%v)", c.body, sent, w, err)
+		}
+	}
+}
+
+// A header and the body may name the same provider, or a list that has it: whoever
+// names two is told so.
+func TestAHeaderAndTheBodyNameOneProvider(t *testing.T) {
+	t.Parallel()
+	con, err := contract.Load("nanogpt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, bad := range map[string]string{
+		`{"provider":"acme"}`: "", `{"provider":{"only":["x","Acme"]}}`: "", `{"provider":{"order":["x"]}}`: "",
+		`{"provider":"x"}`: "provider", `{"provider":{"only":["x","y"]}}`: "provider.only",
+	} {
+		w := Wishes{Only: []string{"ACME"}, OnlyAt: "X-Provider", Selects: true}
+		_, err := controls(con.Controls("openai.chat"), []byte(body), &w)
+		e := fault.From(err)
+		if bad == "" && (err != nil || len(w.Only) != 1 || !strings.EqualFold(w.Only[0], "acme")) || bad != "" && (e == nil || len(e.Details) != 1 || e.Details[0].Field != bad) {
+			t.Errorf("%s: %v, %+v", body, err, w)
 		}
 	}
 }

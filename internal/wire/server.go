@@ -268,6 +268,9 @@ func (x *exchange) generate() error {
 	}
 	w := x.wishes()
 	req, err := x.request(d, &w)
+	if err == nil {
+		req, err = x.suffixed(req, &w)
+	}
 	if req != nil {
 		x.caller.Concerns(req)
 	}
@@ -286,6 +289,9 @@ func (x *exchange) generate() error {
 	}
 	x.asked = req
 	if t := req.Thread; t != nil && t.Background {
+		if w.routes() {
+			return fault.New(fault.UnsupportedParameter, "background cannot be combined with a choice of providers, fallbacks or prices.").At("background")
+		}
 		return x.later(d, req)
 	}
 	call, err := x.caller.Open(x.r.Context(), req, w)

@@ -24,6 +24,7 @@ type Site struct {
 	Docs       *Docs        // its error reference, which anybody may read at /docs/errors; nil: not served
 	MaxKeys    int          // most active keys that an account may make itself; 0: as many as it may have
 	KeyBalance money.Amount // balance that it needs for that
+	Surcharge  money.Rate   // on what costs more because a caller chooses a provider, in parts of a million
 	WarnBelow  money.Amount // balance below which the contract's warning appears; 0: the contract's own
 
 	routes    routes

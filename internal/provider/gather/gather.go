@@ -37,7 +37,7 @@ var (
 )
 
 // Over returns p with its long answers gathered. Its streams must be those of
-// chat completions, messages or responses, or be translated.
+// chat completions, messages, responses or generateContent, or be translated.
 func Over(p provider.Provider) *Provider { return &Provider{under: p} }
 
 // Supports implements provider.Provider.
@@ -81,7 +81,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if err != nil {
 		return nil, err
 	}
-	return &gathered{stream: s, dialect: q.Dialect}, nil
+	return &gathered{stream: s, dialect: q.Dialect, several: q.Choices > 1}, nil
 }
 
 // takesLong reports whether the answer may take long: who asks for reasoning, or
@@ -99,19 +99,27 @@ func streamed(r *llm.Request) (*llm.Request, bool) {
 	if !takesLong(r) {
 		return nil, false
 	}
+	q := *r
+	q.Stream, q.IncludeUsage = true, true
+	if r.Dialect == llm.GeminiGenerate { // where the path says so
+		return &q, !streamsOtherwise(r.Raw.Body)
+	}
 	raw, err := jsonx.Scan(r.Raw.Splice(llm.Edit{Name: "stream", Value: []byte("true")}))
 	if err != nil {
 		return nil, false // the dialect has checked it
 	}
-	q := *r
-	q.Raw, q.Stream, q.IncludeUsage = raw, true, true
+	q.Raw = raw
 	return &q, true
 }
 
 // refusesStream reports whether a provider refused to stream.
 func refusesStream(err error) bool {
 	var f *provider.Failure
-	return errors.As(err, &f) && !f.Sent && strings.HasPrefix(f.Fault.Param, "stream")
+	if !errors.As(err, &f) || f.Sent {
+		return false
+	}
+	// Google says which method there is not, for models that are not there as well.
+	return strings.HasPrefix(f.Fault.Param, "stream") || strings.Contains(f.Fault.Said, "streamGenerateContent")
 }
 
 // merger puts the payloads of a dialect's stream together.
@@ -126,6 +134,8 @@ func mergerOf(d llm.Dialect) merger {
 		return &messages{}
 	case llm.OpenAIResponses:
 		return &response{}
+	case llm.GeminiGenerate:
+		return &contents{}
 	}
 	return &chat{}
 }
@@ -135,6 +145,7 @@ func mergerOf(d llm.Dialect) merger {
 type gathered struct {
 	stream  llm.Stream
 	dialect llm.Dialect
+	several bool // answers were asked for, side by side
 	usage   llm.Usage
 	over    error // what every further call of Next returns
 }
@@ -188,7 +199,11 @@ func (g *gathered) read() (llm.Event, error) {
 		out.Content = out.Content || ev.Content
 		said = said || ev.Content && !ev.Refusal
 		out.OutputBytes += ev.OutputBytes
-		out.Finish = out.Finish.And(ev.Finish)
+		if !g.several && ev.Finish != "" {
+			out.Finish = ev.Finish // some say stop with every piece: the last word counts
+		} else {
+			out.Finish = out.Finish.And(ev.Finish)
+		}
 		if ev.Usage != nil {
 			g.usage = *ev.Usage
 			out.Usage = &g.usage

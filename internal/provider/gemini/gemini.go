@@ -212,8 +212,10 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if err != nil {
 		return nil, blame(r, err)
 	}
-	if !streams {
-		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c), call: c}), nil
+	if !streams || c.Gathers && !x.Streams() {
+		k := p.newScanner(c)
+		k.stream = false
+		return provider.NewStream(x, &whole{x: x, scanner: k, call: c}), nil
 	}
 	if err := x.EventStream(); err != nil {
 		return nil, blame(r, err)

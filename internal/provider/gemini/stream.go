@@ -15,12 +15,13 @@ type stream struct {
 	request *llm.Request
 	model   []byte // see provider.Call.OwnName
 	usage   llm.Usage
+	gathers bool // nobody has had any of it before all has come
 	content bool // some has come
 	stopped bool // the prompt was not let through, and the caller was told
 }
 
 func newStream(x *provider.Exchange, k scanner, c provider.Call) *provider.Stream {
-	return provider.NewEvents(x, &stream{scanner: k, request: c.Request, model: c.OwnName()}, !k.translate)
+	return provider.NewEvents(x, &stream{scanner: k, request: c.Request, model: c.OwnName(), gathers: c.Gathers}, !k.translate)
 }
 
 // Event makes an event of one of the protocol's own; see provider.Protocol.
@@ -31,6 +32,9 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	}
 	if err := k.failure(nil, data, s.content); err != nil {
 		return llm.Event{}, err
+	}
+	if s.gathers && k.broken != nil {
+		return llm.Event{}, fruitless(k.broken, data)
 	}
 	ev := llm.Event{Name: f.Name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish}
 	if k.blocked && len(k.choices) == 0 {
