@@ -61,6 +61,11 @@ func (p *fallible) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		model, method, _ = strings.Cut(strings.TrimPrefix(path, "v1/models/"), ":")
 		streams = method == "streamGenerateContent"
 	}
+	if family == "bedrock" {
+		method := ""
+		model, method, _ = strings.Cut(strings.TrimPrefix(path, "v1/model/"), "/")
+		streams = method == "converse-stream"
+	}
 	name, _, _ := strings.Cut(model, "_")
 	c, ok := conditions[name]
 	conn, in, err := http.NewResponseController(w).Hijack()
@@ -91,7 +96,7 @@ func (x *exchange) head(status, media string, headers ...string) {
 // media is the type of what was asked for.
 func (x *exchange) media() string {
 	if x.stream {
-		return "text/event-stream"
+		return x.words.events()
 	}
 	return "application/json"
 }
@@ -126,7 +131,7 @@ func (x *exchange) good() {
 
 // events begins a stream, and says something.
 func (x *exchange) events(texts ...string) {
-	x.head("200 OK", "text/event-stream", chunked)
+	x.head("200 OK", x.media(), chunked)
 	x.send(chunk(x.begin))
 	for _, t := range texts {
 		x.send(chunk(x.say(t)))
@@ -151,6 +156,12 @@ func (x *exchange) gone() <-chan struct{} {
 		close(done)
 	}()
 	return done
+}
+
+// drip sends what means nothing, a byte at a time, until the gateway has gone.
+func (x *exchange) drip() {
+	beat := x.alive()
+	x.repeat(func(i int) string { return chunk(beat[i%len(beat) : i%len(beat)+1]) })
 }
 
 // repeat sends what next gives, every 20 ms, until the gateway has gone.
