@@ -191,7 +191,8 @@ func TestAStreamAsOneArray(t *testing.T) {
 		t.Errorf("the media type is %s", m)
 	}
 	var out []response
-	if got := run(t, e, wire.Final{}, text, text, end); json.Unmarshal([]byte(got), &out) != nil || len(out) != 3 || out[2].Candidates[0].FinishReason != "STOP" {
+	beat := string(e.Heartbeat(nil))
+	if got := beat + run(t, e, wire.Final{}, text, text, end) + beat; beat == "" || json.Unmarshal([]byte(got), &out) != nil || len(out) != 3 || out[2].Candidates[0].FinishReason != "STOP" {
 		t.Errorf("%s", got)
 	}
 	for _, begun := range []bool{true, false} {

@@ -25,6 +25,9 @@ type passed struct {
 // frame forwards one frame.
 func (p *passed) frame(dst []byte, ev llm.Event) ([]byte, error) {
 	if ev.Data == nil { // a comment, of whatever words
+		if p.begun == nil {
+			return append(dst, waiting...), nil
+		}
 		return append(dst, keepAlive...), nil
 	}
 	doc, err := jsonx.Parse(ev.Data)
