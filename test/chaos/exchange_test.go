@@ -50,9 +50,31 @@ func (p *fallible) add(model string, asked, open int) {
 }
 
 func (p *fallible) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, model := take(w, r)
+	if x == nil {
+		return
+	}
+	defer func() { _ = x.conn.Close() }()
+	name, _, _ := strings.Cut(model, "_")
+	c, ok := conditions[name]
+	if !ok {
+		panic(fmt.Sprintf("no condition %q", name))
+	}
+	p.add(model, 1, 1)
+	defer p.add(model, 0, -1)
+	if c.do == nil {
+		x.good()
+		return
+	}
+	c.do(x)
+}
+
+// take takes a request, and its connection, which the caller closes. There is no
+// exchange where the request broke off.
+func take(w http.ResponseWriter, r *http.Request) (x *exchange, model string) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return
+		return nil, ""
 	}
 	model, streams := requested(body)
 	family, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -66,21 +88,11 @@ func (p *fallible) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		model, method, _ = strings.Cut(strings.TrimPrefix(path, "v1/model/"), "/")
 		streams = method == "converse-stream"
 	}
-	name, _, _ := strings.Cut(model, "_")
-	c, ok := conditions[name]
 	conn, in, err := http.NewResponseController(w).Hijack()
-	if !ok || protocols[family].text == "" || err != nil {
-		panic(fmt.Sprintf("no condition %q of family %q: %v", name, family, err))
+	if protocols[family].text == "" || err != nil {
+		panic(fmt.Sprintf("no family %q: %v", family, err))
 	}
-	p.add(model, 1, 1)
-	defer p.add(model, 0, -1)
-	defer func() { _ = conn.Close() }()
-	x := &exchange{words: protocols[family], stream: streams, conn: conn, in: in.Reader}
-	if c.do == nil {
-		x.good()
-		return
-	}
-	c.do(x)
+	return &exchange{words: protocols[family], stream: streams, conn: conn, in: in.Reader}, model
 }
 
 // send writes bytes as they are.
