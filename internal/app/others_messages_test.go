@@ -56,6 +56,18 @@ func TestBug6ACallEndsAMessageAndNoEmptyTextBeginsIt(t *testing.T) {
 	}
 }
 
+func TestBug7ACallByGeminiHasItsArguments(t *testing.T) {
+	t.Parallel()
+	b := standOn(t, strings.Replace(usual, `kind: anthropic, api_key: %[3]s, base_url: "%[1]s/v1"`, `kind: gemini, api_key: %[3]s, base_url: "%[1]s/v1beta"`, 1))
+	answer := `{"candidates":[{"content":{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Bern","days":2}}}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":3,"totalTokenCount":8}}`
+	b.first.Queue(testkit.SSE(answer))
+	body := `{"model":"a","stream":true,"max_tokens":99,"tools":[{"name":"weather","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":"hi"}]}`
+	_, got := b.post(t, messagesPath, body)
+	if !strings.Contains(got, `"partial_json":"{\"city\":\"Bern\",\"days\":2}"`) || !strings.Contains(got, `"stop_reason":"tool_use"`) {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestBug8CachedTokensAreToldInAStreamOfMessages(t *testing.T) {
 	t.Parallel()
 	b := stand(t)
