@@ -14,6 +14,7 @@ type Writer struct {
 	rc    *http.ResponseController
 	stall time.Duration
 
+	trails bool // the caller's protocol has trailers
 	unread bool // a body was announced, and nobody has read it to its end
 
 	mu        sync.Mutex
@@ -35,7 +36,7 @@ type Writer struct {
 const unreadWait = time.Second
 
 func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *Writer {
-	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall, unread: r.ContentLength != 0}
+	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall, trails: r.ProtoAtLeast(1, 1), unread: r.ContentLength != 0}
 }
 
 // Header returns the header that goes out with the status.
@@ -82,7 +83,9 @@ func (w *Writer) stream(media string) {
 func (w *Writer) commit(media string) {
 	h := w.Header()
 	streamed(h, media)
-	h["Trailer"] = []string{"X-Charge-Usd"}
+	if w.trails {
+		h["Trailer"] = []string{"X-Charge-Usd"}
+	}
 	w.committed, w.streaming, w.status = true, true, http.StatusOK
 	w.rw.WriteHeader(http.StatusOK)
 }
