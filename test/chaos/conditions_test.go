@@ -96,6 +96,9 @@ var conditions = map[string]condition{
 	"cut-in-a-rune":  midway(func(x *exchange) { x.events("one"); x.send(chunk(before(x.say("two 漢"), "漢") + "\xe6\xbc")) }),
 	"ends-in-a-rune": midway(func(x *exchange) { x.events("one"); x.send(chunk(before(x.say("two 漢"), "漢")+"\xe6\xbc"), last) }),
 
+	"a-rune-in-two-events": {do: func(x *exchange) { x.inPieces("Hello \xe6\xbc", "\xa2 \xf0\x9f", "\x98\x80!") }, stream: "ok", tries: 1},
+	"a-pair-in-two-events": {do: func(x *exchange) { x.inPieces(`Hello \ud83d`, `\ude00!`) }, stream: "ok", tries: 1},
+
 	// It is alive, and says nothing.
 	"drips-comments": late(condition{do: func(x *exchange) {
 		x.head("200 OK", x.media(), chunked)
@@ -196,6 +199,17 @@ func (x *exchange) inChunks() {
 		return
 	}
 	x.send(chunk(x.begin), chunk(x.say("one")), chunk(x.say("漢字 é 😀")), chunk(x.end), last)
+}
+
+// inPieces answers well with a stream whose events hold texts as they are, of which
+// each alone need be none.
+func (x *exchange) inPieces(texts ...string) {
+	x.head("200 OK", x.media(), chunked)
+	x.send(chunk(x.begin))
+	for _, t := range texts {
+		x.send(chunk(x.piece(t)))
+	}
+	x.send(chunk(x.end), last)
 }
 
 // flood repeats bytes until the gateway has gone.

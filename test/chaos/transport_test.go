@@ -259,6 +259,8 @@ func (s surface) judge(want string, stream bool, r reply) string {
 		return r.err.Error()
 	case r.status != http.StatusOK, !bytes.Contains(r.body, []byte("Hello")), stream && !s.finished(r.body):
 		return fmt.Sprintf("%d %.300s, want a whole answer", r.status, r.body)
+	case bytes.Contains(r.body, []byte("\ufffd")), bytes.Contains(r.body, []byte(`\ufffd`)):
+		return fmt.Sprintf("characters are lost: %.900s", r.body)
 	case r.charge.Cmp(answerCost) != 0:
 		return fmt.Sprintf("charged %v, want %v", r.charge, answerCost)
 	}

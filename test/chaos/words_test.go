@@ -91,8 +91,11 @@ func item(status, text string) string {
 }
 
 // say is an event with content.
-func (w words) say(text string) string {
-	said := fmt.Sprintf(w.text, strconv.Quote(text))
+func (w words) say(text string) string { return w.piece(strings.Trim(strconv.Quote(text), `"`)) }
+
+// piece is an event with content, as it stands within a JSON string.
+func (w words) piece(inner string) string {
+	said := fmt.Sprintf(w.text, `"`+inner+`"`)
 	if w.framed {
 		return framed("contentBlockDelta", said)
 	}
