@@ -47,7 +47,7 @@ func nowhere(host string) condition {
 	return condition{host: host, whole: "unreachable", stream: "unreachable", cuts: true}
 }
 
-var conditions = map[string]condition{
+var conditions = merged(frames(), map[string]condition{
 	"good": both("ok", 1, nil),
 	"cut":  {do: func(x *exchange) { x.inChunks() }}, // see TestAnAnswerThatIsCutAnywhere
 
@@ -183,6 +183,16 @@ var conditions = map[string]condition{
 	"redirect-back": both("failed", 1, func(x *exchange) { x.body("307 Temporary Redirect", "text/plain", "", "Location: /") }),
 	"no-content":    both("failed", attempts, func(x *exchange) { x.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n") }),
 	"nothing":       both("failed", attempts, func(x *exchange) { x.body("200 OK", x.media(), "") }),
+})
+
+func merged(maps ...map[string]condition) map[string]condition {
+	all := map[string]condition{}
+	for _, m := range maps {
+		for name, c := range m {
+			all[name] = c
+		}
+	}
+	return all
 }
 
 // before is what stands before a part of s.

@@ -73,7 +73,7 @@ var exceptions = map[string]struct {
 
 // frames are conditions that only streams of AWS's frames can be in: what is
 // wrong comes in place of content, and behind some.
-var frames = func() map[string]condition {
+func frames() map[string]condition {
 	all := map[string]condition{}
 	add := func(name, face string, tries int, bad string) {
 		all["frame-"+name] = condition{only: "bedrock", stream: face, tries: tries, do: func(x *exchange) {
@@ -140,6 +140,4 @@ var frames = func() map[string]condition {
 		}}),
 	})
 	return all
-}()
-
-func init() { maps.Copy(conditions, frames) }
+}

@@ -167,7 +167,7 @@ func (e *encoder) ends(data []byte) {
 	if e.finished == nil {
 		e.finished = map[int64]bool{}
 	}
-	doc, err := jsonx.Parse(data)
+	doc, err := jsonx.ParseEvent(data)
 	if err != nil {
 		return
 	}

@@ -374,3 +374,15 @@ func said(answers []response, choices int) []string {
 	}
 	return out
 }
+
+// An end whose text is none alone, since it begins within a character, is an end.
+func TestAnEndWithHalfACharacterIsOne(t *testing.T) {
+	t.Parallel()
+	for _, half := range []string{`\ude00`, "\xa2"} {
+		e := encoderOf(t, at(t, streamMethod, "alt=sse"), "")
+		got := run(t, e, wire.Final{}, raw(one, ""), raw(`{"candidates":[{"content":{"parts":[{"text":"`+half+`"}]},"finishReason":"STOP","index":0}]}`, llm.FinishStop))
+		if strings.Count(got, half) != 1 || strings.Count(got, "STOP") != 1 {
+			t.Errorf("%q: %s", half, got)
+		}
+	}
+}
