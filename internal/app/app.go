@@ -160,6 +160,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		Now:         a.clock.now,
 		BodyLimit:   int64(o.Config.Server.BodyLimit),
 		BodyTimeout: o.Config.Server.BodyTimeout,
+		Heartbeat:   o.Config.Server.Heartbeat,
 		Failpoints:  a.points,
 	}, s.sites)
 	a.obs.SetModels(a.known)
@@ -227,6 +228,11 @@ func (a *App) fatal(err error) {
 	os.Exit(ExitTempFail)
 }
 
+// pingAfter is how long a connection of HTTP/2 may be silent before it is asked
+// whether anybody is there, and how long the answer may take: else who has gone
+// without a word would hold what his streams hold.
+const pingAfter = 15 * time.Second
+
 // open listens on both addresses.
 func (a *App) open(c *config.Config) error {
 	var err error
@@ -252,6 +258,7 @@ func (a *App) open(c *config.Config) error {
 		IdleTimeout:                  120 * time.Second,
 		MaxHeaderBytes:               64 << 10,
 		Protocols:                    &protocols,
+		HTTP2:                        &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 		BaseContext:                  func(net.Listener) context.Context { return a.base },
 		ConnContext:                  wire.ConnContext,
 		ErrorLog:                     slog.NewLogLogger(a.obs.Logger().Handler(), slog.LevelDebug),

@@ -196,12 +196,12 @@ func TestWhatNeedsARestartIsDocumented(t *testing.T) {
 	}
 	old := parse(t, t.TempDir(), small)
 	c := *old
-	c.Server.Listen, c.Server.AdminListen, c.Server.AdminToken, c.Server.BodyLimit, c.Server.BodyTimeout = "x:1", "x:2", "other", 1, 1
+	c.Server.Listen, c.Server.AdminListen, c.Server.AdminToken, c.Server.BodyLimit, c.Server.BodyTimeout, c.Server.Heartbeat = "x:1", "x:2", "other", 1, 1, 1
 	c.Routing.Backoff.Base++
 	c.Store.URL, c.Store.Retention = "sqlite:other.db", 1
 	c.Sites = append(slices.Clone(c.Sites), config.Site{Listen: "x:3"})
 	names := needRestart(old, &c)
-	if len(names) != 9 {
+	if len(names) != 10 {
 		t.Errorf("%d members need a restart: %v", len(names), names)
 	}
 	for _, name := range names {

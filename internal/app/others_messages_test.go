@@ -56,6 +56,21 @@ func TestBug6ACallEndsAMessageAndNoEmptyTextBeginsIt(t *testing.T) {
 	}
 }
 
+// usualGemini is the usual configuration, with Google's protocol at the model a.
+var usualGemini = strings.Replace(usual, `kind: anthropic, api_key: %[3]s, base_url: "%[1]s/v1"`, `kind: gemini, api_key: %[3]s, base_url: "%[1]s/v1beta"`, 1)
+
+func TestBug7ACallByGeminiHasItsArguments(t *testing.T) {
+	t.Parallel()
+	b := standOn(t, usualGemini)
+	answer := `{"candidates":[{"content":{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Bern","days":2}}}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":3,"totalTokenCount":8}}`
+	b.first.Queue(testkit.SSE(answer))
+	body := `{"model":"a","stream":true,"max_tokens":99,"tools":[{"name":"weather","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":"hi"}]}`
+	_, got := b.post(t, messagesPath, body)
+	if !strings.Contains(got, `"partial_json":"{\"city\":\"Bern\",\"days\":2}"`) || !strings.Contains(got, `"stop_reason":"tool_use"`) {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestBug8CachedTokensAreToldInAStreamOfMessages(t *testing.T) {
 	t.Parallel()
 	b := stand(t)
@@ -82,6 +97,21 @@ func TestBug9CacheMarksAreKept(t *testing.T) {
 		if sent := string(b.first.Request(i).Body); strings.Count(sent, mark) != 3 {
 			t.Errorf("%s got %s", who, sent)
 		}
+	}
+}
+
+func TestBug14GeminiGetsSchemasWhereItTakesThemAndNoOptionsOfOthers(t *testing.T) {
+	t.Parallel()
+	b := standOn(t, usualGemini)
+	b.first.Queue(testkit.SSE(`{"candidates":[{"content":{"role":"model","parts":[{"text":"{}"}]},"finishReason":"STOP","index":0}]}`))
+	const schema = `{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"x":{"type":["string","null"],"exclusiveMinimum":1}},"additionalProperties":false}`
+	resp, got := b.post(t, chatPath, `{"model":"a","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":`+schema+`}}]}`)
+	if resp.StatusCode != 200 || len(b.first.Received()) != 1 {
+		t.Fatalf("%d %s", resp.StatusCode, got)
+	}
+	sent := string(b.first.Request(0).Body)
+	if !strings.Contains(sent, `"parametersJsonSchema":`+schema) || strings.Contains(sent, "stream_options") || strings.Contains(sent, "streamOptions") || strings.Contains(sent, `"parameters":`) {
+		t.Errorf("Gemini got %s", sent)
 	}
 }
 

@@ -154,9 +154,11 @@ func TestBug1ADeadUpstreamIsNoCleanEnd(t *testing.T) {
 
 func TestBug2AnErrorAfterTheFirstFrameIsFailedOver(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, model, body, error string }{
-		{"chat", "m", streamed, `{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}`},
-		{"responses", "r", strings.Replace(streamed, `"m"`, `"r"`, 1), `{"type":"error","error":{"type":"insufficient_quota","code":"insufficient_quota","message":"m"}}`},
+	for _, c := range []struct{ name, model, path, body, error string }{
+		{"chat", "m", chatPath, streamed, `{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}`},
+		{"responses", "r", chatPath, strings.Replace(streamed, `"m"`, `"r"`, 1), `{"type":"error","error":{"type":"insufficient_quota","code":"insufficient_quota","message":"m"}}`},
+		{"responses, passed through", "r", "/v1/responses", `{"model":"r","stream":true,"input":"hi"}`, `{"type":"error","error":{"type":"insufficient_quota","code":"insufficient_quota","message":"m"}}`},
+		{"responses that fail", "r", "/v1/responses", `{"model":"r","stream":true,"input":"hi"}`, `{"type":"response.failed","response":{"id":"r","status":"failed","output":[],"error":{"code":"insufficient_quota","message":"m"}}}`},
 	} {
 		b := stand(t)
 		head, second := roleChunk, other()
@@ -166,8 +168,8 @@ func TestBug2AnErrorAfterTheFirstFrameIsFailedOver(t *testing.T) {
 		}
 		b.first.Queue(testkit.SSE(head, c.error))
 		b.second.Queue(second)
-		resp, got := b.post(t, chatPath, c.body)
-		if resp.StatusCode != 200 || !strings.Contains(got, "from the second") || strings.Contains(got, "error") || !strings.HasSuffix(got, "data: [DONE]\n\n") {
+		resp, got := b.post(t, c.path, c.body)
+		if resp.StatusCode != 200 || !strings.Contains(got, "from the second") || strings.Contains(got, "insufficient") || c.path == chatPath != strings.HasSuffix(got, "data: [DONE]\n\n") {
 			t.Errorf("%s: %d %s", c.name, resp.StatusCode, got)
 		}
 	}

@@ -158,3 +158,12 @@ func steps(t *testing.T, text string) []sim.Step {
 	}
 	return out
 }
+
+// A caller of HTTP/2 who has gone without a word is found by pings.
+func TestCallersOfHTTP2AreAskedWhetherTheyAreThere(t *testing.T) {
+	t.Parallel()
+	r := serving(t, small)
+	if h := r.api.HTTP2; h == nil || h.SendPingTimeout <= 0 || h.PingTimeout <= 0 {
+		t.Errorf("HTTP/2: %+v", h)
+	}
+}

@@ -331,6 +331,7 @@ func needRestart(old, c *config.Config) []string {
 		{"server.admin_token", old.Server.AdminToken == c.Server.AdminToken},
 		{"server.body_limit", old.Server.BodyLimit == c.Server.BodyLimit},
 		{"server.body_timeout", old.Server.BodyTimeout == c.Server.BodyTimeout},
+		{"server.heartbeat", old.Server.Heartbeat == c.Server.Heartbeat},
 		{"routing.backoff", old.Routing.Backoff == c.Routing.Backoff},
 		{"store.url", old.Store.URL == c.Store.URL},
 		{"store.retention", old.Store.Retention == c.Store.Retention},

@@ -41,6 +41,7 @@ type Server struct {
 	AdminToken  Secret        `yaml:"admin_token" doc:"bearer token of the admin API; empty: it refuses every request"`
 	BodyLimit   Size          `yaml:"body_limit" default:"32MiB" doc:"largest body of a request"`
 	BodyTimeout time.Duration `yaml:"body_timeout" default:"60s" doc:"time in which a body must arrive"`
+	Heartbeat   time.Duration `yaml:"heartbeat" default:"15s" doc:"silence after which a stream is kept open with a sign of life, before its first event, too: what fails later is told within the stream"`
 	Drain       time.Duration `yaml:"drain" default:"120s" doc:"how long answers may go on after SIGTERM"`
 	Docs        bool          `yaml:"docs" default:"true" doc:"serve the error reference at /docs/errors of each site"`
 }

@@ -111,7 +111,7 @@ func TestAnEmptyFileHasAllDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", src, err)
 		}
-		want := Server{Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", BodyLimit: 32 << 20, BodyTimeout: time.Minute, Drain: 2 * time.Minute, Docs: true}
+		want := Server{Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", BodyLimit: 32 << 20, BodyTimeout: time.Minute, Heartbeat: 15 * time.Second, Drain: 2 * time.Minute, Docs: true}
 		if diff := cmp.Diff(want, c.Server); diff != "" {
 			t.Errorf("%q: server (-want +got):\n%s", src, diff)
 		}

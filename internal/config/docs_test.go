@@ -24,7 +24,7 @@ func reference(t *testing.T) string {
 
 One YAML file. ` + "`pontage check --config FILE`" + ` reports everything that is wrong with it, each with its line: a member that is not known, a name
 that leads nowhere, a value out of bounds. The file is loaded again when it changes and on SIGHUP; one with a mistake changes nothing. Some members need a restart:
-` + "`server.listen`, `server.admin_listen`, `server.admin_token`, `server.body_limit`, `server.body_timeout`, `routing.backoff`, `store.url`, `store.retention`, `store.responses`" + `
+` + "`server.listen`, `server.admin_listen`, `server.admin_token`, `server.body_limit`, `server.body_timeout`, `server.heartbeat`, `routing.backoff`, `store.url`, `store.retention`, `store.responses`" + `
 and ` + "`listen` of `sites[]`" + `. A file that changes one of them is rejected as a whole, and the log names it.
 ` + "`GET /admin/v1/effective-config`" + ` shows what is in force, without secrets. An example is in ` + "`examples/pontage.yaml`" + `.
 

@@ -127,6 +127,7 @@ func (v *validator) server() {
 		v.bad("server.body_limit", "must be from 1KiB to 1GiB")
 	}
 	v.span("server.body_timeout", s.BodyTimeout, time.Millisecond, time.Hour)
+	v.span("server.heartbeat", s.Heartbeat, time.Millisecond, time.Hour)
 	v.span("server.drain", s.Drain, 0, 24*time.Hour)
 }
 

@@ -43,6 +43,9 @@ type Exchange struct {
 // answer that is not 2xx. If ctx ends, the failure's cause is the context's
 // error and it asks for nothing. The exchange ends when ctx ends.
 func Post(ctx context.Context, rt http.RoundTripper, o Outgoing) (*Exchange, error) {
+	if o.Header["Accept-Encoding"] == nil {
+		o.Header["Accept-Encoding"] = identity // else every coding is welcome, by RFC 9110 §12.5.3
+	}
 	w := newWatch(ctx, o.Timeouts, o.Stream)
 	sent := newPayload(o.Body)
 	req := &http.Request{
@@ -84,6 +87,9 @@ func Post(ctx context.Context, rt http.RoundTripper, o Outgoing) (*Exchange, err
 	}
 	return nil, Classify(o.Family, resp.StatusCode, resp.Header, body)
 }
+
+// identity is the value of a header, shared by all requests and never changed.
+var identity = []string{"identity"}
 
 // Read reads from the body. Its errors are *[Failure] or io.EOF.
 func (x *Exchange) Read(p []byte) (int, error) {

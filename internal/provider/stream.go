@@ -25,6 +25,7 @@ type Stream struct {
 
 	x       *Exchange
 	source  Source
+	seams   seams
 	err     error // what every further call of Next returns
 	content bool  // some has come
 	fresh   bool  // the last event meant something
@@ -57,6 +58,7 @@ func (s *Stream) Next() (llm.Event, error) {
 		s.err = io.EOF
 		s.x.Over()
 	}
+	ev.Deltas = s.seams.join(ev.Deltas)
 	meant := ev.Content || ev.Finish != ""
 	s.fresh = meant || s.UsageMeans && ev.Usage != nil
 	s.content = s.content || meant

@@ -15,6 +15,7 @@ import (
 const (
 	peekEvents = 512
 	peekBytes  = 4 << 20
+	peekPings  = 64 // the others are as good as told
 )
 
 // Answer is an answer whose first content is in hand. It is an llm.Stream; the
@@ -68,6 +69,9 @@ func (a *Answer) peek(none bool, seen *Seen) error {
 		if ev.Content {
 			a.held = append(a.held, ev)
 			return nil
+		}
+		if ev.Ping && len(a.held) >= peekPings {
+			continue // the timers bound how long that may go on
 		}
 		seen.add(ev)
 		size += sizeOf(ev)

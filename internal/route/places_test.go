@@ -140,3 +140,18 @@ func TestAnAnswerLargerThanWhatIsKeptBackIsAnAnswer(t *testing.T) {
 		t.Errorf("%d bytes of the answer and %v", len(got), err)
 	}
 }
+
+// A model that thinks for ten minutes may say so every second, and as often again.
+func TestSignsOfLifeAreWaitedOutHoweverMany(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	var events []llm.Event
+	for range 10 * peekEvents {
+		events = append(events, llm.Event{Raw: []byte(":"), Ping: true})
+	}
+	target, _ := b.target("p/m", step{events: append(events, says("hi").events...)})
+	got, _, err := b.open(Plan{Targets: []*Target{target}, Attempts: 1})
+	if err != nil || !strings.HasSuffix(got, "role hi end done") || strings.Count(got, ":") > peekPings {
+		t.Errorf("%.40s… of %d bytes, %v", got, len(got), err)
+	}
+}

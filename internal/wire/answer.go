@@ -29,17 +29,39 @@ func (x *exchange) answer(d Dialect) error {
 	t := x.call.Terms()
 	x.enc = x.encoder(d, t.Request)
 	x.facts.Tried = t.Tried
-	h := x.w.Header()
 	if t.CappedBy != "" {
-		h.Set("X-Output-Capped-By", t.CappedBy)
+		x.tell("X-Output-Capped-By", t.CappedBy)
 	}
 	if len(t.Dropped) > 0 {
-		h.Set("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
+		x.tell("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
 	}
 	if t.Request.Stream {
 		return x.stream()
 	}
 	return x.whole()
+}
+
+// tell puts a header into the answer. Where the head has gone out it is a trailer,
+// and a header for whoever gets the answer again.
+func (x *exchange) tell(name, value string) {
+	h := x.w.Header()
+	h.Set(name, value)
+	if x.w.committed {
+		h.Set(http.TrailerPrefix+name, value)
+	}
+}
+
+// open asks for the answer. Who asked for a stream and has to wait for its first
+// event is kept waiting as the dialect does: the head goes out then, and a failure
+// can only be told within the stream.
+func (x *exchange) open(d Dialect, req *llm.Request, w Wishes) (Call, error) {
+	if p, ok := d.(Patient); ok && req.Stream {
+		if media, beat := p.Waiting(); beat != "" {
+			x.w.keepAlive(x.s.o.Heartbeat, cmp.Or(media, eventStream), []byte(beat))
+			defer x.w.stopBeating()
+		}
+	}
+	return x.caller.Open(x.r.Context(), req, w)
 }
 
 // own names places as the dialect of r does.
@@ -136,7 +158,7 @@ func (x *exchange) stream() error {
 			return nil
 		}
 	}
-	if !x.w.streaming { // no event at all
+	if !x.begun { // no event at all
 		x.begin()
 	}
 	bill, buf, err := x.finish(buf[:0])
@@ -167,8 +189,11 @@ func (x *exchange) forward(dst []byte, ev llm.Event, present *bool) ([]byte, err
 	if err != nil {
 		return dst, err
 	}
-	if !x.w.streaming {
+	if !x.begun {
 		x.begin()
+	}
+	if ev.Content && !x.w.beating {
+		x.keepAlive()
 	}
 	x.record(dst)
 	switch {
@@ -181,13 +206,20 @@ func (x *exchange) forward(dst []byte, ev llm.Event, present *bool) ([]byte, err
 	return dst, nil
 }
 
-// begin sends the head of a stream, whose first event was encoded.
+// begin sends the head of a stream, whose first event was encoded, unless it had
+// to go out before.
 func (x *exchange) begin() {
-	x.w.Header()["Trailer"] = []string{"X-Charge-Usd"}
+	x.begun = true
 	x.extraHeaders()
-	x.w.stream(x.media(eventStream))
+	if !x.w.committed {
+		x.w.stream(x.media(eventStream))
+	}
+}
+
+// keepAlive keeps a stream open that has said something.
+func (x *exchange) keepAlive() {
 	if beat := x.enc.Heartbeat(nil); len(beat) > 0 {
-		x.w.keepAlive(x.s.o.Heartbeat, beat)
+		x.w.keepAlive(x.s.o.Heartbeat, eventStream, beat)
 	}
 }
 
@@ -258,9 +290,8 @@ func (x *exchange) finishKept(dst []byte) (Bill, []byte, error) {
 func (x *exchange) extraHeaders() {
 	x.allowances(x.caller)
 	x.facts.Limits = x.caller.Quota()
-	h := x.w.Header()
 	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {
-		h.Set(kv[0], kv[1])
+		x.tell(kv[0], kv[1])
 	}
 }
 

@@ -71,6 +71,14 @@ type Encoder interface {
 	Heartbeat(dst []byte) []byte
 }
 
+// Patient is a [Dialect] whose streams can be kept open before their first event.
+type Patient interface {
+	// Waiting returns what does so, and the media type of the stream. Clients must
+	// bear it in front of everything else. An empty beat: nothing does; an empty
+	// media type: server-sent events.
+	Waiting() (media, beat string)
+}
+
 // Breaker is an [Encoder] whose dialect has more to say of a stream that failed
 // than the contract does.
 type Breaker interface {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -31,6 +32,9 @@ func (x *exchange) allowances(c Caller) {
 	}
 	h := x.w.Header()
 	h[policyField], h[remainingField] = []string{string(policy)}, []string{string(left)}
+	if x.w.committed {
+		h[http.TrailerPrefix+policyField], h[http.TrailerPrefix+remainingField] = h[policyField], h[remainingField]
+	}
 }
 
 // appendPolicy appends how much is allowed: "rps";q=5;w=1.

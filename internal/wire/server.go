@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,7 @@ type exchange struct {
 	caller Caller
 	call   Call
 	enc    Encoder      // of the answer, once there is one
+	begun  bool         // the first event of a stream has come
 	asked  *llm.Request // as the caller asked it, once it was decoded
 	past   []string     // ids of the answers that it continues
 	facts  contract.Facts
@@ -294,8 +296,11 @@ func (x *exchange) generate() error {
 		}
 		return x.later(d, req)
 	}
-	call, err := x.caller.Open(x.r.Context(), req, w)
+	call, err := x.open(d, req, w)
 	if err != nil {
+		if x.w.committed {
+			x.enc = x.encoder(d, req) // which knows how its streams break
+		}
 		return err
 	}
 	x.call = call
@@ -411,7 +416,7 @@ func (x *exchange) conclude(e *fault.Error, status int) {
 		x.call.Fail(e, status)
 		x.call = nil
 	case x.caller != nil:
-		x.caller.Refused(e, status)
+		x.caller.Refused(e, cmp.Or(status, x.w.status))
 	}
 }
 

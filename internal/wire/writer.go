@@ -14,6 +14,7 @@ type Writer struct {
 	rc    *http.ResponseController
 	stall time.Duration
 
+	trails bool // the caller's protocol has trailers
 	unread bool // a body was announced, and nobody has read it to its end
 
 	mu        sync.Mutex
@@ -35,7 +36,7 @@ type Writer struct {
 const unreadWait = time.Second
 
 func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *Writer {
-	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall, unread: r.ContentLength != 0}
+	return &Writer{rw: w, rc: http.NewResponseController(w), stall: stall, trails: r.ProtoAtLeast(1, 1), unread: r.ContentLength != 0}
 }
 
 // Header returns the header that goes out with the status.
@@ -70,11 +71,21 @@ func streamed(h http.Header, media string) {
 	h["X-Accel-Buffering"] = []string{"no"}
 }
 
-// stream commits with status 200 and the headers of a stream.
+// stream commits with status 200 and the headers of a stream, of which what the
+// answer cost is told behind it.
 func (w *Writer) stream(media string) {
-	streamed(w.Header(), media)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.commit(media)
+}
+
+// commit is stream. The caller holds mu.
+func (w *Writer) commit(media string) {
+	h := w.Header()
+	streamed(h, media)
+	if w.trails {
+		h["Trailer"] = []string{"X-Charge-Usd"}
+	}
 	w.committed, w.streaming, w.status = true, true, http.StatusOK
 	w.rw.WriteHeader(http.StatusOK)
 }
@@ -135,8 +146,9 @@ func (w *Writer) flush() {
 }
 
 // keepAlive writes beat whenever nothing was written for the given time, until
-// stopBeating is called.
-func (w *Writer) keepAlive(every time.Duration, beat []byte) {
+// stopBeating is called. Before the head has gone out it commits to a stream of
+// that media type, and nobody else may use w meanwhile.
+func (w *Writer) keepAlive(every time.Duration, media string, beat []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.beating = true
@@ -149,6 +161,9 @@ func (w *Writer) keepAlive(every time.Duration, beat []byte) {
 		}
 		wait := every - time.Since(w.lastWrite)
 		if wait <= 0 {
+			if !w.committed {
+				w.commit(media)
+			}
 			w.write(beat)
 			w.flush()
 			wait = every

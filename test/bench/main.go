@@ -26,6 +26,7 @@ type options struct {
 	rounds, streams int
 	length          time.Duration
 	only            int
+	paces           bool
 }
 
 // scenario is one kind of load, and what it may cost.
@@ -65,6 +66,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "instead of measuring, write profiles of the gateway under each load into this folder")
 	flag.IntVar(&o.streams, "streams", 5000, "open streams at once, for memory; 0: do not measure it")
 	flag.IntVar(&o.only, "only", 0, "measure only the load of this number, from 1")
+	flag.BoolVar(&o.paces, "paces", false, "measure only the time added to each event; chrt -f 1 before it keeps others on the machine out of the figures")
 	addr := flag.String("addr", "", "listen here (upstream, proxy)")
 	target := flag.String("target", "", "the upstream (proxy)")
 	flag.Parse()
@@ -116,7 +118,7 @@ func run(o options) error {
 	idle := f.gateway.rss()
 	var results []result
 	for i, s := range scenarios {
-		if o.only != 0 && o.only != i+1 {
+		if o.paces || o.only != 0 && o.only != i+1 {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s …\n", s.name)
@@ -126,9 +128,24 @@ func run(o options) error {
 		}
 		results = append(results, got)
 	}
-	r.cpu(results)
-	r.latency(results)
-	if o.only != 0 {
+	var steady []*paced
+	for i, p := range paces {
+		if o.only != 0 && o.only != len(scenarios)+i+1 {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s, event by event …\n", p.name)
+		got, err := keepPace(f, p, o)
+		if err != nil {
+			return err
+		}
+		steady = append(steady, got)
+	}
+	if len(results) > 0 {
+		r.cpu(results)
+		r.latency(results)
+	}
+	r.pace(steady)
+	if o.only != 0 || o.paces {
 		return nil
 	}
 	fmt.Fprintln(os.Stderr, "memory …")

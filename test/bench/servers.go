@@ -28,7 +28,7 @@ const events = 50
 
 // serveUpstream answers chat completions at once: whole answers of about 1 KB,
 // or streams. A request whose prompt starts with "hold" gets a first event and
-// then silence, until the client leaves.
+// then silence, until the client leaves; one that starts with "pace", see sendPaced.
 func serveUpstream(addr string) error {
 	answer := fmt.Appendf(nil, whole, strings.Repeat("word ", 150))
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,6 +48,11 @@ func serveUpstream(addr string) error {
 			_ = rc.Flush()
 		}
 		send(streamStart)
+		if bytes.Contains(body, []byte(`"pace `)) {
+			sendPaced(body, send)
+			send(streamEnd)
+			return
+		}
 		send(chunk)
 		if bytes.Contains(body, []byte(`"hold `)) {
 			<-r.Context().Done()

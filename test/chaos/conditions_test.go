@@ -17,6 +17,7 @@ type condition struct {
 	host   string            // where the provider seems to be, in place of its address; see places
 	whole  string            // face of what is asked for in one piece, or two with | between; ok: an answer; empty: not asked for
 	stream string            // the same of a stream; midway: it breaks after content
+	only   string            // the family that can come to it; empty: any
 	tries  int               // 0: any
 	late   bool              // it is that the provider takes too long
 	cuts   bool              // the provider is asked more often than it sees
@@ -46,7 +47,7 @@ func nowhere(host string) condition {
 	return condition{host: host, whole: "unreachable", stream: "unreachable", cuts: true}
 }
 
-var conditions = map[string]condition{
+var conditions = merged(frames(), map[string]condition{
 	"good": both("ok", 1, nil),
 	"cut":  {do: func(x *exchange) { x.inChunks() }}, // see TestAnAnswerThatIsCutAnywhere
 
@@ -95,18 +96,21 @@ var conditions = map[string]condition{
 	"cut-in-a-rune":  midway(func(x *exchange) { x.events("one"); x.send(chunk(before(x.say("two 漢"), "漢") + "\xe6\xbc")) }),
 	"ends-in-a-rune": midway(func(x *exchange) { x.events("one"); x.send(chunk(before(x.say("two 漢"), "漢")+"\xe6\xbc"), last) }),
 
+	"a-rune-in-two-events": {do: func(x *exchange) { x.inPieces("Hello \xe6\xbc", "\xa2 \xf0\x9f", "\x98\x80!") }, stream: "ok", tries: 1},
+	"a-pair-in-two-events": {do: func(x *exchange) { x.inPieces(`Hello \ud83d`, `\ude00!`) }, stream: "ok", tries: 1},
+
 	// It is alive, and says nothing.
 	"drips-comments": late(condition{do: func(x *exchange) {
-		x.head("200 OK", "text/event-stream", chunked)
-		x.repeat(func(i int) string { return chunk(": alive\n\n"[i%9 : i%9+1]) })
+		x.head("200 OK", x.media(), chunked)
+		x.drip()
 	}, stream: "timeout", tries: 1}),
 	"drips-midway": late(midway(func(x *exchange) {
 		x.events("one")
-		x.repeat(func(i int) string { return chunk(": alive\n\n"[i%9 : i%9+1]) })
+		x.drip()
 	})),
 	"drips-an-event": late(midway(func(x *exchange) {
 		x.events("one")
-		x.send(chunk(`data: {"x":"`))
+		x.send(chunk(x.opened()))
 		x.repeat(func(int) string { return chunk("x") })
 	})),
 	"drips-a-body": late(condition{do: func(x *exchange) {
@@ -125,7 +129,7 @@ var conditions = map[string]condition{
 		x.send(x.full("Hello"))
 	}, whole: "failed", tries: attempts},
 	"stream-longer-than-said": midway(func(x *exchange) {
-		x.head("200 OK", "text/event-stream", fmt.Sprintf("Content-Length: %d", len(x.begin+x.say("one"))))
+		x.head("200 OK", x.media(), fmt.Sprintf("Content-Length: %d", len(x.begin+x.say("one"))))
 		x.send(x.begin, x.say("one"), x.say("two"), x.end)
 	}),
 	"two-lengths": both("failed", attempts, func(x *exchange) { x.head("200 OK", x.media(), "Content-Length: 5", "Content-Length: 6"); x.send("{}") }),
@@ -149,7 +153,7 @@ var conditions = map[string]condition{
 		x.send("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n", text[:len(text)-9])
 	}, whole: "failed", tries: attempts},
 	"http-1.0-midway": midway(func(x *exchange) {
-		x.send("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", x.begin, x.say("one"))
+		x.send("HTTP/1.0 200 OK\r\nContent-Type: ", x.media(), "\r\n\r\n", x.begin, x.say("one"))
 	}),
 
 	// 1xx that nobody asked for.
@@ -167,11 +171,11 @@ var conditions = map[string]condition{
 	"html-as-said": both("failed", attempts, func(x *exchange) { x.body("200 OK", x.media(), page) }),
 	"error-in-200": both("failed", attempts, func(x *exchange) { x.body("200 OK", "application/json", x.fail) }),
 	"error-event": {do: func(x *exchange) {
-		x.head("200 OK", "text/event-stream", chunked)
+		x.head("200 OK", x.media(), chunked)
 		x.send(chunk(x.event()), last)
 	}, stream: "failed", tries: attempts},
 	"error-midway":  midway(func(x *exchange) { x.events("one"); x.send(chunk(x.event()), last) }),
-	"whole-as-sse":  {do: func(x *exchange) { x.body("200 OK", "text/event-stream", x.full("Hello")) }, stream: "failed", tries: attempts},
+	"whole-as-sse":  {do: func(x *exchange) { x.body("200 OK", x.media(), x.full("Hello")) }, stream: "failed", tries: attempts},
 	"events-asked":  {do: func(x *exchange) { x.body("200 OK", "text/plain", x.reply("Hello")) }, stream: "failed", tries: attempts},
 	"gzip":          both("failed", attempts, func(x *exchange) { x.body("200 OK", x.media(), zipped(x.reply("Hello")), "Content-Encoding: gzip") }),
 	"gzip-unsaid":   both("failed", attempts, func(x *exchange) { x.body("200 OK", x.media(), zipped(x.reply("Hello"))) }),
@@ -179,6 +183,16 @@ var conditions = map[string]condition{
 	"redirect-back": both("failed", 1, func(x *exchange) { x.body("307 Temporary Redirect", "text/plain", "", "Location: /") }),
 	"no-content":    both("failed", attempts, func(x *exchange) { x.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n") }),
 	"nothing":       both("failed", attempts, func(x *exchange) { x.body("200 OK", x.media(), "") }),
+})
+
+func merged(maps ...map[string]condition) map[string]condition {
+	all := map[string]condition{}
+	for _, m := range maps {
+		for name, c := range m {
+			all[name] = c
+		}
+	}
+	return all
 }
 
 // before is what stands before a part of s.
@@ -195,6 +209,17 @@ func (x *exchange) inChunks() {
 		return
 	}
 	x.send(chunk(x.begin), chunk(x.say("one")), chunk(x.say("漢字 é 😀")), chunk(x.end), last)
+}
+
+// inPieces answers well with a stream whose events hold texts as they are, of which
+// each alone need be none.
+func (x *exchange) inPieces(texts ...string) {
+	x.head("200 OK", x.media(), chunked)
+	x.send(chunk(x.begin))
+	for _, t := range texts {
+		x.send(chunk(x.piece(t)))
+	}
+	x.send(chunk(x.end), last)
 }
 
 // flood repeats bytes until the gateway has gone.

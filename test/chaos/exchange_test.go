@@ -50,9 +50,31 @@ func (p *fallible) add(model string, asked, open int) {
 }
 
 func (p *fallible) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, model := take(w, r)
+	if x == nil {
+		return
+	}
+	defer func() { _ = x.conn.Close() }()
+	name, _, _ := strings.Cut(model, "_")
+	c, ok := conditions[name]
+	if !ok {
+		panic(fmt.Sprintf("no condition %q", name))
+	}
+	p.add(model, 1, 1)
+	defer p.add(model, 0, -1)
+	if c.do == nil {
+		x.good()
+		return
+	}
+	c.do(x)
+}
+
+// take takes a request, and its connection, which the caller closes. There is no
+// exchange where the request broke off.
+func take(w http.ResponseWriter, r *http.Request) (x *exchange, model string) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return
+		return nil, ""
 	}
 	model, streams := requested(body)
 	family, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -61,21 +83,16 @@ func (p *fallible) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		model, method, _ = strings.Cut(strings.TrimPrefix(path, "v1/models/"), ":")
 		streams = method == "streamGenerateContent"
 	}
-	name, _, _ := strings.Cut(model, "_")
-	c, ok := conditions[name]
+	if family == "bedrock" {
+		method := ""
+		model, method, _ = strings.Cut(strings.TrimPrefix(path, "v1/model/"), "/")
+		streams = method == "converse-stream"
+	}
 	conn, in, err := http.NewResponseController(w).Hijack()
-	if !ok || protocols[family].text == "" || err != nil {
-		panic(fmt.Sprintf("no condition %q of family %q: %v", name, family, err))
+	if protocols[family].text == "" || err != nil {
+		panic(fmt.Sprintf("no family %q: %v", family, err))
 	}
-	p.add(model, 1, 1)
-	defer p.add(model, 0, -1)
-	defer func() { _ = conn.Close() }()
-	x := &exchange{words: protocols[family], stream: streams, conn: conn, in: in.Reader}
-	if c.do == nil {
-		x.good()
-		return
-	}
-	c.do(x)
+	return &exchange{words: protocols[family], stream: streams, conn: conn, in: in.Reader}, model
 }
 
 // send writes bytes as they are.
@@ -91,7 +108,7 @@ func (x *exchange) head(status, media string, headers ...string) {
 // media is the type of what was asked for.
 func (x *exchange) media() string {
 	if x.stream {
-		return "text/event-stream"
+		return x.words.events()
 	}
 	return "application/json"
 }
@@ -126,7 +143,7 @@ func (x *exchange) good() {
 
 // events begins a stream, and says something.
 func (x *exchange) events(texts ...string) {
-	x.head("200 OK", "text/event-stream", chunked)
+	x.head("200 OK", x.media(), chunked)
 	x.send(chunk(x.begin))
 	for _, t := range texts {
 		x.send(chunk(x.say(t)))
@@ -151,6 +168,12 @@ func (x *exchange) gone() <-chan struct{} {
 		close(done)
 	}()
 	return done
+}
+
+// drip sends what means nothing, a byte at a time, until the gateway has gone.
+func (x *exchange) drip() {
+	beat := x.alive()
+	x.repeat(func(i int) string { return chunk(beat[i%len(beat) : i%len(beat)+1]) })
 }
 
 // repeat sends what next gives, every 20 ms, until the gateway has gone.

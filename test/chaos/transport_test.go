@@ -36,11 +36,13 @@ var pairings = []pairing{
 	{generate, "gemini"},
 	{generate, "openai"},
 	{chat, "gemini"},
+	{chat, "bedrock"},
+	{messages, "bedrock"},
 }
 
 // kinds are the providers of the families, in YAML.
 var kinds = map[string]string{
-	"openai": "openai, quirks: vllm", "anthropic": "anthropic", "responses": "openai, quirks: openai", "gemini": "gemini",
+	"openai": "openai, quirks: vllm", "anthropic": "anthropic", "responses": "openai, quirks: openai", "gemini": "gemini", "bedrock": "bedrock, region: us-east-1",
 }
 
 // places are where a provider can seem to be that cannot be reached.
@@ -181,7 +183,7 @@ func transportCells() []transportCell {
 	for _, name := range slices.Sorted(maps.Keys(conditions)) {
 		for _, p := range pairings {
 			for _, stream := range []bool{false, true} {
-				if x := (transportCell{conditions[name], p, name, stream}); x.want() != "" {
+				if x := (transportCell{conditions[name], p, name, stream}); x.want() != "" && (x.only == "" || x.only == p.family) {
 					out = append(out, x)
 				}
 			}
@@ -257,6 +259,8 @@ func (s surface) judge(want string, stream bool, r reply) string {
 		return r.err.Error()
 	case r.status != http.StatusOK, !bytes.Contains(r.body, []byte("Hello")), stream && !s.finished(r.body):
 		return fmt.Sprintf("%d %.300s, want a whole answer", r.status, r.body)
+	case bytes.Contains(r.body, []byte("\ufffd")), bytes.Contains(r.body, []byte(`\ufffd`)):
+		return fmt.Sprintf("characters are lost: %.900s", r.body)
 	case r.charge.Cmp(answerCost) != 0:
 		return fmt.Sprintf("charged %v, want %v", r.charge, answerCost)
 	}

@@ -14,6 +14,8 @@ type words struct {
 	whole string // an answer in one piece, with %s for JSON text
 	fail  string // an error, as a body or as the data of an event
 	named string // the name of the event that is an error; empty: it has none
+
+	framed bool // events are frames of AWS, not server-sent ones
 }
 
 // named makes an event with a name.
@@ -57,6 +59,16 @@ var protocols = map[string]words{
 		whole: strings.Replace(candidate("Hello"), `"Hello"`, "%s", 1),
 		fail:  `{"error":{"code":500,"message":"words of the provider","status":"INTERNAL","details":[]}}`,
 	},
+	"bedrock": {
+		begin: framed("messageStart", `{"p":"abc","role":"assistant"}`),
+		text:  `{"contentBlockIndex":0,"delta":{"text":%s},"p":"abcdef"}`,
+		end: framed("contentBlockStop", `{"contentBlockIndex":0}`) + framed("messageStop", `{"stopReason":"end_turn"}`) +
+			framed("metadata", `{"metrics":{"latencyMs":1},"usage":{"inputTokens":10,"outputTokens":2,"totalTokens":12}}`),
+		whole:  `{"metrics":{"latencyMs":1},"output":{"message":{"content":[{"text":%s}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":10,"outputTokens":2,"totalTokens":12}}`,
+		fail:   `{"__type":"InternalServerException","message":"words of the provider"}`,
+		named:  "internalServerException",
+		framed: true,
+	},
 }
 
 // candidate is the last event of a stream of Google's, or an answer.
@@ -79,15 +91,51 @@ func item(status, text string) string {
 }
 
 // say is an event with content.
-func (w words) say(text string) string { return fmt.Sprintf(w.text, strconv.Quote(text)) }
+func (w words) say(text string) string { return w.piece(strings.Trim(strconv.Quote(text), `"`)) }
+
+// piece is an event with content, as it stands within a JSON string.
+func (w words) piece(inner string) string {
+	said := fmt.Sprintf(w.text, `"`+inner+`"`)
+	if w.framed {
+		return framed("contentBlockDelta", said)
+	}
+	return said
+}
 
 // full is an answer in one piece.
 func (w words) full(text string) string { return fmt.Sprintf(w.whole, strconv.Quote(text)) }
 
 // event is an error within a stream.
 func (w words) event() string {
+	if w.framed {
+		return thrown(w.named, w.fail)
+	}
 	if w.named != "" {
 		return named(w.named, w.fail)
 	}
 	return "data: " + w.fail + "\n\n"
+}
+
+// events is the media type of a stream.
+func (w words) events() string {
+	if w.framed {
+		return "application/vnd.amazon.eventstream"
+	}
+	return "text/event-stream"
+}
+
+// alive is an event that says nothing.
+func (w words) alive() string {
+	if w.framed {
+		return framed("ping", "{}")
+	}
+	return ": alive\n\n"
+}
+
+// opened is the start of an event that has no end.
+func (w words) opened() string {
+	if w.framed {
+		return framed("contentBlockDelta", strings.Repeat(" ", 1<<20))[:200]
+	}
+	return `data: {"x":"`
 }

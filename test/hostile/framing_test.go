@@ -361,7 +361,7 @@ func protocols(t *testing.T, w *world) {
 		for _, stream := range []bool{false, true} {
 			text := strings.Replace(w.text(chat, chat.hello("good/chat", stream)), " HTTP/1.1", " HTTP/1.0", 1)
 			got, closed := w.raw(t, 2, text)
-			if len(got) != 1 || got[0].Status != 200 || !closed || stream && !finished(chat, got[0].Body) {
+			if len(got) != 1 || got[0].Status != 200 || !closed || got[0].Header.Get("Trailer") != "" || stream && !finished(chat, got[0].Body) {
 				t.Errorf("stream %v: %+v, closed %v", stream, got, closed)
 			}
 			if len(got) == 1 && stream { // no trailer can tell

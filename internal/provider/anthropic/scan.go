@@ -378,7 +378,7 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 	s.content = true
 	s.add(provider.TextLen(inner), inner)
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Unescape(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
 	}
 }
 
@@ -391,7 +391,7 @@ func (s *scanner) args(inner []byte) {
 	s.add(provider.TextLen(inner), inner)
 	if s.translate && s.open {
 		s.filled = true
-		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: s.tools - 1, Text: provider.Unescape(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: s.tools - 1, Text: provider.Fragment(inner)})
 	}
 }
 

@@ -82,14 +82,27 @@ func (f *frames) next() (frame, error) {
 		f.payload = m.Payload[:0]
 	}
 	out := frame{name: text(m, eventstreamapi.EventTypeHeader), payload: m.Payload}
-	switch text(m, eventstreamapi.MessageTypeHeader) {
+	switch kind := text(m, eventstreamapi.MessageTypeHeader); kind {
+	case eventstreamapi.EventMessageType:
 	case eventstreamapi.ExceptionMessageType:
 		out.failed, out.name = true, text(m, eventstreamapi.ExceptionTypeHeader)
 	case eventstreamapi.ErrorMessageType:
 		out.failed, out.name = true, text(m, eventstreamapi.ErrorCodeHeader)
 		out.payload = append(jsonx.AppendString([]byte(`{"message":`), text(m, eventstreamapi.ErrorMessageHeader)), '}')
+	default:
+		return frame{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("a frame of the stream is of the kind %q", kind))
 	}
 	return out, nil
+}
+
+// known reports whether name is that of an event of a conversation. There may be
+// others one day, of any media type, and they are to be passed over.
+func known(name string) bool {
+	switch name {
+	case "messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata":
+		return true
+	}
+	return false
 }
 
 // text returns a header that is a text.

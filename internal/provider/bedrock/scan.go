@@ -293,7 +293,7 @@ func (s *scanner) add(b *block) {
 	s.text(llm.DeltaText, b.text)
 	switch {
 	case len(b.input) > 0:
-		s.args(b.index, provider.TextLen(b.input), b.input, provider.Unescape(b.input))
+		s.args(b.index, provider.TextLen(b.input), b.input, provider.Fragment(b.input))
 	case len(b.json) > 0 && !emptyObject(b.json):
 		s.args(b.index, len(b.json), b.json, string(b.json))
 	}
@@ -322,7 +322,7 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 		return
 	}
 	s.count(provider.TextLen(inner), inner)
-	s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Unescape(inner)})
+	s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
 }
 
 // seal notes what only this provider can read.

@@ -23,6 +23,9 @@ type stream struct {
 // Next returns the next event; see provider.Source.
 func (s *stream) Next() (llm.Event, error) {
 	f, err := s.frames.next()
+	for err == nil && !f.failed && !known(f.name) {
+		f, err = s.frames.next()
+	}
 	switch {
 	case err == io.EOF && !s.finished:
 		return llm.Event{}, provider.Interrupted(fmt.Errorf("the stream ended without a stop reason: %w", io.ErrUnexpectedEOF))

@@ -177,7 +177,7 @@ func TestStreams(t *testing.T) {
 		},
 		{
 			"events that nobody knows",
-			[]string{start, `somethingNew {"a":[1]}`, hello, `messageStop {"stopReason":"max_tokens","additionalModelResponseFields":{"x":{}}}`, usage8},
+			[]string{`initial-response `, start, `somethingNew {"stopReason":"end_turn","usage":{"inputTokens":9,"outputTokens":9}}`, hello, "somethingNew no JSON", `messageStop {"stopReason":"max_tokens","additionalModelResponseFields":{"x":{}}}`, usage8},
 			[]string{"start ", "text Hé\n", "finish length"},
 			&llm.Usage{Input: 5, Output: 3},
 		},
@@ -263,6 +263,7 @@ func TestStreamsThatFail(t *testing.T) {
 		{"too long a prompt", script(t, `validationException {"message":"Input is too long for requested model."}`), false, fault.ContextLengthExceeded, false},
 		{"a wrong request", script(t, `validationException {"message":"Malformed input request"}`), false, fault.InvalidRequest, false},
 		{"an error without a type of its own", message(t, "error", "InternalFailure", `a "b"`), false, fault.UpstreamFailed, true},
+		{"a frame of another kind", message(t, "rumour", "contentBlockDelta", `{"delta":{"text":"x"}}`), false, fault.UpstreamFailed, true},
 		{"a malformed answer", script(t, start, `messageStop {"stopReason":"malformed_model_output"}`, usage8), false, fault.UpstreamFailed, true},
 		{"a malformed call", script(t, start, hello, `messageStop {"stopReason":"malformed_tool_use"}`, usage8), true, fault.UpstreamFailed, true},
 		{"no JSON", script(t, start, `contentBlockDelta {"delta":`), false, fault.UpstreamFailed, true},

@@ -342,7 +342,7 @@ func (s *scanner) text(p part, index int) {
 	if !s.translate {
 		return
 	}
-	d := llm.Delta{Kind: llm.DeltaText, Choice: index, Text: provider.Unescape(p.text)}
+	d := llm.Delta{Kind: llm.DeltaText, Choice: index, Text: provider.Fragment(p.text)}
 	if p.thought {
 		d.Kind = llm.DeltaReasoning
 	} else if len(p.signature) > 0 {

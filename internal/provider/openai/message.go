@@ -68,7 +68,7 @@ func (s *scanner) text(kind llm.DeltaKind, ch int, inner []byte) {
 		s.weight += provider.Weight(inner)
 	}
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Choice: s.choices[ch].index, Text: provider.Unescape(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Choice: s.choices[ch].index, Text: provider.Fragment(inner)})
 	}
 }
 
@@ -272,7 +272,7 @@ func (s *scanner) tool(t tool, ch int) {
 	}
 	args := string(t.object)
 	if t.object == nil {
-		args = provider.Unescape(t.args)
+		args = provider.Fragment(t.args)
 	}
 	if !k.begun {
 		k.held += args

@@ -301,7 +301,7 @@ func (s *scanner) args(it *item, inner []byte) {
 	}
 	it.argued = true
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: it.call, Text: provider.Unescape(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: it.call, Text: provider.Fragment(inner)})
 	}
 }
 
@@ -317,7 +317,7 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 	}
 	s.add(inner)
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Unescape(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
 	}
 }
 

@@ -118,3 +118,6 @@ func (e *countEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	}
 	return wire.AppendAnswer(dst, jsonx.Splice(e.body, f.Extras)), nil
 }
+
+// Waiting returns a ping, which may come at any time; see [wire.Patient].
+func (*Messages) Waiting() (media, beat string) { return "", ping }

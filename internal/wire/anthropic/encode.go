@@ -104,7 +104,7 @@ func (e *encoder) cutOff(dst []byte, ev llm.Event) ([]byte, error) {
 		e.out.ending = llm.FinishLength
 		return dst, nil
 	}
-	doc, err := jsonx.Parse(ev.Data)
+	doc, err := jsonx.ParseEvent(ev.Data)
 	if err != nil {
 		return dst, errors.New("answer is cut off where no event is")
 	}

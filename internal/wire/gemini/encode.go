@@ -34,8 +34,17 @@ type encoder struct {
 	rows int // elements of the array
 }
 
-// Heartbeat appends nothing: Google's SDKs take what is not data for a failure.
-func (e *encoder) Heartbeat(dst []byte) []byte { return dst }
+// arrayBeat is what may stand between the elements of an array, and before it.
+const arrayBeat = "\n"
+
+// Heartbeat appends space to an array. To events it appends nothing: Google's SDKs
+// take what is not data for a failure.
+func (e *encoder) Heartbeat(dst []byte) []byte {
+	if e.array {
+		return append(dst, arrayBeat...)
+	}
+	return dst
+}
 
 // MediaType returns the media type of the array, if the stream is one.
 func (e *encoder) MediaType() string {
@@ -158,7 +167,7 @@ func (e *encoder) ends(data []byte) {
 	if e.finished == nil {
 		e.finished = map[int64]bool{}
 	}
-	doc, err := jsonx.Parse(data)
+	doc, err := jsonx.ParseEvent(data)
 	if err != nil {
 		return
 	}

@@ -191,7 +191,8 @@ func TestAStreamAsOneArray(t *testing.T) {
 		t.Errorf("the media type is %s", m)
 	}
 	var out []response
-	if got := run(t, e, wire.Final{}, text, text, end); json.Unmarshal([]byte(got), &out) != nil || len(out) != 3 || out[2].Candidates[0].FinishReason != "STOP" {
+	beat := string(e.Heartbeat(nil))
+	if got := beat + run(t, e, wire.Final{}, text, text, end) + beat; beat == "" || json.Unmarshal([]byte(got), &out) != nil || len(out) != 3 || out[2].Candidates[0].FinishReason != "STOP" {
 		t.Errorf("%s", got)
 	}
 	for _, begun := range []bool{true, false} {
@@ -372,4 +373,16 @@ func said(answers []response, choices int) []string {
 		}
 	}
 	return out
+}
+
+// An end whose text is none alone, since it begins within a character, is an end.
+func TestAnEndWithHalfACharacterIsOne(t *testing.T) {
+	t.Parallel()
+	for _, half := range []string{`\ude00`, "\xa2"} {
+		e := encoderOf(t, at(t, streamMethod, "alt=sse"), "")
+		got := run(t, e, wire.Final{}, raw(one, ""), raw(`{"candidates":[{"content":{"parts":[{"text":"`+half+`"}]},"finishReason":"STOP","index":0}]}`, llm.FinishStop))
+		if strings.Count(got, half) != 1 || strings.Count(got, "STOP") != 1 {
+			t.Errorf("%q: %s", half, got)
+		}
+	}
 }

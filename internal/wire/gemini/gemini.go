@@ -251,3 +251,13 @@ func list(v jsonx.Value) []jsonx.Value {
 	}
 	return out
 }
+
+// Waiting returns the space that may stand in front of an array; see
+// [wire.Patient]. Events have nothing of the kind: Google's SDKs take what is not
+// data for a failure.
+func (d *Generate) Waiting() (media, beat string) {
+	if d.events {
+		return "", ""
+	}
+	return "application/json", arrayBeat
+}

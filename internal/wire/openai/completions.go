@@ -231,3 +231,6 @@ func decodeText(root jsonx.Value) (*llm.Chat, error) {
 func (d *Completions) Encoder(r *llm.Request) wire.Encoder {
 	return &textEncoder{r: r, now: d.now, own: chatEncoder{r: r, now: d.now, end: endOfText}}
 }
+
+// Waiting returns a comment; see [wire.Patient].
+func (*Completions) Waiting() (media, beat string) { return "", keepAlive }

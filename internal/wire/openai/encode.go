@@ -118,7 +118,7 @@ func (e *chatEncoder) frame(dst []byte, ev llm.Event) []byte {
 
 // finish notes which choices a frame ends.
 func (e *chatEncoder) finish(data []byte) {
-	doc, err := jsonx.Parse(data)
+	doc, err := jsonx.ParseEvent(data)
 	if err != nil {
 		return
 	}

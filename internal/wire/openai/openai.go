@@ -67,3 +67,6 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 func (d *Chat) Encoder(r *llm.Request) wire.Encoder {
 	return &chatEncoder{r: r, now: d.now, end: endOfChat}
 }
+
+// Waiting returns a comment; see [wire.Patient].
+func (*Chat) Waiting() (media, beat string) { return "", keepAlive }

@@ -16,6 +16,10 @@ import (
 // of events, so that what is kept of a stream has no gaps.
 const keepAlive = "event: keepalive\ndata: {\"type\":\"keepalive\"}\n\n"
 
+// waiting is the sign of life in front of all events, of which the SDKs demand that
+// the first is response.created.
+const waiting = ": keep-alive\n\n"
+
 // encoder writes one answer, whole or streamed, of the provider's own bytes or
 // from their meaning.
 type encoder struct {
@@ -33,8 +37,13 @@ type encoder struct {
 
 var _ wire.Breaker = (*encoder)(nil)
 
-// Heartbeat appends the dialect's own sign of life.
-func (e *encoder) Heartbeat(dst []byte) []byte { return append(dst, keepAlive...) }
+// Heartbeat appends the dialect's own sign of life, once the response has begun.
+func (e *encoder) Heartbeat(dst []byte) []byte {
+	if e.out == nil && (e.pass == nil || e.pass.begun == nil) {
+		return append(dst, waiting...)
+	}
+	return append(dst, keepAlive...)
+}
 
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {

@@ -383,6 +383,15 @@ func TestAStreamThatFailsEndsWithTheResponseFailed(t *testing.T) {
 func TestTheSignOfLifeIsAnEvent(t *testing.T) {
 	t.Parallel()
 	e := encoderOf(request(t, `,"stream":true`))
+	if out, err := e.Event(nil, llm.Event{Ping: true}); err != nil || string(out) != ": keep-alive\n\n" || string(out) != string(e.Heartbeat(nil)) {
+		t.Errorf("in front of response.created, which the SDKs want first: %q, %v", out, err)
+	}
+	if out, err := encoderOf(request(t, `,"stream":true`)).Event(nil, llm.Event{Ping: true, Raw: []byte(": hm\n\n")}); err != nil || string(out) != ": keep-alive\n\n" {
+		t.Errorf("in front of the provider's response.created: %q, %v", out, err)
+	}
+	if _, err := e.Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "Hi"}}}); err != nil {
+		t.Fatal(err)
+	}
 	out, err := e.Event(nil, llm.Event{Ping: true})
 	if err != nil || string(out) != string(e.Heartbeat(nil)) || string(out) != "event: keepalive\ndata: {\"type\":\"keepalive\"}\n\n" {
 		t.Errorf("ping = %q, %v", out, err)

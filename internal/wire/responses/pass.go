@@ -25,10 +25,16 @@ type passed struct {
 // frame forwards one frame.
 func (p *passed) frame(dst []byte, ev llm.Event) ([]byte, error) {
 	if ev.Data == nil { // a comment, of whatever words
+		if p.begun == nil {
+			return append(dst, waiting...), nil
+		}
 		return append(dst, keepAlive...), nil
 	}
-	doc, err := jsonx.Parse(ev.Data)
-	if err != nil || p.held != nil {
+	doc, err := jsonx.ParseEvent(ev.Data)
+	switch {
+	case err != nil && ev.Data[0] == '{' && p.held == nil:
+		return append(dst, ev.Raw...), nil // nobody knows what it is, and it may be wanted
+	case err != nil || p.held != nil:
 		return dst, nil // a marker such as [DONE], which the dialect has not; nothing follows the end
 	}
 	root := doc.Root()
@@ -44,11 +50,11 @@ func (p *passed) frame(dst []byte, ev llm.Event) ([]byte, error) {
 		object := ours(whole.Raw(), p.head.id, p.head.r)
 		if name == "response.completed" || name == "response.incomplete" {
 			p.number-- // is not told yet
-			p.held, p.name, p.object = bytes.Clone(with(ev.Data, object)), name, object
+			p.held, p.name, p.object = bytes.Clone(with(root.Raw(), object)), name, object
 			return dst, nil
 		}
 		p.begun = object
-		return lines(dst, name, with(ev.Data, object)), nil
+		return lines(dst, name, with(root.Raw(), object)), nil
 	}
 	p.follow(name, root)
 	if isPlain(ev.Raw) {

@@ -313,3 +313,27 @@ func texts(v any, tell func(string)) {
 		}
 	}
 }
+
+// A piece of a text that is none alone, since it ends within a character, passes.
+func TestHalfACharacterPasses(t *testing.T) {
+	t.Parallel()
+	for _, half := range []string{`\ud83d`, "\xe6\xbc", "a"} {
+		e := encoderOf(request(t, `,"stream":true`))
+		var got []byte
+		for _, data := range []string{
+			`{"type":"response.created","sequence_number":0,"response":{"id":"r","status":"in_progress","output":[]}}`,
+			`{"type":"response.output_text.delta","sequence_number":1,"output_index":0,"content_index":0,"delta":"Hi ` + half + `"}`,
+			`{"type":"response.completed","sequence_number":2,"response":{"id":"r","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"Hi ` + half + `"}]}]}}`,
+		} {
+			out, err := e.Event(nil, llm.Event{Raw: []byte("data: " + data + "\n\n"), Data: []byte(data)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, out...)
+		}
+		got, err := e.Finish(got, wire.Final{})
+		if err != nil || !strings.Contains(string(got), `"delta":"Hi `+half+`"`) || !strings.Contains(string(got), "event: response.completed\n") {
+			t.Errorf("%q: %v %s", half, err, got)
+		}
+	}
+}

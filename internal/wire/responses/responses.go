@@ -76,3 +76,6 @@ func (d *Dialect) Encoder(r *llm.Request) wire.Encoder {
 
 // newID returns an id with the given beginning, unlike any other.
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
+
+// Waiting returns a comment; see [wire.Patient].
+func (*Dialect) Waiting() (media, beat string) { return "", waiting }

@@ -302,3 +302,6 @@ func (e *encoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
 	}
 	return wire.AppendAnswer(dst, jsonx.Splice(e.body, edits)), nil
 }
+
+// Waiting returns a comment; see [wire.Patient].
+func (*Dialect) Waiting() (media, beat string) { return "", ": keep-alive\n\n" }
