@@ -2,6 +2,7 @@ package provider
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pontage/pontage/internal/llm"
@@ -15,11 +16,25 @@ func TestWhatOnlyCallersOfResponsesHaveIsDroppedAndTold(t *testing.T) {
 		{Path: "client_metadata", Value: []byte(`{"session_id":"1"}`)},
 		{Path: "input.3.phase", Value: []byte(`"commentary"`)},
 		{Path: "reasoning.summary", Value: []byte(`null`)},
-	}, Losses{}, nil)
+	}, nil)
 	if want := []string{"client_metadata", "input.3.phase"}; e.Err != nil || !slices.Equal(e.Dropped, want) {
 		t.Errorf("dropped %v, want %v; refused: %v", e.Dropped, want, e.Err)
 	}
-	if e.Extras([]llm.Extra{{Path: "prompt", Value: []byte(`{}`)}}, Losses{}, nil); e.Err == nil || e.Err.Param != "prompt" {
+	if e.Extras([]llm.Extra{{Path: "prompt", Value: []byte(`{}`)}}, nil); e.Err == nil || e.Err.Param != "prompt" {
 		t.Errorf("what matters was dropped: %v", e.Err)
+	}
+}
+
+func TestArgumentsOfCallsAreObjects(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		``: `"input":{}`, `null`: `"input":{}`, `{"a": 12345678901234567890}`: `"input":{"a": 12345678901234567890}`,
+		`"x{"`: `"input":{"_raw":"x{"}`, `[1]`: `"input":{"_raw":[1]}`,
+	} {
+		var e Encoding
+		e.Input("input", []byte(args), "messages.1")
+		if told := len(e.Dropped) > 0; string(e.Body) != want || told != strings.Contains(want, "_raw") {
+			t.Errorf("%s: %s, dropped %v, want %s", args, e.Body, e.Dropped, want)
+		}
 	}
 }

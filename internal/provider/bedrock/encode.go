@@ -41,7 +41,7 @@ func (p *Provider) encode(c provider.Call, t traits) (*encoder, error) {
 	e := &encoder{issuer: p.o.Name, call: c, chat: chat, traits: t, names: map[string]bool{}}
 	e.skip = max(0, marks(chat)-maxMarks)
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
-	e.Extras(chat.Extra, losses, nil)
+	e.Extras(chat.Extra, nil)
 	// The order is that of the cache: tools, system, messages.
 	e.tools()
 	e.system()
@@ -430,41 +430,4 @@ func (e *encoder) flags() (out []string) {
 		}
 	}
 	return out
-}
-
-// losses are the members of other dialects that may be left out.
-var losses = provider.Losses{
-	Always: map[string]bool{
-		"messages.#.name":                    true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":       true, // sealed by another provider
-		"messages.#.id":                      true,
-		"messages.#.content.#.id":            true,
-		"metadata":                           true,
-		"store":                              true,
-		"safety_identifier":                  true,
-		"user":                               true,
-		"prompt_cache_key":                   true,
-		"prompt_cache_retention":             true,
-		"prompt_cache_options":               true,
-		"verbosity":                          true,
-		"stream_options":                     true,
-		"stream_options.include_obfuscation": true,
-		"usage":                              true, // OpenRouter: {"include": true}
-		"include_reasoning":                  true,
-		"reasoning_format":                   true,
-		"transforms":                         true,
-	},
-	As: map[string][]string{
-		"service_tier":       {`"auto"`, `"default"`, `"standard_only"`},
-		"logprobs":           {`false`},
-		"top_logprobs":       {`0`},
-		"logit_bias":         {`{}`},
-		"modalities":         {`["text"]`},
-		"functions":          {`[]`},
-		"function_call":      {`"auto"`, `"none"`},
-		"messages.#.prefix":  {`false`},
-		"repetition_penalty": {`1`, `1.0`},
-		"min_p":              {`0`, `0.0`},
-		"safe_prompt":        {`false`},
-	},
 }

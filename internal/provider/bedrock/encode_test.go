@@ -94,6 +94,10 @@ func TestWhatIsSent(t *testing.T) {
 				`{"role":"user","content":[{"toolResult":{"toolUseId":"` + id + `","content":[{"text":"one"}],"status":"success"}},{"toolResult":{"toolUseId":"b","content":[{"text":"two"}],"status":"success"}},{"text":"and?"}]}]}`, "",
 		},
 		{
+			"arguments that are null", llama, `"messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"b","type":"function","function":{"name":"g","arguments":"null"}}]},{"role":"tool","tool_call_id":"b","content":"two"}],` + tools,
+			`{"toolConfig":` + toolJ + `},"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"b","name":"g","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"b","content":[{"text":"two"}],"status":"success"}}]}]}`, "",
+		},
+		{
 			"an image", llama, `"messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/AA==","detail":"high"}}]}]`,
 			`{"messages":[{"role":"user","content":[{"text":"see"},{"image":{"format":"jpeg","source":{"bytes":"/9j/AA=="}}}]}]}`, "messages.0.content.1.image_url.detail",
 		},
@@ -165,6 +169,11 @@ func TestWhatIsSentForMessages(t *testing.T) {
 		{
 			"and left out where they are not known", llama, `"messages":[{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}]`, "",
 			`{` + hiJ + limit + `}`, "messages.0.content.0.cache_control",
+		},
+		{"thoughts that are told", adaptive, hi + `,"thinking":{"type":"adaptive","display":"summarized"}`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"thinking":{"type":"adaptive","display":"summarized"}}}`, ""},
+		{
+			"what changes no answer", llama, `"messages":[{"role":"user","content":"hi"}],"cache_control":{"type":"ephemeral"},"inference_geo":"eu","context_management":{"edits":[]}`, "",
+			`{` + hiJ + limit + `}`, "cache_control inference_geo context_management",
 		},
 		{"top_k", budgeted, hi + `,"top_k":5`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"top_k":5}}`, ""},
 		{"flags that are taken", budgeted, hi, "context-1m-2025-08-07, files-api-2025-04-14", `{` + hiJ + limit + `,"additionalModelRequestFields":{"anthropic_beta":["context-1m-2025-08-07"]}}`, "anthropic-beta"},

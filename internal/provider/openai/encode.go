@@ -187,30 +187,20 @@ func (e *encoder) reasoning() {
 		e.Name("thinking")
 		e.Value(`{"type":"disabled"}`)
 		return
+	case (r.Disabled || effort == "none") && !e.call.Reasons:
+		return // it does not think, and would refuse to be told so
 	case r.Disabled && e.vendor.effort:
 		effort = "none"
 	case r.Disabled:
 		e.Drop("thinking")
 		return
 	case r.Budget > 0:
-		effort = effortOf(r.Budget)
+		effort = provider.EffortOf(r.Budget)
 		e.Drop("thinking.budget_tokens")
 	}
 	if effort != "" {
 		e.Text("reasoning_effort", effort)
 	}
-}
-
-// effortOf maps a thinking budget in tokens to the effort it stands for; see
-// protocols.md §3.5.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	}
-	return "high"
 }
 
 // sampling writes the numbers that steer the choice of tokens, and what else
@@ -283,6 +273,8 @@ func (e *encoder) refuses(name string) bool {
 
 func (e *encoder) limits() {
 	switch {
+	case e.chat.MaxOutput != nil && *e.chat.MaxOutput < 1: // which fills a cache at Anthropic
+		e.Refuse(fault.UnsupportedParameter, "max_tokens", "This model's output cannot be limited to less than one token.")
 	case e.chat.MaxOutput != nil:
 		e.Int(e.vendor.limit(), *e.chat.MaxOutput)
 	case e.call.CapOutput > 0:

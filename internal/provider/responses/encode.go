@@ -16,6 +16,7 @@ type encoder struct {
 	issuer    string // whose sealed reasoning can be sent back
 	call      provider.Call
 	chat      *llm.Chat
+	stateless bool   // the provider seals no reasoning, so that Reasons tells nothing of the model
 	verbosity []byte // of chat completions; stands with the format here
 }
 
@@ -27,7 +28,7 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	e := &encoder{issuer: p.name, call: c, chat: chat}
+	e := &encoder{issuer: p.name, call: c, chat: chat, stateless: p.stateless}
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
 	e.extras()
 	e.Text("model", c.Model)
@@ -180,10 +181,12 @@ func (e *encoder) reasoning() {
 	}
 	effort, summary := r.Effort, r.Display == "summarized"
 	switch {
+	case (r.Disabled || effort == "none") && !e.call.Reasons && !e.stateless:
+		return // it does not think, and would refuse to be told so
 	case r.Disabled:
 		effort, summary = "none", false
 	case r.Budget > 0:
-		effort = effortOf(r.Budget)
+		effort = provider.EffortOf(r.Budget)
 		e.Drop("thinking.budget_tokens")
 		summary = r.Display != "omitted"
 	case r.Adaptive:
@@ -201,18 +204,6 @@ func (e *encoder) reasoning() {
 		e.Text("summary", "auto")
 	}
 	e.Close('}')
-}
-
-// effortOf maps a thinking budget in tokens to the effort it stands for; see
-// protocols.md §3.5.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	}
-	return "high"
 }
 
 // sampling writes the numbers that steer the choice of tokens, of which this

@@ -142,6 +142,9 @@ func checkTranslation(t *testing.T, id string, from, to []byte) {
 		t.Errorf("%s: %v in %s", id, err, to)
 		return
 	}
+	for _, m := range list(in["messages"]) {
+		delete(obj(m), "reasoning_details") // sealed by somebody else, and dropped
+	}
 	said := strings.Join(append(texts(out["input"], "content", "text", "refusal", "output"), str(out["instructions"])), "\x00")
 	for _, s := range append(texts(in["messages"], "content", "text"), texts(object{"system": in["system"]}, "system", "text")...) {
 		if !strings.Contains(said, s) {
@@ -214,6 +217,7 @@ func TestTranslationOfChatCompletions(t *testing.T) {
 			"schema", `{"model":"m",` + hi + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"},"strict":true}}}`,
 			`{"model":"other",` + input + `,"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}},"store":false}`, "",
 		},
+		{"reasoning that another sealed", `{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"so","reasoning_details":[{"type":"reasoning.text","text":"hm"}]}]}`, `{"model":"other","input":[{"role":"user","content":"hi"},{"role":"assistant","content":"so"}],"store":false}`, "messages.1.reasoning_details"},
 		{"effort", `{"model":"m",` + hi + `,"reasoning_effort":"low"}`, `{"model":"other",` + input + `,"reasoning":{"effort":"low"},"store":false}`, ""},
 		{
 			"tools", `{"model":"m",` + hi + `,"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}},{"type":"function","function":{"name":"g","strict":true}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}`,
@@ -241,6 +245,23 @@ func TestTranslationOfChatCompletions(t *testing.T) {
 		slices.Sort(want)
 		if !slices.Equal(dropped, want) {
 			t.Errorf("%s: dropped %v, want %v", c.name, dropped, want)
+		}
+	}
+}
+
+// A model that does not think refuses to be told not to. Who seals nothing may think
+// all the same.
+func TestModelsThatDoNotThinkAreNotToldSo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reasons, stateless bool
+		want               string
+	}{{false, false, ""}, {false, true, `"reasoning":{"effort":"none"},`}, {true, false, `"include":["reasoning.encrypted_content"],"reasoning":{"effort":"none"},`}} {
+		p := New(Options{Name: "up", Transport: canned{}})
+		p.stateless = c.stateless
+		got, _, err := translated(t, p, provider.Call{Reasons: c.reasons}, `{"model":"m","messages":[{"role":"user","content":"hi"}],"reasoning_effort":"none"}`)
+		if want := `{"model":"other","input":[{"role":"user","content":"hi"}],` + c.want + `"store":false}`; err != nil || got != want {
+			t.Errorf("%+v: %s, %v, want %s", c, got, err, want)
 		}
 	}
 }
