@@ -29,13 +29,15 @@ var harmless = map[string]bool{
 	// of responses: how much to write, what to keep of a prompt and of its records,
 	// how to tell of thoughts, a bound on the tools that run at the provider, which
 	// are refused anyhow
-	"text.verbosity":             true,
-	"client_metadata":            true, // what codex tells of its installation and session, in every request
-	"max_tool_calls":             true,
-	"reasoning.summary":          true,
-	"reasoning.generate_summary": true,
-	"reasoning.context":          true,
-	"input.#.phase":              true,
+	"text.verbosity":                true,
+	"client_metadata":               true, // what codex tells of its installation and session, in every request
+	"max_tool_calls":                true,
+	"reasoning.summary":             true,
+	"reasoning.generate_summary":    true,
+	"reasoning.context":             true,
+	"input.#.phase":                 true,
+	"tools.#.output_schema":         true, // as of Google's functions
+	"tools.#.tools.#.output_schema": true,
 
 	// of Anthropic's messages
 	"cache_control":                          true, // marks the last block for caching
@@ -84,6 +86,8 @@ var harmlessAs = map[string][]string{
 	"messages.#.content.#.content.#.citations": {`{"enabled":false}`},
 	"tools.#.allowed_callers":                  {`["direct"]`},
 	"tools.#.defer_loading":                    {`false`},
+	"tools.#.tools.#.allowed_callers":          {`["direct"]`}, // of a namespace
+	"tools.#.tools.#.defer_loading":            {`false`},
 	"speed":                                    {`"standard"`},
 	"output_config":                            {`{}`},
 	"mcp_servers":                              {`[]`},

@@ -141,6 +141,9 @@ func (e *encoder) tools() {
 	e.Open('[')
 	for i := range c.Tools {
 		t := &c.Tools[i]
+		if !c.Offers(t.Name) {
+			continue
+		}
 		e.Element()
 		e.Open('{')
 		e.Text("name", t.Name)
@@ -331,7 +334,7 @@ func (e *encoder) thinkingRules() {
 	if c.Temperature != nil && *c.Temperature != 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "A temperature other than 1 does not go with reasoning for this model.")
 	}
-	if c.TopK != nil {
+	if c.TopK != nil && !provider.UsualTopK(e.call.Request, *c.TopK) {
 		e.Refuse(fault.UnsupportedParameter, "top_k", "top_k does not go with reasoning for this model.")
 	}
 	if t := c.ToolChoice; t != nil && (t.Mode == llm.ToolRequired || t.Mode == llm.ToolNamed) {
@@ -404,9 +407,14 @@ func (e *encoder) sampling() {
 	if c.Temperature != nil && *c.Temperature > 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "This model takes a temperature of at most 1.")
 	}
-	e.Float("temperature", c.Temperature)
-	e.Float("top_p", c.TopP)
-	if c.TopK != nil {
+	temperature, topP := provider.OneCut(c)
+	e.Float("temperature", temperature)
+	e.Float("top_p", topP)
+	switch {
+	case c.TopK == nil:
+	case provider.UsualTopK(e.call.Request, *c.TopK): // which not all models take
+		e.Drop("top_k")
+	default:
 		e.Int("top_k", *c.TopK)
 	}
 	if c.FrequencyPenalty != nil && *c.FrequencyPenalty != 0 {

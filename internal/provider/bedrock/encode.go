@@ -153,7 +153,9 @@ func (e *encoder) tools() {
 	e.Name("tools")
 	e.Open('[')
 	for i := range c.Tools {
-		e.tool("tools."+strconv.Itoa(i), &c.Tools[i])
+		if c.Offers(c.Tools[i].Name) {
+			e.tool("tools."+strconv.Itoa(i), &c.Tools[i])
+		}
 	}
 	e.Close(']')
 	if !e.alone() {
@@ -264,8 +266,12 @@ func (e *encoder) inference() {
 	if e.limit > 0 {
 		e.Int("maxTokens", e.limit)
 	}
-	e.Float("temperature", c.Temperature)
-	e.Float("topP", c.TopP)
+	temperature, topP := c.Temperature, c.TopP
+	if e.traits.claude != "" {
+		temperature, topP = provider.OneCut(c)
+	}
+	e.Float("temperature", temperature)
+	e.Float("topP", topP)
 	if len(stops) > 0 {
 		e.Name("stopSequences")
 		e.Open('[')
@@ -358,6 +364,10 @@ func (e *encoder) own() {
 	thinking := e.thinking()
 	flags := e.flags()
 	top := e.chat.TopK
+	if top != nil && provider.UsualTopK(e.call.Request, *top) { // which not all models take
+		e.Drop("top_k")
+		top = nil
+	}
 	alone := e.alone() && len(e.chat.Tools) > 0
 	if thinking == "" && flags == nil && top == nil && !alone {
 		return

@@ -97,7 +97,7 @@ func (e *encoder) thinkingRules() {
 	if c.Temperature != nil && *c.Temperature != 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "A temperature other than 1 does not go with reasoning for this model.")
 	}
-	if c.TopK != nil {
+	if c.TopK != nil && !provider.UsualTopK(e.call.Request, *c.TopK) {
 		e.Refuse(fault.UnsupportedParameter, "top_k", "top_k does not go with reasoning for this model.")
 	}
 	if t := c.ToolChoice; t != nil && (t.Mode == llm.ToolRequired || t.Mode == llm.ToolNamed) {

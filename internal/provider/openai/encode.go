@@ -64,8 +64,10 @@ func (e *encoder) tools() {
 	e.Name("tools")
 	e.Open('[')
 	for i := range c.Tools {
-		e.Element()
-		e.tool(i)
+		if e.vendor.allowed || c.Offers(c.Tools[i].Name) {
+			e.Element()
+			e.tool(i)
+		}
 	}
 	e.Close(']')
 	if c.ParallelTools != nil {
@@ -131,11 +133,39 @@ func (e *encoder) choice(t *llm.ToolChoice) {
 		e.Text("name", t.Name)
 		e.Close('}')
 		e.Close('}')
+	case t.Allowed != nil && e.vendor.allowed:
+		e.allowed(t)
 	case t.Mode == llm.ToolRequired && e.vendor.anyTool != "":
 		e.Text("tool_choice", e.vendor.anyTool)
 	default:
 		e.Text("tool_choice", string(t.Mode))
 	}
+}
+
+// allowed writes a choice among some of the tools. All of them are defined, so that
+// the provider's cache of the prompt still fits.
+func (e *encoder) allowed(t *llm.ToolChoice) {
+	e.Name("tool_choice")
+	e.Open('{')
+	e.Text("type", "allowed_tools")
+	e.Name("allowed_tools")
+	e.Open('{')
+	e.Text("mode", string(t.Mode))
+	e.Name("tools")
+	e.Open('[')
+	for _, n := range t.Allowed {
+		e.Element()
+		e.Open('{')
+		e.Text("type", "function")
+		e.Name("function")
+		e.Open('{')
+		e.Text("name", n)
+		e.Close('}')
+		e.Close('}')
+	}
+	e.Close(']')
+	e.Close('}')
+	e.Close('}')
 }
 
 func (e *encoder) format() {
@@ -213,6 +243,8 @@ func (e *encoder) sampling() {
 	case c.TopK == nil:
 	case e.vendor.topK:
 		e.Int("top_k", *c.TopK)
+	case provider.UsualTopK(e.call.Request, *c.TopK):
+		e.Drop("top_k")
 	default:
 		e.Unsupported("top_k")
 	}

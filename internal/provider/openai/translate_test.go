@@ -269,6 +269,19 @@ func TestTranslationByCase(t *testing.T) {
 			`"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"},"strict":true}},{"type":"function","function":{"name":"g"}}],"parallel_tool_calls":false,"tool_choice":{"type":"function","function":{"name":"f"}}`,
 		},
 		{
+			"some tools", "openai",
+			llm.Chat{Messages: user, Tools: tools[1:], ToolChoice: &llm.ToolChoice{Mode: llm.ToolAuto, Allowed: []string{"x", "g"}}},
+			"", 0, false,
+			`"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"g"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"x"}},{"type":"function","function":{"name":"g"}}]}}`,
+		},
+		{
+			"some tools elsewhere", "mistral",
+			llm.Chat{Messages: user, Tools: tools, ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired, Allowed: []string{"g"}}},
+			"", 0, false,
+			`"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"g"}}],"tool_choice":"any"`,
+		},
+		{"the usual top_k of Google's callers", "openai", llm.Chat{Messages: user, TopK: ptr(int64(64))}, llm.GeminiGenerate, 0, false, `"messages":[{"role":"user","content":"Hi"}]`},
+		{
 			"tools elsewhere", "mistral",
 			llm.Chat{Messages: user, Tools: tools[1:], ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired}, Seed: ptr(int64(3))},
 			"", 0, false,

@@ -86,13 +86,35 @@ func (e *encoder) tools() {
 	if c.ParallelTools != nil {
 		e.Bool("parallel_tool_calls", *c.ParallelTools)
 	}
-	switch t := c.ToolChoice; {
-	case t == nil:
-	case t.Mode == llm.ToolNamed:
-		e.Name("tool_choice")
+	if c.ToolChoice != nil {
+		e.choice(c.ToolChoice)
+	}
+}
+
+// choice writes which tools may be called.
+func (e *encoder) choice(t *llm.ToolChoice) {
+	function := func(name string) {
 		e.Open('{')
 		e.Text("type", "function")
-		e.Text("name", t.Name)
+		e.Text("name", name)
+		e.Close('}')
+	}
+	switch {
+	case t.Mode == llm.ToolNamed:
+		e.Name("tool_choice")
+		function(t.Name)
+	case t.Allowed != nil:
+		e.Name("tool_choice")
+		e.Open('{')
+		e.Text("type", "allowed_tools")
+		e.Text("mode", string(t.Mode))
+		e.Name("tools")
+		e.Open('[')
+		for _, n := range t.Allowed {
+			e.Element()
+			function(n)
+		}
+		e.Close(']')
 		e.Close('}')
 	default:
 		e.Text("tool_choice", string(t.Mode))
@@ -212,7 +234,11 @@ func (e *encoder) sampling() {
 	c := e.chat
 	e.Float("temperature", c.Temperature)
 	e.Float("top_p", c.TopP)
-	if c.TopK != nil {
+	switch {
+	case c.TopK == nil:
+	case provider.UsualTopK(e.call.Request, *c.TopK):
+		e.Drop("top_k")
+	default:
 		e.Unsupported("top_k")
 	}
 	e.penalty("frequency_penalty", c.FrequencyPenalty)

@@ -222,9 +222,8 @@ func (d *decoder) function(f jsonx.Value) {
 	d.extras(f, "name", "description", "parameters", "parametersJsonSchema")
 }
 
-// toolConfig takes over how functions may be called. Several names that are not
-// those of all functions have no field, nor has the mode VALIDATED, which is AUTO
-// with calls that are sure to match their schemas.
+// toolConfig takes over how functions may be called. The mode VALIDATED has no field,
+// which is AUTO with calls that are sure to match their schemas.
 func (d *decoder) toolConfig(v jsonx.Value, have []jsonx.Value) {
 	d.extras(v, "functionCallingConfig")
 	f := get(v, "functionCallingConfig")
@@ -243,15 +242,25 @@ func (d *decoder) toolConfig(v jsonx.Value, have []jsonx.Value) {
 		case n == 1:
 			choice.Mode, choice.Name = llm.ToolNamed, names.At(0).Text()
 		case n > 0 && !all(names, have):
-			d.extra(names)
+			choice = llm.Narrow(choice.Mode, texts(names))
 		}
 	case "VALIDATED":
 		d.extra(mode)
-		d.extra(names)
+		if names.Len() > 0 && !all(names, have) {
+			choice = llm.Narrow(choice.Mode, texts(names))
+		}
 	default:
 		d.extra(names)
 	}
 	d.chat.ToolChoice = choice
+}
+
+func texts(list jsonx.Value) []string {
+	out := make([]string, 0, list.Len())
+	for _, v := range list.Items() {
+		out = append(out, v.Text())
+	}
+	return out
 }
 
 // all reports whether names has that of every function.

@@ -169,7 +169,7 @@ func (d *decoder) tool(t jsonx.Value) {
 	d.extras(f, "name", "description", "parameters", "strict")
 }
 
-// choice takes over tool_choice, unless it names a custom tool or a subset.
+// choice takes over tool_choice, unless it names other tools than functions.
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
@@ -178,6 +178,16 @@ func (d *decoder) choice(v jsonx.Value) bool {
 		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
 	case v.Get("type").Is("function"):
 		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
+	case v.Get("type").Is("allowed_tools"):
+		allowed := v.Get("allowed_tools")
+		names := make([]string, 0, allowed.Get("tools").Len())
+		for _, t := range allowed.Get("tools").Items() {
+			if !t.Get("type").Is("function") {
+				return false
+			}
+			names = append(names, t.Get("function").Get("name").Text())
+		}
+		d.chat.ToolChoice = llm.Narrow(llm.ToolMode(allowed.Get("mode").Text()), names)
 	default:
 		return false
 	}

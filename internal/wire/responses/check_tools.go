@@ -29,10 +29,44 @@ func (c *checker) tools(v jsonx.Value) {
 		case kind.Is("function"):
 			c.function(t)
 		case kind.Is("custom"):
-			c.named(t)
-			c.p.Object(t.Get("format"))
+			c.custom(t)
+		case kind.Is(kindNamespace):
+			c.namespace(t)
 		}
 	}
+}
+
+// namespace checks a set of tools under a name of their own.
+func (c *checker) namespace(t jsonx.Value) {
+	if n, ok := c.p.Require(t, "name"); ok {
+		c.p.Text(n, maxName)
+	}
+	c.p.String(t.Get("description"))
+	list, ok := c.p.Require(t, "tools")
+	if !ok || !c.p.Array(list, 1, maxTools) {
+		return
+	}
+	for _, in := range list.Items() {
+		if c.p.Full() {
+			return
+		}
+		if in.Kind() != jsonx.Object {
+			c.p.Type(in, "an object")
+			continue
+		}
+		switch kind, ok := c.p.Require(in, "type"); {
+		case !ok || !c.p.OneOf(kind, "function", "custom"):
+		case kind.Is("function"):
+			c.function(in)
+		default:
+			c.custom(in)
+		}
+	}
+}
+
+func (c *checker) custom(t jsonx.Value) {
+	c.named(t)
+	c.p.Object(t.Get("format"))
 }
 
 func (c *checker) named(t jsonx.Value) {
@@ -133,7 +167,7 @@ func toolNames(tools jsonx.Value) map[string]bool {
 		switch kind := t.Get("type"); {
 		case kind.Is("function"), kind.Is("custom"):
 			names[t.Get("name").Text()] = true
-		case kind.Is("namespace"):
+		case kind.Is(kindNamespace):
 			return nil
 		}
 	}

@@ -23,9 +23,11 @@ type decoder struct {
 	talking bool    // something beside the leading system messages was seen
 	results bool    // the last message is a user's turn that began with results of tools
 	at      *places // nil: nobody asks where everything stood
+	spaces  *spaces
 }
 
 func (d *decoder) request(root jsonx.Value) {
+	d.spaces = spacesOf(root.Get("tools"))
 	// What the request says for itself stands before what was said in the past.
 	if v := root.Get("instructions"); v.Kind() == jsonx.String {
 		d.system([]llm.Part{{Kind: llm.PartText, Text: v.Text()}})
@@ -109,7 +111,11 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		d.input(v)
 	case "tools":
 		for _, t := range v.Items() {
-			d.tool(t)
+			if t.Get("type").Is(kindNamespace) {
+				d.namespace(t)
+			} else {
+				d.tool(t, "", "")
+			}
 		}
 	case "tool_choice":
 		return d.choice(v)
@@ -159,13 +165,29 @@ func integer(v jsonx.Value) *int64 {
 	return &n
 }
 
-// tool takes over one definition; types other than function have no field.
-func (d *decoder) tool(t jsonx.Value) {
+// namespace takes over the tools of a namespace, under joined names. What it says of
+// itself stands with the first of them.
+func (d *decoder) namespace(t jsonx.Value) {
+	about := t.Get("description").Text()
+	for _, in := range t.Get("tools").Items() {
+		d.tool(in, t.Get("name").Text(), about)
+		about = ""
+	}
+	d.extras(t, "type", "name", "description", "tools")
+}
+
+// tool takes over one definition, of a namespace if space is not empty; types other
+// than function have no field. about is what stands before its description.
+func (d *decoder) tool(t jsonx.Value, space, about string) {
 	if !t.Get("type").Is("function") {
 		d.extra(t)
 		return
 	}
-	tool := llm.Tool{Name: t.Get("name").Text(), Description: t.Get("description").Text()}
+	d.at.tool(t)
+	tool := llm.Tool{Name: d.spaces.name(spaced{space, t.Get("name").Text()}), Description: t.Get("description").Text()}
+	if about != "" {
+		tool.Description = strings.TrimSpace(about + "\n\n" + tool.Description)
+	}
 	if s := t.Get("parameters"); s.Exists() {
 		tool.Schema = json.RawMessage(s.Raw())
 	}
@@ -176,17 +198,31 @@ func (d *decoder) tool(t jsonx.Value) {
 	d.extras(t, "type", "name", "description", "parameters", "strict")
 }
 
-// choice takes over tool_choice, unless it names something else than a function.
+// choice takes over tool_choice, unless it names something else than functions.
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
 		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
 	case v.Get("type").Is("function"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("name").Text()}
+		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: d.named(v)}
+	case v.Get("type").Is("allowed_tools"):
+		names := make([]string, 0, v.Get("tools").Len())
+		for _, t := range v.Get("tools").Items() {
+			if !t.Get("type").Is("function") {
+				return false
+			}
+			names = append(names, d.named(t))
+		}
+		d.chat.ToolChoice = llm.Narrow(llm.ToolMode(v.Get("mode").Text()), names)
 	default:
 		return false
 	}
 	return true
+}
+
+// named returns the name of a function that v tells.
+func (d *decoder) named(v jsonx.Value) string {
+	return d.spaces.name(spaced{v.Get("namespace").Text(), v.Get("name").Text()})
 }
 
 // format takes over text.format; text is what holds without it.
@@ -207,10 +243,14 @@ func (d *decoder) format(v jsonx.Value) {
 
 // reasoning takes over how much to think, and how much of it to tell.
 func (d *decoder) reasoning(v jsonx.Value) {
-	if e := v.Get("effort"); e.Kind() == jsonx.String {
-		d.chat.Reasoning = &llm.Reasoning{Effort: e.Text()}
+	r := &llm.Reasoning{Effort: v.Get("effort").Text()}
+	if v.Get("summary").Exists() || v.Get("generate_summary").Exists() {
+		r.Display = "summarized"
 	}
-	d.extras(v, "effort")
+	if *r != (llm.Reasoning{}) {
+		d.chat.Reasoning = r
+	}
+	d.extras(v, "effort", "summary", "generate_summary")
 }
 
 // arguments makes JSON of the text a model wrote. What is no JSON becomes a

@@ -26,10 +26,10 @@ func (d *decoder) item(item jsonx.Value) {
 		d.message(item)
 	case kindCall:
 		d.say(llm.RoleAssistant, []llm.Part{{
-			Kind: llm.PartToolCall, ToolID: item.Get("call_id").Text(), ToolName: item.Get("name").Text(),
+			Kind: llm.PartToolCall, ToolID: item.Get("call_id").Text(), ToolName: d.named(item),
 			Args: arguments(item.Get("arguments").Text()),
 		}}, item)
-		d.extras(item, "type", "id", "status", "call_id", "name", "arguments")
+		d.extras(item, "type", "id", "status", "call_id", "name", "namespace", "arguments")
 	case kindOutput:
 		result := llm.Part{Kind: llm.PartToolResult, ToolID: item.Get("call_id").Text()}
 		result.Parts, _ = d.parts(item.Get("output"))

@@ -62,7 +62,7 @@ func (e *encoder) head() response {
 
 func (e *encoder) making() *stream {
 	if e.out == nil {
-		e.out = &stream{head: e.head(), summary: wantsSummary(e.r)}
+		e.out = &stream{head: e.head(), summary: wantsSummary(e.r), spaces: spacesIn(e.r.Raw.Value("tools"))}
 	}
 	return e.out
 }
