@@ -152,7 +152,7 @@ func checkTranslation(t *testing.T, id string, from, to []byte) {
 		}
 	}
 	var tools []string
-	for _, x := range list(in["tools"]) {
+	for _, x := range append(list(in["tools"]), list(in["functions"])...) {
 		name := str(obj(x)["name"])
 		if f := obj(obj(x)["function"]); f != nil {
 			name = str(f["name"])

@@ -12,7 +12,7 @@ import (
 // field of its own or to Extra, but for null and empty lists, and for what says
 // no more than the default: those ask for nothing.
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
-	d := decoder{chat: &llm.Chat{}}
+	d := decoder{chat: &llm.Chat{}, legacy: legacy(root)}
 	for name, v := range root.Members() {
 		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
 			d.extra(v)
@@ -26,6 +26,9 @@ type decoder struct {
 	chat    *llm.Chat
 	talking bool // a message other than the leading system messages was seen
 	results bool // the last message is a user's turn that began with tool results
+	legacy  bool // functions are offered, and no tools
+
+	calls, called string // the last call of a function without a result: its id and its name
 }
 
 // extra keeps what has no field.
@@ -126,6 +129,16 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		}
 	case "tool_choice":
 		return d.choice(v)
+	case "functions":
+		if !d.legacy {
+			return false
+		}
+		d.functions(v)
+	case "function_call":
+		if !d.legacy {
+			return false
+		}
+		d.functionChoice(v)
 	case "response_format":
 		d.format(v)
 	default:
@@ -157,16 +170,23 @@ func (d *decoder) tool(t jsonx.Value) {
 		d.extra(t)
 		return
 	}
-	tool := llm.Tool{Name: f.Get("name").Text(), Description: f.Get("description").Text(), Cache: cacheMark(t)}
+	tool := d.function(f)
+	tool.Cache = cacheMark(t)
+	d.chat.Tools = append(d.chat.Tools, tool)
+	d.extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
+}
+
+// function returns a function as a tool.
+func (d *decoder) function(f jsonx.Value) llm.Tool {
+	tool := llm.Tool{Name: f.Get("name").Text(), Description: f.Get("description").Text()}
 	if s := f.Get("parameters"); s.Exists() {
 		tool.Schema = json.RawMessage(s.Raw())
 	}
 	if b, ok := f.Get("strict").Bool(); ok {
 		tool.Strict = &b
 	}
-	d.chat.Tools = append(d.chat.Tools, tool)
-	d.extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
 	d.extras(f, "name", "description", "parameters", "strict")
+	return tool
 }
 
 // choice takes over tool_choice, unless it names other tools than functions.
@@ -220,19 +240,29 @@ func (d *decoder) format(v jsonx.Value) {
 // continues: they must answer the assistant's calls in one turn.
 func (d *decoder) message(m jsonx.Value) {
 	role := m.Get("role")
+	id := m.Get("tool_call_id").Text()
 	isResult := role.Is("tool")
+	if role.Is("function") {
+		if d.calls == "" || !m.Get("name").Is(d.called) {
+			d.talking = true
+			d.extra(m) // which answers nothing
+			return
+		}
+		id, isResult, d.calls = d.calls, true, ""
+	}
 	continues := d.results && (isResult || role.Is("user"))
 	defer func() { d.results = isResult }()
-	if role.Is("function") {
-		d.talking = true
-		d.extra(m)
-		return
-	}
 	if p := m.Get("prefix"); p.Kind() == jsonx.True { // Mistral's; false is the default
 		d.extra(p)
 	}
-	d.extras(m, "prefix", "role", "content", "tool_call_id", "tool_calls", "refusal", "reasoning_content", "reasoning",
-		"thinking_blocks", "annotations", "cache_control", "prompt_cache_breakpoint")
+	own := []string{
+		"prefix", "role", "content", "tool_call_id", "tool_calls", "refusal", "reasoning_content", "reasoning",
+		"thinking_blocks", "annotations", "cache_control", "prompt_cache_breakpoint", "function_call", "name",
+	}
+	if !role.Is("function") { // whose name is what it answers
+		own = own[:len(own)-1]
+	}
+	d.extras(m, own...)
 	parts := d.parts(m.Get("content"))
 	if mark := cacheMark(m); mark != nil && len(parts) > 0 {
 		parts[len(parts)-1].Cache = mark
@@ -246,7 +276,7 @@ func (d *decoder) message(m jsonx.Value) {
 		}
 		to = llm.RoleSystem
 	case isResult:
-		result := llm.Part{Kind: llm.PartToolResult, ToolID: m.Get("tool_call_id").Text(), Parts: parts}
+		result := llm.Part{Kind: llm.PartToolResult, ToolID: id, Parts: parts}
 		if len(parts) > 0 {
 			result.Cache, parts[len(parts)-1].Cache = parts[len(parts)-1].Cache, nil
 		}
@@ -292,6 +322,9 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 	parts = append(parts, content...)
 	if r := m.Get("refusal"); r.Kind() == jsonx.String {
 		parts = append(parts, llm.Part{Kind: llm.PartRefusal, Text: r.Text()})
+	}
+	if call := m.Get("function_call"); call.Exists() {
+		parts = append(parts, d.functionCall(call))
 	}
 	for _, call := range m.Get("tool_calls").Items() {
 		f := call.Get("function")
