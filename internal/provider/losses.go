@@ -25,6 +25,7 @@ var harmless = map[string]bool{
 	"include_reasoning":                  true,
 	"reasoning_format":                   true,
 	"transforms":                         true,
+	"thinking.clear_thinking":            true, // Z.ai: what becomes of earlier thoughts
 
 	// of responses: how much to write, what to keep of a prompt and of its records,
 	// how to tell of thoughts, a bound on the tools that run at the provider, which

@@ -68,7 +68,7 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 	case "top_logprobs":
 		c.p.Integer(v, 0, 20)
 	case "reasoning_effort":
-		if c.p.OneOf(v, "none", "minimal", "low", "medium", "high", "xhigh", "max") && !v.Is("none") {
+		if c.p.OneOf(v, efforts...) && !v.Is("none") {
 			c.r.Needs.Add(llm.NeedReasoning, "reasoning_effort")
 		}
 	case "verbosity":

@@ -12,7 +12,7 @@ import (
 // field of its own or to Extra, but for null and empty lists, and for what says
 // no more than the default: those ask for nothing.
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
-	d := decoder{chat: &llm.Chat{}, legacy: legacy(root)}
+	d := decoder{chat: &llm.Chat{}, legacy: legacy(root), wishes: wishes(root)}
 	for name, v := range root.Members() {
 		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
 			d.extra(v)
@@ -27,6 +27,7 @@ type decoder struct {
 	talking bool // a message other than the leading system messages was seen
 	results bool // the last message is a user's turn that began with tool results
 	legacy  bool // functions are offered, and no tools
+	wishes  int  // how many members say how much to think
 
 	calls, called string // the last call of a function without a result: its id and its name
 }
@@ -129,6 +130,10 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		}
 	case "tool_choice":
 		return d.choice(v)
+	case "reasoning":
+		return d.wishes == 1 && v.Kind() == jsonx.Object && d.reasoning(v)
+	case "thinking":
+		return d.wishes == 1 && v.Kind() == jsonx.Object && d.thinking(v)
 	case "functions":
 		if !d.legacy {
 			return false

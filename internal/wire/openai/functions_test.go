@@ -65,7 +65,7 @@ func TestFunctionsThatAreNotUnderstood(t *testing.T) {
 	for body, want := range map[string]string{
 		`"messages":[{"role":"user","content":"hi"}],` + offered + `,"tools":[{"type":"function","function":{"name":"t"}}],"function_call":"auto"`: "functions function_call",
 		`"messages":[{"role":"user","content":"hi"},{"role":"function","name":"f","content":"1"}],` + offered:                                      "messages.1",
-		`"messages":[{"role":"assistant","function_call":{"name":"g","arguments":""}},{"role":"function","name":"f","content":"1"}],` + offered:     "messages.1",
+		`"messages":[{"role":"assistant","function_call":{"name":"g","arguments":""}},{"role":"function","name":"f","content":"1"}],` + offered:    "messages.1",
 	} {
 		_, c := decoded(t, `{"model":"m",`+body+`}`)
 		var got []string
