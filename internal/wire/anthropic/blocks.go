@@ -3,6 +3,7 @@ package anthropic
 import (
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 // messages checks the conversation.
@@ -109,29 +110,51 @@ func (c *checker) source(b jsonx.Value, kinds ...string) {
 	if !ok || !c.p.OneOf(kind, kinds...) {
 		return
 	}
-	c.r.Size.Images++
+	document := b.Get("type").Is("document")
+	if !document || kind.Is("text") || kind.Is("content") {
+		c.r.Size.Images++
+	}
 	switch {
 	case kind.Is("base64"):
-		if t, ok := c.p.Require(s, "media_type"); ok {
-			c.p.String(t)
-		}
-		if data, ok := c.p.Require(s, "data"); ok && c.p.Text(data, maxMedia) {
-			c.r.Size.Media += int64(len(data.Inner()))
-		}
+		c.inline(s, document)
 	case kind.Is("text"):
 		c.text(s, "data")
-	case kind.Is("url"):
-		if u, ok := c.p.Require(s, "url"); ok {
-			c.p.Text(u, maxMedia)
-		}
-	case kind.Is("file"):
-		if id, ok := c.p.Require(s, "file_id"); ok {
-			c.p.String(id)
-		}
 	case kind.Is("content"):
 		if content, ok := c.p.Require(s, "content"); ok {
 			c.content(content, "a string or an array of blocks")
 		}
+	case kind.Is("url"), kind.Is("file"):
+		if document {
+			token.Elsewhere(&c.r.Size)
+		}
+		c.named(s, kind)
+	}
+}
+
+// inline checks and weighs what stands in the request.
+func (c *checker) inline(s jsonx.Value, document bool) {
+	media, ok := c.p.Require(s, "media_type")
+	if ok {
+		c.p.String(media)
+	}
+	data, ok := c.p.Require(s, "data")
+	switch {
+	case !ok || !c.p.Text(data, maxMedia):
+	case document:
+		token.Document(&c.r.Size, media.Text(), data.Inner())
+	default:
+		c.r.Size.Media += int64(len(data.Inner()))
+	}
+}
+
+// named checks what the request only names.
+func (c *checker) named(s, kind jsonx.Value) {
+	if kind.Is("url") {
+		if u, ok := c.p.Require(s, "url"); ok {
+			c.p.Text(u, maxMedia)
+		}
+	} else if id, ok := c.p.Require(s, "file_id"); ok {
+		c.p.String(id)
 	}
 }
 

@@ -386,3 +386,24 @@ func TestBase64IsStandard(t *testing.T) {
 		}
 	}
 }
+
+// Documents are weighed by their pages, and those that only a provider can look into
+// as the longest that are taken.
+func TestDocumentsAreWeighedByTheirPages(t *testing.T) {
+	t.Parallel()
+	const pdf = "JVBERi0xLjQgPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4g"
+	for part, want := range map[string]int64{
+		`{"inlineData":{"mimeType":"application/pdf","data":"` + pdf + `"}}`:      3,
+		`{"fileData":{"mimeType":"application/pdf","fileUri":"https://x/y.pdf"}}`: 100,
+		`{"fileData":{"mimeType":"image/png","fileUri":"https://x/y.png"}}`:       0,
+	} {
+		r, err := NewGenerate().DecodeFor("m", []byte(`{"contents":[{"parts":[`+part+`]}]}`), nil)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		if r.Size.Pages != want || r.Size.Images != 1 {
+			t.Errorf("%s: %+v, want %d pages", part, r.Size, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 // part is one part of a content: at most one kind of data, and what belongs to
@@ -156,12 +157,17 @@ func (c *checker) media(v jsonx.Value, inline bool) {
 		return
 	}
 	kind := get(v, "mimeType")
+	document := kindOf(kind.Text()) == llm.PartFile
 	if inline {
 		if !kind.Exists() {
 			c.p.Missing(v, "mimeType")
 		}
 		if data, ok := c.p.Require(v, "data"); ok && c.p.Text(data, maxMedia) {
-			c.r.Size.Media += int64(len(data.Inner()))
+			if document {
+				token.Document(&c.r.Size, kind.Text(), data.Inner())
+			} else {
+				c.r.Size.Media += int64(len(data.Inner()))
+			}
 		}
 	} else if uri := get(v, "fileUri"); !uri.Exists() {
 		c.p.Missing(v, "fileUri")
@@ -169,7 +175,12 @@ func (c *checker) media(v jsonx.Value, inline bool) {
 		c.p.Text(uri, maxMedia)
 	}
 	c.p.String(kind)
-	c.r.Size.Images++
+	switch {
+	case !document:
+		c.r.Size.Images++
+	case !inline:
+		token.Elsewhere(&c.r.Size)
+	}
 	if need := needOf(kindOf(kind.Text())); !c.r.Needs.Has(need) {
 		c.r.Needs.Add(need, v.Path())
 	}

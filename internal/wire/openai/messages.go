@@ -5,6 +5,7 @@ import (
 
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 const (
@@ -198,16 +199,21 @@ func (c *checker) part(part jsonx.Value) {
 		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, part))
 		if c.p.Object(body) {
 			if data := body.Get("file_data"); data.Exists() && !data.Is("") {
-				c.media(data)
+				c.document(data)
 			} else {
-				c.r.Size.Images++
+				token.Elsewhere(&c.r.Size)
 			}
 			c.p.String(body.Get("file_id"))
 			c.p.String(body.Get("filename"))
 		}
 	case "document_url", "file_url":
 		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, part))
-		c.link(body)
+		if body.Kind() == jsonx.Object {
+			if body, ok = c.p.Require(body, "url"); !ok {
+				return
+			}
+		}
+		c.document(body)
 	case "video_url":
 		c.r.Needs.Add(llm.NeedVideoInput, place(c.r, llm.NeedVideoInput, part))
 		c.link(body)
@@ -268,6 +274,13 @@ func (c *checker) link(v jsonx.Value) {
 		v = url
 	}
 	c.media(v)
+}
+
+// document weighs a document by its URL, or in base64.
+func (c *checker) document(v jsonx.Value) {
+	if c.p.Text(v, maxMedia) {
+		token.Linked(&c.r.Size, v.Inner())
+	}
 }
 
 // media counts what is inline in a URL or in base64.

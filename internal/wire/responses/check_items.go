@@ -5,6 +5,7 @@ import (
 
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 // The kinds of items that are checked and translated; others are for a provider
@@ -204,6 +205,16 @@ func (c *checker) source(part jsonx.Value, members ...string) {
 		found = true
 		if !c.p.Text(v, maxMedia) {
 			continue
+		}
+		switch name {
+		case "file_data", "file_url":
+			token.Linked(&c.r.Size, v.Inner())
+			continue
+		case "file_id":
+			if members[0] == "file_data" {
+				token.Elsewhere(&c.r.Size)
+				continue
+			}
 		}
 		c.r.Size.Images++
 		if name != "file_id" && !bytes.HasPrefix(v.Inner(), []byte("http")) {

@@ -187,3 +187,25 @@ func TestWhatTheRequestNeedsIsKnown(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Documents are weighed by their pages, and those that only a provider can look into
+// as the longest that are taken.
+func TestDocumentsAreWeighedByTheirPages(t *testing.T) {
+	t.Parallel()
+	const pdf = "JVBERi0xLjQgPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4g"
+	for part, want := range map[string]int64{
+		`{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,` + pdf + `"}`: 3,
+		`{"type":"input_file","file_id":"f"}`:                100,
+		`{"type":"input_file","file_url":"https://x/y.pdf"}`: 100,
+		`{"type":"input_image","file_id":"f"}`:               0,
+	} {
+		r, err := New(Options{}).Decode([]byte(`{"model":"m","input":[{"role":"user","content":[`+part+`]}]}`), nil)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		if r.Size.Pages != want || r.Size.Images != 1 {
+			t.Errorf("%s: %+v, want %d pages", part, r.Size, want)
+		}
+	}
+}
