@@ -20,6 +20,7 @@ type encoder struct {
 	limit  int64    // max_tokens
 	skip   int      // cache marks to leave out before the last four
 	tooled []string // names of tools that the history calls, where none are defined
+	thinks bool     // thinking is asked for
 	mused  bool     // the last turn of the assistant has thoughts
 }
 
@@ -324,6 +325,12 @@ func (e *encoder) named(chat, own string) string {
 
 func budgetModel(name string) bool { return begins(name, budgetModels) }
 
+// tunedModels begin the names of the models of Claude that take numbers for sampling;
+// later ones refuse them.
+var tunedModels = append([]string{"claude-2", "claude-3-", "claude-opus-4-6", "claude-sonnet-4-6"}, budgetModels...)
+
+func untuned(name string) bool { return strings.HasPrefix(name, "claude-") && !begins(name, tunedModels) }
+
 func begins(name string, with []string) bool {
 	return slices.ContainsFunc(with, func(p string) bool { return strings.HasPrefix(name, p) })
 }
@@ -331,6 +338,7 @@ func begins(name string, with []string) bool {
 // thinkingRules refuses what does not go with thinking.
 func (e *encoder) thinkingRules() {
 	c := e.chat
+	e.thinks = true
 	if c.Temperature != nil && *c.Temperature != 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "A temperature other than 1 does not go with reasoning for this model.")
 	}
@@ -412,7 +420,7 @@ func (e *encoder) sampling() {
 	e.Float("top_p", topP)
 	switch {
 	case c.TopK == nil:
-	case provider.UsualTopK(e.call.Request, *c.TopK): // which not all models take
+	case provider.UsualTopK(e.call.Request, *c.TopK) && (e.thinks || untuned(e.call.Model)):
 		e.Drop("top_k")
 	default:
 		e.Int("top_k", *c.TopK)

@@ -364,7 +364,7 @@ func (e *encoder) own() {
 	thinking := e.thinking()
 	flags := e.flags()
 	top := e.chat.TopK
-	if top != nil && provider.UsualTopK(e.call.Request, *top) { // which not all models take
+	if top != nil && provider.UsualTopK(e.call.Request, *top) && (thinking != "" || !e.traits.tuned()) {
 		e.Drop("top_k")
 		top = nil
 	}
