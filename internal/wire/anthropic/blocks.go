@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/token"
@@ -33,7 +34,7 @@ func (c *checker) messages(v jsonx.Value) {
 func (c *checker) content(v jsonx.Value, want string) {
 	switch v.Kind() {
 	case jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case jsonx.Array:
 		if !c.p.Array(v, 0, maxBlocks) {
 			return
@@ -65,16 +66,16 @@ func (c *checker) block(b jsonx.Value) {
 	case kind.Is("text"):
 		c.text(b, "text")
 	case kind.Is("image"):
-		c.r.Needs.Add(llm.NeedImageInput, place(c.r, llm.NeedImageInput, b))
+		dialect.Need(c.r, llm.NeedImageInput, b)
 		c.source(b, "base64", "url", "file")
 	case kind.Is("document"):
-		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, b))
+		dialect.Need(c.r, llm.NeedFileInput, b)
 		c.source(b, "base64", "url", "file", "text", "content")
 	case kind.Is("tool_use"):
 		c.text(b, "id")
 		c.text(b, "name")
 		if in, ok := c.p.Require(b, "input"); ok && c.p.Object(in) {
-			c.count(in.Raw())
+			dialect.Count(&c.r.Size, in.Raw())
 		}
 	case kind.Is("tool_result"):
 		c.text(b, "tool_use_id")
@@ -85,18 +86,18 @@ func (c *checker) block(b jsonx.Value) {
 	case kind.Is("thinking"):
 		c.text(b, "thinking")
 		c.p.String(b.Get("signature"))
-		c.count(b.Get("signature").Inner())
+		dialect.Count(&c.r.Size, b.Get("signature").Inner())
 	case kind.Is("redacted_thinking"):
 		c.text(b, "data")
 	default:
-		c.count(b.Raw())
+		dialect.Count(&c.r.Size, b.Raw())
 	}
 }
 
 // text checks a required string of a block, and weighs it.
 func (c *checker) text(b jsonx.Value, name string) {
 	if v, ok := c.p.Require(b, name); ok && c.p.String(v) {
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	}
 }
 
@@ -156,12 +157,4 @@ func (c *checker) named(s, kind jsonx.Value) {
 	} else if id, ok := c.p.Require(s, "file_id"); ok {
 		c.p.String(id)
 	}
-}
-
-// place is the path of v if the need was not met before; a path costs something.
-func place(r *llm.Request, n llm.Need, v jsonx.Value) string {
-	if r.Needs.Has(n) {
-		return r.Needs[n]
-	}
-	return v.Path()
 }

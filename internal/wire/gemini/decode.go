@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -83,22 +84,6 @@ func (d *decoder) system(v jsonx.Value) {
 	}
 }
 
-func number(v jsonx.Value) *float64 {
-	f, ok := v.Float()
-	if !ok {
-		return nil
-	}
-	return &f
-}
-
-func integer(v jsonx.Value) *int64 {
-	n, ok := v.Int()
-	if !ok {
-		return nil
-	}
-	return &n
-}
-
 // config takes over generationConfig.
 func (d *decoder) config(v jsonx.Value) {
 	c := d.chat
@@ -108,11 +93,11 @@ func (d *decoder) config(v jsonx.Value) {
 		}
 		switch string(unsnake(name)) {
 		case "temperature":
-			c.Temperature = number(m)
+			c.Temperature = dialect.Number(m)
 		case "topP":
-			c.TopP = number(m)
+			c.TopP = dialect.Number(m)
 		case "topK":
-			if c.TopK = integer(m); c.TopK != nil && *c.TopK == 0 {
+			if c.TopK = dialect.Integer(m); c.TopK != nil && *c.TopK == 0 {
 				c.TopK = nil // as many as there are
 			}
 		case "candidateCount":
@@ -120,17 +105,17 @@ func (d *decoder) config(v jsonx.Value) {
 				c.Choices = int(n)
 			}
 		case "maxOutputTokens":
-			c.MaxOutput = integer(m)
+			c.MaxOutput = dialect.Integer(m)
 		case "stopSequences":
 			for _, s := range m.Items() {
 				c.Stop = append(c.Stop, s.Text())
 			}
 		case "presencePenalty":
-			c.PresencePenalty = number(m)
+			c.PresencePenalty = dialect.Number(m)
 		case "frequencyPenalty":
-			c.FrequencyPenalty = number(m)
+			c.FrequencyPenalty = dialect.Number(m)
 		case "seed":
-			c.Seed = integer(m)
+			c.Seed = dialect.Integer(m)
 		case "thinkingConfig":
 			d.thinking(m)
 		case "responseMimeType", "responseSchema", "responseJsonSchema", "_responseJsonSchema": // see format

@@ -3,6 +3,7 @@ package gemini
 import (
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/token"
@@ -94,7 +95,7 @@ func (c *checker) parts(content jsonx.Value) {
 func (c *checker) system(v jsonx.Value) {
 	switch {
 	case v.Kind() == jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case c.object(v):
 		c.parts(v)
 	}
@@ -109,10 +110,10 @@ func (c *checker) part(v jsonx.Value) {
 	}
 	c.p.Bool(p.thought)
 	if c.p.String(p.signature) {
-		c.count(p.signature.Inner())
+		dialect.Count(&c.r.Size, p.signature.Inner())
 	}
 	if c.p.String(p.text) {
-		c.count(p.text.Inner())
+		dialect.Count(&c.r.Size, p.text.Inner())
 	}
 	c.media(p.inline, true)
 	c.media(p.file, false)
@@ -120,13 +121,13 @@ func (c *checker) part(v jsonx.Value) {
 		c.name(p.call)
 		c.p.String(get(p.call, "id"))
 		c.p.Object(get(p.call, "args"))
-		c.count(p.call.Raw())
+		dialect.Count(&c.r.Size, p.call.Raw())
 	}
 	if c.object(p.result) {
 		c.result(p.result)
 	}
 	for _, m := range p.rest {
-		c.count(m.Raw())
+		dialect.Count(&c.r.Size, m.Raw())
 	}
 }
 
@@ -142,7 +143,7 @@ func (c *checker) result(v jsonx.Value) {
 	c.name(v)
 	c.p.String(get(v, "id"))
 	if r, ok := c.p.Require(v, "response"); ok && c.p.Object(r) {
-		c.count(r.Raw())
+		dialect.Count(&c.r.Size, r.Raw())
 	}
 	for _, m := range c.list(get(v, "parts"), maxParts) {
 		p := readPart(m)

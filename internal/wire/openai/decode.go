@@ -2,8 +2,8 @@ package openai
 
 import (
 	"encoding/json"
-	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -12,45 +12,24 @@ import (
 // field of its own or to Extra, but for null and empty lists, and for what says
 // no more than the default: those ask for nothing.
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
-	d := decoder{chat: &llm.Chat{}, legacy: legacy(root), wishes: wishes(root)}
+	d := decoder{Taking: dialect.Begin(), legacy: legacy(root), wishes: wishes(root)}
 	for name, v := range root.Members() {
 		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
-			d.extra(v)
+			d.Extra(v)
 		}
 	}
-	return d.chat, nil
+	return d.Chat, nil
 }
 
 // decoder gathers a conversation.
 type decoder struct {
-	chat    *llm.Chat
+	dialect.Taking
 	talking bool // a message other than the leading system messages was seen
 	results bool // the last message is a user's turn that began with tool results
 	legacy  bool // functions are offered, and no tools
 	wishes  int  // how many members say how much to think
 
 	calls, called string // the last call of a function without a result: its id and its name
-}
-
-// extra keeps what has no field.
-func (d *decoder) extra(v jsonx.Value) {
-	d.chat.Extra = append(d.chat.Extra, llm.Extra{Path: v.Path(), Value: json.RawMessage(v.Raw())})
-}
-
-// extras keeps all members of v but the named ones, and what asks for nothing.
-func (d *decoder) extras(v jsonx.Value, but ...string) {
-next:
-	for name, m := range v.Members() {
-		if !m.Exists() || m.Kind() == jsonx.Array && m.Len() == 0 {
-			continue
-		}
-		for _, b := range but {
-			if string(name) == b {
-				continue next
-			}
-		}
-		d.extra(m)
-	}
 }
 
 // isDefault reports whether a member says what would hold without it.
@@ -70,29 +49,29 @@ func isDefault(name []byte, v jsonx.Value) bool {
 
 // setting takes over a scalar member, and reports whether name is one.
 func (d *decoder) setting(name []byte, v jsonx.Value) bool {
-	c := d.chat
+	c := d.Chat
 	switch string(name) {
 	case "model", "stream", "stream_options": // the request has them
 	case "temperature":
-		c.Temperature = number(v)
+		c.Temperature = dialect.Number(v)
 	case "top_p":
-		c.TopP = number(v)
+		c.TopP = dialect.Number(v)
 	case "top_k":
-		if n := integer(v); n != nil && *n > 0 { // the rest switches it off
+		if n := dialect.Integer(v); n != nil && *n > 0 { // the rest switches it off
 			c.TopK = n
 		}
 	case "frequency_penalty":
-		c.FrequencyPenalty = number(v)
+		c.FrequencyPenalty = dialect.Number(v)
 	case "presence_penalty":
-		c.PresencePenalty = number(v)
+		c.PresencePenalty = dialect.Number(v)
 	case "seed":
-		c.Seed = integer(v)
+		c.Seed = dialect.Integer(v)
 	case "n":
-		if n := integer(v); n != nil {
+		if n := dialect.Integer(v); n != nil {
 			c.Choices = int(*n)
 		}
 	case "max_completion_tokens", "max_tokens":
-		c.MaxOutput = integer(v)
+		c.MaxOutput = dialect.Integer(v)
 	case "parallel_tool_calls":
 		if b, ok := v.Bool(); ok {
 			c.ParallelTools = &b
@@ -119,10 +98,10 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		}
 	case "stop":
 		if v.Kind() == jsonx.String {
-			d.chat.Stop = []string{v.Text()}
+			d.Chat.Stop = []string{v.Text()}
 		}
 		for _, s := range v.Items() {
-			d.chat.Stop = append(d.chat.Stop, s.Text())
+			d.Chat.Stop = append(d.Chat.Stop, s.Text())
 		}
 	case "tools":
 		for _, t := range v.Items() {
@@ -152,33 +131,17 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 	return true
 }
 
-func number(v jsonx.Value) *float64 {
-	f, ok := v.Float()
-	if !ok {
-		return nil
-	}
-	return &f
-}
-
-func integer(v jsonx.Value) *int64 {
-	n, ok := v.Int()
-	if !ok {
-		return nil
-	}
-	return &n
-}
-
 // tool takes over one definition; types other than function have no field.
 func (d *decoder) tool(t jsonx.Value) {
 	f := t.Get("function")
 	if kind := t.Get("type"); kind.Exists() && !kind.Is("function") || !f.Exists() {
-		d.extra(t)
+		d.Extra(t)
 		return
 	}
 	tool := d.function(f)
 	tool.Cache = cacheMark(t)
-	d.chat.Tools = append(d.chat.Tools, tool)
-	d.extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
+	d.Chat.Tools = append(d.Chat.Tools, tool)
+	d.Extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
 }
 
 // function returns a function as a tool.
@@ -190,7 +153,7 @@ func (d *decoder) function(f jsonx.Value) llm.Tool {
 	if b, ok := f.Get("strict").Bool(); ok {
 		tool.Strict = &b
 	}
-	d.extras(f, "name", "description", "parameters", "strict")
+	d.Extras(f, "name", "description", "parameters", "strict")
 	return tool
 }
 
@@ -198,11 +161,11 @@ func (d *decoder) function(f jsonx.Value) llm.Tool {
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
 	case v.Is("any"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
 	case v.Get("type").Is("function"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
 	case v.Get("type").Is("allowed_tools"):
 		allowed := v.Get("allowed_tools")
 		names := make([]string, 0, allowed.Get("tools").Len())
@@ -212,7 +175,7 @@ func (d *decoder) choice(v jsonx.Value) bool {
 			}
 			names = append(names, t.Get("function").Get("name").Text())
 		}
-		d.chat.ToolChoice = llm.Narrow(llm.ToolMode(allowed.Get("mode").Text()), names)
+		d.Chat.ToolChoice = llm.Narrow(llm.ToolMode(allowed.Get("mode").Text()), names)
 	default:
 		return false
 	}
@@ -224,7 +187,7 @@ func (d *decoder) format(v jsonx.Value) {
 	kind := v.Get("type")
 	switch {
 	case kind.Is("json_object"):
-		d.chat.Format = &llm.Format{JSON: true}
+		d.Chat.Format = &llm.Format{JSON: true}
 	case kind.Is("json_schema"):
 		s := v.Get("json_schema")
 		f := &llm.Format{JSON: true, Name: s.Get("name").Text(), Description: s.Get("description").Text()}
@@ -234,10 +197,10 @@ func (d *decoder) format(v jsonx.Value) {
 		if b, ok := s.Get("strict").Bool(); ok {
 			f.Strict = &b
 		}
-		d.chat.Format = f
-		d.extras(s, "name", "description", "schema", "strict")
+		d.Chat.Format = f
+		d.Extras(s, "name", "description", "schema", "strict")
 	}
-	d.extras(v, "type", "json_schema")
+	d.Extras(v, "type", "json_schema")
 }
 
 // message takes over one message. Leading system messages stand apart; tool
@@ -250,7 +213,7 @@ func (d *decoder) message(m jsonx.Value) {
 	if role.Is("function") {
 		if d.calls == "" || !m.Get("name").Is(d.called) {
 			d.talking = true
-			d.extra(m) // which answers nothing
+			d.Extra(m) // which answers nothing
 			return
 		}
 		id, isResult, d.calls = d.calls, true, ""
@@ -258,7 +221,7 @@ func (d *decoder) message(m jsonx.Value) {
 	continues := d.results && (isResult || role.Is("user"))
 	defer func() { d.results = isResult }()
 	if p := m.Get("prefix"); p.Kind() == jsonx.True { // Mistral's; false is the default
-		d.extra(p)
+		d.Extra(p)
 	}
 	own := []string{
 		"prefix", "role", "content", "tool_call_id", "tool_calls", "refusal", "reasoning_content", "reasoning",
@@ -267,7 +230,7 @@ func (d *decoder) message(m jsonx.Value) {
 	if !role.Is("function") { // whose name is what it answers
 		own = own[:len(own)-1]
 	}
-	d.extras(m, own...)
+	d.Extras(m, own...)
 	parts := d.parts(m.Get("content"))
 	if mark := cacheMark(m); mark != nil && len(parts) > 0 {
 		parts[len(parts)-1].Cache = mark
@@ -276,7 +239,7 @@ func (d *decoder) message(m jsonx.Value) {
 	switch {
 	case role.Is("system"), role.Is("developer"):
 		if !d.talking {
-			d.chat.System = append(d.chat.System, parts...)
+			d.Chat.System = append(d.Chat.System, parts...)
 			return
 		}
 		to = llm.RoleSystem
@@ -292,11 +255,11 @@ func (d *decoder) message(m jsonx.Value) {
 	}
 	d.talking = true
 	if continues {
-		last := &d.chat.Messages[len(d.chat.Messages)-1]
+		last := &d.Chat.Messages[len(d.Chat.Messages)-1]
 		last.Parts = append(last.Parts, parts...)
 		return
 	}
-	d.chat.Messages = append(d.chat.Messages, llm.Message{Role: to, Parts: parts})
+	d.Chat.Messages = append(d.Chat.Messages, llm.Message{Role: to, Parts: parts})
 }
 
 // assistant puts reasoning before and tool calls after the parts of content.
@@ -334,14 +297,14 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 	for _, call := range m.Get("tool_calls").Items() {
 		f := call.Get("function")
 		if !f.Exists() {
-			d.extra(call)
+			d.Extra(call)
 			continue
 		}
 		parts = append(parts, llm.Part{
 			Kind:     llm.PartToolCall,
 			ToolID:   call.Get("id").Text(),
 			ToolName: f.Get("name").Text(),
-			Args:     arguments(f.Get("arguments").Text()),
+			Args:     dialect.Arguments(f.Get("arguments").Text()),
 			Cache:    cacheMark(call),
 
 			Signature: d.state(call),
@@ -358,26 +321,13 @@ func (d *decoder) state(call jsonx.Value) string {
 	google := content.Get("google")
 	signature := google.Get("thought_signature")
 	if signature.Kind() != jsonx.String {
-		d.extras(call, own[:5]...)
+		d.Extras(call, own[:5]...)
 		return ""
 	}
-	d.extras(call, own...)
-	d.extras(content, "google")
-	d.extras(google, "thought_signature")
+	d.Extras(call, own...)
+	d.Extras(content, "google")
+	d.Extras(google, "thought_signature")
 	return signature.Text()
-}
-
-// arguments makes JSON of the text a model wrote. What is no JSON becomes a
-// string, which nothing else does.
-func arguments(text string) json.RawMessage {
-	trimmed := strings.TrimSpace(text)
-	switch {
-	case trimmed == "":
-		return json.RawMessage(`{}`)
-	case trimmed[0] == '"', !jsonx.Valid([]byte(trimmed)):
-		return jsonx.AppendString(nil, text)
-	}
-	return json.RawMessage(trimmed)
 }
 
 // cacheMark reads the marker at v: OpenAI's own, or the one that OpenRouter took

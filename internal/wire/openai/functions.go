@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -19,30 +20,30 @@ func legacy(root jsonx.Value) bool {
 // functions takes over the definitions, as tools of which one is called at a time.
 func (d *decoder) functions(list jsonx.Value) {
 	for _, f := range list.Items() {
-		d.chat.Tools = append(d.chat.Tools, d.function(f))
+		d.Chat.Tools = append(d.Chat.Tools, d.function(f))
 	}
 	one := false
-	d.chat.ParallelTools = &one
+	d.Chat.ParallelTools = &one
 }
 
 // functionChoice takes over which function may be called.
 func (d *decoder) functionChoice(v jsonx.Value) {
 	switch {
 	case v.Is("auto"), v.Is("none"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
 	default:
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("name").Text()}
-		d.extras(v, "name")
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("name").Text()}
+		d.Extras(v, "name")
 	}
 }
 
 // functionCall takes over a call in the nth message, whose id is made of its place:
 // it is the same in every later request.
 func (d *decoder) functionCall(v jsonx.Value) llm.Part {
-	d.calls = "call_" + strconv.Itoa(len(d.chat.Messages))
+	d.calls = "call_" + strconv.Itoa(len(d.Chat.Messages))
 	d.called = v.Get("name").Text()
-	d.extras(v, "name", "arguments")
-	return llm.Part{Kind: llm.PartToolCall, ToolID: d.calls, ToolName: d.called, Args: arguments(v.Get("arguments").Text())}
+	d.Extras(v, "name", "arguments")
+	return llm.Part{Kind: llm.PartToolCall, ToolID: d.calls, ToolName: d.called, Args: dialect.Arguments(v.Get("arguments").Text())}
 }
 
 // functionPlace returns the names of places for callers who offer functions.

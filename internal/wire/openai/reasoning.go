@@ -45,9 +45,9 @@ func (d *decoder) reasoning(v jsonx.Value) bool {
 		r.Display = "omitted"
 	}
 	if r != (llm.Reasoning{}) {
-		d.chat.Reasoning = &r
+		d.Chat.Reasoning = &r
 	}
-	d.extras(v, "effort", "max_tokens", "enabled", "exclude")
+	d.Extras(v, "effort", "max_tokens", "enabled", "exclude")
 	return true
 }
 
@@ -66,7 +66,7 @@ func (d *decoder) thinking(v jsonx.Value) bool {
 	default:
 		r.Adaptive = true
 	}
-	d.chat.Reasoning = &r
-	d.extras(v, "type", "budget_tokens")
+	d.Chat.Reasoning = &r
+	d.Extras(v, "type", "budget_tokens")
 	return true
 }

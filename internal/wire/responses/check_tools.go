@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -11,7 +12,7 @@ func (c *checker) tools(v jsonx.Value) {
 	if !c.p.Array(v, 0, maxTools) {
 		return
 	}
-	c.count(v.Raw())
+	dialect.Count(&c.r.Size, v.Raw())
 	for _, t := range v.Items() {
 		if c.p.Full() {
 			return
@@ -127,7 +128,7 @@ func (c *checker) chosen(v, tools jsonx.Value) {
 		return
 	case kind.Is("function"), kind.Is("custom"):
 		if name, ok := c.p.Require(v, "name"); ok && c.p.Text(name, maxName) {
-			c.offered(name, toolNames(tools))
+			dialect.Offered(&c.p, name, toolNames(tools))
 		}
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
@@ -149,7 +150,7 @@ func (c *checker) allowed(list, tools jsonx.Value) {
 		}
 		if kind := t.Get("type"); kind.Is("function") || kind.Is("custom") {
 			if name, ok := c.p.Require(t, "name"); ok && c.p.String(name) {
-				c.offered(name, names)
+				dialect.Offered(&c.p, name, names)
 			}
 		}
 	}
@@ -172,11 +173,4 @@ func toolNames(tools jsonx.Value) map[string]bool {
 		}
 	}
 	return names
-}
-
-// offered checks that a name is among those of the tools.
-func (c *checker) offered(name jsonx.Value, names map[string]bool) {
-	if names != nil && !names[name.Text()] {
-		c.p.Invalid(name, "Names a tool that is not among tools")
-	}
 }

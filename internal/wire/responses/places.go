@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
-	"github.com/pontage/pontage/internal/llm"
 )
 
 // places knows where everything in a conversation stood in the body. A nil
@@ -17,7 +17,7 @@ type places struct {
 
 // placesOf decodes a checked body once more, for where everything stood.
 func placesOf(root jsonx.Value) *places {
-	d := decoder{chat: &llm.Chat{}, at: &places{}}
+	d := decoder{Taking: dialect.Begin(), at: &places{}}
 	d.request(root)
 	return d.at
 }
