@@ -127,10 +127,21 @@ func (e *Encoding) Extras(list []llm.Extra, pass func(x llm.Extra) bool) {
 		case pass != nil && pass(x):
 		case harmless[path], slices.Contains(harmlessAs[path], value):
 			e.Drop(x.Path)
+		case path == "tools.#" && kindOf(x.Value) != "":
+			e.Refuse(fault.UnsupportedParameter, x.Path, "Tools of type %.64s cannot be honoured for this model.", kindOf(x.Value))
 		default:
 			e.Unsupported(x.Path)
 		}
 	}
+}
+
+// kindOf returns the type that an object says it is of.
+func kindOf(v []byte) string {
+	doc, err := jsonx.Parse(v)
+	if err != nil {
+		return ""
+	}
+	return doc.Root().Get("type").Text()
 }
 
 // pattern writes # for the numbers of a path.

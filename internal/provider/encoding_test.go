@@ -38,3 +38,17 @@ func TestArgumentsOfCallsAreObjects(t *testing.T) {
 		}
 	}
 }
+
+func TestToolsAreRefusedByTheirType(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		`{"type":"web_search_20250305","name":"web_search"}`: "Tools of type web_search_20250305 cannot be honoured for this model.",
+		`{"name":"x"}`: "tools.3 cannot be honoured for this model.",
+	} {
+		var e Encoding
+		e.Extras([]llm.Extra{{Path: "tools.3", Value: []byte(value)}}, nil)
+		if e.Err == nil || e.Err.Param != "tools.3" || e.Err.Public() != want {
+			t.Errorf("%s: %v, want %s", value, e.Err, want)
+		}
+	}
+}

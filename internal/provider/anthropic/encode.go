@@ -329,7 +329,9 @@ func budgetModel(name string) bool { return begins(name, budgetModels) }
 // later ones refuse them.
 var tunedModels = append([]string{"claude-2", "claude-3-", "claude-opus-4-6", "claude-sonnet-4-6"}, budgetModels...)
 
-func untuned(name string) bool { return strings.HasPrefix(name, "claude-") && !begins(name, tunedModels) }
+func untuned(name string) bool {
+	return strings.HasPrefix(name, "claude-") && !begins(name, tunedModels)
+}
 
 func begins(name string, with []string) bool {
 	return slices.ContainsFunc(with, func(p string) bool { return strings.HasPrefix(name, p) })
