@@ -26,6 +26,7 @@ func decodeChat(root jsonx.Value) (*llm.Chat, error) {
 			d.Extra(root.Get("thinking").Get("budget_tokens"))
 		}
 	}
+	dialect.Rename(d.Chat)
 	return d.Chat, nil
 }
 

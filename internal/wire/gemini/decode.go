@@ -35,6 +35,7 @@ func decodeChat(root jsonx.Value) *llm.Chat {
 			d.extra(v)
 		}
 	}
+	dialect.Rename(d.chat)
 	return d.chat
 }
 

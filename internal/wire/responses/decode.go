@@ -15,6 +15,7 @@ import (
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
 	d := decoder{Taking: dialect.Begin()}
 	d.request(root)
+	dialect.Rename(d.Chat)
 	return d.Chat, nil
 }
 

@@ -3,9 +3,11 @@ package responses
 import (
 	"bytes"
 	"errors"
+	"iter"
 	"strconv"
 	"time"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -38,6 +40,7 @@ func (e *encoder) Heartbeat(dst []byte) []byte { return append(dst, keepAlive...
 
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	dialect.Restore(ev, func() iter.Seq[string] { return offered(e.r.Raw.Value("tools")) })
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)

@@ -2,10 +2,10 @@ package responses
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
+	"iter"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 )
 
@@ -66,26 +66,15 @@ func (s *spaces) add(n spaced) {
 	s.joined[n], s.of[name] = name, n
 }
 
-// maxJoined is the longest name that every protocol takes.
-const maxJoined = 64
-
-// join returns both names in one, of letters that every protocol takes, and at
-// most 64 of them. Where they would not fit, or are not to be mistaken for another
-// name, the end tells them apart.
+// join returns both names in one that every protocol takes. Where it is not to be
+// mistaken for another name, the end tells them apart.
 func (n spaced) join(apart bool) string {
+	both := n.space + "\x00" + n.name
 	long := strings.TrimSuffix(n.space, "__") + "__" + n.name
-	legal := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
-			return r
-		}
-		return '_'
-	}, long)
-	if legal == long && len(long) <= maxJoined && !apart {
-		return long
+	if legal := dialect.Legal(long); apart || legal != long {
+		return dialect.Apart(legal, both)
 	}
-	sum := sha256.Sum256([]byte(n.space + "\x00" + n.name))
-	end := "_" + hex.EncodeToString(sum[:8])
-	return legal[:min(len(legal), maxJoined-len(end))] + end
+	return long
 }
 
 // name returns the name that a tool goes by elsewhere.
@@ -107,4 +96,19 @@ func (s *spaces) split(name string) spaced {
 		}
 	}
 	return spaced{name: name}
+}
+
+// offered yields the names of the functions of a request that stand in no namespace.
+func offered(tools []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		doc, err := jsonx.Parse(tools)
+		if err != nil {
+			return // cannot be: it was checked
+		}
+		for _, t := range doc.Root().Items() {
+			if t.Get("type").Is("function") && !yield(t.Get("name").Text()) {
+				return
+			}
+		}
+	}
 }

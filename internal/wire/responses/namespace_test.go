@@ -125,3 +125,19 @@ func TestJoinedNamesAreLegalAndDiffer(t *testing.T) {
 		}
 	})
 }
+
+// Names of functions may be longer here than other protocols take.
+func TestLongNamesOfFunctionsComeBack(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("l", 100)
+	r := request(t, `,"stream":true,"tools":[{"type":"function","name":"`+long+`"}]`)
+	chat, err := r.DecodeChat()
+	if err != nil || len(chat.Tools[0].Name) > 64 {
+		t.Fatalf("goes out as %s, %v", chat.Tools[0].Name, err)
+	}
+	got := run(t, encoderOf(r), wire.Final{}, deltas(
+		llm.Delta{Kind: llm.DeltaToolCall, ToolID: "1", ToolName: chat.Tools[0].Name}, llm.Delta{Kind: llm.DeltaToolArgs, Text: "{}"}, llm.Delta{Kind: llm.DeltaFinish, Finish: llm.FinishToolCalls}))
+	if read(t, got); !strings.Contains(got, `"call_id":"1","name":"`+long+`"`) {
+		t.Error(got)
+	}
+}
