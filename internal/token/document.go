@@ -5,8 +5,7 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"io"
-	"regexp"
-	"strconv"
+	"iter"
 	"strings"
 
 	"github.com/pontage/pontage/internal/llm"
@@ -14,10 +13,14 @@ import (
 
 // What a document can come to where nobody can look into it.
 const (
-	unknownPages = 100      // the most that Anthropic and OpenAI take in one document
-	mostPages    = 1000     // that Google takes; more is refused by all
-	maxInflated  = 64 << 20 // bytes of a document that are unpacked in search of its pages
-	zipRatio     = 10       // how much longer the text of an office document is than its bytes
+	unknownPages = 100     // the most that Anthropic and OpenAI take in one document
+	mostPages    = 1000    // that Google takes; more is refused by all
+	unpackRatio  = 8       // how much longer than the document what is unpacked in search of its pages gets
+	maxObjects   = 10_000  // streams of packed objects that are looked into
+	maxWords     = 1 << 20 // of a kind that are looked at
+	maxWord      = 32      // bytes of a name, with the spaces before it
+	maxHead      = 512     // bytes between what a stream is and where it begins
+	zipRatio     = 10      // how much longer the text of an office document is than its bytes
 )
 
 // Document adds what a document in base64, as it stands in JSON, comes to at most:
@@ -75,32 +78,35 @@ func plain(data []byte) []byte {
 	return out[:n]
 }
 
-var (
-	page    = regexp.MustCompile(`/Type\s*/Page[^s]`)
-	count   = regexp.MustCompile(`/Count\s+(\d{1,6})`)
-	objects = regexp.MustCompile(`/ObjStm[^\n]*?(?s:.{0,400}?)stream\r?\n`)
-)
-
 // pages returns how many pages a PDF has at most. Pages are counted where they
 // stand, in streams of packed objects, too; where none is seen, as in one that is
 // encrypted, the document's own count is taken, and else the most that providers
-// take.
+// take, as where unpacking it would go too far.
 func pages(pdf []byte) int64 {
-	n := int64(len(page.FindAllIndex(pdf, mostPages)))
-	most := biggest(pdf)
-	left := int64(maxInflated)
-	for _, at := range objects.FindAllIndex(pdf, -1) {
-		if left <= 0 || n >= mostPages {
+	n, most := leaves(pdf), biggest(pdf)
+	left, rest := int64(len(pdf))*unpackRatio, pdf
+	for range maxObjects {
+		var found bool
+		if _, rest, found = bytes.Cut(rest, []byte("/ObjStm")); !found || n >= mostPages {
 			break
 		}
-		z, err := zlib.NewReader(bytes.NewReader(pdf[at[1]:]))
+		head := rest[:min(len(rest), maxHead)]
+		at := bytes.Index(head, []byte("stream"))
+		if at < 0 {
+			continue
+		}
+		data := bytes.TrimPrefix(rest[at+len("stream"):], []byte("\r"))
+		z, err := zlib.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\n"))))
 		if err != nil {
 			continue
 		}
 		unpacked, _ := io.ReadAll(io.LimitReader(z, left)) // a part of it will do
-		left -= int64(len(unpacked)) + 1
-		n += int64(len(page.FindAllIndex(unpacked, mostPages)))
+		n += leaves(unpacked)
 		most = max(most, biggest(unpacked))
+		if left -= int64(len(unpacked)); left <= 0 {
+			n = max(n, unknownPages)
+			break
+		}
 	}
 	switch {
 	case n > 0:
@@ -111,13 +117,41 @@ func pages(pdf []byte) int64 {
 	return unknownPages
 }
 
+// after yields what follows each word of a piece of a PDF, but for spaces.
+func after(pdf []byte, word string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for range maxWords {
+			var found bool
+			if _, pdf, found = bytes.Cut(pdf, []byte(word)); !found {
+				return
+			}
+			if !yield(bytes.TrimLeft(pdf[:min(len(pdf), maxWord)], " \t\r\n")) {
+				return
+			}
+		}
+	}
+}
+
+// leaves counts the objects that are pages, and not sets of them.
+func leaves(pdf []byte) (n int64) {
+	for rest := range after(pdf, "/Type") {
+		if rest, ok := bytes.CutPrefix(rest, []byte("/Page")); ok && !bytes.HasPrefix(rest, []byte("s")) {
+			if n++; n >= mostPages {
+				break
+			}
+		}
+	}
+	return n
+}
+
 // biggest returns the biggest count in a piece of a PDF.
 func biggest(pdf []byte) (most int64) {
-	for _, m := range count.FindAllSubmatch(pdf, mostPages) {
-		n, err := strconv.ParseInt(string(m[1]), 10, 64)
-		if err == nil {
-			most = max(most, n)
+	for rest := range after(pdf, "/Count") {
+		n := int64(0)
+		for i := 0; i < len(rest) && rest[i] >= '0' && rest[i] <= '9' && n < mostPages; i++ {
+			n = n*10 + int64(rest[i]-'0')
 		}
+		most = max(most, n)
 	}
 	return most
 }

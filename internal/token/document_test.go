@@ -29,11 +29,12 @@ func TestPagesOfADocumentAreCounted(t *testing.T) {
 		want      int64
 	}{
 		{"one by one", "%PDF-1.4\n<</Type/Pages/Count 2>>\n" + leaf + "<</Type/Page/Parent 1 0 R>>", 2},
-		{"packed", "%PDF-1.5\n7 0 obj<</Type /ObjStm /N 3 /First 20 /Length 99 /Filter /FlateDecode>>\nstream\r\n" + packed(strings.Repeat(leaf, 40)) + "\nendstream", 40},
+		{"packed", "%PDF-1.5\n7 0 obj<</Type /ObjStm /N 3 /First 20 /Length 99 /Filter /FlateDecode>>\nstream\r\n" + packed(strings.Repeat(leaf, 40)) + "\nendstream" + strings.Repeat("%", 1<<10), 40},
 		{"in two streams", "%PDF-1.5\n<</Type/ObjStm/Filter/FlateDecode>>stream\n" + packed(strings.Repeat(leaf, 3)) + "\nendstream\n<</Type/ObjStm>>stream\n" + packed(leaf) + "endstream", 4},
 		{"by its own count", "%PDF-1.4\n<</Type/Pages/Count 12>> <</Encrypt 3 0 R>>", 12},
 		{"packed, by its own count", "%PDF-1.5\n<</Type/ObjStm>>stream\n" + packed("<</Type/Pages/Count 7>>"), 7},
 		{"of nothing to be seen", "%PDF-1.4\nnothing", unknownPages},
+		{"packed more than is unpacked", "%PDF-1.5\n<</Type/ObjStm>>stream\n" + packed(strings.Repeat(" ", 1<<20)), unknownPages},
 		{"more than anybody takes", "%PDF-1.4\n" + strings.Repeat(leaf, 2*mostPages), mostPages},
 		{"a count that lies", "%PDF-1.4\n<</Count 999999>>", mostPages},
 	} {
