@@ -9,6 +9,7 @@ package completion
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -22,6 +23,8 @@ type Head struct {
 	ID      string
 	Created int64 // Unix seconds
 	Model   string
+
+	Functions bool // the caller knows functions, and no tools: of which one is called at a time
 }
 
 // NewID returns an id for an answer, unlike any other.
@@ -48,6 +51,15 @@ func FinishReason(f llm.Finish, calledTool bool) (string, error) {
 		return "content_filter", nil
 	}
 	return "", fmt.Errorf("finish %q has no finish_reason", f)
+}
+
+// reason is FinishReason for the caller of the answer.
+func (h Head) reason(f llm.Finish, calledTool bool) (string, error) {
+	reason, err := FinishReason(f, calledTool)
+	if h.Functions && reason == "tool_calls" {
+		reason = "function_call"
+	}
+	return reason, err
 }
 
 // AppendUsage appends the value of the member usage.
@@ -87,7 +99,7 @@ func AppendWhole(dst []byte, h Head, a *llm.Answer) ([]byte, error) {
 		dst = append(dst, `,"message":`...)
 		var err error
 		var called bool
-		if dst, called, err = AppendMessage(dst, c.Parts); err != nil {
+		if dst, called, err = appendMessage(dst, c.Parts, h.Functions); err != nil {
 			return dst, err
 		}
 		dst = append(dst, `,"logprobs":`...)
@@ -96,7 +108,7 @@ func AppendWhole(dst []byte, h Head, a *llm.Answer) ([]byte, error) {
 		} else {
 			dst = append(dst, `null`...)
 		}
-		reason, err := FinishReason(c.Finish, called)
+		reason, err := h.reason(c.Finish, called)
 		if err != nil {
 			return dst, err
 		}
@@ -113,12 +125,17 @@ type message struct {
 	hasText, hasRefusal      bool
 	calls, blocks, notes     []byte // JSON elements with commas between them
 	ncalls, runes            int
+	functions                bool
 }
 
 // AppendMessage appends the assistant's message and reports whether it calls a
 // tool.
 func AppendMessage(dst []byte, parts []llm.Part) (out []byte, called bool, err error) {
-	var m message
+	return appendMessage(dst, parts, false)
+}
+
+func appendMessage(dst []byte, parts []llm.Part, functions bool) (out []byte, called bool, err error) {
+	m := message{functions: functions}
 	for i := range parts {
 		if err := m.add(&parts[i]); err != nil {
 			return dst, false, err
@@ -140,6 +157,10 @@ func AppendMessage(dst []byte, parts []llm.Part) (out []byte, called bool, err e
 	if len(m.reasoning) > 0 {
 		dst = append(dst, `,"reasoning_content":`...)
 		dst = jsonx.AppendString(dst, string(m.reasoning))
+	}
+	if functions && m.ncalls > 0 {
+		dst = append(append(dst, `,"function_call":`...), m.calls...)
+		m.calls = nil
 	}
 	for _, list := range []struct {
 		name     string
@@ -179,18 +200,31 @@ func (m *message) add(p *llm.Part) error {
 	case llm.PartRefusal:
 		m.refusal, m.hasRefusal = append(m.refusal, p.Text...), true
 	case llm.PartToolCall:
+		if m.ncalls++; m.functions {
+			if m.ncalls > 1 {
+				return errSeveralFunctions
+			}
+			m.calls = appendCall(m.calls, p)
+			return nil
+		}
 		m.calls = append(comma(m.calls), `{"id":`...)
 		m.calls = jsonx.AppendString(m.calls, p.ToolID)
-		m.calls = append(m.calls, `,"type":"function","function":{"name":`...)
-		m.calls = jsonx.AppendString(m.calls, p.ToolName)
-		m.calls = append(m.calls, `,"arguments":`...)
-		m.calls = jsonx.AppendString(m.calls, arguments(p.Args))
-		m.calls = append(appendState(append(m.calls, '}'), p.Signature), '}')
-		m.ncalls++
+		m.calls = appendCall(append(m.calls, `,"type":"function","function":`...), p)
+		m.calls = append(appendState(m.calls, p.Signature), '}')
 	default:
 		return fmt.Errorf("part of kind %d has no place in a chat completion", p.Kind)
 	}
 	return nil
+}
+
+// errSeveralFunctions is of an answer that calls more than one.
+var errSeveralFunctions = errors.New("answer calls several functions at once")
+
+// appendCall appends whom a call calls, and with what.
+func appendCall(dst []byte, p *llm.Part) []byte {
+	dst = jsonx.AppendString(append(dst, `{"name":`...), p.ToolName)
+	dst = jsonx.AppendString(append(dst, `,"arguments":`...), arguments(p.Args))
+	return append(dst, '}')
 }
 
 // appendState appends the state that belongs to a tool call, where Google's own

@@ -24,6 +24,7 @@ const (
 // belongs into the last chunk, and an answer that breaks off before its end
 // must not look finished.
 type Stream struct {
+	head    Head
 	open    []byte // the members that every chunk begins with, brace and all
 	usage   UsageMode
 	content string // the delta of a chunk that ends a choice, without braces
@@ -47,7 +48,7 @@ func NewStream(h Head, u UsageMode) *Stream {
 	b = append(b, `,"object":"chat.completion.chunk","created":`...)
 	b = strconv.AppendInt(b, h.Created, 10)
 	b = append(b, `,"model":`...)
-	return &Stream{open: jsonx.AppendString(b, h.Model), usage: u}
+	return &Stream{head: h, open: jsonx.AppendString(b, h.Model), usage: u}
 }
 
 // Deltas appends the chunks for ds.
@@ -107,7 +108,14 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = appendRedacted(b, d.Text)
 		b = append(b, ']')
 	case llm.DeltaToolCall:
-		c.tool(d.Tool)
+		if c.tool(d.Tool); s.head.Functions {
+			if len(c.args) > 1 {
+				return dst, errSeveralFunctions
+			}
+			b = jsonx.AppendString(append(b, `"function_call":{"name":`...), d.ToolName)
+			b = append(b, `,"arguments":""}`...)
+			break
+		}
 		b = append(b, `"tool_calls":[{"index":`...)
 		b = strconv.AppendInt(b, int64(d.Tool), 10)
 		b = append(b, `,"id":`...)
@@ -117,7 +125,7 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
 	case llm.DeltaToolArgs:
 		*c.tool(d.Tool) = true
-		b = appendArgs(b, d.Tool, d.Text)
+		b = s.arguments(b, d.Tool, d.Text)
 	case llm.DeltaCitation:
 		doc, err := jsonx.Parse(d.Value)
 		if err != nil {
@@ -151,7 +159,10 @@ func (c *choice) tool(n int) *bool {
 	return &c.args[n]
 }
 
-func appendArgs(b []byte, tool int, text string) []byte {
+func (s *Stream) arguments(b []byte, tool int, text string) []byte {
+	if s.head.Functions {
+		return append(jsonx.AppendString(append(b, `"function_call":{"arguments":`...), text), '}')
+	}
 	b = append(b, `"tool_calls":[{"index":`...)
 	b = strconv.AppendInt(b, int64(tool), 10)
 	b = append(b, `,"function":{"arguments":`...)
@@ -162,14 +173,14 @@ func appendArgs(b []byte, tool int, text string) []byte {
 // finish ends a choice: a tool call without arguments gets empty ones, and the
 // chunk with the reason is kept back.
 func (s *Stream) finish(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
-	reason, err := FinishReason(d.Finish, len(c.args) > 0)
+	reason, err := s.head.reason(d.Finish, len(c.args) > 0)
 	if err != nil {
 		return dst, err
 	}
 	for n, some := range c.args {
 		if !some {
 			c.args[n] = true
-			dst = s.chunk(dst, d.Choice, appendArgs(nil, n, "{}"))
+			dst = s.chunk(dst, d.Choice, s.arguments(nil, n, "{}"))
 		}
 	}
 	return s.end(dst, c, d.Choice, reason), nil

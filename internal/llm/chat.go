@@ -1,6 +1,9 @@
 package llm
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Role is who speaks.
 type Role string
@@ -130,8 +133,26 @@ const (
 
 // ToolChoice restricts the calling of tools.
 type ToolChoice struct {
-	Mode ToolMode
-	Name string // for ToolNamed
+	Mode    ToolMode
+	Name    string   // for ToolNamed
+	Allowed []string // for ToolAuto and ToolRequired: the only tools that may be called; nil: all
+}
+
+// Narrow returns a choice of mode among the named tools, which of one tool that
+// must be called is that tool.
+func Narrow(mode ToolMode, names []string) *ToolChoice {
+	if mode == ToolRequired && len(names) == 1 {
+		return &ToolChoice{Mode: ToolNamed, Name: names[0]}
+	}
+	return &ToolChoice{Mode: mode, Allowed: names}
+}
+
+// Offers reports whether the choice lets the model call the named tool, as far as
+// it says which. It says so also for protocols that have no word for it: there the
+// others are not defined.
+func (c *Chat) Offers(name string) bool {
+	t := c.ToolChoice
+	return t == nil || t.Allowed == nil || slices.Contains(t.Allowed, name)
 }
 
 // Format asks for structured output.

@@ -95,6 +95,7 @@ type Size struct {
 	Messages int64
 	Images   int64 // images, audio clips and documents, counted and not weighed
 	Media    int64 // bytes of inline media, base64 as sent
+	Pages    int64 // of documents, as far as they can be counted, or else as many as there can be
 }
 
 // OwnBody is the size up to which a request's body is never used again for

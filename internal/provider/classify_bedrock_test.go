@@ -32,6 +32,7 @@ func TestBedrockErrors(t *testing.T) {
 		{403, "InvalidSignatureException", "x", auth},
 		{404, "ResourceNotFoundException", "x", noModel},
 		{404, "ResourceNotFoundException", "Model use case details have not been submitted for this account.", config},
+		{404, "FTUFormNotFilled", "x", config},
 		{408, "ModelTimeoutException", "x", late},
 		{424, "ModelErrorException", "x", broken},
 		{424, "ModelStreamErrorException", "x", broken},

@@ -168,6 +168,15 @@ func TestTablesOfErrors(t *testing.T) {
 		want   string
 	}{
 		{"openai", 400, says("This model's maximum context length is 8192 tokens"), tooLong},
+		{"openai", 400, says("Your input tokens exceed the configured limit of 1000 tokens"), tooLong},
+		{"openai", 429, `{"error":{"type":"insufficient_quota","code":"organization_spend_limit_exceeded"}}`, quota},
+		{"openai", 429, `{"error":{"type":"insufficient_quota","code":"organization_usage_limit_exceeded"}}`, quota},
+		{"openai", 400, says("prompt tokens (9000) exceed model maximum (8192)"), tooLong},
+		{"anthropic", 400, says("messages.1.content.0: thinking blocks in the latest assistant message cannot be modified"), "invalid_request"},
+		{"mistral", 400, `{"object":"error","message":"Service tier capacity exceeded for this model.","type":"invalid_request_error","code":null}`, rate},
+		{"deepseek", 402, says("Insufficient Balance"), quota},
+		{"gemini", 400, `{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"x\" at 'tools[0]': Cannot find field.","status":"INVALID_ARGUMENT"}}`, "invalid_request"},
+		{"openrouter", 520, `<html>`, broken},
 		{"openai", 400, says("Input tokens exceed the configured limit of 272000 tokens."), tooLong},
 		{"openai", 400, code("unknown_parameter"), "unknown_parameter"},
 		{"openai", 400, code("string_above_max_length"), "invalid_parameter"},

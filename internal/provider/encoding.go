@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
+	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
@@ -115,48 +116,32 @@ func (e *Encoding) Element() {
 	e.comma = false
 }
 
-// Losses are the written lists of what a family may leave out of a conversation:
-// the answer is the same without it, or differs in cost, records and speed only.
-// Numbers in paths are written #.
-type Losses struct {
-	Always map[string]bool     // whatever their value
-	As     map[string][]string // with one of these values, as JSON without spaces: what holds without them
-}
-
-// ofResponses is what a caller of responses may say that no other family could
-// honour, and whose answer is the same without: how much to write, what to keep
-// of a prompt and of its records, how to tell of thoughts, a bound on the tools
-// that run at the provider, which are refused anyhow.
-var ofResponses = map[string]bool{
-	"text.verbosity":             true,
-	"metadata":                   true,
-	"client_metadata":            true, // what codex tells of its installation and session, in every request
-	"safety_identifier":          true,
-	"prompt_cache_key":           true,
-	"prompt_cache_retention":     true,
-	"prompt_cache_options":       true,
-	"max_tool_calls":             true,
-	"reasoning.summary":          true,
-	"reasoning.generate_summary": true,
-	"reasoning.context":          true,
-	"input.#.phase":              true,
-}
-
 // Extras settles the members without a field of their own: null means nothing;
-// pass may write one down and say so; what the lists name is dropped, and so is
-// what only callers of responses have and nobody misses; the rest is refused.
-func (e *Encoding) Extras(list []llm.Extra, l Losses, pass func(x llm.Extra) bool) {
+// pass, unless it is nil, may write one down and say so; what is harmless is
+// dropped; the rest is refused.
+func (e *Encoding) Extras(list []llm.Extra, pass func(x llm.Extra) bool) {
 	for _, x := range list {
 		path, value := pattern(x.Path), compact(x.Value)
 		switch {
 		case value == "null":
 		case pass != nil && pass(x):
-		case l.Always[path], slices.Contains(l.As[path], value), ofResponses[path]:
+		case harmless[path], slices.Contains(harmlessAs[path], value):
 			e.Drop(x.Path)
+		case path == "tools.#" && kindOf(x.Value) != "":
+			e.Refuse(fault.UnsupportedParameter, x.Path, "Tools of type %.64s cannot be honoured for this model.", kindOf(x.Value))
 		default:
 			e.Unsupported(x.Path)
 		}
 	}
+}
+
+// kindOf returns the type that an object says it is of.
+func kindOf(v []byte) string {
+	doc, err := jsonx.Parse(v)
+	if err != nil {
+		return ""
+	}
+	return doc.Root().Get("type").Text()
 }
 
 // pattern writes # for the numbers of a path.
@@ -182,6 +167,25 @@ func compact(v []byte) string {
 		}
 		return r
 	}, v))
+}
+
+// Input writes the arguments of a tool call of the history as an object, which some
+// protocols want, under name. null is an empty one: some models write it where a
+// tool takes nothing. What else is none stays the text that the model wrote, within
+// one, and path is told.
+func (e *Encoding) Input(name string, args json.RawMessage, path string) {
+	switch {
+	case len(args) == 0, string(args) == "null":
+		e.Raw(name, []byte("{}"))
+	case jsonx.IsObject(args):
+		e.Raw(name, args)
+	default:
+		e.Drop(path + ".function.arguments")
+		e.Name(name)
+		e.Open('{')
+		e.Raw("_raw", args)
+		e.Close('}')
+	}
 }
 
 // maxToolID is the longest id of a tool call that everybody takes.

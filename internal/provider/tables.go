@@ -95,6 +95,7 @@ var families = map[string]map[string]kind{
 		"missingauthenticationtoken":    kAuth,
 		"servicequotaexceededexception": kQuota,
 		"resourcenotfoundexception":     kModel,
+		"ftuformnotfilled":              kConfig, // the form on what the model is used for
 		"modeltimeoutexception":         kTimeout,
 		"modelerrorexception":           kFailed,
 		"modelstreamerrorexception":     kFailed,

@@ -27,6 +27,7 @@ const (
 	perMessage = 8    // roles and separators; OpenAI's are 3 to 4
 	perReply   = 16   // what primes the answer, and rounding
 	perMedia   = 2048 // an image at full detail, a page or two, some seconds of sound
+	perPage    = 5000 // a page of a document: a dense text, and the page as an image
 	mediaBytes = 256  // inline base64 bytes per further token: big files are long ones
 )
 
@@ -96,8 +97,8 @@ func size(text string) llm.Size {
 
 // Upper returns a cheap estimate of a prompt's tokens that errs upwards: a
 // token for every three ASCII bytes and every two others, and constants per
-// message, per image and per byte of inline media.
+// message, per image, per page and per byte of inline media.
 func Upper(s llm.Size) int64 {
 	return (s.ASCII+2)/3 + (s.Other+1)/2 + s.Messages*perMessage + perReply +
-		s.Images*perMedia + s.Media/mediaBytes
+		s.Images*perMedia + s.Pages*perPage + s.Media/mediaBytes
 }

@@ -67,6 +67,7 @@ func TestUpperGrowsWithEveryPart(t *testing.T) {
 		{ASCII: 300, Other: 20, Messages: 3},
 		{ASCII: 300, Other: 20, Messages: 2, Images: 1},
 		{ASCII: 300, Other: 20, Messages: 2, Media: 256},
+		{ASCII: 300, Other: 20, Messages: 2, Pages: 1},
 	} {
 		if Upper(s) <= Upper(base) {
 			t.Errorf("Upper(%+v) = %d, not above %d", s, Upper(s), Upper(base))
@@ -92,7 +93,7 @@ func shared(t *testing.T) string {
 	return dir
 }
 
-var base64 = regexp.MustCompile(`[A-Za-z0-9+/]{80}`)
+var encoded = regexp.MustCompile(`[A-Za-z0-9+/]{80}`)
 
 func TestUpperIsNotBelowCount(t *testing.T) {
 	t.Parallel()
@@ -119,7 +120,7 @@ func TestUpperIsNotBelowCount(t *testing.T) {
 			continue
 		}
 		text := string(f.Request.JSON.Messages) + string(f.Request.JSON.Tools)
-		if base64.MatchString(text) {
+		if encoded.MatchString(text) {
 			continue // media and signatures are weighed otherwise
 		}
 		texts++

@@ -25,7 +25,7 @@ func newGeminiCLI(t *testing.T, g *gateway, key, model string) (*program, []stri
 func TestGeminiCLIUsesATool(t *testing.T) {
 	t.Parallel()
 	g := agents.get(t)
-	for _, family := range []string{"gemini", "messages", "chat"} {
+	for _, family := range []string{"gemini", "messages", "chat", "responses"} {
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
 			key, account := g.purse(t, "1", nil)
@@ -41,23 +41,6 @@ func TestGeminiCLIUsesATool(t *testing.T) {
 			usedTool(t, g, account, name, family, family == "gemini")
 		})
 	}
-}
-
-// It sends top_k with every request, which OpenAI does not have.
-func TestGeminiCLIIsToldWhatAModelCannotDo(t *testing.T) {
-	t.Parallel()
-	g := agents.get(t)
-	key, account := g.purse(t, "1", nil)
-	p, args := newGeminiCLI(t, g, key, agentModels["responses"])
-	name, prompt := asksFor(t, "run_shell_command", `{"command":"cat secret.txt","description":"read it"}`)
-	said, ok := p.run(t, "", append(args, prompt)...)
-	if ok || !strings.Contains(said, "generationConfig.topK cannot be honoured for this model.") {
-		t.Errorf("%s", said)
-	}
-	if _, all := agentsUpstream.of(t, name); all != 0 {
-		t.Errorf("the provider was asked %d times", all)
-	}
-	g.spent(t, account, 0)
 }
 
 func TestGeminiCLIStopsWithoutMoney(t *testing.T) {

@@ -175,8 +175,8 @@ enabled = false
 }
 
 // What models of other protocols cannot do for Codex is switched off in its
-// configuration: a search that runs at OpenAI, and tools in groups.
-const codexPlain = "web_search = \"disabled\"\nfeatures = { multi_agent = false }\n"
+// configuration: a search that runs at OpenAI.
+const codexPlain = "web_search = \"disabled\"\n"
 
 var codexArgs = []string{"exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--json"}
 

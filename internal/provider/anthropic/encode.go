@@ -20,6 +20,8 @@ type encoder struct {
 	limit  int64    // max_tokens
 	skip   int      // cache marks to leave out before the last four
 	tooled []string // names of tools that the history calls, where none are defined
+	thinks bool     // thinking is asked for
+	mused  bool     // the last turn of the assistant has thoughts
 }
 
 // encodeAs returns the request of the named provider for a caller of another
@@ -35,7 +37,7 @@ func encodeAs(name string, c provider.Call) (*encoder, error) {
 	e := &encoder{name: name, call: c, chat: chat}
 	e.skip = max(0, marks(chat)-maxMarks)
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
-	e.Extras(chat.Extra, losses, nil)
+	e.Extras(chat.Extra, nil)
 	e.Text("model", c.Model)
 	e.limits()
 	// The order is that of Anthropic's own cache: tools, system, messages.
@@ -140,6 +142,9 @@ func (e *encoder) tools() {
 	e.Open('[')
 	for i := range c.Tools {
 		t := &c.Tools[i]
+		if !c.Offers(t.Name) {
+			continue
+		}
 		e.Element()
 		e.Open('{')
 		e.Text("name", t.Name)
@@ -275,37 +280,58 @@ func (e *encoder) reasoning() {
 		e.output("")
 		return
 	}
-	e.thinkingRules()
 	effort, budget := r.Effort, r.Budget
 	if budgetModel(e.call.Model) {
-		e.budget(effort, budget)
+		if e.halted() {
+			e.Drop(e.named("reasoning_effort", "thinking"))
+		} else {
+			e.thinkingRules()
+			e.budget(effort, budget)
+		}
 		e.output("")
 		return
 	}
+	e.thinkingRules()
 	switch {
 	case budget > 0:
-		effort = effortOf(budget)
+		effort = provider.EffortOf(budget)
 		e.Drop("thinking.budget_tokens")
 	case effort == "minimal":
 		effort = "low"
 	}
 	e.Name("thinking")
-	e.Value(`{"type":"adaptive"}`)
+	e.Open('{')
+	e.Text("type", "adaptive")
+	if r.Display != "" {
+		e.Text("display", r.Display)
+	}
+	e.Close('}')
 	e.output(effort)
 }
 
-// effortOf maps a thinking budget in tokens to an effort.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
+// halted reports whether thinking must stop for this request: a turn of tools goes
+// on of which the thoughts are not there any more, and models with a budget refuse
+// to think on without them.
+func (e *encoder) halted() bool { return !e.mused && provider.Unfinished(e.chat) }
+
+// named returns the name that the caller's dialect has for a member: that of chat
+// completions, or Anthropic's own.
+func (e *encoder) named(chat, own string) string {
+	if e.call.Request.Dialect == llm.AnthropicMessages {
+		return own
 	}
-	return "high"
+	return chat
 }
 
 func budgetModel(name string) bool { return begins(name, budgetModels) }
+
+// tunedModels begin the names of the models of Claude that take numbers for sampling;
+// later ones refuse them.
+var tunedModels = append([]string{"claude-2", "claude-3-", "claude-opus-4-6", "claude-sonnet-4-6"}, budgetModels...)
+
+func untuned(name string) bool {
+	return strings.HasPrefix(name, "claude-") && !begins(name, tunedModels)
+}
 
 func begins(name string, with []string) bool {
 	return slices.ContainsFunc(with, func(p string) bool { return strings.HasPrefix(name, p) })
@@ -314,10 +340,11 @@ func begins(name string, with []string) bool {
 // thinkingRules refuses what does not go with thinking.
 func (e *encoder) thinkingRules() {
 	c := e.chat
+	e.thinks = true
 	if c.Temperature != nil && *c.Temperature != 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "A temperature other than 1 does not go with reasoning for this model.")
 	}
-	if c.TopK != nil {
+	if c.TopK != nil && !provider.UsualTopK(e.call.Request, *c.TopK) {
 		e.Refuse(fault.UnsupportedParameter, "top_k", "top_k does not go with reasoning for this model.")
 	}
 	if t := c.ToolChoice; t != nil && (t.Mode == llm.ToolRequired || t.Mode == llm.ToolNamed) {
@@ -390,9 +417,14 @@ func (e *encoder) sampling() {
 	if c.Temperature != nil && *c.Temperature > 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "This model takes a temperature of at most 1.")
 	}
-	e.Float("temperature", c.Temperature)
-	e.Float("top_p", c.TopP)
-	if c.TopK != nil {
+	temperature, topP := provider.OneCut(c)
+	e.Float("temperature", temperature)
+	e.Float("top_p", topP)
+	switch {
+	case c.TopK == nil:
+	case provider.UsualTopK(e.call.Request, *c.TopK) && (e.thinks || untuned(e.call.Model)):
+		e.Drop("top_k")
+	default:
 		e.Int("top_k", *c.TopK)
 	}
 	if c.FrequencyPenalty != nil && *c.FrequencyPenalty != 0 {
@@ -425,54 +457,4 @@ func (e *encoder) sampling() {
 		e.Text("user_id", provider.Pseudonym(c.User))
 		e.Close('}')
 	}
-}
-
-// losses are the members of other dialects that may be left out.
-var losses = provider.Losses{
-	Always: map[string]bool{
-		"safetySettings":                   true, // Google: thresholds of its own filters
-		"labels":                           true,
-		"generationConfig.mediaResolution": true,
-		"tools.#.functionDeclarations.#.response":           true,
-		"tools.#.functionDeclarations.#.responseJsonSchema": true,
-		"contents.#.parts.#.videoMetadata":                  true,
-		"contents.#.parts.#.mediaResolution":                true,
-		"contents.#.parts.#.partMetadata":                   true,
-		"messages.#.name":                                   true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":                      true, // sealed by another provider
-		"messages.#.id":                                     true,
-		"messages.#.content.#.id":                           true,
-		"metadata":                                          true,
-		"store":                                             true,
-		"user":                                              true,
-		"safety_identifier":                                 true,
-		"prompt_cache_key":                                  true,
-		"prompt_cache_retention":                            true,
-		"prompt_cache_options":                              true,
-		"verbosity":                                         true,
-		"stream_options":                                    true,
-		"stream_options.include_obfuscation":                true,
-		"usage":                                             true, // OpenRouter: {"include": true}
-		"include_reasoning":                                 true,
-		"reasoning_format":                                  true,
-		"transforms":                                        true,
-	},
-	As: map[string][]string{
-		"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`},   // AUTO, and calls that match their schemas
-		"toolConfig.includeServerSideToolInvocations": {`false`, `true`}, // there are none
-		"generationConfig.responseLogprobs":           {`false`},
-		"generationConfig.logprobs":                   {`0`},
-		"serviceTier":                                 {`"unspecified"`, `"standard"`, `"SERVICE_TIER_UNSPECIFIED"`, `"SERVICE_TIER_STANDARD"`},
-		"service_tier":                                {`"auto"`, `"default"`},
-		"logprobs":                                    {`false`},
-		"top_logprobs":                                {`0`},
-		"logit_bias":                                  {`{}`},
-		"modalities":                                  {`["text"]`},
-		"functions":                                   {`[]`},
-		"function_call":                               {`"auto"`, `"none"`},
-		"messages.#.prefix":                           {`false`},
-		"repetition_penalty":                          {`1`, `1.0`},
-		"min_p":                                       {`0`, `0.0`},
-		"safe_prompt":                                 {`false`},
-	},
 }

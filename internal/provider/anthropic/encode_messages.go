@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -22,7 +21,8 @@ func (e *encoder) system() {
 	n := 0
 	for i := range e.chat.System {
 		p := &e.chat.System[i]
-		if p.Kind == llm.PartText && p.Text == "" {
+		if p.Kind == llm.PartText && blank(p.Text) {
+			e.empty(place("messages.0", i), p)
 			continue
 		}
 		if n++; n == 1 {
@@ -52,12 +52,13 @@ func (e *encoder) turns() []provider.Turn {
 		path := "messages." + num(i)
 		role := "user"
 		if m.Role == llm.RoleAssistant {
-			role = "assistant"
+			role, e.mused = "assistant", false
 		}
 		t := provider.Turn{Role: role}
 		for j, p := range m.Parts {
 			switch {
-			case (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && p.Text == "":
+			case (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && blank(p.Text):
+				e.empty(place(path, j), &p)
 				continue
 			case p.Kind == llm.PartReasoning && p.Signature == "":
 				// Thoughts that nobody sealed are refused by the provider, and
@@ -74,12 +75,28 @@ func (e *encoder) turns() []provider.Turn {
 				p.Text = "<system>\n" + p.Text + "\n</system>"
 				e.Drop(path + ".role")
 			}
+			e.mused = e.mused || p.Kind == llm.PartReasoning || p.Kind == llm.PartRedacted
 			t.Parts = append(t.Parts, p)
 			t.Paths = append(t.Paths, place(path, j))
 		}
 		out = e.Join(out, t, path)
 	}
 	return out
+}
+
+// blank reports whether there is nothing to be seen in a text, which the protocol
+// refuses.
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
+
+// empty leaves a blank text out, and tells of what was in it.
+func (e *encoder) empty(path string, p *llm.Part) {
+	if p.Text != "" {
+		e.Drop(path)
+	}
+	if p.Cache != nil {
+		e.skip = max(0, e.skip-1)
+		e.Drop(path + ".cache_control")
+	}
 }
 
 // foreign notes, once, that such state was left out.
@@ -204,24 +221,12 @@ func (e *encoder) file(path string, p *llm.Part) {
 	}
 }
 
-// toolUse writes a tool call. Arguments that are no object, which the protocol
-// cannot hold, are kept as the text that the model wrote.
+// toolUse writes a tool call.
 func (e *encoder) toolUse(path string, p *llm.Part) {
 	e.Text("type", "tool_use")
 	e.Text("id", provider.ToolID(p.ToolID))
 	e.Text("name", p.ToolName)
-	switch {
-	case len(p.Args) == 0, string(p.Args) == "null": // some models write it where a tool takes nothing
-		e.Raw("input", []byte("{}"))
-	case jsonx.IsObject(p.Args):
-		e.Raw("input", p.Args)
-	default:
-		e.Drop(path + ".function.arguments")
-		e.Name("input")
-		e.Open('{')
-		e.Raw("_raw", p.Args)
-		e.Close('}')
-	}
+	e.Input("input", p.Args, path)
 }
 
 // result writes the result of a tool, with what it showed.
@@ -233,7 +238,8 @@ func (e *encoder) result(path string, p *llm.Part) {
 	for i := range p.Parts {
 		in := &p.Parts[i]
 		switch {
-		case in.Kind == llm.PartText && in.Text == "":
+		case in.Kind == llm.PartText && blank(in.Text):
+			e.empty(place(path, i), in)
 		case in.Kind == llm.PartText, in.Kind == llm.PartImage, in.Kind == llm.PartFile:
 			e.part(place(path, i), in)
 		default:

@@ -41,7 +41,7 @@ func (p *Provider) encode(c provider.Call, t traits) (*encoder, error) {
 	e := &encoder{issuer: p.o.Name, call: c, chat: chat, traits: t, names: map[string]bool{}}
 	e.skip = max(0, marks(chat)-maxMarks)
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
-	e.Extras(chat.Extra, losses, nil)
+	e.Extras(chat.Extra, nil)
 	// The order is that of the cache: tools, system, messages.
 	e.tools()
 	e.system()
@@ -153,7 +153,9 @@ func (e *encoder) tools() {
 	e.Name("tools")
 	e.Open('[')
 	for i := range c.Tools {
-		e.tool("tools."+strconv.Itoa(i), &c.Tools[i])
+		if c.Offers(c.Tools[i].Name) {
+			e.tool("tools."+strconv.Itoa(i), &c.Tools[i])
+		}
 	}
 	e.Close(']')
 	if !e.alone() {
@@ -264,8 +266,12 @@ func (e *encoder) inference() {
 	if e.limit > 0 {
 		e.Int("maxTokens", e.limit)
 	}
-	e.Float("temperature", c.Temperature)
-	e.Float("topP", c.TopP)
+	temperature, topP := c.Temperature, c.TopP
+	if e.traits.claude != "" {
+		temperature, topP = provider.OneCut(c)
+	}
+	e.Float("temperature", temperature)
+	e.Float("topP", topP)
 	if len(stops) > 0 {
 		e.Name("stopSequences")
 		e.Open('[')
@@ -358,6 +364,10 @@ func (e *encoder) own() {
 	thinking := e.thinking()
 	flags := e.flags()
 	top := e.chat.TopK
+	if top != nil && provider.UsualTopK(e.call.Request, *top) && (thinking != "" || !e.traits.tuned()) {
+		e.Drop("top_k")
+		top = nil
+	}
 	alone := e.alone() && len(e.chat.Tools) > 0
 	if thinking == "" && flags == nil && top == nil && !alone {
 		return
@@ -430,41 +440,4 @@ func (e *encoder) flags() (out []string) {
 		}
 	}
 	return out
-}
-
-// losses are the members of other dialects that may be left out.
-var losses = provider.Losses{
-	Always: map[string]bool{
-		"messages.#.name":                    true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":       true, // sealed by another provider
-		"messages.#.id":                      true,
-		"messages.#.content.#.id":            true,
-		"metadata":                           true,
-		"store":                              true,
-		"safety_identifier":                  true,
-		"user":                               true,
-		"prompt_cache_key":                   true,
-		"prompt_cache_retention":             true,
-		"prompt_cache_options":               true,
-		"verbosity":                          true,
-		"stream_options":                     true,
-		"stream_options.include_obfuscation": true,
-		"usage":                              true, // OpenRouter: {"include": true}
-		"include_reasoning":                  true,
-		"reasoning_format":                   true,
-		"transforms":                         true,
-	},
-	As: map[string][]string{
-		"service_tier":       {`"auto"`, `"default"`, `"standard_only"`},
-		"logprobs":           {`false`},
-		"top_logprobs":       {`0`},
-		"logit_bias":         {`{}`},
-		"modalities":         {`["text"]`},
-		"functions":          {`[]`},
-		"function_call":      {`"auto"`, `"none"`},
-		"messages.#.prefix":  {`false`},
-		"repetition_penalty": {`1`, `1.0`},
-		"min_p":              {`0`, `0.0`},
-		"safe_prompt":        {`false`},
-	},
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -169,25 +168,13 @@ func (e *encoder) part(path string, p *llm.Part) {
 	}
 }
 
-// toolUse writes a tool call. Arguments that are no object, which the protocol
-// cannot hold, are kept as the text that the model wrote.
+// toolUse writes a tool call.
 func (e *encoder) toolUse(path string, p *llm.Part) {
 	e.Name("toolUse")
 	e.Open('{')
 	e.Text("toolUseId", provider.ToolID(p.ToolID))
 	e.Text("name", p.ToolName)
-	switch {
-	case len(p.Args) == 0:
-		e.Raw("input", []byte("{}"))
-	case jsonx.IsObject(p.Args):
-		e.Raw("input", p.Args)
-	default:
-		e.Drop(path + ".function.arguments")
-		e.Name("input")
-		e.Open('{')
-		e.Raw("_raw", p.Args)
-		e.Close('}')
-	}
+	e.Input("input", p.Args, path)
 	e.Close('}')
 }
 

@@ -83,6 +83,8 @@ func TestWhatIsSent(t *testing.T) {
 		{"tools", llama, hi + `,` + tools, `{"toolConfig":` + toolJ + `},` + hiJ + `}`, ""},
 		{"any tool", llama, hi + `,` + tools + `,"tool_choice":"required"`, `{"toolConfig":` + toolJ + `,"toolChoice":{"any":{}}},` + hiJ + `}`, ""},
 		{"one tool", llama, hi + `,` + tools + `,"tool_choice":{"type":"function","function":{"name":"g"}}`, `{"toolConfig":` + toolJ + `,"toolChoice":{"tool":{"name":"g"}}},` + hiJ + `}`, ""},
+		{"some tools", llama, hi + `,` + tools + `,"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"g"}}]}}`, `{"toolConfig":{"tools":[{"toolSpec":{"name":"g","inputSchema":{"json":{"type":"object","properties":{}}}}}],"toolChoice":{"auto":{}}},` + hiJ + `}`, ""},
+		{"temperature or top_p", adaptive, hi + `,"temperature":1,"top_p":0.9`, `{` + hiJ + `,"inferenceConfig":{"topP":0.9}}`, ""},
 		{"no tool, and none was called", llama, hi + `,` + tools + `,"tool_choice":"none"`, `{` + hiJ + `}`, ""},
 		{
 			"one tool at a time", budgeted, hi + `,` + tools + `,"parallel_tool_calls":false`,
@@ -92,6 +94,10 @@ func TestWhatIsSent(t *testing.T) {
 			"calls and results", llama, past + `,` + tools,
 			`{"toolConfig":` + toolJ + `},"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"` + id + `","name":"f","input":{"b":12345678901234567890,"a":1}}},{"toolUse":{"toolUseId":"b","name":"g","input":{}}}]},` +
 				`{"role":"user","content":[{"toolResult":{"toolUseId":"` + id + `","content":[{"text":"one"}],"status":"success"}},{"toolResult":{"toolUseId":"b","content":[{"text":"two"}],"status":"success"}},{"text":"and?"}]}]}`, "",
+		},
+		{
+			"arguments that are null", llama, `"messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"b","type":"function","function":{"name":"g","arguments":"null"}}]},{"role":"tool","tool_call_id":"b","content":"two"}],` + tools,
+			`{"toolConfig":` + toolJ + `},"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"b","name":"g","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"b","content":[{"text":"two"}],"status":"success"}}]}]}`, "",
 		},
 		{
 			"an image", llama, `"messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/AA==","detail":"high"}}]}]`,
@@ -165,6 +171,11 @@ func TestWhatIsSentForMessages(t *testing.T) {
 		{
 			"and left out where they are not known", llama, `"messages":[{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}]`, "",
 			`{` + hiJ + limit + `}`, "messages.0.content.0.cache_control",
+		},
+		{"thoughts that are told", adaptive, hi + `,"thinking":{"type":"adaptive","display":"summarized"}`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"thinking":{"type":"adaptive","display":"summarized"}}}`, ""},
+		{
+			"what changes no answer", llama, `"messages":[{"role":"user","content":"hi"}],"cache_control":{"type":"ephemeral"},"inference_geo":"eu","context_management":{"edits":[]}`, "",
+			`{` + hiJ + limit + `}`, "cache_control inference_geo context_management",
 		},
 		{"top_k", budgeted, hi + `,"top_k":5`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"top_k":5}}`, ""},
 		{"flags that are taken", budgeted, hi, "context-1m-2025-08-07, files-api-2025-04-14", `{` + hiJ + limit + `,"additionalModelRequestFields":{"anthropic_beta":["context-1m-2025-08-07"]}}`, "anthropic-beta"},

@@ -54,6 +54,12 @@ var budgetModels = []string{
 	"claude-3-7-", "claude-opus-4-2", "claude-sonnet-4-2", "claude-opus-4-1-", "claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5",
 }
 
+// tuned reports whether the model takes a top_k: those of Claude that came before
+// 4.7 do.
+func (t traits) tuned() bool {
+	return t.budget() || strings.HasPrefix(t.claude, "claude-3-") || strings.HasPrefix(t.claude, "claude-opus-4-6") || strings.HasPrefix(t.claude, "claude-sonnet-4-6")
+}
+
 // quietModels begin the names of the others that do not think unless they are
 // asked to.
 var quietModels = []string{"claude-3-", "claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-7"}

@@ -1,11 +1,12 @@
 package bedrock
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/provider"
 )
 
 // budgets are what efforts stand for; see protocols.md §3.5.
@@ -29,11 +30,7 @@ func (e *encoder) asked() *llm.Reasoning {
 // goes on of which the thoughts are not there any more, and models with a budget
 // refuse to think on without them.
 func (e *encoder) halted() bool {
-	n := len(e.chat.Messages)
-	if e.mused || n == 0 || !e.traits.budget() {
-		return false
-	}
-	return slices.ContainsFunc(e.chat.Messages[n-1].Parts, func(p llm.Part) bool { return p.Kind == llm.PartToolResult })
+	return !e.mused && e.traits.budget() && provider.Unfinished(e.chat)
 }
 
 // thinking returns the member of that name, which Anthropic's models know.
@@ -64,6 +61,9 @@ func (e *encoder) thinking() string {
 	if r.Budget > 0 {
 		e.Drop("thinking.budget_tokens")
 	}
+	if r.Display != "" {
+		return `{"type":"adaptive","display":` + string(jsonx.AppendString(nil, r.Display)) + `}`
+	}
 	return `{"type":"adaptive"}`
 }
 
@@ -84,22 +84,11 @@ func (e *encoder) effort() string {
 	case r == nil || e.traits.budget():
 		return ""
 	case r.Budget > 0:
-		return effortOf(r.Budget)
+		return provider.EffortOf(r.Budget)
 	case r.Effort == "minimal" && e.traits.claude != "":
 		return "low"
 	}
 	return r.Effort
-}
-
-// effortOf maps a thinking budget in tokens to an effort.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	}
-	return "high"
 }
 
 // thinkingRules refuses what does not go with thinking.
@@ -108,7 +97,7 @@ func (e *encoder) thinkingRules() {
 	if c.Temperature != nil && *c.Temperature != 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "A temperature other than 1 does not go with reasoning for this model.")
 	}
-	if c.TopK != nil {
+	if c.TopK != nil && !provider.UsualTopK(e.call.Request, *c.TopK) {
 		e.Refuse(fault.UnsupportedParameter, "top_k", "top_k does not go with reasoning for this model.")
 	}
 	if t := c.ToolChoice; t != nil && (t.Mode == llm.ToolRequired || t.Mode == llm.ToolNamed) {

@@ -34,7 +34,7 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 	}
 	e := &encoder{call: c, chat: chat, issuer: p.name, family: familyOf(c.Model)}
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
-	e.Extras(chat.Extra, losses, nil)
+	e.Extras(chat.Extra, nil)
 	e.system()
 	e.tools()
 	e.contents()
@@ -218,7 +218,7 @@ func (e *encoder) level(r *llm.Reasoning) string {
 	path := e.named("reasoning_effort", "output_config.effort")
 	effort := r.Effort
 	if r.Budget > 0 {
-		effort = effortOf(r.Budget)
+		effort = provider.EffortOf(r.Budget)
 		e.Drop("thinking.budget_tokens")
 	}
 	level := ""
@@ -247,17 +247,6 @@ func (e *encoder) level(r *llm.Reasoning) string {
 	return "HIGH"
 }
 
-// effortOf maps a thinking budget in tokens to an effort.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	}
-	return "high"
-}
-
 // budget returns the tokens for thinking, within the model's range and below the
 // limit of the whole answer; −1 is the model's own choice.
 func (e *encoder) budget(r *llm.Reasoning) int64 {
@@ -276,65 +265,6 @@ func (e *encoder) budget(r *llm.Reasoning) int64 {
 		e.Drop(e.named("reasoning_effort", "thinking.budget_tokens"))
 	}
 	return fit
-}
-
-// losses are the members of other dialects that may be left out.
-var losses = provider.Losses{
-	Always: map[string]bool{
-		"cache_control":                          true, // Anthropic: marks the last block for caching
-		"inference_geo":                          true,
-		"thinking.budget_tokens":                 true, // beside an effort, which says the same
-		"thinking.display":                       true,
-		"tools.#.eager_input_streaming":          true,
-		"tools.#.input_examples":                 true,
-		"tools.#.type":                           true,
-		"messages.#.content.#.title":             true, // of a document
-		"messages.#.content.#.context":           true,
-		"messages.#.content.#.caller":            true, // of a tool call
-		"messages.#.content.#.content.#.title":   true,
-		"messages.#.content.#.content.#.context": true,
-		"messages.#.name":                        true, // a prefix to the text would intrude
-		"messages.#.reasoning_details":           true, // sealed by another provider
-		"messages.#.id":                          true,
-		"messages.#.content.#.id":                true,
-		"metadata":                               true,
-		"metadata.user_id":                       true,
-		"store":                                  true,
-		"user":                                   true,
-		"safety_identifier":                      true,
-		"prompt_cache_key":                       true,
-		"prompt_cache_retention":                 true,
-		"prompt_cache_options":                   true,
-		"verbosity":                              true,
-		"stream_options":                         true,
-		"stream_options.include_obfuscation":     true,
-		"usage":                                  true, // OpenRouter: {"include": true}
-		"include_reasoning":                      true,
-		"reasoning_format":                       true,
-		"transforms":                             true,
-	},
-	As: map[string][]string{
-		"service_tier":                   {`"auto"`, `"default"`, `"standard_only"`},
-		"logprobs":                       {`false`},
-		"top_logprobs":                   {`0`},
-		"logit_bias":                     {`{}`},
-		"modalities":                     {`["text"]`},
-		"functions":                      {`[]`},
-		"function_call":                  {`"auto"`, `"none"`},
-		"messages.#.prefix":              {`false`},
-		"repetition_penalty":             {`1`, `1.0`},
-		"min_p":                          {`0`, `0.0`},
-		"safe_prompt":                    {`false`},
-		"messages.#.content.#.citations": {`{"enabled":false}`},
-		"messages.#.content.#.content.#.citations": {`{"enabled":false}`},
-		"tools.#.allowed_callers":                  {`["direct"]`},
-		"tools.#.defer_loading":                    {`false`},
-		"speed":                                    {`"standard"`},
-		"output_config":                            {`{}`},
-		"mcp_servers":                              {`[]`},
-		"fallbacks":                                {`[]`},
-		"context_management":                       {`{}`, `{"edits":[]}`},
-	},
 }
 
 func num(i int) string { return strconv.Itoa(i) }

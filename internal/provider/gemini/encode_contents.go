@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
 
@@ -257,8 +256,7 @@ func (e *encoder) part(p *piece, n int) {
 	e.Close('}')
 }
 
-// toolCall writes a call of the history. Arguments that are no object, which the
-// protocol cannot hold, are kept as the text that the model wrote.
+// toolCall writes a call of the history.
 func (e *encoder) toolCall(p *piece, n int) {
 	e.calls = append(e.calls, past{id: p.ToolID, name: p.ToolName, turn: n})
 	e.Name("functionCall")
@@ -267,18 +265,7 @@ func (e *encoder) toolCall(p *piece, n int) {
 		e.Text("id", p.ToolID)
 	}
 	e.Text("name", p.ToolName)
-	switch {
-	case len(p.Args) == 0:
-		e.Raw("args", []byte("{}"))
-	case jsonx.IsObject(p.Args):
-		e.Raw("args", p.Args)
-	default:
-		e.Drop(p.path + ".function.arguments")
-		e.Name("args")
-		e.Open('{')
-		e.Raw("_raw", p.Args)
-		e.Close('}')
-	}
+	e.Input("args", p.Args, p.path)
 	e.Close('}')
 }
 

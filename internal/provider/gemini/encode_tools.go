@@ -22,8 +22,11 @@ func (e *encoder) tools() {
 	e.Name("functionDeclarations")
 	e.Open('[')
 	for i := range c.Tools {
-		e.Element()
-		e.tool(&c.Tools[i], "tools."+num(i))
+		// Among all of them some can be named only where one must be called.
+		if forced := c.ToolChoice != nil && c.ToolChoice.Mode == llm.ToolRequired; forced || c.Offers(c.Tools[i].Name) {
+			e.Element()
+			e.tool(&c.Tools[i], "tools."+num(i))
+		}
 	}
 	e.Close(']')
 	e.Close('}')
@@ -83,13 +86,10 @@ func (e *encoder) choice() {
 	switch t.Mode {
 	case llm.ToolRequired:
 		e.Text("mode", "ANY")
+		e.only(t.Allowed)
 	case llm.ToolNamed:
 		e.Text("mode", "ANY")
-		e.Name("allowedFunctionNames")
-		e.Open('[')
-		e.Element()
-		e.String(t.Name)
-		e.Close(']')
+		e.only([]string{t.Name})
 	case llm.ToolNone:
 		e.Text("mode", "NONE")
 	default:
@@ -97,6 +97,20 @@ func (e *encoder) choice() {
 	}
 	e.Close('}')
 	e.Close('}')
+}
+
+// only writes which functions may be called, if that is not any.
+func (e *encoder) only(names []string) {
+	if names == nil {
+		return
+	}
+	e.Name("allowedFunctionNames")
+	e.Open('[')
+	for _, n := range names {
+		e.Element()
+		e.String(n)
+	}
+	e.Close(']')
 }
 
 // mark drops a cache mark: the provider caches what it finds worth it by itself.

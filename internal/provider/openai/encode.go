@@ -64,8 +64,10 @@ func (e *encoder) tools() {
 	e.Name("tools")
 	e.Open('[')
 	for i := range c.Tools {
-		e.Element()
-		e.tool(i)
+		if e.vendor.allowed || c.Offers(c.Tools[i].Name) {
+			e.Element()
+			e.tool(i)
+		}
 	}
 	e.Close(']')
 	if c.ParallelTools != nil {
@@ -131,11 +133,39 @@ func (e *encoder) choice(t *llm.ToolChoice) {
 		e.Text("name", t.Name)
 		e.Close('}')
 		e.Close('}')
+	case t.Allowed != nil && e.vendor.allowed:
+		e.allowed(t)
 	case t.Mode == llm.ToolRequired && e.vendor.anyTool != "":
 		e.Text("tool_choice", e.vendor.anyTool)
 	default:
 		e.Text("tool_choice", string(t.Mode))
 	}
+}
+
+// allowed writes a choice among some of the tools. All of them are defined, so that
+// the provider's cache of the prompt still fits.
+func (e *encoder) allowed(t *llm.ToolChoice) {
+	e.Name("tool_choice")
+	e.Open('{')
+	e.Text("type", "allowed_tools")
+	e.Name("allowed_tools")
+	e.Open('{')
+	e.Text("mode", string(t.Mode))
+	e.Name("tools")
+	e.Open('[')
+	for _, n := range t.Allowed {
+		e.Element()
+		e.Open('{')
+		e.Text("type", "function")
+		e.Name("function")
+		e.Open('{')
+		e.Text("name", n)
+		e.Close('}')
+		e.Close('}')
+	}
+	e.Close(']')
+	e.Close('}')
+	e.Close('}')
 }
 
 func (e *encoder) format() {
@@ -187,13 +217,16 @@ func (e *encoder) reasoning() {
 		e.Name("thinking")
 		e.Value(`{"type":"disabled"}`)
 		return
+	case (r.Disabled || effort == "none") && !e.call.Reasons:
+		e.Drop(switched(r)) // it does not think, and would refuse to be told so
+		return
 	case r.Disabled && e.vendor.effort:
 		effort = "none"
 	case r.Disabled:
 		e.Drop("thinking")
 		return
 	case r.Budget > 0:
-		effort = effortOf(r.Budget)
+		effort = provider.EffortOf(r.Budget)
 		e.Drop("thinking.budget_tokens")
 	}
 	if effort != "" {
@@ -201,16 +234,12 @@ func (e *encoder) reasoning() {
 	}
 }
 
-// effortOf maps a thinking budget in tokens to the effort it stands for; see
-// protocols.md §3.5.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
+// switched is the member by which thinking was switched off.
+func switched(r *llm.Reasoning) string {
+	if r.Disabled {
+		return "thinking"
 	}
-	return "high"
+	return "reasoning_effort"
 }
 
 // sampling writes the numbers that steer the choice of tokens, and what else
@@ -223,6 +252,8 @@ func (e *encoder) sampling() {
 	case c.TopK == nil:
 	case e.vendor.topK:
 		e.Int("top_k", *c.TopK)
+	case provider.UsualTopK(e.call.Request, *c.TopK):
+		e.Drop("top_k")
 	default:
 		e.Unsupported("top_k")
 	}
@@ -283,6 +314,8 @@ func (e *encoder) refuses(name string) bool {
 
 func (e *encoder) limits() {
 	switch {
+	case e.chat.MaxOutput != nil && *e.chat.MaxOutput < 1: // which fills a cache at Anthropic
+		e.Refuse(fault.UnsupportedParameter, "max_tokens", "This model's output cannot be limited to less than one token.")
 	case e.chat.MaxOutput != nil:
 		e.Int(e.vendor.limit(), *e.chat.MaxOutput)
 	case e.call.CapOutput > 0:

@@ -116,7 +116,12 @@ func (e *encoder) image(path string, p *llm.Part) {
 	e.Name("image_url")
 	e.Open('{')
 	e.Text("url", url)
-	if p.Detail != "" {
+	switch p.Detail {
+	case "":
+	case "original": // which only responses know
+		e.Drop(path + ".image_url.detail")
+		e.Text("detail", "high")
+	default:
 		e.Text("detail", p.Detail)
 	}
 	e.Close('}')

@@ -269,6 +269,19 @@ func TestTranslationByCase(t *testing.T) {
 			`"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"},"strict":true}},{"type":"function","function":{"name":"g"}}],"parallel_tool_calls":false,"tool_choice":{"type":"function","function":{"name":"f"}}`,
 		},
 		{
+			"some tools", "openai",
+			llm.Chat{Messages: user, Tools: tools[1:], ToolChoice: &llm.ToolChoice{Mode: llm.ToolAuto, Allowed: []string{"x", "g"}}},
+			"", 0, false,
+			`"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"g"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"x"}},{"type":"function","function":{"name":"g"}}]}}`,
+		},
+		{
+			"some tools elsewhere", "mistral",
+			llm.Chat{Messages: user, Tools: tools, ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired, Allowed: []string{"g"}}},
+			"", 0, false,
+			`"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"g"}}],"tool_choice":"any"`,
+		},
+		{"the usual top_k of Google's callers", "openai", llm.Chat{Messages: user, TopK: ptr(int64(64))}, llm.GeminiGenerate, 0, false, `"messages":[{"role":"user","content":"Hi"}]`},
+		{
 			"tools elsewhere", "mistral",
 			llm.Chat{Messages: user, Tools: tools[1:], ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired}, Seed: ptr(int64(3))},
 			"", 0, false,
@@ -278,13 +291,14 @@ func TestTranslationByCase(t *testing.T) {
 			"media", "openai",
 			llm.Chat{Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{
 				{Kind: llm.PartImage, URL: "https://x/y.png", Detail: "low"},
+				{Kind: llm.PartImage, URL: "https://x/z.png", Detail: "original"},
 				{Kind: llm.PartAudio, MediaType: "audio/mpeg", Data: "QQ"},
 				{Kind: llm.PartFile, MediaType: "application/pdf", Data: "QQ", Name: "a.pdf"},
 				{Kind: llm.PartFile, Text: "plain"},
 				{Kind: llm.PartText},
 			}}}},
 			"", 0, false,
-			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},{"type":"input_audio","input_audio":{"data":"QQ","format":"mp3"}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ"}},{"type":"text","text":"plain"}]}]`,
+			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},{"type":"image_url","image_url":{"url":"https://x/z.png","detail":"high"}},{"type":"input_audio","input_audio":{"data":"QQ","format":"mp3"}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ"}},{"type":"text","text":"plain"}]}]`,
 		},
 		{
 			"cache marks", "openrouter",
@@ -313,7 +327,7 @@ func TestTranslationByCase(t *testing.T) {
 			q.Dialect = c.dialect
 		}
 		p := New(Options{Vendor: c.vendor, Transport: canned{}})
-		got, err := p.translate(provider.Call{Request: q, Model: "u", CapOutput: c.cap})
+		got, err := p.translate(provider.Call{Request: q, Model: "u", CapOutput: c.cap, Reasons: true})
 		want := `{"model":"u",` + c.want + "}"
 		if strings.HasPrefix(c.want, `"logprobs"`) {
 			want = strings.Replace("{"+c.want+"}", `"messages"`, `"model":"u","messages"`, 1)
@@ -335,6 +349,7 @@ func TestRefusedTranslations(t *testing.T) {
 		code   fault.Code
 		param  string
 	}{
+		{"no output", "openai", llm.Chat{Messages: hi, MaxOutput: ptr(int64(0))}, fault.UnsupportedParameter, "max_tokens"},
 		{"top_k", "openai", llm.Chat{Messages: hi, TopK: ptr(int64(3))}, fault.UnsupportedParameter, "top_k"},
 		{"stops", "openai", llm.Chat{Messages: hi, Stop: []string{"1", "2", "3", "4", "5"}}, fault.UnsupportedParameter, "stop"},
 		{"forced without tools", "openai", llm.Chat{Messages: hi, ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired}}, fault.ToolChoiceUnsupported, "tool_choice"},
@@ -357,6 +372,18 @@ func TestRefusedTranslations(t *testing.T) {
 		var f *provider.Failure
 		if !errors.As(err, &f) || f.Sent || f.Retry || f.Failover || f.Breaker {
 			t.Errorf("%s: Open = %v, want a refusal without anything sent", c.name, err)
+		}
+	}
+}
+
+// A model that does not think refuses to be told not to.
+func TestModelsThatDoNotThinkAreNotToldSo(t *testing.T) {
+	t.Parallel()
+	for _, r := range []llm.Reasoning{{Disabled: true}, {Effort: "none"}} {
+		p := New(Options{Vendor: "openai", Transport: canned{}})
+		got, err := p.translate(provider.Call{Request: chat(&llm.Chat{Messages: []llm.Message{{Role: llm.RoleUser, Parts: text("Hi")}}, Reasoning: &r}), Model: "gpt-4o"})
+		if want := `{"model":"gpt-4o","messages":[{"role":"user","content":"Hi"}]}`; err != nil || string(got) != want {
+			t.Errorf("%+v: %s, %v, want %s", r, got, err, want)
 		}
 	}
 }

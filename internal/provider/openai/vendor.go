@@ -27,6 +27,7 @@ type vendor struct {
 	cacheMark bool // cache_control on parts and tools
 	topK      bool // top_k
 	strict    bool // strict on tools
+	allowed   bool // tool_choice of type allowed_tools
 	oldStop   int  // how many stop sequences; 0: four
 
 	reasoning string // the member of an assistant message that takes reasoning back; empty: none does
@@ -50,11 +51,11 @@ var accounting = []string{"store", "metadata", "user", "safety_identifier", "pro
 var vendors = map[string]vendor{
 	"openai": {
 		hosts: []string{"api.openai.com"}, family: "openai",
-		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, effort: true, responses: true,
+		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true,
 	},
 	"azure": {
 		hosts: []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"}, family: "azure",
-		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, effort: true, responses: true, byPath: true,
+		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true, byPath: true,
 	},
 	"openrouter": {
 		hosts: []string{"openrouter.ai"}, family: "openrouter",

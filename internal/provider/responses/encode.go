@@ -16,6 +16,7 @@ type encoder struct {
 	issuer    string // whose sealed reasoning can be sent back
 	call      provider.Call
 	chat      *llm.Chat
+	stateless bool   // the provider seals no reasoning, so that Reasons tells nothing of the model
 	verbosity []byte // of chat completions; stands with the format here
 }
 
@@ -27,7 +28,7 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	e := &encoder{issuer: p.name, call: c, chat: chat}
+	e := &encoder{issuer: p.name, call: c, chat: chat, stateless: p.stateless}
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
 	e.extras()
 	e.Text("model", c.Model)
@@ -85,13 +86,35 @@ func (e *encoder) tools() {
 	if c.ParallelTools != nil {
 		e.Bool("parallel_tool_calls", *c.ParallelTools)
 	}
-	switch t := c.ToolChoice; {
-	case t == nil:
-	case t.Mode == llm.ToolNamed:
-		e.Name("tool_choice")
+	if c.ToolChoice != nil {
+		e.choice(c.ToolChoice)
+	}
+}
+
+// choice writes which tools may be called.
+func (e *encoder) choice(t *llm.ToolChoice) {
+	function := func(name string) {
 		e.Open('{')
 		e.Text("type", "function")
-		e.Text("name", t.Name)
+		e.Text("name", name)
+		e.Close('}')
+	}
+	switch {
+	case t.Mode == llm.ToolNamed:
+		e.Name("tool_choice")
+		function(t.Name)
+	case t.Allowed != nil:
+		e.Name("tool_choice")
+		e.Open('{')
+		e.Text("type", "allowed_tools")
+		e.Text("mode", string(t.Mode))
+		e.Name("tools")
+		e.Open('[')
+		for _, n := range t.Allowed {
+			e.Element()
+			function(n)
+		}
+		e.Close(']')
 		e.Close('}')
 	default:
 		e.Text("tool_choice", string(t.Mode))
@@ -180,10 +203,17 @@ func (e *encoder) reasoning() {
 	}
 	effort, summary := r.Effort, r.Display == "summarized"
 	switch {
+	case (r.Disabled || effort == "none") && !e.call.Reasons && !e.stateless:
+		name := "reasoning_effort"
+		if r.Disabled {
+			name = "thinking"
+		}
+		e.Drop(name) // it does not think, and would refuse to be told so
+		return
 	case r.Disabled:
 		effort, summary = "none", false
 	case r.Budget > 0:
-		effort = effortOf(r.Budget)
+		effort = provider.EffortOf(r.Budget)
 		e.Drop("thinking.budget_tokens")
 		summary = r.Display != "omitted"
 	case r.Adaptive:
@@ -203,25 +233,17 @@ func (e *encoder) reasoning() {
 	e.Close('}')
 }
 
-// effortOf maps a thinking budget in tokens to the effort it stands for; see
-// protocols.md §3.5.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 2048:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	}
-	return "high"
-}
-
 // sampling writes the numbers that steer the choice of tokens, of which this
 // protocol knows two, and who asks.
 func (e *encoder) sampling() {
 	c := e.chat
 	e.Float("temperature", c.Temperature)
 	e.Float("top_p", c.TopP)
-	if c.TopK != nil {
+	switch {
+	case c.TopK == nil:
+	case provider.UsualTopK(e.call.Request, *c.TopK):
+		e.Drop("top_k")
+	default:
 		e.Unsupported("top_k")
 	}
 	e.penalty("frequency_penalty", c.FrequencyPenalty)

@@ -1,50 +1,6 @@
 package responses
 
-import (
-	"github.com/pontage/pontage/internal/llm"
-	"github.com/pontage/pontage/internal/provider"
-)
-
-// losses are the members of other dialects that may be left out.
-var losses = provider.Losses{Always: harmless, As: harmlessAs}
-
-var harmless = map[string]bool{
-	"cache_control":                          true, // Anthropic: marks the last block for caching
-	"metadata":                               true, // where it is not this protocol's own
-	"metadata.user_id":                       true,
-	"inference_geo":                          true,
-	"thinking.budget_tokens":                 true, // beside an effort, which says the same
-	"thinking.display":                       true,
-	"tools.#.eager_input_streaming":          true,
-	"tools.#.input_examples":                 true,
-	"tools.#.type":                           true,
-	"messages.#.content.#.title":             true, // of a document
-	"messages.#.content.#.context":           true,
-	"messages.#.content.#.caller":            true, // of a tool call
-	"messages.#.content.#.content.#.title":   true,
-	"messages.#.content.#.content.#.context": true,
-	"messages.#.name":                        true, // a prefix to the text would intrude
-	"messages.#.id":                          true,
-	"stream_options":                         true,
-	"stream_options.include_obfuscation":     true,
-	"store":                                  true, // the gateway's own affair
-}
-
-var harmlessAs = map[string][]string{
-	"service_tier":                             {`"auto"`, `"standard_only"`, `"default"`},
-	"messages.#.content.#.citations":           {`{"enabled":false}`},
-	"messages.#.content.#.content.#.citations": {`{"enabled":false}`},
-	"tools.#.allowed_callers":                  {`["direct"]`},
-	"tools.#.defer_loading":                    {`false`},
-	"speed":                                    {`"standard"`},
-	"output_config":                            {`{}`},
-	"mcp_servers":                              {`[]`},
-	"fallbacks":                                {`[]`},
-	"context_management":                       {`{}`, `{"edits":[]}`},
-	"logprobs":                                 {`false`},
-	"top_logprobs":                             {`0`},
-	"logit_bias":                               {`{}`},
-}
+import "github.com/pontage/pontage/internal/llm"
 
 // own are members of chat completions that this protocol has under the same
 // name and with the same meaning.
@@ -59,7 +15,7 @@ func (e *encoder) extras() {
 	case llm.OpenAIChat, llm.Simple:
 		pass = e.pass
 	}
-	e.Extras(e.chat.Extra, losses, pass)
+	e.Extras(e.chat.Extra, pass)
 }
 
 // pass writes a member that both protocols have.

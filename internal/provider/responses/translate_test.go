@@ -142,6 +142,9 @@ func checkTranslation(t *testing.T, id string, from, to []byte) {
 		t.Errorf("%s: %v in %s", id, err, to)
 		return
 	}
+	for _, m := range list(in["messages"]) {
+		delete(obj(m), "reasoning_details") // sealed by somebody else, and dropped
+	}
 	said := strings.Join(append(texts(out["input"], "content", "text", "refusal", "output"), str(out["instructions"])), "\x00")
 	for _, s := range append(texts(in["messages"], "content", "text"), texts(object{"system": in["system"]}, "system", "text")...) {
 		if !strings.Contains(said, s) {
@@ -149,7 +152,7 @@ func checkTranslation(t *testing.T, id string, from, to []byte) {
 		}
 	}
 	var tools []string
-	for _, x := range list(in["tools"]) {
+	for _, x := range append(list(in["tools"]), list(in["functions"])...) {
 		name := str(obj(x)["name"])
 		if f := obj(obj(x)["function"]); f != nil {
 			name = str(f["name"])
@@ -214,10 +217,15 @@ func TestTranslationOfChatCompletions(t *testing.T) {
 			"schema", `{"model":"m",` + hi + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"},"strict":true}}}`,
 			`{"model":"other",` + input + `,"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}},"store":false}`, "",
 		},
+		{"reasoning that another sealed", `{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"so","reasoning_details":[{"type":"reasoning.text","text":"hm"}]}]}`, `{"model":"other","input":[{"role":"user","content":"hi"},{"role":"assistant","content":"so"}],"store":false}`, "messages.1.reasoning_details"},
 		{"effort", `{"model":"m",` + hi + `,"reasoning_effort":"low"}`, `{"model":"other",` + input + `,"reasoning":{"effort":"low"},"store":false}`, ""},
 		{
 			"tools", `{"model":"m",` + hi + `,"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}},{"type":"function","function":{"name":"g","strict":true}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}`,
 			`{"model":"other",` + input + `,"tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":false},{"type":"function","name":"g","parameters":{"type":"object","properties":{}},"strict":true}],"parallel_tool_calls":false,"tool_choice":{"type":"function","name":"f"},"store":false}`, "",
+		},
+		{
+			"some tools", `{"model":"m",` + hi + `,"tools":[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"g"}}]}}}`,
+			`{"model":"other",` + input + `,"tools":[{"type":"function","name":"f","parameters":{"type":"object","properties":{}},"strict":false},{"type":"function","name":"g","parameters":{"type":"object","properties":{}},"strict":false}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"g"}]},"store":false}`, "",
 		},
 		{
 			"history", `{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"wait","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"c2","type":"function","function":{"name":"g","arguments":""}}]},{"role":"tool","tool_call_id":"c1","content":"one"},{"role":"tool","tool_call_id":"c2","content":"two"},{"role":"user","content":"so?"}]}`,
@@ -241,6 +249,23 @@ func TestTranslationOfChatCompletions(t *testing.T) {
 		slices.Sort(want)
 		if !slices.Equal(dropped, want) {
 			t.Errorf("%s: dropped %v, want %v", c.name, dropped, want)
+		}
+	}
+}
+
+// A model that does not think refuses to be told not to. Who seals nothing may think
+// all the same.
+func TestModelsThatDoNotThinkAreNotToldSo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reasons, stateless bool
+		want               string
+	}{{false, false, ""}, {false, true, `"reasoning":{"effort":"none"},`}, {true, false, `"include":["reasoning.encrypted_content"],"reasoning":{"effort":"none"},`}} {
+		p := New(Options{Name: "up", Transport: canned{}})
+		p.stateless = c.stateless
+		got, _, err := translated(t, p, provider.Call{Reasons: c.reasons}, `{"model":"m","messages":[{"role":"user","content":"hi"}],"reasoning_effort":"none"}`)
+		if want := `{"model":"other","input":[{"role":"user","content":"hi"}],` + c.want + `"store":false}`; err != nil || got != want {
+			t.Errorf("%+v: %s, %v, want %s", c, got, err, want)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package anthropic
 
 import (
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 // messages checks the conversation.
@@ -32,7 +34,7 @@ func (c *checker) messages(v jsonx.Value) {
 func (c *checker) content(v jsonx.Value, want string) {
 	switch v.Kind() {
 	case jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case jsonx.Array:
 		if !c.p.Array(v, 0, maxBlocks) {
 			return
@@ -64,16 +66,16 @@ func (c *checker) block(b jsonx.Value) {
 	case kind.Is("text"):
 		c.text(b, "text")
 	case kind.Is("image"):
-		c.r.Needs.Add(llm.NeedImageInput, place(c.r, llm.NeedImageInput, b))
+		dialect.Need(c.r, llm.NeedImageInput, b)
 		c.source(b, "base64", "url", "file")
 	case kind.Is("document"):
-		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, b))
+		dialect.Need(c.r, llm.NeedFileInput, b)
 		c.source(b, "base64", "url", "file", "text", "content")
 	case kind.Is("tool_use"):
 		c.text(b, "id")
 		c.text(b, "name")
 		if in, ok := c.p.Require(b, "input"); ok && c.p.Object(in) {
-			c.count(in.Raw())
+			dialect.Count(&c.r.Size, in.Raw())
 		}
 	case kind.Is("tool_result"):
 		c.text(b, "tool_use_id")
@@ -84,18 +86,18 @@ func (c *checker) block(b jsonx.Value) {
 	case kind.Is("thinking"):
 		c.text(b, "thinking")
 		c.p.String(b.Get("signature"))
-		c.count(b.Get("signature").Inner())
+		dialect.Count(&c.r.Size, b.Get("signature").Inner())
 	case kind.Is("redacted_thinking"):
 		c.text(b, "data")
 	default:
-		c.count(b.Raw())
+		dialect.Count(&c.r.Size, b.Raw())
 	}
 }
 
 // text checks a required string of a block, and weighs it.
 func (c *checker) text(b jsonx.Value, name string) {
 	if v, ok := c.p.Require(b, name); ok && c.p.String(v) {
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	}
 }
 
@@ -109,36 +111,50 @@ func (c *checker) source(b jsonx.Value, kinds ...string) {
 	if !ok || !c.p.OneOf(kind, kinds...) {
 		return
 	}
-	c.r.Size.Images++
+	document := b.Get("type").Is("document")
+	if !document || kind.Is("text") || kind.Is("content") {
+		c.r.Size.Images++
+	}
 	switch {
 	case kind.Is("base64"):
-		if t, ok := c.p.Require(s, "media_type"); ok {
-			c.p.String(t)
-		}
-		if data, ok := c.p.Require(s, "data"); ok && c.p.Text(data, maxMedia) {
-			c.r.Size.Media += int64(len(data.Inner()))
-		}
+		c.inline(s, document)
 	case kind.Is("text"):
 		c.text(s, "data")
-	case kind.Is("url"):
-		if u, ok := c.p.Require(s, "url"); ok {
-			c.p.Text(u, maxMedia)
-		}
-	case kind.Is("file"):
-		if id, ok := c.p.Require(s, "file_id"); ok {
-			c.p.String(id)
-		}
 	case kind.Is("content"):
 		if content, ok := c.p.Require(s, "content"); ok {
 			c.content(content, "a string or an array of blocks")
 		}
+	case kind.Is("url"), kind.Is("file"):
+		if document {
+			token.Elsewhere(&c.r.Size)
+		}
+		c.named(s, kind)
 	}
 }
 
-// place is the path of v if the need was not met before; a path costs something.
-func place(r *llm.Request, n llm.Need, v jsonx.Value) string {
-	if r.Needs.Has(n) {
-		return r.Needs[n]
+// inline checks and weighs what stands in the request.
+func (c *checker) inline(s jsonx.Value, document bool) {
+	media, ok := c.p.Require(s, "media_type")
+	if ok {
+		c.p.String(media)
 	}
-	return v.Path()
+	data, ok := c.p.Require(s, "data")
+	switch {
+	case !ok || !c.p.Text(data, maxMedia):
+	case document:
+		token.Document(&c.r.Size, media.Text(), data.Inner())
+	default:
+		c.r.Size.Media += int64(len(data.Inner()))
+	}
+}
+
+// named checks what the request only names.
+func (c *checker) named(s, kind jsonx.Value) {
+	if kind.Is("url") {
+		if u, ok := c.p.Require(s, "url"); ok {
+			c.p.Text(u, maxMedia)
+		}
+	} else if id, ok := c.p.Require(s, "file_id"); ok {
+		c.p.String(id)
+	}
 }

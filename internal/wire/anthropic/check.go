@@ -3,6 +3,7 @@ package anthropic
 import (
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -155,7 +156,7 @@ func (c *checker) format(v jsonx.Value) {
 	if !c.p.Object(v) {
 		return
 	}
-	c.count(v.Raw())
+	dialect.Count(&c.r.Size, v.Raw())
 	kind, ok := c.p.Require(v, "type")
 	if !ok || !c.p.OneOf(kind, "json_schema") {
 		return
@@ -172,7 +173,7 @@ func (c *checker) tools(v jsonx.Value) {
 	if !c.p.Array(v, 0, maxTools) {
 		return
 	}
-	c.count(v.Raw())
+	dialect.Count(&c.r.Size, v.Raw())
 	for _, t := range v.Items() {
 		if c.p.Full() {
 			return
@@ -251,10 +252,4 @@ func (c *checker) cache(v jsonx.Value) {
 		c.p.OneOf(kind, "ephemeral")
 	}
 	c.p.OneOf(v.Get("ttl"), "5m", "1h")
-}
-
-func (c *checker) count(text []byte) {
-	ascii, other := jsonx.Count(text)
-	c.r.Size.ASCII += ascii
-	c.r.Size.Other += other
 }

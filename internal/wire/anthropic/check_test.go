@@ -280,3 +280,26 @@ func TestRequestsAreFilledIn(t *testing.T) {
 		t.Errorf("count = %+v, %v", count, err)
 	}
 }
+
+// Documents are weighed by their pages, and those that only a provider can look into
+// as the longest that are taken.
+func TestDocumentsAreWeighedByTheirPages(t *testing.T) {
+	t.Parallel()
+	const pdf = "JVBERi0xLjQgPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4g"
+	for part, want := range map[string]int64{
+		`{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"` + pdf + `"}}`: 3,
+		`{"type":"document","source":{"type":"url","url":"https://x/y.pdf"}}`:                                100,
+		`{"type":"document","source":{"type":"file","file_id":"f"}}`:                                         100,
+		`{"type":"document","source":{"type":"text","media_type":"text/plain","data":"x"}}`:                  0,
+		`{"type":"image","source":{"type":"url","url":"https://x/y.png"}}`:                                   0,
+	} {
+		r, err := NewMessages().Decode([]byte(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[`+part+`]}]}`), nil)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		if r.Size.Pages != want || r.Size.Images != 1 {
+			t.Errorf("%s: %+v, want %d pages", part, r.Size, want)
+		}
+	}
+}

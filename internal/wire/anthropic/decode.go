@@ -3,6 +3,7 @@ package anthropic
 import (
 	"encoding/json"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -10,63 +11,43 @@ import (
 // decodeChat makes a conversation of a checked body. Every member goes to a
 // field of its own or to Extra, but for null and empty lists.
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
-	d := decoder{chat: &llm.Chat{}}
+	d := decoder{Taking: dialect.Begin()}
 	for name, v := range root.Members() {
 		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) {
-			d.extra(v)
+			d.Extra(v)
 		}
 	}
 	// An effort says more than adaptive does, and beside a budget one of the two
 	// has no field.
-	if r := d.chat.Reasoning; r != nil && r.Effort != "" {
+	if r := d.Chat.Reasoning; r != nil && r.Effort != "" {
 		r.Adaptive = false
 		if r.Budget != 0 {
 			r.Budget = 0
-			d.extra(root.Get("thinking").Get("budget_tokens"))
+			d.Extra(root.Get("thinking").Get("budget_tokens"))
 		}
 	}
-	return d.chat, nil
+	dialect.Rename(d.Chat)
+	return d.Chat, nil
 }
 
 // decoder gathers a conversation.
 type decoder struct {
-	chat *llm.Chat
-}
-
-// extra keeps what has no field.
-func (d *decoder) extra(v jsonx.Value) {
-	d.chat.Extra = append(d.chat.Extra, llm.Extra{Path: v.Path(), Value: json.RawMessage(v.Raw())})
-}
-
-// extras keeps all members of v but the named ones, and what asks for nothing.
-func (d *decoder) extras(v jsonx.Value, but ...string) {
-next:
-	for name, m := range v.Members() {
-		if !m.Exists() || m.Kind() == jsonx.Array && m.Len() == 0 {
-			continue
-		}
-		for _, b := range but {
-			if string(name) == b {
-				continue next
-			}
-		}
-		d.extra(m)
-	}
+	dialect.Taking
 }
 
 // setting takes over a scalar member, and reports whether name is one.
 func (d *decoder) setting(name []byte, v jsonx.Value) bool {
-	c := d.chat
+	c := d.Chat
 	switch string(name) {
 	case "model", "stream": // the request has them
 	case "max_tokens":
-		c.MaxOutput = integer(v)
+		c.MaxOutput = dialect.Integer(v)
 	case "temperature":
-		c.Temperature = number(v)
+		c.Temperature = dialect.Number(v)
 	case "top_p":
-		c.TopP = number(v)
+		c.TopP = dialect.Number(v)
 	case "top_k":
-		c.TopK = integer(v)
+		c.TopK = dialect.Integer(v)
 	case "stop_sequences":
 		for _, s := range v.Items() {
 			c.Stop = append(c.Stop, s.Text())
@@ -81,7 +62,7 @@ func (d *decoder) setting(name []byte, v jsonx.Value) bool {
 
 // structure takes over a member that is an array or an object.
 func (d *decoder) structure(name []byte, v jsonx.Value) bool {
-	c := d.chat
+	c := d.Chat
 	switch string(name) {
 	case "system":
 		c.System = d.content(v)
@@ -104,39 +85,23 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		if f := v.Get("format"); f.Exists() {
 			d.format(f)
 		}
-		d.extras(v, "effort", "format")
+		d.Extras(v, "effort", "format")
 	case "output_format":
 		d.format(v)
 	case "metadata":
 		c.User = v.Get("user_id").Text()
-		d.extras(v, "user_id")
+		d.Extras(v, "user_id")
 	default:
 		return false
 	}
 	return true
 }
 
-func number(v jsonx.Value) *float64 {
-	f, ok := v.Float()
-	if !ok {
-		return nil
-	}
-	return &f
-}
-
-func integer(v jsonx.Value) *int64 {
-	n, ok := v.Int()
-	if !ok {
-		return nil
-	}
-	return &n
-}
-
 func (d *decoder) reasoning() *llm.Reasoning {
-	if d.chat.Reasoning == nil {
-		d.chat.Reasoning = &llm.Reasoning{}
+	if d.Chat.Reasoning == nil {
+		d.Chat.Reasoning = &llm.Reasoning{}
 	}
-	return d.chat.Reasoning
+	return d.Chat.Reasoning
 }
 
 // thinking takes over the member thinking.
@@ -152,19 +117,19 @@ func (d *decoder) thinking(v jsonx.Value) {
 		r.Budget, _ = v.Get("budget_tokens").Int()
 	}
 	r.Display = v.Get("display").Text()
-	d.extras(v, "type", "budget_tokens", "display")
+	d.Extras(v, "type", "budget_tokens", "display")
 }
 
 // format takes over a format of structured output.
 func (d *decoder) format(v jsonx.Value) {
-	d.chat.Format = &llm.Format{JSON: true, Schema: json.RawMessage(v.Get("schema").Raw()), Name: v.Get("name").Text()}
-	d.extras(v, "type", "schema", "name")
+	d.Chat.Format = &llm.Format{JSON: true, Schema: json.RawMessage(v.Get("schema").Raw()), Name: v.Get("name").Text()}
+	d.Extras(v, "type", "schema", "name")
 }
 
 // tool takes over one definition; those that run at the provider have no field.
 func (d *decoder) tool(t jsonx.Value) {
 	if kind := t.Get("type"); kind.Exists() && !kind.Is("custom") {
-		d.extra(t)
+		d.Extra(t)
 		return
 	}
 	tool := llm.Tool{
@@ -176,8 +141,8 @@ func (d *decoder) tool(t jsonx.Value) {
 	if b, ok := t.Get("strict").Bool(); ok {
 		tool.Strict = &b
 	}
-	d.chat.Tools = append(d.chat.Tools, tool)
-	d.extras(t, "type", "name", "description", "input_schema", "strict", "cache_control")
+	d.Chat.Tools = append(d.Chat.Tools, tool)
+	d.Extras(t, "type", "name", "description", "input_schema", "strict", "cache_control")
 }
 
 func (d *decoder) choice(v jsonx.Value) {
@@ -190,18 +155,18 @@ func (d *decoder) choice(v jsonx.Value) {
 	case kind.Is("tool"):
 		c.Mode, c.Name = llm.ToolNamed, v.Get("name").Text()
 	}
-	d.chat.ToolChoice = c
+	d.Chat.ToolChoice = c
 	if b, ok := v.Get("disable_parallel_tool_use").Bool(); ok {
 		parallel := !b
-		d.chat.ParallelTools = &parallel
+		d.Chat.ParallelTools = &parallel
 	}
-	d.extras(v, "type", "name", "disable_parallel_tool_use")
+	d.Extras(v, "type", "name", "disable_parallel_tool_use")
 }
 
 func (d *decoder) message(m jsonx.Value) {
 	role := llm.Role(m.Get("role").Text())
-	d.chat.Messages = append(d.chat.Messages, llm.Message{Role: role, Parts: d.content(m.Get("content"))})
-	d.extras(m, "role", "content")
+	d.Chat.Messages = append(d.Chat.Messages, llm.Message{Role: role, Parts: d.content(m.Get("content"))})
+	d.Extras(m, "role", "content")
 }
 
 // content takes over a text or a list of blocks.
@@ -231,27 +196,27 @@ func (d *decoder) block(b jsonx.Value) (llm.Part, bool) {
 		if c := b.Get("citations"); c.Len() > 0 {
 			p.Citations = json.RawMessage(c.Raw())
 		}
-		d.extras(b, "type", "text", "citations", "cache_control")
+		d.Extras(b, "type", "text", "citations", "cache_control")
 	case kind.Is("image"), kind.Is("document"):
 		return d.source(b, kind.Is("document"))
 	case kind.Is("tool_use"):
 		p = llm.Part{Kind: llm.PartToolCall, ToolID: b.Get("id").Text(), ToolName: b.Get("name").Text(), Args: json.RawMessage(b.Get("input").Raw())}
 		if caller := b.Get("caller"); caller.Exists() && !caller.Get("type").Is("direct") {
-			d.extra(caller)
+			d.Extra(caller)
 		}
-		d.extras(b, "type", "id", "name", "input", "caller", "cache_control")
+		d.Extras(b, "type", "id", "name", "input", "caller", "cache_control")
 	case kind.Is("tool_result"):
 		p = llm.Part{Kind: llm.PartToolResult, ToolID: b.Get("tool_use_id").Text(), Parts: d.content(b.Get("content"))}
 		p.IsError, _ = b.Get("is_error").Bool()
-		d.extras(b, "type", "tool_use_id", "content", "is_error", "cache_control")
+		d.Extras(b, "type", "tool_use_id", "content", "is_error", "cache_control")
 	case kind.Is("thinking"):
 		p = llm.Part{Kind: llm.PartReasoning, Text: b.Get("thinking").Text(), Signature: b.Get("signature").Text()}
-		d.extras(b, "type", "thinking", "signature", "cache_control")
+		d.Extras(b, "type", "thinking", "signature", "cache_control")
 	case kind.Is("redacted_thinking"):
 		p = llm.Part{Kind: llm.PartRedacted, Data: b.Get("data").Text()}
-		d.extras(b, "type", "data", "cache_control")
+		d.Extras(b, "type", "data", "cache_control")
 	default:
-		d.extra(b)
+		d.Extra(b)
 		return p, false
 	}
 	return p, true
@@ -274,14 +239,14 @@ func (d *decoder) source(b jsonx.Value, document bool) (llm.Part, bool) {
 	case kind.Is("text"):
 		p.MediaType, p.Text = "text/plain", s.Get("data").Text()
 	default:
-		d.extra(b)
+		d.Extra(b)
 		return p, false
 	}
-	d.extras(s, "type", "media_type", "data", "url", "file_id")
+	d.Extras(s, "type", "media_type", "data", "url", "file_id")
 	if c := b.Get("citations"); c.Exists() && c.Get("enabled").Kind() == jsonx.True {
-		d.extra(c)
+		d.Extra(c)
 	}
-	d.extras(b, "type", "source", "title", "citations", "cache_control")
+	d.Extras(b, "type", "source", "title", "citations", "cache_control")
 	return p, true
 }
 

@@ -3,7 +3,9 @@ package anthropic
 import (
 	"bytes"
 	"errors"
+	"iter"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
@@ -37,6 +39,7 @@ func (e *encoder) Heartbeat(dst []byte) []byte { return append(dst, ping...) }
 
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	dialect.Restore(ev, e.offered)
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)
@@ -53,6 +56,21 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		e.out = newStream(e.r.Model)
 	}
 	return e.out.event(dst, ev)
+}
+
+// offered yields the names of the request's tools.
+func (e *encoder) offered() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		doc, err := jsonx.Parse(e.r.Raw.Value("tools"))
+		if err != nil {
+			return // cannot be: it was checked
+		}
+		for _, t := range doc.Root().Items() {
+			if !yield(t.Get("name").Text()) {
+				return
+			}
+		}
+	}
 }
 
 // whole keeps a whole answer back.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -152,7 +153,7 @@ func appendBlock(dst []byte, p *llm.Part) ([]byte, error) {
 		dst = append(dst, `,"name":`...)
 		dst = jsonx.AppendString(dst, p.ToolName)
 		dst = append(dst, `,"input":`...)
-		dst = appendInput(dst, p.Args)
+		dst = dialect.AppendObject(dst, p.Args)
 		dst = append(dst, `,"caller":{"type":"direct"}`...)
 	case llm.PartImage, llm.PartAudio, llm.PartFile, llm.PartToolResult:
 		return dst, errors.New("answer holds media, which have no place in a message")
@@ -167,24 +168,6 @@ func toolID(id string) string {
 		return "toolu_" + rand.Text()
 	}
 	return id
-}
-
-// appendInput appends the arguments of a tool call as an object. null is an empty
-// one, and what else the model wrote that is none goes into one, whole.
-func appendInput(dst, args []byte) []byte {
-	switch {
-	case len(args) == 0, string(args) == "null":
-		return append(dst, `{}`...)
-	case jsonx.IsObject(args):
-		return append(dst, args...)
-	}
-	dst = append(dst, `{"_raw":`...)
-	if doc, err := jsonx.Parse(args); err == nil && doc.Root().Kind() == jsonx.String {
-		dst = append(dst, args...)
-	} else {
-		dst = jsonx.AppendString(dst, string(args))
-	}
-	return append(dst, '}')
 }
 
 // appendCitations appends citations in Anthropic's own form. Annotations of

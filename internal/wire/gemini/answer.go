@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -136,27 +137,9 @@ func (w *partWriter) call(id, name string, args []byte, signature string) {
 		w.parts = append(jsonx.AppendString(append(w.parts, `"id":`...), id), ',')
 	}
 	w.parts = jsonx.AppendString(append(w.parts, `"name":`...), name)
-	w.parts = appendArgs(append(w.parts, `,"args":`...), args)
+	w.parts = dialect.AppendObject(append(w.parts, `,"args":`...), args)
 	w.parts = append(w.parts, '}')
 	w.close(signature)
-}
-
-// appendArgs appends the arguments of a call as an object. What the model wrote
-// that is none goes into one, whole, as _raw.
-func appendArgs(dst, args []byte) []byte {
-	switch {
-	case len(args) == 0, string(args) == "null": // some models write that where a tool takes nothing
-		return append(dst, `{}`...)
-	case jsonx.IsObject(args):
-		return append(dst, args...)
-	}
-	dst = append(dst, `{"_raw":`...)
-	if doc, err := jsonx.Parse(args); err == nil && doc.Root().Kind() == jsonx.String {
-		dst = append(dst, args...)
-	} else {
-		dst = jsonx.AppendString(dst, string(args))
-	}
-	return append(dst, '}')
 }
 
 // cite notes sources. Annotations that name no address are left out.

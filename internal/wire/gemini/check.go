@@ -3,6 +3,7 @@ package gemini
 import (
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -184,11 +185,11 @@ func (c *checker) form(name string, m jsonx.Value) {
 	case "responseSchema":
 		if c.p.Object(m) {
 			c.r.Needs.Add(llm.NeedJSONSchema, m.Path())
-			c.count(m.Raw())
+			dialect.Count(&c.r.Size, m.Raw())
 		}
 	case "responseJsonSchema", "_responseJsonSchema":
 		c.r.Needs.Add(llm.NeedJSONSchema, m.Path())
-		c.count(m.Raw())
+		dialect.Count(&c.r.Size, m.Raw())
 		c.schemas.Check(&c.p, m)
 	case "responseModalities":
 		if c.p.Strings(m, 0, maxTools) {
@@ -245,7 +246,7 @@ func (c *checker) oneOf(v jsonx.Value, word string, words ...string) bool {
 func (c *checker) tools(v jsonx.Value) {
 	tools := c.list(v, maxTools)
 	if len(tools) > 0 {
-		c.count(v.Raw())
+		dialect.Count(&c.r.Size, v.Raw())
 	}
 	for _, t := range tools {
 		for _, m := range t.Members() {
@@ -327,10 +328,4 @@ func has(functions []jsonx.Value, name string) bool {
 		}
 	}
 	return false
-}
-
-func (c *checker) count(text []byte) {
-	ascii, other := jsonx.Count(text)
-	c.r.Size.ASCII += ascii
-	c.r.Size.Other += other
 }

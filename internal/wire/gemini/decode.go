@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -34,6 +35,7 @@ func decodeChat(root jsonx.Value) *llm.Chat {
 			d.extra(v)
 		}
 	}
+	dialect.Rename(d.chat)
 	return d.chat
 }
 
@@ -83,22 +85,6 @@ func (d *decoder) system(v jsonx.Value) {
 	}
 }
 
-func number(v jsonx.Value) *float64 {
-	f, ok := v.Float()
-	if !ok {
-		return nil
-	}
-	return &f
-}
-
-func integer(v jsonx.Value) *int64 {
-	n, ok := v.Int()
-	if !ok {
-		return nil
-	}
-	return &n
-}
-
 // config takes over generationConfig.
 func (d *decoder) config(v jsonx.Value) {
 	c := d.chat
@@ -108,11 +94,11 @@ func (d *decoder) config(v jsonx.Value) {
 		}
 		switch string(unsnake(name)) {
 		case "temperature":
-			c.Temperature = number(m)
+			c.Temperature = dialect.Number(m)
 		case "topP":
-			c.TopP = number(m)
+			c.TopP = dialect.Number(m)
 		case "topK":
-			if c.TopK = integer(m); c.TopK != nil && *c.TopK == 0 {
+			if c.TopK = dialect.Integer(m); c.TopK != nil && *c.TopK == 0 {
 				c.TopK = nil // as many as there are
 			}
 		case "candidateCount":
@@ -120,17 +106,17 @@ func (d *decoder) config(v jsonx.Value) {
 				c.Choices = int(n)
 			}
 		case "maxOutputTokens":
-			c.MaxOutput = integer(m)
+			c.MaxOutput = dialect.Integer(m)
 		case "stopSequences":
 			for _, s := range m.Items() {
 				c.Stop = append(c.Stop, s.Text())
 			}
 		case "presencePenalty":
-			c.PresencePenalty = number(m)
+			c.PresencePenalty = dialect.Number(m)
 		case "frequencyPenalty":
-			c.FrequencyPenalty = number(m)
+			c.FrequencyPenalty = dialect.Number(m)
 		case "seed":
-			c.Seed = integer(m)
+			c.Seed = dialect.Integer(m)
 		case "thinkingConfig":
 			d.thinking(m)
 		case "responseMimeType", "responseSchema", "responseJsonSchema", "_responseJsonSchema": // see format
@@ -222,9 +208,8 @@ func (d *decoder) function(f jsonx.Value) {
 	d.extras(f, "name", "description", "parameters", "parametersJsonSchema")
 }
 
-// toolConfig takes over how functions may be called. Several names that are not
-// those of all functions have no field, nor has the mode VALIDATED, which is AUTO
-// with calls that are sure to match their schemas.
+// toolConfig takes over how functions may be called. The mode VALIDATED has no field,
+// which is AUTO with calls that are sure to match their schemas.
 func (d *decoder) toolConfig(v jsonx.Value, have []jsonx.Value) {
 	d.extras(v, "functionCallingConfig")
 	f := get(v, "functionCallingConfig")
@@ -243,15 +228,25 @@ func (d *decoder) toolConfig(v jsonx.Value, have []jsonx.Value) {
 		case n == 1:
 			choice.Mode, choice.Name = llm.ToolNamed, names.At(0).Text()
 		case n > 0 && !all(names, have):
-			d.extra(names)
+			choice = llm.Narrow(choice.Mode, texts(names))
 		}
 	case "VALIDATED":
 		d.extra(mode)
-		d.extra(names)
+		if names.Len() > 0 && !all(names, have) {
+			choice = llm.Narrow(choice.Mode, texts(names))
+		}
 	default:
 		d.extra(names)
 	}
 	d.chat.ToolChoice = choice
+}
+
+func texts(list jsonx.Value) []string {
+	out := make([]string, 0, list.Len())
+	for _, v := range list.Items() {
+		out = append(out, v.Text())
+	}
+	return out
 }
 
 // all reports whether names has that of every function.

@@ -177,7 +177,7 @@ func TestWhatHasNoFieldIsAnExtra(t *testing.T) {
 		`"generationConfig":{"responseModalities":["TEXT"],"speechConfig":{},"logprobs":2}`:                                                                                  "generationConfig.speechConfig generationConfig.logprobs",
 		`"generationConfig":{"responseModalities":["TEXT","IMAGE"]}`:                                                                                                         "generationConfig.responseModalities",
 		`"generationConfig":{"responseMimeType":"text/x.enum","responseSchema":{"type":"STRING","enum":["a"]}}`:                                                              "generationConfig.responseMimeType generationConfig.responseSchema",
-		`"tools":[{"functionDeclarations":[{"name":"f"},{"name":"g"},{"name":"h"}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f","g"]}}`: "toolConfig.functionCallingConfig.allowedFunctionNames",
+		`"tools":[{"functionDeclarations":[{"name":"f"},{"name":"g"},{"name":"h"}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f","g"]}}`: "",
 		`"tools":[{"functionDeclarations":[{"name":"f"},{"name":"g"}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f","g"]}}`:              "",
 		`"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"},"retrievalConfig":{}}`:                                                                                   "toolConfig.retrievalConfig toolConfig.functionCallingConfig.mode",
 	} {
@@ -193,6 +193,22 @@ func TestWhatHasNoFieldIsAnExtra(t *testing.T) {
 	_, chat := decode(t, `{"contents":[{"parts":[{"text":"a","videoMetadata":{}},{"executableCode":{"code":"1"}}]}]}`)
 	if len(chat.Extra) != 2 || chat.Extra[0].Path != "contents.0.parts.0.videoMetadata" || chat.Extra[1].Path != "contents.0.parts.1.executableCode" {
 		t.Errorf("%+v", chat.Extra)
+	}
+}
+
+func TestSomeOfTheFunctionsMayBeCalled(t *testing.T) {
+	t.Parallel()
+	for tail, want := range map[string]llm.ToolChoice{
+		`"ANY","allowedFunctionNames":["f","g"]`:       {Mode: llm.ToolRequired, Allowed: []string{"f", "g"}},
+		`"ANY","allowedFunctionNames":["f","g","h"]`:   {Mode: llm.ToolRequired},
+		`"ANY","allowedFunctionNames":["g"]`:           {Mode: llm.ToolNamed, Name: "g"},
+		`"VALIDATED","allowedFunctionNames":["f","g"]`: {Mode: llm.ToolAuto, Allowed: []string{"f", "g"}},
+		`"VALIDATED"`: {Mode: llm.ToolAuto},
+	} {
+		_, chat := decode(t, `{"contents":[{"parts":[{"text":"a"}]}],"tools":[{"functionDeclarations":[{"name":"f"},{"name":"g"},{"name":"h"}]}],"toolConfig":{"functionCallingConfig":{"mode":`+tail+`}}}`)
+		if d := cmp.Diff(&want, chat.ToolChoice); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tail, d)
+		}
 	}
 }
 
@@ -367,6 +383,27 @@ func TestBase64IsStandard(t *testing.T) {
 		}
 		if _, err := base64.StdEncoding.DecodeString(standard(in)); err != nil {
 			t.Errorf("standard(%q): %v", in, err)
+		}
+	}
+}
+
+// Documents are weighed by their pages, and those that only a provider can look into
+// as the longest that are taken.
+func TestDocumentsAreWeighedByTheirPages(t *testing.T) {
+	t.Parallel()
+	const pdf = "JVBERi0xLjQgPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4g"
+	for part, want := range map[string]int64{
+		`{"inlineData":{"mimeType":"application/pdf","data":"` + pdf + `"}}`:      3,
+		`{"fileData":{"mimeType":"application/pdf","fileUri":"https://x/y.pdf"}}`: 100,
+		`{"fileData":{"mimeType":"image/png","fileUri":"https://x/y.png"}}`:       0,
+	} {
+		r, err := NewGenerate().DecodeFor("m", []byte(`{"contents":[{"parts":[`+part+`]}]}`), nil)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		if r.Size.Pages != want || r.Size.Images != 1 {
+			t.Errorf("%s: %+v, want %d pages", part, r.Size, want)
 		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -84,6 +86,7 @@ func (e *encoder) row(dst, data []byte) []byte {
 
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	dialect.Restore(ev, e.offered)
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)
@@ -113,6 +116,21 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		return dst, err
 	}
 	return e.row(dst, chunk), nil
+}
+
+// offered yields the names of the request's functions.
+func (e *encoder) offered() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		doc, err := jsonx.Parse(e.r.Raw.Body)
+		if err != nil {
+			return // cannot be: it was checked
+		}
+		for _, f := range functions(get(doc.Root(), "tools")) {
+			if !yield(f.Get("name").Text()) {
+				return
+			}
+		}
+	}
 }
 
 // whole keeps a whole answer back.

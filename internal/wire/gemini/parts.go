@@ -3,8 +3,10 @@ package gemini
 import (
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 // part is one part of a content: at most one kind of data, and what belongs to
@@ -93,7 +95,7 @@ func (c *checker) parts(content jsonx.Value) {
 func (c *checker) system(v jsonx.Value) {
 	switch {
 	case v.Kind() == jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case c.object(v):
 		c.parts(v)
 	}
@@ -108,10 +110,10 @@ func (c *checker) part(v jsonx.Value) {
 	}
 	c.p.Bool(p.thought)
 	if c.p.String(p.signature) {
-		c.count(p.signature.Inner())
+		dialect.Count(&c.r.Size, p.signature.Inner())
 	}
 	if c.p.String(p.text) {
-		c.count(p.text.Inner())
+		dialect.Count(&c.r.Size, p.text.Inner())
 	}
 	c.media(p.inline, true)
 	c.media(p.file, false)
@@ -119,13 +121,13 @@ func (c *checker) part(v jsonx.Value) {
 		c.name(p.call)
 		c.p.String(get(p.call, "id"))
 		c.p.Object(get(p.call, "args"))
-		c.count(p.call.Raw())
+		dialect.Count(&c.r.Size, p.call.Raw())
 	}
 	if c.object(p.result) {
 		c.result(p.result)
 	}
 	for _, m := range p.rest {
-		c.count(m.Raw())
+		dialect.Count(&c.r.Size, m.Raw())
 	}
 }
 
@@ -141,7 +143,7 @@ func (c *checker) result(v jsonx.Value) {
 	c.name(v)
 	c.p.String(get(v, "id"))
 	if r, ok := c.p.Require(v, "response"); ok && c.p.Object(r) {
-		c.count(r.Raw())
+		dialect.Count(&c.r.Size, r.Raw())
 	}
 	for _, m := range c.list(get(v, "parts"), maxParts) {
 		p := readPart(m)
@@ -156,12 +158,17 @@ func (c *checker) media(v jsonx.Value, inline bool) {
 		return
 	}
 	kind := get(v, "mimeType")
+	document := kindOf(kind.Text()) == llm.PartFile
 	if inline {
 		if !kind.Exists() {
 			c.p.Missing(v, "mimeType")
 		}
 		if data, ok := c.p.Require(v, "data"); ok && c.p.Text(data, maxMedia) {
-			c.r.Size.Media += int64(len(data.Inner()))
+			if document {
+				token.Document(&c.r.Size, kind.Text(), data.Inner())
+			} else {
+				c.r.Size.Media += int64(len(data.Inner()))
+			}
 		}
 	} else if uri := get(v, "fileUri"); !uri.Exists() {
 		c.p.Missing(v, "fileUri")
@@ -169,7 +176,12 @@ func (c *checker) media(v jsonx.Value, inline bool) {
 		c.p.Text(uri, maxMedia)
 	}
 	c.p.String(kind)
-	c.r.Size.Images++
+	switch {
+	case !document:
+		c.r.Size.Images++
+	case !inline:
+		token.Elsewhere(&c.r.Size)
+	}
 	if need := needOf(kindOf(kind.Text())); !c.r.Needs.Has(need) {
 		c.r.Needs.Add(need, v.Path())
 	}

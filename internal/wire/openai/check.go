@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -68,7 +69,7 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 	case "top_logprobs":
 		c.p.Integer(v, 0, 20)
 	case "reasoning_effort":
-		if c.p.OneOf(v, "none", "minimal", "low", "medium", "high", "xhigh", "max") && !v.Is("none") {
+		if c.p.OneOf(v, efforts...) && !v.Is("none") {
 			c.r.Needs.Add(llm.NeedReasoning, "reasoning_effort")
 		}
 	case "verbosity":
@@ -318,7 +319,7 @@ func (c *checker) named(v, tools jsonx.Value) {
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
 	if name, ok := c.p.Require(inner, "name"); ok && c.p.Text(name, maxName) {
-		c.offered(name, toolNames(tools))
+		dialect.Offered(&c.p, name, toolNames(tools))
 	}
 }
 
@@ -338,7 +339,7 @@ func (c *checker) allowed(list, tools jsonx.Value) {
 		}
 		for _, member := range [...]string{"function", "custom"} {
 			if name := t.Get(member).Get("name"); c.p.String(name) {
-				c.offered(name, names)
+				dialect.Offered(&c.p, name, names)
 			}
 		}
 	}
@@ -361,18 +362,5 @@ func toolNames(tools jsonx.Value) map[string]bool {
 	return names
 }
 
-// offered checks that a name is among those of the tools.
-func (c *checker) offered(name jsonx.Value, names map[string]bool) {
-	if names != nil && !names[name.Text()] {
-		c.p.Invalid(name, "Names a tool that is not among tools")
-	}
-}
-
 // weigh counts the text of a value as it stands.
-func (c *checker) weigh(v jsonx.Value) { c.count(v.Raw()) }
-
-func (c *checker) count(text []byte) {
-	ascii, other := jsonx.Count(text)
-	c.r.Size.ASCII += ascii
-	c.r.Size.Other += other
-}
+func (c *checker) weigh(v jsonx.Value) { dialect.Count(&c.r.Size, v.Raw()) }

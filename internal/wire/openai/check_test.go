@@ -337,6 +337,7 @@ func TestRequestsAreFilledIn(t *testing.T) {
 		Messages: 2,
 		Images:   3,
 		Media:    int64(len("data:image/png;base64,AAAA")),
+		Pages:    100, // of a file that only its provider knows
 	}
 	if diff := cmp.Diff(want, r.Size); diff != "" {
 		t.Errorf("size (-want +got):\n%s", diff)
@@ -476,6 +477,30 @@ func TestAnArrayOfInputsIsABatch(t *testing.T) {
 		}
 		if r.Needs != needs || r.Inputs != want.inputs {
 			t.Errorf("Decode of input %s: %d inputs, needs %v, want %+v", input, r.Inputs, r.Needs, want)
+		}
+	}
+}
+
+// Documents are weighed by their pages, and those that only a provider can look into
+// as the longest that are taken.
+func TestDocumentsAreWeighedByTheirPages(t *testing.T) {
+	t.Parallel()
+	const pdf = "JVBERi0xLjQgPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4g"
+	for part, want := range map[string]int64{
+		`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` + pdf + `"}}`: 3,
+		`{"type":"file","file":{"filename":"a.pdf","file_data":"` + pdf + `"}}`:                             3,
+		`{"type":"file","file":{"file_id":"f"}}`:                                                            100,
+		`{"type":"document_url","document_url":"https://x/y.pdf"}`:                                          100,
+		`{"type":"file_url","file_url":{"url":"data:application/pdf;base64,` + pdf + `"}}`:                  3,
+		`{"type":"image_url","image_url":{"url":"https://x/y.png"}}`:                                        0,
+	} {
+		r, err := NewChat(Options{}).Decode([]byte(`{"model":"m","messages":[{"role":"user","content":[`+part+`]}]}`), nil)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		if r.Size.Pages != want || r.Size.Images != 1 {
+			t.Errorf("%s: %+v, want %d pages", part, r.Size, want)
 		}
 	}
 }

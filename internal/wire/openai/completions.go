@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -97,7 +98,7 @@ func (c *textChecker) member(name []byte, v jsonx.Value) {
 		c.p.Bool(v)
 	case "suffix":
 		if c.p.String(v) {
-			c.count(v.Inner())
+			dialect.Count(&c.r.Size, v.Inner())
 		}
 	case "max_completion_tokens", "top_logprobs", "reasoning_effort", "verbosity", "tools", "tool_choice", "messages", "response_format":
 		c.p.Add(v, fault.UnknownParameter, "Is no parameter of completions")
@@ -131,7 +132,7 @@ func (c *textChecker) candidates(root jsonx.Value) {
 func (c *textChecker) prompt(v jsonx.Value) {
 	switch v.Kind() {
 	case jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 		c.r.Size.Messages = 1
 	case jsonx.Array:
 		c.prompts(v)
@@ -157,7 +158,7 @@ func (c *textChecker) prompts(list jsonx.Value) {
 		case p.Kind() != kind || kind != jsonx.String && kind != jsonx.Array:
 			c.p.Type(p, "a string, or an array of tokens, as all others")
 		case kind == jsonx.String:
-			c.count(p.Inner())
+			dialect.Count(&c.r.Size, p.Inner())
 		default:
 			c.tokens(p)
 		}
@@ -199,32 +200,32 @@ func decodeText(root jsonx.Value) (*llm.Chat, error) {
 	if n, ok := root.Get("max_tokens").Int(); ok && n == 0 {
 		return nil, fault.New(fault.InvalidParameter, "Must be at least 1 for this model.").At("max_tokens")
 	}
-	d := decoder{chat: &llm.Chat{Messages: []llm.Message{{
+	d := decoder{Taking: dialect.Taking{Chat: &llm.Chat{Messages: []llm.Message{{
 		Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.PartText, Text: prompt.Text()}},
-	}}}}
+	}}}}}
 	n, _ := root.Get("n").Int()
 	for name, v := range root.Members() {
 		switch string(name) {
 		case "prompt":
 		case "best_of": // as many as are wanted: none is thrown away
 			if best, _ := v.Int(); best > max(n, 1) {
-				d.extra(v)
+				d.Extra(v)
 			}
 		case "echo", "suffix":
 			if v.Exists() && v.Kind() != jsonx.False && !v.Is("") {
-				d.extra(v)
+				d.Extra(v)
 			}
 		case "stop":
 			d.structure(name, v)
 		case "stream_options":
-			d.extras(v, "include_usage")
+			d.Extras(v, "include_usage")
 		default:
 			if v.Exists() && !d.setting(name, v) && !isDefault(name, v) {
-				d.extra(v)
+				d.Extra(v)
 			}
 		}
 	}
-	return d.chat, nil
+	return d.Chat, nil
 }
 
 // Encoder returns the encoder of one answer to r.

@@ -2,8 +2,8 @@ package openai
 
 import (
 	"encoding/json"
-	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -12,41 +12,24 @@ import (
 // field of its own or to Extra, but for null and empty lists, and for what says
 // no more than the default: those ask for nothing.
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
-	d := decoder{chat: &llm.Chat{}}
+	d := decoder{Taking: dialect.Begin(), legacy: legacy(root), wishes: wishes(root)}
 	for name, v := range root.Members() {
 		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
-			d.extra(v)
+			d.Extra(v)
 		}
 	}
-	return d.chat, nil
+	return d.Chat, nil
 }
 
 // decoder gathers a conversation.
 type decoder struct {
-	chat    *llm.Chat
+	dialect.Taking
 	talking bool // a message other than the leading system messages was seen
 	results bool // the last message is a user's turn that began with tool results
-}
+	legacy  bool // functions are offered, and no tools
+	wishes  int  // how many members say how much to think
 
-// extra keeps what has no field.
-func (d *decoder) extra(v jsonx.Value) {
-	d.chat.Extra = append(d.chat.Extra, llm.Extra{Path: v.Path(), Value: json.RawMessage(v.Raw())})
-}
-
-// extras keeps all members of v but the named ones, and what asks for nothing.
-func (d *decoder) extras(v jsonx.Value, but ...string) {
-next:
-	for name, m := range v.Members() {
-		if !m.Exists() || m.Kind() == jsonx.Array && m.Len() == 0 {
-			continue
-		}
-		for _, b := range but {
-			if string(name) == b {
-				continue next
-			}
-		}
-		d.extra(m)
-	}
+	calls, called string // the last call of a function without a result: its id and its name
 }
 
 // isDefault reports whether a member says what would hold without it.
@@ -66,29 +49,29 @@ func isDefault(name []byte, v jsonx.Value) bool {
 
 // setting takes over a scalar member, and reports whether name is one.
 func (d *decoder) setting(name []byte, v jsonx.Value) bool {
-	c := d.chat
+	c := d.Chat
 	switch string(name) {
 	case "model", "stream", "stream_options": // the request has them
 	case "temperature":
-		c.Temperature = number(v)
+		c.Temperature = dialect.Number(v)
 	case "top_p":
-		c.TopP = number(v)
+		c.TopP = dialect.Number(v)
 	case "top_k":
-		if n := integer(v); n != nil && *n > 0 { // the rest switches it off
+		if n := dialect.Integer(v); n != nil && *n > 0 { // the rest switches it off
 			c.TopK = n
 		}
 	case "frequency_penalty":
-		c.FrequencyPenalty = number(v)
+		c.FrequencyPenalty = dialect.Number(v)
 	case "presence_penalty":
-		c.PresencePenalty = number(v)
+		c.PresencePenalty = dialect.Number(v)
 	case "seed":
-		c.Seed = integer(v)
+		c.Seed = dialect.Integer(v)
 	case "n":
-		if n := integer(v); n != nil {
+		if n := dialect.Integer(v); n != nil {
 			c.Choices = int(*n)
 		}
 	case "max_completion_tokens", "max_tokens":
-		c.MaxOutput = integer(v)
+		c.MaxOutput = dialect.Integer(v)
 	case "parallel_tool_calls":
 		if b, ok := v.Bool(); ok {
 			c.ParallelTools = &b
@@ -115,10 +98,10 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		}
 	case "stop":
 		if v.Kind() == jsonx.String {
-			d.chat.Stop = []string{v.Text()}
+			d.Chat.Stop = []string{v.Text()}
 		}
 		for _, s := range v.Items() {
-			d.chat.Stop = append(d.chat.Stop, s.Text())
+			d.Chat.Stop = append(d.Chat.Stop, s.Text())
 		}
 	case "tools":
 		for _, t := range v.Items() {
@@ -126,6 +109,20 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		}
 	case "tool_choice":
 		return d.choice(v)
+	case "reasoning":
+		return d.wishes == 1 && v.Kind() == jsonx.Object && d.reasoning(v)
+	case "thinking":
+		return d.wishes == 1 && v.Kind() == jsonx.Object && d.thinking(v)
+	case "functions":
+		if !d.legacy {
+			return false
+		}
+		d.functions(v)
+	case "function_call":
+		if !d.legacy {
+			return false
+		}
+		d.functionChoice(v)
 	case "response_format":
 		d.format(v)
 	default:
@@ -134,50 +131,51 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 	return true
 }
 
-func number(v jsonx.Value) *float64 {
-	f, ok := v.Float()
-	if !ok {
-		return nil
-	}
-	return &f
-}
-
-func integer(v jsonx.Value) *int64 {
-	n, ok := v.Int()
-	if !ok {
-		return nil
-	}
-	return &n
-}
-
 // tool takes over one definition; types other than function have no field.
 func (d *decoder) tool(t jsonx.Value) {
 	f := t.Get("function")
 	if kind := t.Get("type"); kind.Exists() && !kind.Is("function") || !f.Exists() {
-		d.extra(t)
+		d.Extra(t)
 		return
 	}
-	tool := llm.Tool{Name: f.Get("name").Text(), Description: f.Get("description").Text(), Cache: cacheMark(t)}
+	tool := d.function(f)
+	tool.Cache = cacheMark(t)
+	d.Chat.Tools = append(d.Chat.Tools, tool)
+	d.Extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
+}
+
+// function returns a function as a tool.
+func (d *decoder) function(f jsonx.Value) llm.Tool {
+	tool := llm.Tool{Name: f.Get("name").Text(), Description: f.Get("description").Text()}
 	if s := f.Get("parameters"); s.Exists() {
 		tool.Schema = json.RawMessage(s.Raw())
 	}
 	if b, ok := f.Get("strict").Bool(); ok {
 		tool.Strict = &b
 	}
-	d.chat.Tools = append(d.chat.Tools, tool)
-	d.extras(t, "type", "function", "cache_control", "prompt_cache_breakpoint")
-	d.extras(f, "name", "description", "parameters", "strict")
+	d.Extras(f, "name", "description", "parameters", "strict")
+	return tool
 }
 
-// choice takes over tool_choice, unless it names a custom tool or a subset.
+// choice takes over tool_choice, unless it names other tools than functions.
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
 	case v.Is("any"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
 	case v.Get("type").Is("function"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
+	case v.Get("type").Is("allowed_tools"):
+		allowed := v.Get("allowed_tools")
+		names := make([]string, 0, allowed.Get("tools").Len())
+		for _, t := range allowed.Get("tools").Items() {
+			if !t.Get("type").Is("function") {
+				return false
+			}
+			names = append(names, t.Get("function").Get("name").Text())
+		}
+		d.Chat.ToolChoice = llm.Narrow(llm.ToolMode(allowed.Get("mode").Text()), names)
 	default:
 		return false
 	}
@@ -189,7 +187,7 @@ func (d *decoder) format(v jsonx.Value) {
 	kind := v.Get("type")
 	switch {
 	case kind.Is("json_object"):
-		d.chat.Format = &llm.Format{JSON: true}
+		d.Chat.Format = &llm.Format{JSON: true}
 	case kind.Is("json_schema"):
 		s := v.Get("json_schema")
 		f := &llm.Format{JSON: true, Name: s.Get("name").Text(), Description: s.Get("description").Text()}
@@ -199,10 +197,10 @@ func (d *decoder) format(v jsonx.Value) {
 		if b, ok := s.Get("strict").Bool(); ok {
 			f.Strict = &b
 		}
-		d.chat.Format = f
-		d.extras(s, "name", "description", "schema", "strict")
+		d.Chat.Format = f
+		d.Extras(s, "name", "description", "schema", "strict")
 	}
-	d.extras(v, "type", "json_schema")
+	d.Extras(v, "type", "json_schema")
 }
 
 // message takes over one message. Leading system messages stand apart; tool
@@ -210,19 +208,29 @@ func (d *decoder) format(v jsonx.Value) {
 // continues: they must answer the assistant's calls in one turn.
 func (d *decoder) message(m jsonx.Value) {
 	role := m.Get("role")
+	id := m.Get("tool_call_id").Text()
 	isResult := role.Is("tool")
+	if role.Is("function") {
+		if d.calls == "" || !m.Get("name").Is(d.called) {
+			d.talking = true
+			d.Extra(m) // which answers nothing
+			return
+		}
+		id, isResult, d.calls = d.calls, true, ""
+	}
 	continues := d.results && (isResult || role.Is("user"))
 	defer func() { d.results = isResult }()
-	if role.Is("function") {
-		d.talking = true
-		d.extra(m)
-		return
-	}
 	if p := m.Get("prefix"); p.Kind() == jsonx.True { // Mistral's; false is the default
-		d.extra(p)
+		d.Extra(p)
 	}
-	d.extras(m, "prefix", "role", "content", "tool_call_id", "tool_calls", "refusal", "reasoning_content", "reasoning",
-		"thinking_blocks", "annotations", "cache_control", "prompt_cache_breakpoint")
+	own := []string{
+		"prefix", "role", "content", "tool_call_id", "tool_calls", "refusal", "reasoning_content", "reasoning",
+		"thinking_blocks", "annotations", "cache_control", "prompt_cache_breakpoint", "function_call", "name",
+	}
+	if !role.Is("function") { // whose name is what it answers
+		own = own[:len(own)-1]
+	}
+	d.Extras(m, own...)
 	parts := d.parts(m.Get("content"))
 	if mark := cacheMark(m); mark != nil && len(parts) > 0 {
 		parts[len(parts)-1].Cache = mark
@@ -231,12 +239,12 @@ func (d *decoder) message(m jsonx.Value) {
 	switch {
 	case role.Is("system"), role.Is("developer"):
 		if !d.talking {
-			d.chat.System = append(d.chat.System, parts...)
+			d.Chat.System = append(d.Chat.System, parts...)
 			return
 		}
 		to = llm.RoleSystem
 	case isResult:
-		result := llm.Part{Kind: llm.PartToolResult, ToolID: m.Get("tool_call_id").Text(), Parts: parts}
+		result := llm.Part{Kind: llm.PartToolResult, ToolID: id, Parts: parts}
 		if len(parts) > 0 {
 			result.Cache, parts[len(parts)-1].Cache = parts[len(parts)-1].Cache, nil
 		}
@@ -247,11 +255,11 @@ func (d *decoder) message(m jsonx.Value) {
 	}
 	d.talking = true
 	if continues {
-		last := &d.chat.Messages[len(d.chat.Messages)-1]
+		last := &d.Chat.Messages[len(d.Chat.Messages)-1]
 		last.Parts = append(last.Parts, parts...)
 		return
 	}
-	d.chat.Messages = append(d.chat.Messages, llm.Message{Role: to, Parts: parts})
+	d.Chat.Messages = append(d.Chat.Messages, llm.Message{Role: to, Parts: parts})
 }
 
 // assistant puts reasoning before and tool calls after the parts of content.
@@ -283,17 +291,20 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 	if r := m.Get("refusal"); r.Kind() == jsonx.String {
 		parts = append(parts, llm.Part{Kind: llm.PartRefusal, Text: r.Text()})
 	}
+	if call := m.Get("function_call"); call.Exists() {
+		parts = append(parts, d.functionCall(call))
+	}
 	for _, call := range m.Get("tool_calls").Items() {
 		f := call.Get("function")
 		if !f.Exists() {
-			d.extra(call)
+			d.Extra(call)
 			continue
 		}
 		parts = append(parts, llm.Part{
 			Kind:     llm.PartToolCall,
 			ToolID:   call.Get("id").Text(),
 			ToolName: f.Get("name").Text(),
-			Args:     arguments(f.Get("arguments").Text()),
+			Args:     dialect.Arguments(f.Get("arguments").Text()),
 			Cache:    cacheMark(call),
 
 			Signature: d.state(call),
@@ -310,26 +321,13 @@ func (d *decoder) state(call jsonx.Value) string {
 	google := content.Get("google")
 	signature := google.Get("thought_signature")
 	if signature.Kind() != jsonx.String {
-		d.extras(call, own[:5]...)
+		d.Extras(call, own[:5]...)
 		return ""
 	}
-	d.extras(call, own...)
-	d.extras(content, "google")
-	d.extras(google, "thought_signature")
+	d.Extras(call, own...)
+	d.Extras(content, "google")
+	d.Extras(google, "thought_signature")
 	return signature.Text()
-}
-
-// arguments makes JSON of the text a model wrote. What is no JSON becomes a
-// string, which nothing else does.
-func arguments(text string) json.RawMessage {
-	trimmed := strings.TrimSpace(text)
-	switch {
-	case trimmed == "":
-		return json.RawMessage(`{}`)
-	case trimmed[0] == '"', !jsonx.Valid([]byte(trimmed)):
-		return jsonx.AppendString(nil, text)
-	}
-	return json.RawMessage(trimmed)
 }
 
 // cacheMark reads the marker at v: OpenAI's own, or the one that OpenRouter took

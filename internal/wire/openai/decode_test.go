@@ -60,25 +60,6 @@ func TestChatDecodesAsRecorded(t *testing.T) {
 	}
 }
 
-func TestArgumentsComeBackAsTheyWere(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		``:                           `{}`,
-		`  `:                         `{}`,
-		`{"a": 1}`:                   `{"a": 1}`,
-		` {"a":1,"a":2}`:             `{"a":1,"a":2}`,
-		`{"n":12345678901234567890}`: `{"n":12345678901234567890}`,
-		`{"a":`:                      `"{\"a\":"`,
-		`hello`:                      `"hello"`,
-		`"quoted"`:                   `"\"quoted\""`,
-		`[1]`:                        `[1]`,
-	} {
-		if got := string(arguments(text)); got != want {
-			t.Errorf("arguments(%q) = %s, want %s", text, got, want)
-		}
-	}
-}
-
 func TestStateOfToolCallsIsTakenOver(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]struct {
@@ -106,26 +87,6 @@ func TestStateOfToolCallsIsTakenOver(t *testing.T) {
 		}
 		if got := chat.Messages[1].Parts[0].Signature; got != want.state || !slices.Equal(extra, want.extra) {
 			t.Errorf("%s: state %q, extra %v", content, got, extra)
-		}
-	}
-}
-
-func TestDataURLsAreTakenApart(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string][3]string{
-		"https://x/y.png":             {"https://x/y.png", "", ""},
-		"data:image/png;base64,AAAA":  {"", "image/png", "AAAA"},
-		"data:text/plain,hello":       {"data:text/plain,hello", "", ""},
-		"data:broken":                 {"data:broken", "", ""},
-		"AAAA":                        {"", "", "AAAA"},
-		"":                            {"", "", ""},
-		"gs://bucket/object":          {"gs://bucket/object", "", ""},
-		"data:;base64,AA":             {"", "", "AA"},
-		"data:a/b;charset=x;base64,A": {"", "a/b;charset=x", "A"},
-	} {
-		u, m, d := splitData(s)
-		if got := [3]string{u, m, d}; got != want {
-			t.Errorf("splitData(%q) = %q, want %q", s, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -99,7 +100,7 @@ func (c *checker) text(v jsonx.Value) {
 	if len(v.Inner()) == 0 {
 		c.p.Invalid(v, "Must not be empty")
 	}
-	c.count(v.Inner())
+	dialect.Count(&c.r.Size, v.Inner())
 }
 
 // tokens checks one input that is given as tokens. Each is weighed as three

@@ -66,7 +66,10 @@ func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 }
 
 func (e *chatEncoder) head() completion.Head {
-	return completion.Head{ID: completion.NewID(), Created: e.now().Unix(), Model: e.r.Model}
+	return completion.Head{
+		ID: completion.NewID(), Created: e.now().Unix(), Model: e.r.Model,
+		Functions: e.r.Raw.Value("functions") != nil && e.r.Place != nil,
+	}
 }
 
 // whole keeps a whole answer back.

@@ -3,8 +3,10 @@ package openai
 import (
 	"bytes"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 const (
@@ -60,7 +62,7 @@ func (c *checker) message(m jsonx.Value) {
 		case "role", "content":
 		case "name":
 			c.p.String(v)
-			c.count(v.Inner())
+			dialect.Count(&c.r.Size, v.Inner())
 		case "tool_call_id":
 		default:
 			if !v.Exists() {
@@ -150,7 +152,7 @@ func (c *checker) call(f jsonx.Value) {
 func (c *checker) content(v, role jsonx.Value) {
 	switch v.Kind() {
 	case jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case jsonx.Array:
 		if v.Len() == 0 && !role.Is("assistant") && !role.Is("tool") {
 			c.p.Invalid(v, "Must not be empty")
@@ -186,45 +188,42 @@ func (c *checker) part(part jsonx.Value) {
 	switch name {
 	case "text", "refusal":
 		if c.p.String(body) {
-			c.count(body.Inner())
+			dialect.Count(&c.r.Size, body.Inner())
 		}
 	case "image_url":
-		c.r.Needs.Add(llm.NeedImageInput, place(c.r, llm.NeedImageInput, part))
+		dialect.Need(c.r, llm.NeedImageInput, part)
 		c.image(body)
 	case "input_audio":
-		c.r.Needs.Add(llm.NeedAudioInput, place(c.r, llm.NeedAudioInput, part))
+		dialect.Need(c.r, llm.NeedAudioInput, part)
 		c.audio(body)
 	case "file":
-		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, part))
+		dialect.Need(c.r, llm.NeedFileInput, part)
 		if c.p.Object(body) {
 			if data := body.Get("file_data"); data.Exists() && !data.Is("") {
-				c.media(data)
+				c.document(data)
 			} else {
-				c.r.Size.Images++
+				token.Elsewhere(&c.r.Size)
 			}
 			c.p.String(body.Get("file_id"))
 			c.p.String(body.Get("filename"))
 		}
 	case "document_url", "file_url":
-		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, part))
-		c.link(body)
+		dialect.Need(c.r, llm.NeedFileInput, part)
+		if body.Kind() == jsonx.Object {
+			if body, ok = c.p.Require(body, "url"); !ok {
+				return
+			}
+		}
+		c.document(body)
 	case "video_url":
-		c.r.Needs.Add(llm.NeedVideoInput, place(c.r, llm.NeedVideoInput, part))
+		dialect.Need(c.r, llm.NeedVideoInput, part)
 		c.link(body)
 	case "audio_url":
-		c.r.Needs.Add(llm.NeedAudioInput, place(c.r, llm.NeedAudioInput, part))
+		dialect.Need(c.r, llm.NeedAudioInput, part)
 		c.link(body)
 	default:
 		c.weigh(body)
 	}
-}
-
-// place is the path of v if the need was not met before; a path costs something.
-func place(r *llm.Request, n llm.Need, v jsonx.Value) string {
-	if r.Needs.Has(n) {
-		return r.Needs[n]
-	}
-	return v.Path()
 }
 
 // image checks {url, detail}, or the bare URL that some vendors take.
@@ -268,6 +267,13 @@ func (c *checker) link(v jsonx.Value) {
 		v = url
 	}
 	c.media(v)
+}
+
+// document weighs a document by its URL, or in base64.
+func (c *checker) document(v jsonx.Value) {
+	if c.p.Text(v, maxMedia) {
+		token.Linked(&c.r.Size, v.Inner())
+	}
 }
 
 // media counts what is inline in a URL or in base64.

@@ -59,6 +59,9 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 	if err := c.p.Err(); err != nil {
 		return c.r, err // what it was to be for is told of, all the same
 	}
+	if legacy(root) {
+		c.r.Place = functionPlace
+	}
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	return c.r, nil
 }

@@ -1,8 +1,7 @@
 package openai
 
 import (
-	"strings"
-
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -37,28 +36,28 @@ func (d *decoder) part(v jsonx.Value) (llm.Part, bool) {
 		p = llm.Part{Kind: llm.PartRefusal, Text: body.Text()}
 	case "image_url":
 		p = llm.Part{Kind: llm.PartImage, Detail: body.Get("detail").Text()}
-		p.URL, p.MediaType, p.Data = splitData(link(body))
-		d.extras(body, "url", "detail")
+		p.URL, p.MediaType, p.Data = dialect.SplitData(link(body))
+		d.Extras(body, "url", "detail")
 	case "input_audio":
 		if body.Kind() != jsonx.Object {
-			d.extra(v)
+			d.Extra(v)
 			return p, false
 		}
 		p = llm.Part{Kind: llm.PartAudio, Data: body.Get("data").Text(), MediaType: audioType(body.Get("format").Text())}
-		d.extras(body, "data", "format")
+		d.Extras(body, "data", "format")
 	case "file":
 		p = llm.Part{Kind: llm.PartFile, FileID: body.Get("file_id").Text(), Name: body.Get("filename").Text()}
-		p.URL, p.MediaType, p.Data = splitData(body.Get("file_data").Text())
-		d.extras(body, "file_id", "filename", "file_data")
+		p.URL, p.MediaType, p.Data = dialect.SplitData(body.Get("file_data").Text())
+		d.Extras(body, "file_id", "filename", "file_data")
 	case "document_url", "file_url":
 		p = llm.Part{Kind: llm.PartFile}
-		p.URL, p.MediaType, p.Data = splitData(link(body))
-		d.extras(body, "url")
+		p.URL, p.MediaType, p.Data = dialect.SplitData(link(body))
+		d.Extras(body, "url")
 	default:
-		d.extra(v)
+		d.Extra(v)
 		return p, false
 	}
-	d.extras(v, "type", kind, "cache_control", "prompt_cache_breakpoint")
+	d.Extras(v, "type", kind, "cache_control", "prompt_cache_breakpoint")
 	return p, true
 }
 
@@ -76,22 +75,4 @@ func audioType(format string) string {
 		return "audio/mpeg"
 	}
 	return "audio/" + format
-}
-
-// splitData takes a data URL apart. What is none, or not in base64, is a plain
-// URL; bare base64 is data of an unknown type.
-func splitData(s string) (url, mediaType, data string) {
-	rest, ok := strings.CutPrefix(s, "data:")
-	if !ok {
-		if strings.Contains(s, "://") || s == "" {
-			return s, "", ""
-		}
-		return "", "", s
-	}
-	head, body, ok := strings.Cut(rest, ",")
-	mediaType, isBase64 := strings.CutSuffix(head, ";base64")
-	if !ok || !isBase64 {
-		return s, "", ""
-	}
-	return "", mediaType, body
 }

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -61,7 +62,7 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 		}
 	case "instructions":
 		if c.p.String(v) {
-			c.count(v.Inner())
+			dialect.Count(&c.r.Size, v.Inner())
 		}
 	case "stream":
 		c.r.Stream, _ = c.p.Bool(v)
@@ -164,7 +165,7 @@ func (c *checker) format(v jsonx.Value) {
 	if !c.p.Object(v) {
 		return
 	}
-	c.count(v.Raw())
+	dialect.Count(&c.r.Size, v.Raw())
 	kind, ok := c.p.Require(v, "type")
 	if !ok || !c.p.OneOf(kind, "text", "json_object", "json_schema") || !kind.Is("json_schema") {
 		return
@@ -210,10 +211,4 @@ func (c *checker) background(root jsonx.Value) {
 	case c.r.Stream:
 		c.p.Add(root.Get("stream"), fault.UnsupportedParameter, "An answer in the background is not streamed: ask for it with GET until its status is completed.")
 	}
-}
-
-func (c *checker) count(text []byte) {
-	ascii, other := jsonx.Count(text)
-	c.r.Size.ASCII += ascii
-	c.r.Size.Other += other
 }

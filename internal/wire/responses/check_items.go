@@ -3,8 +3,10 @@ package responses
 import (
 	"bytes"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
+	"github.com/pontage/pontage/internal/token"
 )
 
 // The kinds of items that are checked and translated; others are for a provider
@@ -39,7 +41,7 @@ func (c *checker) input(v jsonx.Value) {
 	switch v.Kind() {
 	case jsonx.String:
 		c.r.Size.Messages++
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case jsonx.Array:
 		least := 1
 		if c.r.Raw.Value("previous_response_id") != nil {
@@ -98,7 +100,7 @@ func (c *checker) item(item jsonx.Value) {
 		c.thoughts(item)
 	case kindCompaction:
 		if opaque, ok := c.p.Require(item, "encrypted_content"); ok && c.p.Short(opaque, maxOpaque) {
-			c.count(opaque.Inner())
+			dialect.Count(&c.r.Size, opaque.Inner())
 		}
 	case kindReference:
 		if id, ok := c.p.Require(item, "id"); ok && c.p.Text(id, maxResponse) {
@@ -107,7 +109,7 @@ func (c *checker) item(item jsonx.Value) {
 	case "":
 		c.p.Missing(item, "type")
 	default:
-		c.count(item.Raw())
+		dialect.Count(&c.r.Size, item.Raw())
 	}
 }
 
@@ -139,7 +141,7 @@ func (c *checker) thoughts(item jsonx.Value) {
 		}
 	}
 	if opaque := item.Get("encrypted_content"); c.p.Short(opaque, maxOpaque) {
-		c.count(opaque.Inner())
+		dialect.Count(&c.r.Size, opaque.Inner())
 	}
 }
 
@@ -147,7 +149,7 @@ func (c *checker) thoughts(item jsonx.Value) {
 func (c *checker) content(v jsonx.Value) {
 	switch v.Kind() {
 	case jsonx.String:
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	case jsonx.Array:
 		if !c.p.Array(v, 0, maxParts) {
 			return
@@ -181,15 +183,15 @@ func (c *checker) part(part jsonx.Value) {
 	case kind.Is("refusal"):
 		c.text(part, "refusal")
 	case kind.Is("input_image"):
-		c.r.Needs.Add(llm.NeedImageInput, place(c.r, llm.NeedImageInput, part))
+		dialect.Need(c.r, llm.NeedImageInput, part)
 		c.p.OneOf(part.Get("detail"), "auto", "low", "high", "original")
 		c.source(part, "image_url", "file_id")
 	case kind.Is("input_file"):
-		c.r.Needs.Add(llm.NeedFileInput, place(c.r, llm.NeedFileInput, part))
+		dialect.Need(c.r, llm.NeedFileInput, part)
 		c.p.String(part.Get("filename"))
 		c.source(part, "file_data", "file_url", "file_id")
 	default:
-		c.count(part.Raw())
+		dialect.Count(&c.r.Size, part.Raw())
 	}
 }
 
@@ -205,6 +207,16 @@ func (c *checker) source(part jsonx.Value, members ...string) {
 		if !c.p.Text(v, maxMedia) {
 			continue
 		}
+		switch name {
+		case "file_data", "file_url":
+			token.Linked(&c.r.Size, v.Inner())
+			continue
+		case "file_id":
+			if members[0] == "file_data" {
+				token.Elsewhere(&c.r.Size)
+				continue
+			}
+		}
 		c.r.Size.Images++
 		if name != "file_id" && !bytes.HasPrefix(v.Inner(), []byte("http")) {
 			c.r.Size.Media += int64(len(v.Inner()))
@@ -218,14 +230,6 @@ func (c *checker) source(part jsonx.Value, members ...string) {
 // text checks a required string of an object, and weighs it.
 func (c *checker) text(object jsonx.Value, name string) {
 	if v, ok := c.p.Require(object, name); ok && c.p.String(v) {
-		c.count(v.Inner())
+		dialect.Count(&c.r.Size, v.Inner())
 	}
-}
-
-// place is the path of v if the need was not met before; a path costs something.
-func place(r *llm.Request, n llm.Need, v jsonx.Value) string {
-	if r.Needs.Has(n) {
-		return r.Needs[n]
-	}
-	return v.Path()
 }

@@ -77,6 +77,10 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"tool_choice":"required"`, "tool_choice " + inv + "Needs tools"},
 		{`"tool_choice":"any"`, "tool_choice " + inv + "Must be one of none, auto or required"},
 		{`"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"function","name":"g"}`, "tool_choice.name " + inv + "Names a tool that is not among tools"},
+		{`"tools":[{"type":"namespace","description":"d","tools":[{"type":"function","name":"f"}]}]`, "tools.0.name " + req},
+		{`"tools":[{"type":"namespace","name":"n","tools":[{"type":"web_search"}]}]`, "tools.0.tools.0.type " + inv + "Must be one of function or custom"},
+		{`"tools":[{"type":"namespace","name":"n","tools":[]}]`, "tools.0.tools " + inv + "Must not be empty"},
+		{`"tools":[{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}]`, ""},
 		{`"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"g"}]}`, "tool_choice.tools.0.name " + inv + "Names a tool that is not among tools"},
 		{`"conversation":"conv_1"`, "conversation " + uns},
 		{`"prompt":{"id":"pmpt_1"}`, "prompt " + uns},
@@ -181,5 +185,27 @@ func TestWhatTheRequestNeedsIsKnown(t *testing.T) {
 	}
 	if diff := cmp.Diff(&llm.Thread{Store: true, Previous: "resp_1", References: []string{"msg_1"}}, r.Thread); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Documents are weighed by their pages, and those that only a provider can look into
+// as the longest that are taken.
+func TestDocumentsAreWeighedByTheirPages(t *testing.T) {
+	t.Parallel()
+	const pdf = "JVBERi0xLjQgPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4gPDwvVHlwZS9QYWdlPj4g"
+	for part, want := range map[string]int64{
+		`{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,` + pdf + `"}`: 3,
+		`{"type":"input_file","file_id":"f"}`:                100,
+		`{"type":"input_file","file_url":"https://x/y.pdf"}`: 100,
+		`{"type":"input_image","file_id":"f"}`:               0,
+	} {
+		r, err := New(Options{}).Decode([]byte(`{"model":"m","input":[{"role":"user","content":[`+part+`]}]}`), nil)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		if r.Size.Pages != want || r.Size.Images != 1 {
+			t.Errorf("%s: %+v, want %d pages", part, r.Size, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -11,7 +12,7 @@ func (c *checker) tools(v jsonx.Value) {
 	if !c.p.Array(v, 0, maxTools) {
 		return
 	}
-	c.count(v.Raw())
+	dialect.Count(&c.r.Size, v.Raw())
 	for _, t := range v.Items() {
 		if c.p.Full() {
 			return
@@ -29,10 +30,44 @@ func (c *checker) tools(v jsonx.Value) {
 		case kind.Is("function"):
 			c.function(t)
 		case kind.Is("custom"):
-			c.named(t)
-			c.p.Object(t.Get("format"))
+			c.custom(t)
+		case kind.Is(kindNamespace):
+			c.namespace(t)
 		}
 	}
+}
+
+// namespace checks a set of tools under a name of their own.
+func (c *checker) namespace(t jsonx.Value) {
+	if n, ok := c.p.Require(t, "name"); ok {
+		c.p.Text(n, maxName)
+	}
+	c.p.String(t.Get("description"))
+	list, ok := c.p.Require(t, "tools")
+	if !ok || !c.p.Array(list, 1, maxTools) {
+		return
+	}
+	for _, in := range list.Items() {
+		if c.p.Full() {
+			return
+		}
+		if in.Kind() != jsonx.Object {
+			c.p.Type(in, "an object")
+			continue
+		}
+		switch kind, ok := c.p.Require(in, "type"); {
+		case !ok || !c.p.OneOf(kind, "function", "custom"):
+		case kind.Is("function"):
+			c.function(in)
+		default:
+			c.custom(in)
+		}
+	}
+}
+
+func (c *checker) custom(t jsonx.Value) {
+	c.named(t)
+	c.p.Object(t.Get("format"))
 }
 
 func (c *checker) named(t jsonx.Value) {
@@ -93,7 +128,7 @@ func (c *checker) chosen(v, tools jsonx.Value) {
 		return
 	case kind.Is("function"), kind.Is("custom"):
 		if name, ok := c.p.Require(v, "name"); ok && c.p.Text(name, maxName) {
-			c.offered(name, toolNames(tools))
+			dialect.Offered(&c.p, name, toolNames(tools))
 		}
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, "tool_choice")
@@ -115,7 +150,7 @@ func (c *checker) allowed(list, tools jsonx.Value) {
 		}
 		if kind := t.Get("type"); kind.Is("function") || kind.Is("custom") {
 			if name, ok := c.p.Require(t, "name"); ok && c.p.String(name) {
-				c.offered(name, names)
+				dialect.Offered(&c.p, name, names)
 			}
 		}
 	}
@@ -133,16 +168,9 @@ func toolNames(tools jsonx.Value) map[string]bool {
 		switch kind := t.Get("type"); {
 		case kind.Is("function"), kind.Is("custom"):
 			names[t.Get("name").Text()] = true
-		case kind.Is("namespace"):
+		case kind.Is(kindNamespace):
 			return nil
 		}
 	}
 	return names
-}
-
-// offered checks that a name is among those of the tools.
-func (c *checker) offered(name jsonx.Value, names map[string]bool) {
-	if names != nil && !names[name.Text()] {
-		c.p.Invalid(name, "Names a tool that is not among tools")
-	}
 }

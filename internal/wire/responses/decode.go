@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -12,49 +13,31 @@ import (
 // field of its own or to Extra, but for null and empty lists, for what says no
 // more than the default, and for what the gateway itself takes care of.
 func decodeChat(root jsonx.Value) (*llm.Chat, error) {
-	d := decoder{chat: &llm.Chat{}}
+	d := decoder{Taking: dialect.Begin()}
 	d.request(root)
-	return d.chat, nil
+	dialect.Rename(d.Chat)
+	return d.Chat, nil
 }
 
 // decoder gathers a conversation.
 type decoder struct {
-	chat    *llm.Chat
+	dialect.Taking
 	talking bool    // something beside the leading system messages was seen
 	results bool    // the last message is a user's turn that began with results of tools
 	at      *places // nil: nobody asks where everything stood
+	spaces  *spaces
 }
 
 func (d *decoder) request(root jsonx.Value) {
+	d.spaces = spacesOf(root.Get("tools"))
 	// What the request says for itself stands before what was said in the past.
 	if v := root.Get("instructions"); v.Kind() == jsonx.String {
 		d.system([]llm.Part{{Kind: llm.PartText, Text: v.Text()}})
 	}
 	for name, v := range root.Members() {
 		if v.Exists() && !d.setting(name, v) && !d.structure(name, v) && !isDefault(name, v) {
-			d.extra(v)
+			d.Extra(v)
 		}
-	}
-}
-
-// extra keeps what has no field.
-func (d *decoder) extra(v jsonx.Value) {
-	d.chat.Extra = append(d.chat.Extra, llm.Extra{Path: v.Path(), Value: json.RawMessage(v.Raw())})
-}
-
-// extras keeps all members of v but the named ones, and what asks for nothing.
-func (d *decoder) extras(v jsonx.Value, but ...string) {
-next:
-	for name, m := range v.Members() {
-		if !m.Exists() || m.Kind() == jsonx.Array && m.Len() == 0 {
-			continue
-		}
-		for _, b := range but {
-			if string(name) == b {
-				continue next
-			}
-		}
-		d.extra(m)
 	}
 }
 
@@ -76,17 +59,17 @@ func isDefault(name []byte, v jsonx.Value) bool {
 
 // setting takes over a scalar member, and reports whether name is one.
 func (d *decoder) setting(name []byte, v jsonx.Value) bool {
-	c := d.chat
+	c := d.Chat
 	switch string(name) {
 	case "model", "stream", "stream_options", // the request has them
 		"instructions",
 		"store", "background", "previous_response_id": // the gateway's own
 	case "temperature":
-		c.Temperature = number(v)
+		c.Temperature = dialect.Number(v)
 	case "top_p":
-		c.TopP = number(v)
+		c.TopP = dialect.Number(v)
 	case "max_output_tokens":
-		c.MaxOutput = integer(v)
+		c.MaxOutput = dialect.Integer(v)
 	case "parallel_tool_calls":
 		if b, ok := v.Bool(); ok {
 			c.ParallelTools = &b
@@ -109,19 +92,23 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 		d.input(v)
 	case "tools":
 		for _, t := range v.Items() {
-			d.tool(t)
+			if t.Get("type").Is(kindNamespace) {
+				d.namespace(t)
+			} else {
+				d.tool(t, "", "")
+			}
 		}
 	case "tool_choice":
 		return d.choice(v)
 	case "text":
 		d.format(v.Get("format"))
-		d.extras(v, "format")
+		d.Extras(v, "format")
 	case "reasoning":
 		d.reasoning(v)
 	case "include":
 		for _, i := range v.Items() {
 			if !included[i.Text()] {
-				d.extra(i)
+				d.Extra(i)
 			}
 		}
 	default:
@@ -143,50 +130,64 @@ var included = map[string]bool{
 	"message.input_image.image_url":         true,
 }
 
-func number(v jsonx.Value) *float64 {
-	f, ok := v.Float()
-	if !ok {
-		return nil
+// namespace takes over the tools of a namespace, under joined names. What it says of
+// itself stands with the first of them.
+func (d *decoder) namespace(t jsonx.Value) {
+	about := t.Get("description").Text()
+	for _, in := range t.Get("tools").Items() {
+		d.tool(in, t.Get("name").Text(), about)
+		about = ""
 	}
-	return &f
+	d.Extras(t, "type", "name", "description", "tools")
 }
 
-func integer(v jsonx.Value) *int64 {
-	n, ok := v.Int()
-	if !ok {
-		return nil
-	}
-	return &n
-}
-
-// tool takes over one definition; types other than function have no field.
-func (d *decoder) tool(t jsonx.Value) {
+// tool takes over one definition, of a namespace if space is not empty; types other
+// than function have no field. about is what stands before its description.
+func (d *decoder) tool(t jsonx.Value, space, about string) {
 	if !t.Get("type").Is("function") {
-		d.extra(t)
+		d.Extra(t)
 		return
 	}
-	tool := llm.Tool{Name: t.Get("name").Text(), Description: t.Get("description").Text()}
+	d.at.tool(t)
+	tool := llm.Tool{Name: d.spaces.name(spaced{space, t.Get("name").Text()}), Description: t.Get("description").Text()}
+	if about != "" {
+		tool.Description = strings.TrimSpace(about + "\n\n" + tool.Description)
+	}
 	if s := t.Get("parameters"); s.Exists() {
 		tool.Schema = json.RawMessage(s.Raw())
 	}
 	if b, ok := t.Get("strict").Bool(); ok {
 		tool.Strict = &b
 	}
-	d.chat.Tools = append(d.chat.Tools, tool)
-	d.extras(t, "type", "name", "description", "parameters", "strict")
+	d.Chat.Tools = append(d.Chat.Tools, tool)
+	d.Extras(t, "type", "name", "description", "parameters", "strict")
 }
 
-// choice takes over tool_choice, unless it names something else than a function.
+// choice takes over tool_choice, unless it names something else than functions.
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
 	case v.Get("type").Is("function"):
-		d.chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("name").Text()}
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: d.named(v)}
+	case v.Get("type").Is("allowed_tools"):
+		names := make([]string, 0, v.Get("tools").Len())
+		for _, t := range v.Get("tools").Items() {
+			if !t.Get("type").Is("function") {
+				return false
+			}
+			names = append(names, d.named(t))
+		}
+		d.Chat.ToolChoice = llm.Narrow(llm.ToolMode(v.Get("mode").Text()), names)
 	default:
 		return false
 	}
 	return true
+}
+
+// named returns the name of a function that v tells.
+func (d *decoder) named(v jsonx.Value) string {
+	return d.spaces.name(spaced{v.Get("namespace").Text(), v.Get("name").Text()})
 }
 
 // format takes over text.format; text is what holds without it.
@@ -194,34 +195,25 @@ func (d *decoder) format(v jsonx.Value) {
 	kind := v.Get("type")
 	switch {
 	case kind.Is("json_object"):
-		d.chat.Format = &llm.Format{JSON: true}
+		d.Chat.Format = &llm.Format{JSON: true}
 	case kind.Is("json_schema"):
 		f := &llm.Format{JSON: true, Name: v.Get("name").Text(), Description: v.Get("description").Text(), Schema: json.RawMessage(v.Get("schema").Raw())}
 		if b, ok := v.Get("strict").Bool(); ok {
 			f.Strict = &b
 		}
-		d.chat.Format = f
+		d.Chat.Format = f
 	}
-	d.extras(v, "type", "name", "description", "schema", "strict")
+	d.Extras(v, "type", "name", "description", "schema", "strict")
 }
 
 // reasoning takes over how much to think, and how much of it to tell.
 func (d *decoder) reasoning(v jsonx.Value) {
-	if e := v.Get("effort"); e.Kind() == jsonx.String {
-		d.chat.Reasoning = &llm.Reasoning{Effort: e.Text()}
+	r := &llm.Reasoning{Effort: v.Get("effort").Text()}
+	if v.Get("summary").Exists() || v.Get("generate_summary").Exists() {
+		r.Display = "summarized"
 	}
-	d.extras(v, "effort")
-}
-
-// arguments makes JSON of the text a model wrote. What is no JSON becomes a
-// string, which nothing else does.
-func arguments(text string) json.RawMessage {
-	trimmed := strings.TrimSpace(text)
-	switch {
-	case trimmed == "":
-		return json.RawMessage(`{}`)
-	case trimmed[0] == '"', !jsonx.Valid([]byte(trimmed)):
-		return jsonx.AppendString(nil, text)
+	if *r != (llm.Reasoning{}) {
+		d.Chat.Reasoning = r
 	}
-	return json.RawMessage(trimmed)
+	d.Extras(v, "effort", "summary", "generate_summary")
 }

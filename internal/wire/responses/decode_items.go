@@ -3,6 +3,7 @@ package responses
 import (
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -26,20 +27,20 @@ func (d *decoder) item(item jsonx.Value) {
 		d.message(item)
 	case kindCall:
 		d.say(llm.RoleAssistant, []llm.Part{{
-			Kind: llm.PartToolCall, ToolID: item.Get("call_id").Text(), ToolName: item.Get("name").Text(),
-			Args: arguments(item.Get("arguments").Text()),
+			Kind: llm.PartToolCall, ToolID: item.Get("call_id").Text(), ToolName: d.named(item),
+			Args: dialect.Arguments(item.Get("arguments").Text()),
 		}}, item)
-		d.extras(item, "type", "id", "status", "call_id", "name", "arguments")
+		d.Extras(item, "type", "id", "status", "call_id", "name", "namespace", "arguments")
 	case kindOutput:
 		result := llm.Part{Kind: llm.PartToolResult, ToolID: item.Get("call_id").Text()}
 		result.Parts, _ = d.parts(item.Get("output"))
 		d.result(result, item)
-		d.extras(item, "type", "id", "status", "call_id", "output")
+		d.Extras(item, "type", "id", "status", "call_id", "output")
 	case kindReasoning:
 		d.say(llm.RoleAssistant, thoughts(item), item)
-		d.extras(item, "type", "id", "status", "summary", "content", "encrypted_content")
+		d.Extras(item, "type", "id", "status", "summary", "content", "encrypted_content")
 	default:
-		d.extra(item)
+		d.Extra(item)
 	}
 }
 
@@ -95,7 +96,7 @@ func unredacted(seal string) (data string, ok bool) {
 func (d *decoder) message(item jsonx.Value) {
 	role := item.Get("role")
 	parts, from := d.parts(item.Get("content"))
-	d.extras(item, "type", "id", "status", "role", "content")
+	d.Extras(item, "type", "id", "status", "role", "content")
 	switch {
 	case !role.Is("system") && !role.Is("developer"):
 		to := llm.RoleUser
@@ -110,20 +111,20 @@ func (d *decoder) message(item jsonx.Value) {
 	}
 }
 
-func (d *decoder) system(parts []llm.Part) { d.chat.System = append(d.chat.System, parts...) }
+func (d *decoder) system(parts []llm.Part) { d.Chat.System = append(d.Chat.System, parts...) }
 
 // say adds parts to the conversation, and continues the turn of an assistant who
 // has the word: all that one answer said and called is one turn. from is where
 // the parts stood, each or all together.
 func (d *decoder) say(role llm.Role, parts []llm.Part, from ...jsonx.Value) {
-	last := len(d.chat.Messages) - 1
-	same := last >= 0 && (role == llm.RoleAssistant && d.chat.Messages[last].Role == role || role == llm.RoleUser && d.results)
+	last := len(d.Chat.Messages) - 1
+	same := last >= 0 && (role == llm.RoleAssistant && d.Chat.Messages[last].Role == role || role == llm.RoleUser && d.results)
 	d.results, d.talking = false, true
 	if !same {
-		d.chat.Messages = append(d.chat.Messages, llm.Message{Role: role})
+		d.Chat.Messages = append(d.Chat.Messages, llm.Message{Role: role})
 		last++
 	}
-	m := &d.chat.Messages[last]
+	m := &d.Chat.Messages[last]
 	m.Parts = append(m.Parts, parts...)
 	d.at.parts(last, len(parts), from)
 }
@@ -131,14 +132,14 @@ func (d *decoder) say(role llm.Role, parts []llm.Part, from ...jsonx.Value) {
 // result adds the result of a tool: together with those beside it, and with what
 // the user says next, it is one turn.
 func (d *decoder) result(p llm.Part, item jsonx.Value) {
-	last := len(d.chat.Messages) - 1
+	last := len(d.Chat.Messages) - 1
 	d.talking = true
 	if !d.results {
-		d.chat.Messages = append(d.chat.Messages, llm.Message{Role: llm.RoleUser})
+		d.Chat.Messages = append(d.Chat.Messages, llm.Message{Role: llm.RoleUser})
 		last++
 	}
 	d.results = true
-	m := &d.chat.Messages[last]
+	m := &d.Chat.Messages[last]
 	m.Parts = append(m.Parts, p)
 	d.at.parts(last, 1, []jsonx.Value{item})
 }
@@ -166,49 +167,31 @@ func (d *decoder) part(v jsonx.Value) (p llm.Part, ok bool) {
 	switch v.Get("type").Text() {
 	case "input_text":
 		p = llm.Part{Kind: llm.PartText, Text: v.Get("text").Text()}
-		d.extras(v, "type", "text", "prompt_cache_breakpoint")
+		d.Extras(v, "type", "text", "prompt_cache_breakpoint")
 	case "output_text":
 		p = llm.Part{Kind: llm.PartText, Text: v.Get("text").Text()}
 		if notes := v.Get("annotations"); notes.Len() > 0 {
 			p.Citations = notes.Raw()
 		}
-		d.extras(v, "type", "text", "annotations", "logprobs")
+		d.Extras(v, "type", "text", "annotations", "logprobs")
 	case "refusal":
 		p = llm.Part{Kind: llm.PartRefusal, Text: v.Get("refusal").Text()}
-		d.extras(v, "type", "refusal")
+		d.Extras(v, "type", "refusal")
 	case "input_image":
 		p = llm.Part{Kind: llm.PartImage, Detail: v.Get("detail").Text(), FileID: v.Get("file_id").Text()}
-		p.URL, p.MediaType, p.Data = splitData(v.Get("image_url").Text())
-		d.extras(v, "type", "image_url", "file_id", "detail", "prompt_cache_breakpoint")
+		p.URL, p.MediaType, p.Data = dialect.SplitData(v.Get("image_url").Text())
+		d.Extras(v, "type", "image_url", "file_id", "detail", "prompt_cache_breakpoint")
 	case "input_file":
 		p = llm.Part{Kind: llm.PartFile, FileID: v.Get("file_id").Text(), Name: v.Get("filename").Text()}
 		if data := v.Get("file_data"); data.Exists() {
-			p.URL, p.MediaType, p.Data = splitData(data.Text())
+			p.URL, p.MediaType, p.Data = dialect.SplitData(data.Text())
 		} else {
 			p.URL = v.Get("file_url").Text()
 		}
-		d.extras(v, "type", "file_data", "file_url", "file_id", "filename", "prompt_cache_breakpoint")
+		d.Extras(v, "type", "file_data", "file_url", "file_id", "filename", "prompt_cache_breakpoint")
 	default:
-		d.extra(v)
+		d.Extra(v)
 		return p, false
 	}
 	return p, true
-}
-
-// splitData takes a data URL apart. What is none, or not in base64, is a plain
-// URL; bare base64 is data of an unknown type.
-func splitData(s string) (url, mediaType, data string) {
-	rest, ok := strings.CutPrefix(s, "data:")
-	if !ok {
-		if strings.Contains(s, "://") || s == "" {
-			return s, "", ""
-		}
-		return "", "", s
-	}
-	head, body, ok := strings.Cut(rest, ",")
-	mediaType, isBase64 := strings.CutSuffix(head, ";base64")
-	if !ok || !isBase64 {
-		return s, "", ""
-	}
-	return "", mediaType, body
 }

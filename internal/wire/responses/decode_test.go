@@ -79,10 +79,9 @@ func TestAConversationIsDecoded(t *testing.T) {
 		ToolChoice:    &llm.ToolChoice{Mode: llm.ToolNamed, Name: "f"},
 		ParallelTools: &no,
 		Format:        &llm.Format{JSON: true, Name: "n", Schema: json.RawMessage(`{"type":"object"}`), Strict: &yes},
-		Reasoning:     &llm.Reasoning{Effort: "low"},
+		Reasoning:     &llm.Reasoning{Effort: "low", Display: "summarized"},
 		MaxOutput:     &most, Temperature: &temperature, TopP: &topP, User: "u",
 		Extra: []llm.Extra{
-			{Path: "reasoning.summary", Value: json.RawMessage(`"auto"`)},
 			{Path: "text.verbosity", Value: json.RawMessage(`"low"`)},
 			{Path: "include.1", Value: json.RawMessage(`"message.output_text.logprobs"`)},
 			{Path: "input.3.phase", Value: json.RawMessage(`"commentary"`)},
@@ -121,11 +120,11 @@ func TestATextIsAConversation(t *testing.T) {
 func TestWhatOnlyThisDialectHasIsKeptForTranslatorsToRefuse(t *testing.T) {
 	t.Parallel()
 	for member, path := range map[string]string{
-		`"tools":[{"type":"function","name":"f"},{"type":"web_search"}]`:                                                                         "tools.1",
-		`"tools":[{"type":"custom","name":"f"}]`:                                                                                                 "tools.0",
-		`"tools":[{"type":"function","name":"f","defer_loading":true}]`:                                                                          "tools.0.defer_loading",
-		`"tools":[{"type":"web_search"}],"tool_choice":{"type":"web_search"}`:                                                                    "tools.0",
-		`"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"f"}]}`: "tool_choice",
+		`"tools":[{"type":"function","name":"f"},{"type":"web_search"}]`:                                                                            "tools.1",
+		`"tools":[{"type":"custom","name":"f"}]`:                                                                                                    "tools.0",
+		`"tools":[{"type":"function","name":"f","defer_loading":true}]`:                                                                             "tools.0.defer_loading",
+		`"tools":[{"type":"web_search"}],"tool_choice":{"type":"web_search"}`:                                                                       "tools.0",
+		`"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"mcp","server_label":"x"}]}`: "tool_choice",
 		`"truncation":"auto"`:                          "truncation",
 		`"top_logprobs":3`:                             "top_logprobs",
 		`"service_tier":"flex"`:                        "service_tier",
@@ -136,6 +135,23 @@ func TestWhatOnlyThisDialectHasIsKeptForTranslatorsToRefuse(t *testing.T) {
 		_, c := chatOf(t, `{"model":"m","input":"hi",`+member+`}`)
 		if len(c.Extra) == 0 || c.Extra[0].Path != path {
 			t.Errorf("%s: extras %v, want %s", member, c.Extra, path)
+		}
+	}
+}
+
+// A subset of the tools is a choice of its own, and of one that must be called that one.
+func TestSomeOfTheToolsMayBeCalled(t *testing.T) {
+	t.Parallel()
+	const tools = `"tools":[{"type":"function","name":"f"},{"type":"function","name":"g"},{"type":"function","name":"h"}]`
+	for tail, want := range map[string]llm.ToolChoice{
+		`"auto","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}]`:     {Mode: llm.ToolAuto, Allowed: []string{"f", "g"}},
+		`"required","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}]`: {Mode: llm.ToolRequired, Allowed: []string{"f", "g"}},
+		`"auto","tools":[{"type":"function","name":"f"}]`:                                    {Mode: llm.ToolAuto, Allowed: []string{"f"}},
+		`"required","tools":[{"type":"function","name":"f"}]`:                                {Mode: llm.ToolNamed, Name: "f"},
+	} {
+		_, c := chatOf(t, `{"model":"m","input":"hi",`+tools+`,"tool_choice":{"type":"allowed_tools","mode":`+tail+`}}`)
+		if d := cmp.Diff(&want, c.ToolChoice); d != "" || len(c.Extra) != 0 {
+			t.Errorf("%s (-want +got):\n%s extras %v", tail, d, c.Extra)
 		}
 	}
 }

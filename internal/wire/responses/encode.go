@@ -3,9 +3,11 @@ package responses
 import (
 	"bytes"
 	"errors"
+	"iter"
 	"strconv"
 	"time"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -47,6 +49,7 @@ func (e *encoder) Heartbeat(dst []byte) []byte {
 
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	dialect.Restore(ev, func() iter.Seq[string] { return offered(e.r.Raw.Value("tools")) })
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)
@@ -71,7 +74,7 @@ func (e *encoder) head() response {
 
 func (e *encoder) making() *stream {
 	if e.out == nil {
-		e.out = &stream{head: e.head(), summary: wantsSummary(e.r)}
+		e.out = &stream{head: e.head(), summary: wantsSummary(e.r), spaces: spacesIn(e.r.Raw.Value("tools"))}
 	}
 	return e.out
 }

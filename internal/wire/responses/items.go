@@ -22,6 +22,7 @@ type item struct {
 
 	tool         int // of a call: its number
 	callID, name string
+	space        string // namespace of the tool; empty: none
 	args         []byte
 
 	summary bool   // reasoning is told as its summary, and not as it was thought
@@ -74,6 +75,9 @@ func (it *item) append(dst []byte, status string) []byte {
 	case kindCall:
 		dst = jsonx.AppendString(append(dst, `,"call_id":`...), it.callID)
 		dst = jsonx.AppendString(append(dst, `,"name":`...), it.name)
+		if it.space != "" {
+			dst = jsonx.AppendString(append(dst, `,"namespace":`...), it.space)
+		}
 		dst = jsonx.AppendString(append(dst, `,"arguments":`...), string(it.args))
 	case kindReasoning:
 		if it.summary {

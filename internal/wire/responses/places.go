@@ -4,19 +4,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
-	"github.com/pontage/pontage/internal/llm"
 )
 
 // places knows where everything in a conversation stood in the body. A nil
 // *places takes no notes.
 type places struct {
-	said [][]string // of each message: of its parts
+	said  [][]string // of each message: of its parts
+	tools []string   // of each function
 }
 
 // placesOf decodes a checked body once more, for where everything stood.
 func placesOf(root jsonx.Value) *places {
-	d := decoder{chat: &llm.Chat{}, at: &places{}}
+	d := decoder{Taking: dialect.Begin(), at: &places{}}
 	d.request(root)
 	return d.at
 }
@@ -34,6 +35,13 @@ func (p *places) parts(message, n int, from []jsonx.Value) {
 	}
 }
 
+// tool notes where the next function stood.
+func (p *places) tool(t jsonx.Value) {
+	if p != nil {
+		p.tools = append(p.tools, t.Path())
+	}
+}
+
 // named are the members that have another name in chat completions, or in
 // Anthropic's dialect, by which providers call them.
 var named = map[string]string{
@@ -43,9 +51,14 @@ var named = map[string]string{
 	"response_format":       "text.format",
 	"reasoning_effort":      "reasoning.effort",
 	"thinking":              "reasoning.effort",
+	"thinking.display":      "reasoning.summary",
 	"verbosity":             "text.verbosity",
 	"system":                "instructions",
 }
+
+// ofTool are the members of a function that providers name by its number among all
+// functions; what is named by its place in the body has other members.
+var ofTool = map[string]bool{"strict": true, "name": true, "function.name": true}
 
 // of returns the caller's own name of a place in the conversation.
 func (p *places) of(path string) string {
@@ -55,6 +68,10 @@ func (p *places) of(path string) string {
 	switch {
 	case top == "messages" && err == nil && n < len(p.said) && len(p.said[n]) > 0:
 		return p.part(p.said[n], rest)
+	case top == "tools" && err == nil && n < len(p.tools) && ofTool[rest]:
+		return join(p.tools[n], strings.TrimPrefix(rest, "function."))
+	case named[path] != "":
+		return named[path]
 	case named[top] != "":
 		return named[top]
 	}

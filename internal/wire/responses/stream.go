@@ -18,6 +18,7 @@ import (
 type stream struct {
 	head    response
 	summary bool // the caller wants his reasoning as summaries
+	spaces  *spaces
 	started bool
 	number  int64 // of the next event
 	items   []*item
@@ -91,7 +92,8 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 		return s.close(dst), err
 	case llm.DeltaToolCall:
 		s.called = true
-		call := &item{kind: kindCall, id: newID("fc_"), tool: d.Tool, callID: d.ToolID, name: d.ToolName}
+		n := s.spaces.split(d.ToolName)
+		call := &item{kind: kindCall, id: newID("fc_"), tool: d.Tool, callID: d.ToolID, name: n.name, space: n.space}
 		if call.callID == "" {
 			call.callID = "call_" + rand.Text()
 		}

@@ -1,0 +1,72 @@
+package openai
+
+import (
+	"slices"
+
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
+)
+
+// wishes counts the members that say how much to think. Beside reasoning_effort
+// there are reasoning, as OpenRouter has it, and thinking, as DeepSeek and others
+// took it over from Anthropic.
+func wishes(root jsonx.Value) (n int) {
+	for _, name := range [...]string{"reasoning_effort", "reasoning", "thinking"} {
+		if root.Get(name).Exists() {
+			n++
+		}
+	}
+	return n
+}
+
+// efforts are the words for how much to think.
+var efforts = []string{"none", "minimal", "low", "medium", "high", "xhigh", "max"}
+
+// reasoning takes over the member of that name, unless it says what has no field.
+func (d *decoder) reasoning(v jsonx.Value) bool {
+	r := llm.Reasoning{}
+	effort, budget, on := v.Get("effort"), v.Get("max_tokens"), v.Get("enabled")
+	tokens, _ := budget.Int()
+	switch {
+	case on.Kind() == jsonx.False:
+		r.Disabled = true
+	case effort.Exists():
+		if r.Effort = effort.Text(); !slices.Contains(efforts, r.Effort) || budget.Exists() {
+			return false
+		}
+	case tokens > 0:
+		r.Budget = tokens
+	case budget.Exists():
+		return false
+	case on.Kind() == jsonx.True:
+		r.Adaptive = true
+	}
+	if hidden, _ := v.Get("exclude").Bool(); hidden {
+		r.Display = "omitted"
+	}
+	if r != (llm.Reasoning{}) {
+		d.Chat.Reasoning = &r
+	}
+	d.Extras(v, "effort", "max_tokens", "enabled", "exclude")
+	return true
+}
+
+// thinking takes over the member of that name.
+func (d *decoder) thinking(v jsonx.Value) bool {
+	r := llm.Reasoning{}
+	budget := v.Get("budget_tokens")
+	tokens, _ := budget.Int()
+	switch kind := v.Get("type"); {
+	case kind.Is("disabled"):
+		r.Disabled = true
+	case !kind.Is("enabled") && !kind.Is("adaptive"), budget.Exists() && tokens < 1:
+		return false
+	case budget.Exists():
+		r.Budget = tokens
+	default:
+		r.Adaptive = true
+	}
+	d.Chat.Reasoning = &r
+	d.Extras(v, "type", "budget_tokens")
+	return true
+}
