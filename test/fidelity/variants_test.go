@@ -15,9 +15,10 @@ import (
 
 // variantFiles hold interactions that nobody recorded, with what the official
 // schemas and protocols.md allow and the recordings show seldom or never. The name
-// of a file is the API. A line that begins with === names a variant, its provider
+// of a file begins with the API. A line that begins with === names a variant, its provider
 // and its words: sse for a stream, a status, open for a stream without its marker
-// at the end, and how it may be refused, as dialect:rule with _ for blanks. A line
+// at the end, what kind of failure an error means, and how it may be refused, as
+// dialect:rule with _ for blanks. A line
 // that begins with >>> is the request; what follows is the answer, of a stream one
 // event to a line. Without an answer the provider says hello.
 const variantFiles = "testdata/variants/*.txt"
@@ -83,7 +84,7 @@ func readVariants(t *testing.T, file string) (out []aVariant) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := strings.TrimSuffix(filepath.Base(file), ".txt")
+	api := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(file), ".txt"), ".errors")
 	for section := range strings.SplitSeq("\n"+string(src), "\n=== ") {
 		if strings.TrimSpace(section) == "" {
 			continue
@@ -111,6 +112,8 @@ func newVariant(t *testing.T, api string, words, lines []string) (v aVariant) {
 			f.Response.Headers["Content-Type"] = "text/event-stream"
 		case word == "open":
 			open = true
+		case strings.HasPrefix(word, "means="):
+			oddErrors[f.ID] = strings.TrimPrefix(word, "means=")
 		case strings.Contains(word, ":"):
 			v.refused = append(v.refused, word)
 		default:
@@ -122,7 +125,7 @@ func newVariant(t *testing.T, api string, words, lines []string) (v aVariant) {
 		f.Request = &testkit.RecordedRequest{JSON: []byte(strings.TrimPrefix(lines[0], ">>> "))}
 		lines = lines[1:]
 	}
-	if len(lines) == 0 {
+	if len(lines) == 0 && f.Response.Status == 200 {
 		lines = []string{greetings[api]}
 	}
 	for _, l := range lines {
