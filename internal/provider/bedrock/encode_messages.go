@@ -177,7 +177,7 @@ func (e *encoder) toolUse(path string, p *llm.Part) {
 	e.Text("toolUseId", provider.ToolID(p.ToolID))
 	e.Text("name", p.ToolName)
 	switch {
-	case len(p.Args) == 0:
+	case len(p.Args) == 0, string(p.Args) == "null": // some models write it where a tool takes nothing
 		e.Raw("input", []byte("{}"))
 	case jsonx.IsObject(p.Args):
 		e.Raw("input", p.Args)

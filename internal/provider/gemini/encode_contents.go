@@ -268,7 +268,7 @@ func (e *encoder) toolCall(p *piece, n int) {
 	}
 	e.Text("name", p.ToolName)
 	switch {
-	case len(p.Args) == 0:
+	case len(p.Args) == 0, string(p.Args) == "null": // some models write it where a tool takes nothing
 		e.Raw("args", []byte("{}"))
 	case jsonx.IsObject(p.Args):
 		e.Raw("args", p.Args)

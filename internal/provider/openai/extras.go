@@ -38,8 +38,8 @@ var harmless = map[string]bool{
 }
 
 var harmlessAs = map[string][]string{
-	"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`},   // AUTO, and calls that match their schemas
-	"toolConfig.includeServerSideToolInvocations": {`false`, `true`}, // there are none
+	"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`, `4`}, // AUTO, and calls that match their schemas
+	"toolConfig.includeServerSideToolInvocations": {`false`, `true`},    // there are none
 	"generationConfig.responseLogprobs":           {`false`},
 	"generationConfig.logprobs":                   {`0`},
 	"serviceTier":                                 {`"unspecified"`, `"standard"`, `"SERVICE_TIER_UNSPECIFIED"`, `"SERVICE_TIER_STANDARD"`},

@@ -94,7 +94,9 @@ func (d *decoder) setting(name []byte, v jsonx.Value) bool {
 			c.ParallelTools = &b
 		}
 	case "reasoning_effort":
-		c.Reasoning = &llm.Reasoning{Effort: v.Text()}
+		if !v.Is("default") {
+			c.Reasoning = &llm.Reasoning{Effort: v.Text()}
+		}
 	case "user", "safety_identifier":
 		if c.User != "" && !v.Is(c.User) {
 			return false
@@ -201,6 +203,8 @@ func (d *decoder) format(v jsonx.Value) {
 		}
 		d.chat.Format = f
 		d.extras(s, "name", "description", "schema", "strict")
+	case vendorFormat(kind):
+		d.extra(kind)
 	}
 	d.extras(v, "type", "json_schema")
 }
