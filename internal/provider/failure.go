@@ -31,6 +31,15 @@ func BadAnswer(status int, words []byte, cause error) *Failure {
 	}
 }
 
+// Untold is the failure of an answer with an image or a sound, which has no place
+// in the caller's dialect.
+func Untold() *Failure {
+	return &Failure{
+		Fault: fault.New(fault.UnsupportedParameter, "This model answered with an image or a sound, which cannot be told here.").At("model"),
+		Sent:  true,
+	}
+}
+
 // Refusal wraps a fault of the request class that was found before anything was
 // sent.
 func Refusal(err error) *Failure { return &Failure{Fault: fault.From(err)} }

@@ -96,8 +96,8 @@ var harmlessAs = map[string][]string{
 	"context_management":                       {`{}`, `{"edits":[]}`},
 
 	// of Google's protocol
-	"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`},   // AUTO, and calls that match their schemas
-	"toolConfig.includeServerSideToolInvocations": {`false`, `true`}, // there are none
+	"toolConfig.functionCallingConfig.mode":       {`"VALIDATED"`, `4`}, // AUTO, and calls that match their schemas
+	"toolConfig.includeServerSideToolInvocations": {`false`, `true`},    // there are none
 	"generationConfig.responseLogprobs":           {`false`},
 	"generationConfig.logprobs":                   {`0`},
 	"serviceTier":                                 {`"unspecified"`, `"standard"`, `"SERVICE_TIER_UNSPECIFIED"`, `"SERVICE_TIER_STANDARD"`},

@@ -105,7 +105,8 @@ var families = map[string]map[string]kind{
 		"internalfailure":               kFailed,
 		"serviceunavailableexception":   kOverloaded,
 	},
-	"groq": {"model_decommissioned": kModel, "model_terms_required": kForbidden},
+	"groq":    {"model_decommissioned": kModel, "model_terms_required": kForbidden},
+	"generic": {"1113": kQuota, "1301": kPolicy}, // of Z.ai
 }
 
 // turns are codes that mean something else where the words say so.
@@ -125,23 +126,26 @@ const known = " openai azure anthropic openrouter groq deepseek mistral xai fire
 
 // types are the error types that say enough by themselves.
 var types = map[string]kind{
-	"authentication_error":      kAuth,
-	"billing_error":             kQuota,
-	"insufficient_quota":        kQuota,
-	"rate_limit_error":          kRate,
-	"overloaded_error":          kOverloaded,
-	"unavailable_error":         kOverloaded,
-	"service_unavailable_error": kOverloaded,
-	"timeout_error":             kTimeout,
-	"request_too_large":         kTooLarge,
-	"conflict_error":            kConflict,
-	"exceed_context_size_error": kContext,
-	"too_many_prompt_tokens":    kContext,
-	"not_found_error":           kModel,
-	"invalid_model":             kModel,
-	"not_supported_error":       kConfig,
-	"permission_error":          kAuth,
-	"request_forbidden":         kForbidden,
+	"authentication_error":         kAuth,
+	"billing_error":                kQuota,
+	"insufficient_quota":           kQuota,
+	"rate_limit_error":             kRate,
+	"overloaded_error":             kOverloaded,
+	"engine_overloaded_error":      kOverloaded, // of Moonshot, as the next two
+	"content_filter":               kPolicy,
+	"exceeded_current_quota_error": kQuota,
+	"unavailable_error":            kOverloaded,
+	"service_unavailable_error":    kOverloaded,
+	"timeout_error":                kTimeout,
+	"request_too_large":            kTooLarge,
+	"conflict_error":               kConflict,
+	"exceed_context_size_error":    kContext,
+	"too_many_prompt_tokens":       kContext,
+	"not_found_error":              kModel,
+	"invalid_model":                kModel,
+	"not_supported_error":          kConfig,
+	"permission_error":             kAuth,
+	"request_forbidden":            kForbidden,
 }
 
 // inBandTypes are types that say less than a status, for where there is none.
@@ -243,6 +247,7 @@ var phrases = []phrase{
 	{"anthropic", refused, []string{"credit balance", "too low"}, kQuota},
 	{"anthropic", refused, []string{"usage limits"}, kQuota},
 	{"anthropic", refused, []string{"spend limit"}, kQuota},
+	{"anthropic", refused, []string{"content filtering policy"}, kPolicy},
 	{"anthropic", refused, []string{"signature", "thinking"}, kState},
 	{"anthropic", refused, []string{"signature: field required"}, kState},
 	{"anthropic", refused, []string{"thinking", "cannot be modified"}, kState},

@@ -204,7 +204,9 @@ func (w *words) code(v any) {
 		if n >= 400 && n <= 599 && w.status == 0 {
 			w.status = n
 		}
-		return
+		if n < 1000 { // a status, or nothing
+			return
+		}
 	}
 	w.codes = append(w.codes, s)
 }

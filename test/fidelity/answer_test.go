@@ -125,6 +125,23 @@ func (a *answer) blocked() bool {
 	return filtered || refused && !spoke
 }
 
+// gaveUp reports whether the model gave some choice up.
+func (a *answer) gaveUp() bool { return a.ends("error") }
+
+// paused reports whether the answer waits for its caller to go on, for which only
+// one dialect has a word.
+func (a *answer) paused() bool { return a.ends("pause") }
+
+// ends reports whether some choice ended for that reason.
+func (a *answer) ends(reason string) bool {
+	for _, s := range a.choices {
+		if s.finish == reason {
+			return true
+		}
+	}
+	return false
+}
+
 // broken reports whether an answer with status 200 is none: it holds an error,
 // says nothing, or lacks its end.
 func (a *answer) broken(sse bool) bool {

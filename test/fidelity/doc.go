@@ -7,6 +7,11 @@
 // reached the provider. A recorded request is put into another dialect by a
 // converter that lives here, too: nothing of the product is used to judge it.
 //
+// What schemas and vendors allow and no recording shows is in testdata/variants,
+// as recordings that were made up, and in testdata/requests, which go to providers
+// of every protocol as they are; outcomes.tsv says what becomes of those that do
+// not simply arrive.
+//
 // A dialect or a provider is one entry of the tables in table_test.go. The
 // outcome of each recording in each dialect is a line of build/fidelity.jsonl:
 // passed, refused by a rule that testdata/refusals.tsv counts, or failed.

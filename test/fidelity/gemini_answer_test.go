@@ -13,6 +13,7 @@ var geminiFinishes = map[string]string{
 	"IMAGE_SAFETY": "content_filter", "IMAGE_PROHIBITED_CONTENT": "content_filter", "RECITATION": "content_filter", "LANGUAGE": "content_filter",
 	"IMAGE_RECITATION": "content_filter", "MODEL_ARMOR": "content_filter",
 	"MALFORMED_FUNCTION_CALL": "error", "UNEXPECTED_TOOL_CALL": "error", "TOO_MANY_TOOL_CALLS": "error", "OTHER": "error", "NO_IMAGE": "error",
+	"IMAGE_OTHER": "error", "MISSING_THOUGHT_SIGNATURE": "error", "MALFORMED_RESPONSE": "error",
 }
 
 // readGemini reads a response of generateContent, whole or as events.

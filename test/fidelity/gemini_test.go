@@ -78,7 +78,7 @@ func (q *talk) geminiConfig(c value) {
 
 func (q *talk) geminiChoice(c value) {
 	names := texts(any1(c, "allowedFunctionNames", "allowed_function_names"))
-	switch mode := strings.ToLower(text(in(c, "mode"))); {
+	switch mode := strings.ToLower(geminiEnum(in(c, "mode"), "", "auto", "any", "none", "validated")); {
 	case mode == "any" && len(names) == 1:
 		q.choice = "=" + names[0]
 	case mode == "any":
@@ -176,6 +176,8 @@ func lowerTypes(x any) {
 			lowerTypes(e)
 		}
 	case map[string]any:
+		delete(x, "propertyOrdering") // an order of members, which are sorted here
+		delete(x, "property_ordering")
 		for k, e := range x {
 			switch n := e.(type) {
 			case string:
@@ -188,6 +190,10 @@ func lowerTypes(x any) {
 				}
 			}
 			lowerTypes(e)
+		}
+		if t, ok := x["type"].(string); ok && x["nullable"] == true {
+			x["type"] = []any{t, "null"}
+			delete(x, "nullable")
 		}
 	}
 }

@@ -18,6 +18,7 @@ var spliced = map[string][]string{
 	"openai.responses": {"store", "include", "previous_response_id", "background", "max_output_tokens"},
 	"mistral":          {"seed", "random_seed", "store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},
 	"perplexity":       {"store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},
+	"cohere":           {"store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},
 	"voyage":           {"store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},
 	"cerebras":         {"store", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},
 	"gemini":           {"store", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},

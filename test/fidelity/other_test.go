@@ -1,10 +1,12 @@
 package fidelity
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -44,7 +46,9 @@ func writeEmbeddingsRequest(q talk, model string, _ bool) value {
 // readEmbeddings reads embeddings: vectors as numbers, whatever their encoding.
 func readEmbeddings(vendor string, body []byte, _ bool) (a answer) {
 	a.ended, a.model, a.failed = true, text(in(body, "model")), string(in(body, "error"))
-	for _, d := range items(in(body, "data")) {
+	data := items(in(body, "data"))
+	slices.SortStableFunc(data, func(x, y value) int { return cmp.Compare(count(in(x, "index")), count(in(y, "index"))) })
+	for _, d := range data {
 		if v := in(d, "embedding"); v != nil {
 			a.vectors = append(a.vectors, vector(v))
 		}

@@ -255,6 +255,23 @@ func (a *answer) sameWhole(w *said, filled bool) {
 		return
 	}
 	s.beyond = s.beyond || w.beyond
+	if s.text+s.refusal == "" { // some servers tell only the whole
+		s.text, s.refusal = w.text, w.refusal
+	}
+	if s.thought == "" {
+		s.thought = w.thought
+	}
+	for i := range w.calls {
+		if len(s.calls) < len(w.calls) {
+			s.calls = append(s.calls, call{})
+		}
+		if c := &s.calls[i]; c.args == "" {
+			*c = w.calls[i]
+		}
+	}
+	if len(s.calls) > 0 && s.finish == "stop" {
+		s.finish = "tool_calls"
+	}
 	if s.text != w.text || s.refusal != w.refusal {
 		a.complain("the whole says %.200q, its increments %.200q", w.text+w.refusal, s.text+s.refusal)
 	}
@@ -319,7 +336,11 @@ func (a *answer) response(v value) {
 				s.beyond = s.beyond || len(items(in(c, "annotations"))) > 0
 			}
 		case "reasoning":
-			for _, p := range append(items(in(item, "summary")), items(in(item, "content"))...) {
+			thoughts := items(in(item, "content")) // in full; else in summary
+			if len(thoughts) == 0 {
+				thoughts = items(in(item, "summary"))
+			}
+			for _, p := range thoughts {
 				s.thought += text(in(p, "text"))
 			}
 		case "function_call", "custom_tool_call":

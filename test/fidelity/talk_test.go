@@ -224,7 +224,9 @@ func arguments(v value) value {
 		return value("{}")
 	}
 	if raw := in(v, "_raw"); raw != nil && len(members(v)) == 1 { // no object, so it was put into one
-		v = raw
+		if v = raw; isText(v) {
+			v = value(text(v))
+		}
 	}
 	if string(v) == "null" { // the ways of some models to say that there are none
 		return value("{}")

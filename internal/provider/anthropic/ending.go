@@ -1,6 +1,9 @@
 package anthropic
 
 import (
+	"errors"
+	"net/http"
+
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -74,6 +77,14 @@ func finishOf(reason []byte) llm.Finish {
 		return llm.FinishPause
 	}
 	return llm.FinishStop
+}
+
+// paused is the failure of an answer that has not ended: Anthropic waits for the
+// caller to hand its own tool calls back, for which no other dialect has words.
+func paused(body []byte) *provider.Failure {
+	f := provider.BadAnswer(http.StatusOK, body, errors.New("the answer paused in a turn of the provider's own tools"))
+	f.Retry, f.Failover, f.Breaker = false, false, false
+	return f
 }
 
 // end passes on why the answer ended. Whether there were tool calls is seen

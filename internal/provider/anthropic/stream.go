@@ -36,6 +36,8 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		return llm.Event{}, provider.ErrNotObject
 	case k.failed || f.Name == "error":
 		return llm.Event{}, provider.Classify(family, http.StatusOK, nil, data)
+	case k.translate && k.finish == llm.FinishPause:
+		return llm.Event{}, paused(data)
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,

@@ -30,6 +30,8 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
 	case k.failed:
 		return llm.Event{}, provider.Classify(family, http.StatusOK, w.x.Header, body)
+	case k.translate && k.finish == llm.FinishPause:
+		return llm.Event{}, paused(body)
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no content"))
 	}

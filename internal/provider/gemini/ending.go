@@ -44,12 +44,3 @@ func blocked(body []byte) *provider.Failure {
 		Sent:  true,
 	}
 }
-
-// media is the failure of an answer with an image or a sound, which has no place
-// in the caller's dialect.
-func media() *provider.Failure {
-	return &provider.Failure{
-		Fault: fault.New(fault.UnsupportedParameter, "This model answered with an image or a sound, which cannot be told here.").At("model"),
-		Sent:  true,
-	}
-}

@@ -276,6 +276,7 @@ func (s *scanner) parts(content []byte, index int) {
 type part struct {
 	text, signature, call []byte
 	isText, thought       bool
+	media                 bool   // an image or a sound
 	other                 []byte // of a kind that nobody asked for who speaks another dialect
 }
 
@@ -300,7 +301,7 @@ func (s *scanner) part(c *provider.Cursor, index int) {
 		case "functionCall":
 			p.call = c.Value()
 		case "inlineData", "fileData":
-			s.media = true
+			p.media = true
 			p.other = c.Value()
 		case "executableCode", "codeExecutionResult", "toolCall", "toolResponse":
 			p.other = c.Value()
@@ -314,6 +315,7 @@ func (s *scanner) part(c *provider.Cursor, index int) {
 	case p.isText:
 		s.text(p, index)
 	case p.other != nil:
+		s.media = s.media || p.media && !p.thought // a draft is no answer
 		s.content = true
 		s.add(len(p.other), nil)
 	}

@@ -78,7 +78,7 @@ func (s *scanner) failure(header http.Header, body []byte, begun bool) error {
 	case s.translate && s.blocked && len(s.choices) == 0:
 		return blocked(body)
 	case s.translate && s.media:
-		return media()
+		return provider.Untold()
 	}
 	return nil
 }

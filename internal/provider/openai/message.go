@@ -45,7 +45,9 @@ func (s *scanner) readMessage(body []byte, ch int) {
 			annotations = c.Value()
 		case "audio", "images", "reasoning_encrypted":
 			v := c.Value()
-			s.content = s.content || len(v) > 2 && bytes.IndexByte([]byte(`{["`), v[0]) >= 0
+			some := len(v) > 2 && bytes.IndexByte([]byte(`{["`), v[0]) >= 0
+			s.content = s.content || some
+			s.media = s.media || some && string(key) != "reasoning_encrypted"
 		default:
 			c.Skip()
 		}
@@ -234,7 +236,7 @@ func (t *tool) function(c *provider.Cursor) {
 		case "name":
 			t.name, _ = c.Text()
 		case "arguments", "input":
-			if c.Kind() == '{' {
+			if k := c.Kind(); k == '{' || k == '[' {
 				t.object = c.Value()
 				continue
 			}
@@ -279,24 +281,29 @@ func (s *scanner) tool(t tool, ch int) {
 		if len(t.name) == 0 {
 			return
 		}
-		args, k.held, k.begun = k.held, "", true
+		args, k.held, k.begun, k.name = k.held, "", true, provider.Unescape(t.name)
 		k.number = s.choices[ch].begun
 		s.choices[ch].begun++
 		if k.id == "" {
-			k.id = s.newID(k)
+			k.id, k.unnamed = s.newID(k), true
 		}
 		s.deltas = append(s.deltas, llm.Delta{
 			Kind: llm.DeltaToolCall, Choice: k.choice, Tool: k.number,
-			ToolID: k.id, ToolName: provider.Unescape(t.name),
+			ToolID: k.id, ToolName: k.name,
 		})
 	}
 	if args != "" {
+		if k.unnamed {
+			k.args = append(k.args, args...)
+		}
 		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Choice: k.choice, Tool: k.number, Text: args})
 	}
 }
 
 // call finds the call that t belongs to. An id that differs from the one that
-// the index had means another call: some servers number all of them 0.
+// the index had means another call: some servers number all of them 0. Where
+// they have no ids either, another name does, and so do arguments behind those
+// that are complete.
 func (s *scanner) call(t tool, ch int) *call {
 	index := s.choices[ch].index
 	for i := len(s.calls) - 1; i >= 0; i-- {
@@ -304,7 +311,7 @@ func (s *scanner) call(t tool, ch int) *call {
 		if k.choice != index || k.index != int(t.index) {
 			continue
 		}
-		if len(t.id) > 0 && len(t.name) > 0 && k.begun && k.id != provider.Unescape(t.id) {
+		if len(t.name) > 0 && k.begun && k.other(t) {
 			break
 		}
 		if k.id == "" && len(t.id) > 0 && !k.begun {
@@ -322,4 +329,15 @@ func (s *scanner) call(t tool, ch int) *call {
 	}
 	s.calls = append(s.calls, k)
 	return &s.calls[len(s.calls)-1]
+}
+
+// other reports whether t, which has a name, begins another call than k.
+func (k *call) other(t tool) bool {
+	switch {
+	case len(t.id) > 0:
+		return k.id != provider.Unescape(t.id)
+	case !k.unnamed:
+		return false
+	}
+	return k.name != provider.Unescape(t.name) || len(t.args)+len(t.object) > 0 && json.Valid(k.args)
 }

@@ -3,6 +3,7 @@ package openai
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
@@ -33,6 +34,7 @@ type scanner struct {
 	known     bool          // has choices, usage or data
 	elements  int           // of choices or data
 	content   bool          // besides a refusal
+	media     bool          // an image or a sound
 	refused   bool          // some of a refusal
 	bytes     int           //
 	weight    int           // of streams
@@ -59,6 +61,9 @@ type call struct {
 	id            string
 	begun         bool   // the name is known
 	held          string // arguments that came before the name
+	name          string
+	unnamed       bool   // the server gave no id
+	args          []byte // of one without an id, as far as they have come
 }
 
 // maxChoices and maxCalls bound what an answer can make us remember.
@@ -78,6 +83,7 @@ func (s *scanner) scan(data []byte) bool {
 	s.data = data
 	s.modelAt, s.failed, s.known, s.content, s.refused, s.counted = provider.Span{}, false, false, false, false, false
 	s.nullError, s.elements, s.bytes, s.weight, s.finish, s.deltas = provider.Span{}, 0, 0, 0, "", s.deltas[:0]
+	s.media = false
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -155,6 +161,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
 	case "created":
 		if at, ok := c.Int(); ok {
 			s.created = at
+		}
+	case "object": // vLLM and Mistral have errors without a member of that name
+		if text, ok := c.Text(); ok && string(text) == "error" {
+			s.failed = true
 		}
 	case "data":
 		s.known = true
@@ -313,7 +323,7 @@ func (s *scanner) end(ch int, reason, native string) {
 	if reason == "" {
 		return
 	}
-	if reason == "error" || native == "error" || native == "network_error" {
+	if failedFor(reason) || native == "error" || native == "network_error" {
 		s.failed = true
 		return
 	}
@@ -337,16 +347,32 @@ func (s *scanner) say(at *choice, f llm.Finish) {
 	s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaFinish, Choice: at.index, Finish: f})
 }
 
+// failedFor reports whether a finish reason says that the server gave the answer
+// up: Mistral and OpenRouter, Z.ai, DeepSeek, vLLM, Google.
+func failedFor(reason string) bool {
+	switch word(reason) {
+	case "error", "network_error", "insufficient_system_resource", "abort", "function_call_filter":
+		return true
+	}
+	return false
+}
+
+// word is a finish reason without what Google adds: "content_filter: RECITATION".
+func word(reason string) string {
+	w, _, _ := strings.Cut(reason, ":")
+	return w
+}
+
 // finishOf maps a finish reason; what nobody knows is a natural end.
 func finishOf(reason string) llm.Finish {
-	switch reason {
+	switch word(reason) {
 	case "length", "max_tokens":
 		return llm.FinishLength
-	case "model_length":
+	case "model_length", "model_context_window_exceeded":
 		return llm.FinishContextWindow
 	case "tool_calls", "function_call":
 		return llm.FinishToolCalls
-	case "content_filter":
+	case "content_filter", "sensitive":
 		return llm.FinishContentFilter
 	}
 	return llm.FinishStop

@@ -42,6 +42,8 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		return llm.Event{}, provider.ErrNotObject
 	case k.failed || f.Name == "error":
 		return llm.Event{}, provider.Classify(s.family, http.StatusOK, nil, data)
+	case k.translate && k.media:
+		return llm.Event{}, provider.Untold()
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,

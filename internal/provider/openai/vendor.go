@@ -90,6 +90,9 @@ var vendors = map[string]vendor{
 	"perplexity": {
 		hosts: []string{"api.perplexity.ai"}, renames: true, topK: true, drop: accounting,
 	},
+	"cohere": {
+		hosts: []string{"api.cohere.ai", "api.cohere.com"}, renames: true, drop: accounting,
+	},
 	"cerebras": {
 		hosts: []string{"api.cerebras.ai"}, family: "cerebras",
 		maxTokens: "max_completion_tokens", strict: true, drop: []string{"store", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"},

@@ -2,9 +2,11 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
@@ -32,6 +34,8 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
 	case k.failed:
 		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, body)
+	case k.translate && k.media:
+		return llm.Event{}, provider.Untold()
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has neither choices nor data"))
 	}
@@ -65,11 +69,17 @@ func (w *whole) Next() (llm.Event, error) {
 // Blame corrects a parameter; see provider.Source.
 func (w *whole) Blame(err error) error { return blame(w.call.Request, !w.scanner.translate, err) }
 
-// answer puts the pieces of a whole answer together.
+// answer puts the pieces of a whole answer together, with its choices by their
+// numbers.
 func (s *scanner) answer(deltas []llm.Delta) *llm.Answer {
 	a := &llm.Answer{ID: s.id, Model: s.model, Created: s.created, Choices: make([]llm.Choice, len(s.choices))}
-	for i, known := range s.choices {
-		ch := &a.Choices[i]
+	order := make([]int, len(s.choices))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(s.choices[i].index, s.choices[j].index) })
+	for n, i := range order {
+		known, ch := s.choices[i], &a.Choices[n]
 		if i < len(s.logprobs) {
 			ch.Logprobs = s.logprobs[i]
 		}

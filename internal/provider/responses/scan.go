@@ -308,9 +308,7 @@ func (s *scanner) end() {
 		return
 	}
 	s.start()
-	if len(s.items) == 0 {
-		s.all()
-	}
+	s.rest()
 	s.finish = llm.FinishStop
 	switch {
 	case s.reason == "content_filter":
@@ -325,15 +323,29 @@ func (s *scanner) end() {
 	}
 }
 
-// all reads every item of a response.
-func (s *scanner) all() {
+// rest reads the items of a response that no event has told to the end: all of
+// them if there were none. Items that have begun may be numbered otherwise, but
+// stand in the same order.
+func (s *scanner) rest() {
 	c := provider.Walk(s.output)
 	if c.Kind() != '[' {
 		return
 	}
+	var output [][]byte
 	c.Enter('[')
-	for i := int64(0); c.More(); i++ {
-		s.done(i, c.Value())
+	for c.More() {
+		output = append(output, c.Value())
+	}
+	begun := len(s.items)
+	if begun > 0 && begun != len(output) {
+		return
+	}
+	for i, v := range output {
+		if begun == 0 {
+			s.done(int64(i), v)
+		} else if it := &s.items[i]; !it.over {
+			s.done(it.index, v)
+		}
 	}
 }
 

@@ -279,8 +279,18 @@ func (c *checker) function(f jsonx.Value) {
 	}
 }
 
-// modes are the words for how functions may be called.
+// modes are the words for how functions may be called, by their numbers in Google's
+// protocol buffers.
 var modes = []string{"MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"}
+
+// enumerator returns the word that v is, in capital letters, whether it stands there
+// or its number does, which some clients send; "" for anything else.
+func enumerator(v jsonx.Value, words []string) string {
+	if n, ok := v.Int(); ok && n >= 0 && n < int64(len(words)) {
+		return words[n]
+	}
+	return strings.ToUpper(v.Text())
+}
 
 // toolConfig checks toolConfig against the tools.
 func (c *checker) toolConfig(v, tools jsonx.Value) {
@@ -292,11 +302,12 @@ func (c *checker) toolConfig(v, tools jsonx.Value) {
 		return
 	}
 	mode := get(f, "mode")
-	if !c.p.String(mode) || !c.oneOf(mode, strings.ToUpper(mode.Text()), modes...) {
+	word := enumerator(mode, modes)
+	if word == "" && !c.p.String(mode) || !c.oneOf(mode, word, modes...) {
 		return
 	}
 	names := get(f, "allowedFunctionNames")
-	if !c.p.Strings(names, 0, maxTools) && names.Exists() || !strings.EqualFold(mode.Text(), "ANY") {
+	if !c.p.Strings(names, 0, maxTools) && names.Exists() || word != "ANY" {
 		return
 	}
 	c.r.Needs.Add(llm.NeedForcedTool, mode.Path())

@@ -216,7 +216,7 @@ func (d *decoder) toolConfig(v jsonx.Value, have []jsonx.Value) {
 	d.extras(f, "mode", "allowedFunctionNames")
 	mode, names := get(f, "mode"), get(f, "allowedFunctionNames")
 	choice := &llm.ToolChoice{Mode: llm.ToolAuto}
-	switch strings.ToUpper(mode.Text()) {
+	switch enumerator(mode, modes) {
 	case "", modes[0]:
 		d.extra(names)
 		return

@@ -2,7 +2,6 @@ package gemini
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/pontage/pontage/internal/jsonx"
 )
@@ -18,6 +17,10 @@ func jsonSchema(v jsonx.Value) []byte { return appendSchema(nil, v) }
 var types = map[string]string{
 	"STRING": "string", "NUMBER": "number", "INTEGER": "integer", "BOOLEAN": "boolean", "ARRAY": "array", "OBJECT": "object", "NULL": "null",
 }
+
+// numbered are the words by their numbers in Google's protocol buffers, which some
+// clients send.
+var numbered = []string{"TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"}
 
 func appendSchema(dst []byte, v jsonx.Value) []byte {
 	if v.Kind() != jsonx.Object {
@@ -80,10 +83,10 @@ func appendKeyword(dst []byte, name string, m, schema jsonx.Value, nullable bool
 }
 
 func appendType(dst []byte, m jsonx.Value, nullable bool) []byte {
-	if m.Kind() != jsonx.String {
+	word := enumerator(m, numbered)
+	if word == "" {
 		return append(dst, m.Raw()...)
 	}
-	word := strings.ToUpper(m.Text())
 	if word == "TYPE_UNSPECIFIED" {
 		return dst
 	}

@@ -69,7 +69,8 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 	case "top_logprobs":
 		c.p.Integer(v, 0, 20)
 	case "reasoning_effort":
-		if c.p.OneOf(v, efforts...) && !v.Is("none") {
+		// default is Groq's.
+		if !v.Is("default") && c.p.OneOf(v, efforts...) && !v.Is("none") {
 			c.r.Needs.Add(llm.NeedReasoning, "reasoning_effort")
 		}
 	case "verbosity":
@@ -152,23 +153,36 @@ func (c *checker) modalities(v jsonx.Value) {
 	for _, m := range v.Items() {
 		if m.Kind() != jsonx.String {
 			c.p.Type(m, "a string")
+		} else if m.Is("image") { // OpenRouter's
+			continue
 		} else if c.p.OneOf(m, "text", "audio") && m.Is("audio") {
 			c.r.Needs.Add(llm.NeedAudioOutput, "modalities")
 		}
 	}
 }
 
-// format checks response_format.
+// vendorFormat reports whether a kind of response_format is some vendor's own:
+// Perplexity's, Fireworks' and vLLM's, Hugging Face's.
+func vendorFormat(kind jsonx.Value) bool {
+	return kind.Is("regex") || kind.Is("grammar") || kind.Is("structural_tag") || kind.Is("json")
+}
+
+// format checks response_format. What it holds of a vendor's own is for that to
+// judge.
 func (c *checker) format(v jsonx.Value) {
 	if !c.p.Object(v) {
 		return
 	}
 	c.weigh(v)
 	kind, ok := c.p.Require(v, "type")
-	if !ok || !c.p.OneOf(kind, "text", "json_object", "json_schema") || !kind.Is("json_schema") {
+	if !ok || vendorFormat(kind) || !c.p.OneOf(kind, "text", "json_object", "json_schema") || !kind.Is("json_schema") {
 		return
 	}
 	c.r.Needs.Add(llm.NeedJSONSchema, "response_format")
+	if flat := v.Get("schema"); flat.Exists() && !v.Get("json_schema").Exists() { // Together's
+		c.schemas.Check(&c.p, flat)
+		return
+	}
 	s, ok := c.p.Require(v, "json_schema")
 	if !ok || !c.p.Object(s) {
 		return

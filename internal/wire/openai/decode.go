@@ -77,7 +77,9 @@ func (d *decoder) setting(name []byte, v jsonx.Value) bool {
 			c.ParallelTools = &b
 		}
 	case "reasoning_effort":
-		c.Reasoning = &llm.Reasoning{Effort: v.Text()}
+		if !v.Is("default") {
+			c.Reasoning = &llm.Reasoning{Effort: v.Text()}
+		}
 	case "user", "safety_identifier":
 		if c.User != "" && !v.Is(c.User) {
 			return false
@@ -199,6 +201,8 @@ func (d *decoder) format(v jsonx.Value) {
 		}
 		d.Chat.Format = f
 		d.Extras(s, "name", "description", "schema", "strict")
+	case vendorFormat(kind):
+		d.Extra(kind)
 	}
 	d.Extras(v, "type", "json_schema")
 }
