@@ -36,6 +36,7 @@ func (call *Call) report(u llm.Usage) {
 func (call *Call) used() llm.Usage {
 	if u := call.usage; u != nil && call.plausible(*u) {
 		all := call.reckoned(*u)
+		all.Estimated = all.Estimated || all.SecondsEstimated && call.model.Price.Minute > 0
 		if !call.told && !call.model.Price.PerUnit { // or the price by the piece takes their place
 			all.Output, all.Estimated = max(u.Output, call.estimateOutput()), true
 		}

@@ -54,7 +54,8 @@ type Usage struct {
 	Characters int64 // spoken
 	Seconds    int64 // heard, each begun one
 
-	Estimated bool // counted by us, since the provider did not say
+	Estimated        bool // counted by us, since the provider did not say
+	SecondsEstimated bool // so were Seconds; Estimated speaks of them only where they are paid for
 }
 
 // WeightPerToken is what one token weighs, as [Event.Weight] has it.

@@ -63,6 +63,7 @@ type heard struct {
 	usage   *llm.Usage
 	last    llm.Event
 	events  int
+	written int // bytes of text
 }
 
 // ask sends r and reads the answer to its end; the error is nil where that is
@@ -87,6 +88,7 @@ func ask(t *testing.T, u *upstream, r *llm.Request, model string) (h heard, err 
 			return h, err
 		}
 		h.events++
+		h.written += ev.OutputBytes
 		h.bytes += string(ev.Raw)
 		h.content = h.content || ev.Content
 		if ev.MediaType != "" {
@@ -142,7 +144,7 @@ var wants = map[string]struct {
 	"mistral.openai-audio-transcriptions.9ee2a00353":    {usage: llm.Usage{Input: 13, Output: 151, Seconds: 36}},
 	"groq.openai-audio-transcriptions.e65a773dbf":       {usage: llm.Usage{Output: 12, Seconds: 4}},
 	"openai.openai-audio-transcriptions.d5051b391d":     {usage: llm.Usage{Seconds: 6}},
-	"openai.openai-audio-transcriptions.85eac38730":     {usage: llm.Usage{Input: 37, Output: 12, Seconds: 9}},
+	"openai.openai-audio-transcriptions.85eac38730":     {usage: llm.Usage{Input: 37, Output: 12, Seconds: 9, SecondsEstimated: true}},
 	"openai.openai-audio-transcriptions.1d13dc10aa":     {usage: llm.Usage{Seconds: 4}},
 	"openai.openai-audio-transcriptions.0f19994b87":     {usage: llm.Usage{Seconds: 37}},
 	"openai.openai-audio-transcriptions.a47c2257e9":     {err: fault.InvalidRequest},
@@ -209,7 +211,7 @@ func checkUsage(t *testing.T, f *testkit.Fixture, task llm.Task, want llm.Usage,
 		case llm.TaskSpeech:
 			want = llm.Usage{Characters: 5}
 		case llm.TaskTranscribe:
-			want = llm.Usage{Seconds: 9, Estimated: true}
+			want = llm.Usage{Seconds: 9, Estimated: true, SecondsEstimated: true}
 		default:
 			want = llm.Usage{Images: int64(strings.Count(string(f.Response.Body()), `"url"`)), Estimated: true}
 		}

@@ -18,7 +18,7 @@ type events struct {
 	family  string
 	images  int64     // made
 	usage   llm.Usage // of those that told it
-	told    bool
+	untold  bool // some did not
 	ended   bool // a terminal event has come, of which several images have one each
 }
 
@@ -52,11 +52,14 @@ func (s *events) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		}
 		u, told := counts(root.Get("usage"))
 		s.usage.Input, s.usage.CachedInput, s.usage.Output = s.usage.Input+u.Input, s.usage.CachedInput+u.CachedInput, s.usage.Output+u.Output
-		s.usage.Seconds, s.told = max(s.usage.Seconds, u.Seconds), s.told || told
+		s.usage.Seconds, s.untold = max(s.usage.Seconds, u.Seconds), s.untold || !told
 		ev.Content, ev.Finish, s.ended = true, llm.FinishStop, true
-		ev.Usage = complete(s.request, s.usage, s.told, s.images, 0)
+		ev.Usage = complete(s.request, s.usage, !s.untold, s.images, 0)
 	case strings.HasSuffix(kind, ".partial_image"), strings.HasSuffix(kind, ".delta"), strings.HasSuffix(kind, ".segment"):
 		ev.Content = true
+		if s.request.Task == llm.TaskTranscribe {
+			ev.OutputBytes = len(root.Get("delta").Inner())
+		}
 	}
 	return ev, nil
 }

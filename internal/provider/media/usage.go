@@ -70,7 +70,7 @@ func complete(r *llm.Request, u llm.Usage, told bool, images int64, duration flo
 		if u.Seconds == 0 && duration > 0 {
 			u.Seconds, u.Estimated = ceil(duration), false
 		} else if u.Seconds == 0 {
-			u.Seconds = r.Heard
+			u.Seconds, u.SecondsEstimated = r.Heard, true
 		}
 		u.Seconds = min(u.Seconds, r.Seconds)
 	}

@@ -74,9 +74,7 @@ func (w *whole) Next() (llm.Event, error) {
 	}
 	if told || w.request.Task != llm.TaskModerate { // whoever has the price counts its input
 		ev.Usage = complete(w.request, u, told, images, duration)
-		if ev.Usage.Estimated {
-			ev.OutputBytes = len(root.Get("text").Inner())
-		}
+		ev.OutputBytes = len(root.Get("text").Inner())
 	}
 	return ev, nil
 }
