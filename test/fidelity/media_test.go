@@ -159,7 +159,7 @@ func readTranscript(_ string, body []byte, sse bool) answer {
 	if in(u, "prompt_audio_seconds") != nil { // sound is in the total only
 		n.Input = count(in(u, "total_tokens")) - n.Output
 	}
-	a.guessed = a.usage == nil && n == tokens{} // of the file, whose length is a guess
+	a.guessed = a.usage == nil // of the file, whose length is a guess, and paid for
 	if a.usage != nil {
 		n.Seconds = a.usage.Seconds
 	}

@@ -18,8 +18,8 @@ type events struct {
 	family  string
 	images  int64     // made
 	usage   llm.Usage // of those that told it
-	untold  bool // some did not
-	ended   bool // a terminal event has come, of which several images have one each
+	untold  bool      // some did not
+	ended   bool      // a terminal event has come, of which several images have one each
 }
 
 // Event makes an event of one of the protocol's own; see provider.Protocol. Each of

@@ -63,7 +63,7 @@ func TestWhatIsGuessedIsSaidToBe(t *testing.T) {
 func TestTheTextOfATranscriptIsMeasured(t *testing.T) {
 	t.Parallel()
 	for body, media := range map[string]string{
-		`{"text":"four","usage":{"type":"duration","seconds":4}}`: "application/json",
+		`{"text":"four","usage":{"type":"duration","seconds":4}}`:                                                                          "application/json",
 		"data: {\"type\":\"transcript.text.delta\",\"delta\":\"four\"}\n\ndata: {\"type\":\"transcript.text.done\",\"text\":\"four\"}\n\n": "text/event-stream",
 	} {
 		r := &llm.Request{Task: llm.TaskTranscribe, Dialect: llm.OpenAITranscriptions, Seconds: 60, Stream: media != "application/json", Raw: scan(t, `{}`)}
