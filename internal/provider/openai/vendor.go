@@ -186,6 +186,7 @@ type Traits struct {
 	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
 	Stateless bool   // and gives out no sealed reasoning there
 	Family    string // of provider.Classify
+	ByPath    bool   // the model is named in the path
 	KeyHeader string // the header that takes the key; empty: Authorization with Bearer
 }
 
@@ -199,7 +200,7 @@ func (o Options) Traits() Traits {
 	if dated(u, &v) && u.Query().Get("api-version") < firstResponses {
 		v.responses = false
 	}
-	return Traits{Responses: v.responses, Stateless: v.stateless, Family: v.class(), KeyHeader: v.auth}
+	return Traits{Responses: v.responses, Stateless: v.stateless, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
 }
 
 // firstResponses is the first of Azure's dated versions that has responses.

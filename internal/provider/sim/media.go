@@ -21,8 +21,8 @@ import (
 
 // mediaPaths are the ends of the paths of what is not a conversation.
 var mediaPaths = map[string]operation{
-	"/moderations": opModerate, "/images/generations": opImage, "/images/edits": opImage,
-	"/audio/speech": opSpeech, "/audio/transcriptions": opTranscribe,
+	"/moderations": opModerate, "/images/generations": opImage, "/images/edits": opImage, "/images/variations": opImage,
+	"/audio/speech": opSpeech, "/audio/transcriptions": opTranscribe, "/audio/translations": opTranscribe,
 }
 
 // mediaAsk is a request for media, as far as the simulator looks at it.
