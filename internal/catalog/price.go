@@ -81,6 +81,12 @@ type PriceEntry struct {
 	Free bool // costs nothing; stands alone
 }
 
+// usualPrice is how models of a kind are paid for.
+var usualPrice = map[string]string{
+	Chat: "input and output", Completion: "input and output", Embedding: "input", Moderation: "input",
+	Images: "image, or input and output", Speech: "characters, or input and output", Transcription: "minute, or input and output",
+}
+
 const mustCost = "must be above 0; what is really free says so, with price: {free: true}"
 
 // price checks e and fills in what is unknown. Errors are given to bad with the
@@ -147,7 +153,7 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 	case !p.PerToken && (e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("input", "is missing: cache prices need a price of input and output")
 	case !p.Set():
-		bad("", "is empty: give input and output, or request, or free: true")
+		bad("", "is empty: give "+usualPrice[kind]+", or request, or free: true")
 	default:
 		e.units(kind, bad)
 	}

@@ -207,3 +207,24 @@ func TestAPriceIsOfItsKind(t *testing.T) {
 		t.Errorf("an image for nothing: bad are %v", got)
 	}
 }
+
+// What is missing of a price is named in the units of the kind of model.
+func TestAnEmptyPriceIsAdvisedByKind(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{
+		Chat: "is empty: give input and output, or request, or free: true", Completion: "is empty: give input and output, or request, or free: true",
+		Embedding: "is empty: give input, or request, or free: true", Moderation: "is empty: give input, or request, or free: true",
+		Images:        "is empty: give image, or input and output, or request, or free: true",
+		Speech:        "is empty: give characters, or input and output, or request, or free: true",
+		Transcription: "is empty: give minute, or input and output, or request, or free: true",
+	} {
+		var got []string
+		PriceEntry{}.price(kind, func(field, reason string) { got = append(got, field+reason) })
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
+	}
+	if len(Kinds()) != 7 {
+		t.Error("a kind has no row here")
+	}
+}

@@ -36,6 +36,10 @@ type Wishes struct {
 	MaxRequest money.Amount
 	MaxPriceAt string // the member that names them
 
+	MaxImage      money.Amount // dearest price of an image; 0: any
+	MaxCharacters money.Rate   // dearest price of a million characters of speech; 0: any
+	MaxMinute     money.Amount // dearest price of a minute of sound that is heard; 0: any
+
 	Session  string        // what the caller calls the conversation; empty: he does not
 	Patience time.Duration // how long his client waits; 0: unknown
 }

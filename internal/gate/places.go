@@ -73,6 +73,9 @@ func tooDear(m *catalog.Model, w *Wishes) error {
 		{int64(max(m.Price.Input, 0)), int64(w.MaxInput), "prompt", " per million tokens"},
 		{int64(m.Price.Output), int64(w.MaxOutput), "completion", " per million tokens"},
 		{int64(m.Price.Request), int64(w.MaxRequest), "request", ""},
+		{int64(m.Price.Image), int64(w.MaxImage), "image", " an image"},
+		{int64(m.Price.Characters), int64(w.MaxCharacters), "characters", " per million characters"},
+		{int64(m.Price.Minute), int64(w.MaxMinute), "minute", " a minute"},
 	} {
 		if p.most > 0 && p.price > p.most {
 			return fault.New(fault.InvalidParameter, "%s costs $%s%s, and at most $%s is allowed.", m.ID, money.Amount(p.price), p.unit, money.Amount(p.most)).
