@@ -124,10 +124,10 @@ func (c *Caller) model(req *llm.Request) (*catalog.Model, error) {
 	shown := req.Model[:min(len(req.Model), 200)]
 	m, ok := c.view.Model(req.Model)
 	if !ok {
-		return nil, fault.New(fault.ModelNotFound, "The model %q does not exist.", shown).At("model").With("model", shown)
+		return nil, fault.NoModel(shown, "model")
 	}
 	if !c.who.Key.Allows(m.ID) {
-		return nil, fault.New(fault.ModelNotAllowed, "This key may not use the model %q.", shown).At("model").With("model", shown)
+		return nil, fault.ModelNotOfKey(shown)
 	}
 	if req.Task != llm.TaskCountTokens { // which costs nothing, and counts in no quota
 		if err := c.choose(m, req); err != nil {

@@ -23,7 +23,7 @@ func (c *Caller) wanted(w *Wishes) error {
 	}
 	for _, name := range w.Models {
 		if !c.Knows(name) {
-			return fault.New(fault.ModelNotFound, "The model %q does not exist.", clip(name)).At(w.ModelsAt).With("model", clip(name))
+			return fault.NoModel(clip(name), w.ModelsAt)
 		}
 	}
 	return nil

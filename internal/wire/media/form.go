@@ -58,7 +58,7 @@ func readForm(body []byte, headers map[string][]string, t llm.Task, d llm.Dialec
 	}
 	_, params, err := mime.ParseMediaType(media)
 	if err != nil || params["boundary"] == "" {
-		return nil, fault.New(fault.UnsupportedMediaType, "Content-Type must be multipart/form-data.").At("Content-Type")
+		return nil, fault.NotMedia("multipart/form-data")
 	}
 	in := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for n := 0; ; n++ {
