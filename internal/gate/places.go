@@ -70,7 +70,7 @@ func tooDear(m *catalog.Model, w *Wishes) error {
 		price, most int64
 		name, unit  string
 	}{
-		{int64(max(m.Price.Input, 0)), int64(w.MaxInput), "prompt", " per million tokens"},
+		{int64(max(m.Price.Input, m.Price.ImageInput, m.Price.AudioInput)), int64(w.MaxInput), "prompt", " per million tokens"},
 		{int64(m.Price.Output), int64(w.MaxOutput), "completion", " per million tokens"},
 		{int64(m.Price.Request), int64(w.MaxRequest), "request", ""},
 		{int64(m.Price.Image), int64(w.MaxImage), "image", " an image"},

@@ -140,18 +140,18 @@ var wants = map[string]struct {
 	usage llm.Usage
 	err   fault.Code
 }{
-	"mistral.openai-audio-transcriptions.6c79d13046":    {usage: llm.Usage{Input: 378, Output: 11, Seconds: 3}},
-	"mistral.openai-audio-transcriptions.4bd4aa31a6":    {usage: llm.Usage{Input: 380, Output: 20, Seconds: 3}},
+	"mistral.openai-audio-transcriptions.6c79d13046":    {usage: llm.Usage{Input: 378, AudioInput: 375, Output: 11, Seconds: 3}},
+	"mistral.openai-audio-transcriptions.4bd4aa31a6":    {usage: llm.Usage{Input: 380, AudioInput: 375, Output: 20, Seconds: 3}},
 	"mistral.openai-audio-transcriptions.9ee2a00353":    {usage: llm.Usage{Input: 13, Output: 151, Seconds: 36}},
 	"groq.openai-audio-transcriptions.e65a773dbf":       {usage: llm.Usage{Output: 12, Seconds: 4}},
 	"openai.openai-audio-transcriptions.d5051b391d":     {usage: llm.Usage{Seconds: 6}},
-	"openai.openai-audio-transcriptions.85eac38730":     {usage: llm.Usage{Input: 37, Output: 12, Seconds: 9, SecondsEstimated: true}},
+	"openai.openai-audio-transcriptions.85eac38730":     {usage: llm.Usage{Input: 37, AudioInput: 37, Output: 12, Seconds: 9, SecondsEstimated: true}},
 	"openai.openai-audio-transcriptions.1d13dc10aa":     {usage: llm.Usage{Seconds: 4}},
 	"openai.openai-audio-transcriptions.0f19994b87":     {usage: llm.Usage{Seconds: 37}},
 	"openai.openai-audio-transcriptions.a47c2257e9":     {err: fault.InvalidRequest},
 	"openrouter.openai-audio-transcriptions.47665b713e": {usage: llm.Usage{Seconds: 6}},
-	"openai.openai-images-edits.368d389e6b":             {usage: llm.Usage{Input: 76, Output: 120, Images: 1}},
-	"openai.openai-images-edits.28fa477baf":             {usage: llm.Usage{Input: 221, Output: 1318, Images: 1}},
+	"openai.openai-images-edits.368d389e6b":             {usage: llm.Usage{Input: 76, ImageInput: 64, Output: 120, Images: 1}},
+	"openai.openai-images-edits.28fa477baf":             {usage: llm.Usage{Input: 221, ImageInput: 194, Output: 1318, Images: 1}},
 	"openai.openai-images-edits.220a813eeb":             {err: fault.InvalidParameter},
 	"openai.openai-images-generations.6acd0caf0e":       {err: fault.InvalidParameter},
 	"openai.openai-images-generations.6ebcb27d73":       {err: fault.InvalidParameter},
@@ -161,7 +161,7 @@ var wants = map[string]struct {
 	"openai.openai-images-generations.c98b1193f9":       {err: fault.InvalidParameter},
 	"openai.openai-images-generations.716bfeb597":       {usage: llm.Usage{Input: 14, Output: 272, Images: 1}},
 	"openai.openai-images-generations.17e2629ff6":       {usage: llm.Usage{Input: 14, Output: 272, Images: 1}},
-	"openai.openai-images-generations.4bbb10ba69":       {usage: llm.Usage{Input: 224, Output: 4160, Images: 1}},
+	"openai.openai-images-generations.4bbb10ba69":       {usage: llm.Usage{Input: 224, ImageInput: 194, Output: 4160, Images: 1}},
 }
 
 // TestEveryRecordingIsForwardedAndCounted replays what providers have answered:

@@ -40,6 +40,13 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 	if n, is := v.Get("input_tokens_details").Get("cached_tokens").Int(); is && n >= 0 && n <= u.Input {
 		u.CachedInput = n
 	}
+	for _, name := range []string{"input_tokens_details", "input_token_details", "prompt_tokens_details"} {
+		if d := v.Get(name); d.Exists() {
+			images, _ := d.Get("image_tokens").Int()
+			sound, _ := d.Get("audio_tokens").Int()
+			return u.WithMedia(images, sound), ok
+		}
+	}
 	return u, ok
 }
 
