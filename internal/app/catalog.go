@@ -103,6 +103,7 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 			e.Price = &catalog.PriceEntry{
 				Input: p.Input, Output: p.Output, CachedInput: p.CachedInput,
 				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request,
+				ImageInput: p.ImageInput, AudioInput: p.AudioInput,
 				Image: p.Image, Characters: p.Characters, Minute: p.Minute, Free: p.Free,
 			}
 		}

@@ -265,7 +265,7 @@ func continues(o openai.Options) provider.Provider {
 
 func newMedia(o openai.Options, t openai.Traits) provider.Provider {
 	return media.New(media.Options{
-		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Transport: o.Transport,
+		Name: o.Name, BaseURL: o.BaseURL, ByPath: t.ByPath, Family: t.Family, KeyHeader: t.KeyHeader, Transport: o.Transport,
 	})
 }
 

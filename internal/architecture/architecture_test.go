@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/fields":     {"internal/fault", "internal/jsonx", "internal/llm"},
 	"internal/completion": {"internal/jsonx", "internal/llm"},
 	"internal/dialect":    {"internal/fields", "internal/jsonx", "internal/llm"},
+	"internal/vector":     {},
 
 	// one subject each
 	"internal/contract": {"internal/fault", "internal/money", "internal/llm", "contracts"},
@@ -45,7 +46,7 @@ var allowed = map[string][]string{
 	"internal/wire":     {"internal/account", "internal/contract", "internal/failpoint", "internal/fault", "internal/jsonx", "internal/limit", "internal/llm", "internal/money", "internal/obs"},
 
 	// adapters
-	"internal/wire/openai":        {"internal/wire", "internal/dialect", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
+	"internal/wire/openai":        {"internal/wire", "internal/dialect", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token", "internal/vector"},
 	"internal/wire/media":         {"internal/wire", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/provider/media":     {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/wire/anthropic":     {"internal/wire", "internal/dialect", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
@@ -53,7 +54,7 @@ var allowed = map[string][]string{
 	"internal/wire/simple":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
 	"internal/wire/prompt":        {"internal/wire", "internal/completion", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx"},
 	"internal/wire/responses":     {"internal/wire", "internal/dialect", "internal/fault", "internal/fields", "internal/llm", "internal/jsonx", "internal/token"},
-	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
+	"internal/provider/openai":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx", "internal/vector"},
 	"internal/provider/anthropic": {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/bedrock":   {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},
 	"internal/provider/gather":    {"internal/provider", "internal/fault", "internal/llm", "internal/jsonx"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/money"
@@ -26,6 +27,8 @@ const (
 type Price struct {
 	Input, Output, CachedInput, CacheWrite, CacheWrite1h money.Rate
 
+	ImageInput, AudioInput money.Rate // of images and sound in the prompt; 0: as Input
+
 	Request money.Amount
 
 	Image      money.Amount // each
@@ -44,16 +47,20 @@ func (p Price) Set() bool { return p.PerToken || p.PerRequest || p.PerUnit }
 // ID names the price in receipts: eight hexadecimal digits that are the same for
 // the same rates, whatever model, site or process has them.
 func (p Price) ID() string {
-	numbers := append(make([]int64, 0, 12),
+	numbers := append(make([]int64, 0, 13),
 		int64(p.Input), int64(p.Output), int64(p.CachedInput), int64(p.CacheWrite), int64(p.CacheWrite1h), int64(p.Request), number(p.PerToken), number(p.PerRequest),
 	)
 	if p.PerUnit { // only then, so that prices by tokens keep the names they have in old receipts
 		numbers = append(numbers, int64(p.Image), int64(p.Characters), int64(p.Minute))
 	}
+	// What came later begins with a number that no price has, lest one list is two prices.
 	if p.Surcharge != 0 {
-		numbers = append(numbers, int64(p.Surcharge))
+		numbers = append(numbers, -1, int64(p.Surcharge))
 	}
-	b := make([]byte, 0, 8*cap(numbers))
+	if p.ImageInput != 0 || p.AudioInput != 0 {
+		numbers = append(numbers, -2, int64(p.ImageInput), int64(p.AudioInput))
+	}
+	b := make([]byte, 0, 8*len(numbers))
 	for _, n := range numbers {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
@@ -71,12 +78,15 @@ func number(b bool) int64 {
 // PriceEntry is a price as an operator or the table gives it. It is one whole:
 // where an entry has a price, nothing of another price shows through.
 //
-// A nil rate is unknown, and none may be zero. A model charged by tokens needs
+// A nil rate is unknown, and none may be zero. ImageInput and AudioInput are then as
+// Input. A model charged by tokens needs
 // Input, and all but embedding and moderation Output. Unknown: CachedInput and CacheWrite are charged as Input;
 // CacheWrite1h as twice Input if CacheWrite is known (as Anthropic charges), else
 // as Input.
 type PriceEntry struct {
 	Input, Output, CachedInput, CacheWrite, CacheWrite1h *money.Rate
+
+	ImageInput, AudioInput *money.Rate
 
 	Request *money.Amount
 
@@ -85,6 +95,12 @@ type PriceEntry struct {
 	Minute     *money.Amount // dollars per minute of sound that is heard
 
 	Free bool // costs nothing; stands alone
+}
+
+// usualPrice is how models of a kind are paid for.
+var usualPrice = map[string]string{
+	Chat: "input and output", Completion: "input and output", Embedding: "input", Moderation: "input",
+	Images: "image, or input and output", Speech: "characters, or input and output", Transcription: "minute, or input and output",
 }
 
 const mustCost = "must be above 0; what is really free says so, with price: {free: true}"
@@ -101,16 +117,18 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		{"cached_input", e.CachedInput},
 		{"cache_write", e.CacheWrite},
 		{"cache_write_1h", e.CacheWrite1h},
+		{"image_input", e.ImageInput},
+		{"audio_input", e.AudioInput},
 		{"characters", e.Characters},
 	} {
 		if f.rate == nil {
 			continue
 		}
 		switch {
-		case *f.rate <= 0 && (f.name == "input" || f.name == "output" || f.name == "characters"):
-			bad(f.name, mustCost)
-		case *f.rate <= 0:
+		case *f.rate <= 0 && strings.HasPrefix(f.name, "cache"):
 			bad(f.name, "must be above 0; leave it out where the cache has no price of its own")
+		case *f.rate <= 0:
+			bad(f.name, mustCost)
 		case *f.rate < MinRate:
 			bad(f.name, "is below 0.0001 dollars per million tokens: it looks like the price of one token")
 		case *f.rate > MaxRate:
@@ -141,8 +159,9 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 			bad("request", "is above 1000 dollars per request")
 		}
 	}
+	media := e.ImageInput != nil || e.AudioInput != nil
 	switch {
-	case e.Free && (p.Set() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
+	case e.Free && (p.Set() || media || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("free", "stands alone: what is free has no other price")
 	case e.Free:
 		return Price{PerToken: true}
@@ -152,8 +171,10 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		bad("output", "is missing: a price per token needs it")
 	case !p.PerToken && (e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("input", "is missing: cache prices need a price of input and output")
+	case !p.PerToken && media:
+		bad("input", "is missing: prices of images and sound in the prompt need a price of input and output")
 	case !p.Set():
-		bad("", "is empty: give input and output, or request, or free: true")
+		bad("", "is empty: give "+usualPrice[kind]+", or request, or free: true")
 	default:
 		e.units(kind, bad)
 	}
@@ -172,6 +193,7 @@ func (p *Price) fill(e PriceEntry) {
 		p.CacheWrite1h = max(2*min(p.Input, MaxRate), p.CacheWrite)
 	}
 	p.CacheWrite1h = or(e.CacheWrite1h, p.CacheWrite1h)
+	p.ImageInput, p.AudioInput = or(e.ImageInput, 0), or(e.AudioInput, 0)
 	p.Characters = or(e.Characters, 0)
 }
 
@@ -197,7 +219,7 @@ func or(r *money.Rate, d money.Rate) money.Rate {
 
 // Line is one part of a charge.
 type Line struct {
-	Kind   string     // input, cached_input, cache_write, cache_write_1h, output, image, characters, audio_seconds, request, provider_selection
+	Kind   string     // input, cached_input, cache_write, cache_write_1h, image_input, audio_input, output, image, characters, audio_seconds, request, provider_selection
 	Units  int64      // tokens, images, characters, seconds; of request, 1; of provider_selection, nano-dollars of all other lines
 	Rate   money.Rate // per million units; of request, for it
 	Amount money.Amount
@@ -215,13 +237,13 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 	if !p.Set() {
 		return 0, nil, ErrUnpriced
 	}
-	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.Output, u.Images, u.Characters, u.Seconds} {
+	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.ImageInput, u.AudioInput, u.Output, u.Images, u.Characters, u.Seconds} {
 		if n < 0 {
 			return 0, nil, fmt.Errorf("usage %+v: negative", u)
 		}
 	}
 	plain := u.Input
-	for _, n := range []int64{u.CachedInput, u.CacheWrite, u.CacheWrite1h} {
+	for _, n := range []int64{u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.ImageInput, u.AudioInput} {
 		if plain -= n; plain < 0 {
 			return 0, nil, fmt.Errorf("usage %+v: parts of the input are more than the whole", u)
 		}
@@ -287,6 +309,13 @@ func secondRate(minute money.Amount) money.Rate { return money.Rate((int64(minut
 // by when it is added, so that roundings of lines never add up to more than the
 // one of the total.
 func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line, err error) {
+	seen, heard := u.ImageInput, u.AudioInput
+	if p.ImageInput == 0 {
+		plain, seen = plain+seen, 0
+	}
+	if p.AudioInput == 0 {
+		plain, heard = plain+heard, 0
+	}
 	parts := [...]struct {
 		kind string
 		line money.Line
@@ -295,6 +324,8 @@ func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line
 		{"cached_input", money.Line{Units: u.CachedInput, Rate: p.CachedInput}},
 		{"cache_write", money.Line{Units: u.CacheWrite, Rate: p.CacheWrite}},
 		{"cache_write_1h", money.Line{Units: u.CacheWrite1h, Rate: p.CacheWrite1h}},
+		{"image_input", money.Line{Units: seen, Rate: p.ImageInput}},
+		{"audio_input", money.Line{Units: heard, Rate: p.AudioInput}},
 		{"output", money.Line{Units: u.Output, Rate: p.Output}},
 		{"image", money.Line{Units: u.Images, Rate: money.Rate(p.Image) * 1_000_000}},
 		{"characters", money.Line{Units: u.Characters, Rate: p.Characters}},
@@ -302,7 +333,7 @@ func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line
 	}
 	sum := make([]money.Line, 0, len(parts))
 	lines = make([]Line, 0, 4)
-	const tokenParts = 5
+	const tokenParts = 7
 	for i, x := range parts {
 		token := i < tokenParts
 		if x.line.Units == 0 || token && !p.PerToken || !token && x.line.Rate == 0 {

@@ -196,7 +196,7 @@ func drawPrice(t draws) Price {
 	e := PriceEntry{}
 	way := []string{"token", "request", "both"}[t.between(0, 2, "way")]
 	if way != "request" {
-		e = PriceEntry{Input: rate("input"), Output: rate("output"), CachedInput: maybe("cached"), CacheWrite: maybe("write"), CacheWrite1h: maybe("write1h")}
+		e = PriceEntry{Input: rate("input"), Output: rate("output"), CachedInput: maybe("cached"), CacheWrite: maybe("write"), CacheWrite1h: maybe("write1h"), ImageInput: maybe("image"), AudioInput: maybe("audio")}
 	}
 	if way != "token" {
 		a := money.Amount(t.between(1, int64(MaxRequest), "request"))

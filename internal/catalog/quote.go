@@ -326,6 +326,11 @@ func (p Price) worstInput(r *llm.Request) money.Rate {
 		return 0
 	}
 	worst := max(p.Input, p.CachedInput, p.CacheWrite)
+	// Whatever is in a prompt but text is counted there; what it continues may hold
+	// anything.
+	if r.Size.Images > 0 || r.Task == llm.TaskTranscribe || r.Thread != nil && (r.Thread.Previous != "" || len(r.Thread.References) > 0) {
+		worst = max(worst, p.ImageInput, p.AudioInput)
+	}
 	if p.CacheWrite1h > worst && AsksHour(r.Raw.Body) {
 		worst = p.CacheWrite1h
 	}

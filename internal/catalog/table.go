@@ -42,11 +42,15 @@ type row struct {
 var columns = []string{
 	"provider", "id", "kind", "context", "max_output", "input", "can", "usd_input", "usd_output",
 	"usd_cached_input", "usd_cache_write", "usd_cache_write_1h", "weights", "released",
-	"usd_image", "usd_characters", "usd_minute",
+	"usd_image", "usd_characters", "usd_minute", "usd_image_input", "usd_audio_input",
 }
 
-// unitColumns are how many columns at the end a row may leave out.
-const unitColumns = 3
+// A row may leave out the columns at the end, from those of units on or from those
+// of images and sound in the prompt on.
+const (
+	unitColumns  = 5
+	inputColumns = 2
+)
 
 // ParseTable reads a table: comma-separated values with a header of columns.
 // Lines that begin with # are comments, and two of them, "# date: " and
@@ -86,8 +90,8 @@ func ParseTable(src string) (*Table, error) {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
 		line, _ := r.FieldPos(0)
-		if n := len(rec); n != len(columns) && n != len(columns)-unitColumns {
-			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want %d or %d", line, n, len(columns)-unitColumns, len(columns))
+		if n := len(rec); n != len(columns) && n != len(columns)-inputColumns && n != len(columns)-unitColumns {
+			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want %d, %d or %d", line, n, len(columns)-unitColumns, len(columns)-inputColumns, len(columns))
 		}
 		x, err := parseRow(rec)
 		if err == nil {
@@ -234,8 +238,8 @@ func (x *row) prices(cells, units []string) error {
 	return err
 }
 
-// readUnits reads what is charged for in other units than tokens, and reports whether
-// there is any.
+// readUnits reads what is charged for in other units than tokens, and tokens of images
+// and sound in the prompt, and reports whether there is any.
 func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 	amount := func(i int) *money.Amount {
 		if cells[i] == "" || err != nil {
@@ -248,14 +252,18 @@ func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 		return &a
 	}
 	e.Image, e.Minute = amount(0), amount(2)
-	if cells[1] != "" && err == nil {
-		r, bad := money.ParseRate(cells[1])
-		if bad != nil {
-			return false, fmt.Errorf("%s: %w", columns[15], bad)
+	rate := func(i int) *money.Rate {
+		if i >= len(cells) || cells[i] == "" || err != nil {
+			return nil
 		}
-		e.Characters = &r
+		var r money.Rate
+		if r, err = money.ParseRate(cells[i]); err != nil {
+			err = fmt.Errorf("%s: %w", columns[14+i], err)
+		}
+		return &r
 	}
-	return e.Image != nil || e.Characters != nil || e.Minute != nil, err
+	e.Characters, e.ImageInput, e.AudioInput = rate(1), rate(3), rate(4)
+	return e.Image != nil || e.Characters != nil || e.Minute != nil || e.ImageInput != nil || e.AudioInput != nil, err
 }
 
 // count reads a whole number of tokens; empty: 0.

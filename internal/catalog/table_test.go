@@ -144,10 +144,10 @@ func TestEveryKindIsInTheTable(t *testing.T) {
 	}{
 		"gpt-3.5-turbo-instruct": {Completion, llm.Usage{Input: 1000, Output: 1000}, 3_500_000},
 		"omni-moderation-latest": {Moderation, llm.Usage{Input: 1000}, 0},
-		"gpt-image-1":            {Images, llm.Usage{Images: 1, Input: 14, Output: 272}, 11_020_000},
+		"gpt-image-1":            {Images, llm.Usage{Images: 1, Input: 14 + 194, ImageInput: 194, Output: 272}, 70_000 + 1_940_000 + 10_880_000},
 		"tts-1":                  {Speech, llm.Usage{Characters: 1000}, 15_000_000},
 		"whisper-1":              {Transcription, llm.Usage{Seconds: 60}, 6_000_000},
-		"gpt-4o-transcribe":      {Transcription, llm.Usage{Seconds: 60, Input: 600, Output: 100}, 4_600_000},
+		"gpt-4o-transcribe":      {Transcription, llm.Usage{Seconds: 60, Input: 610, AudioInput: 600, Output: 100}, 25_000 + 3_600_000 + 1_000_000},
 	} {
 		r := tab.find("openai", id)
 		if r == nil || r.kind != want.kind {

@@ -19,7 +19,7 @@ func price(t *testing.T, kind string, e PriceEntry) Price {
 func TestUnitsAreChargedExactly(t *testing.T) {
 	t.Parallel()
 	image, minute, chars := money.Dollar/25, money.Amount(6_000_000), money.Rate(15*money.Dollar)
-	in, out := money.Rate(5*money.Dollar), money.Rate(40*money.Dollar)
+	in, out, seen := money.Rate(5*money.Dollar), money.Rate(40*money.Dollar), money.Rate(10*money.Dollar)
 	for _, c := range []struct {
 		name  string
 		p     Price
@@ -32,6 +32,14 @@ func TestUnitsAreChargedExactly(t *testing.T) {
 		{"speech", price(t, Speech, PriceEntry{Characters: &chars}), llm.Usage{Characters: 1001}, 15_015_000, []string{"characters"}},
 		{"a second of sound", price(t, Transcription, PriceEntry{Minute: &minute}), llm.Usage{Seconds: 1}, 100_000, []string{"audio_seconds"}},
 		{"a minute of sound", price(t, Transcription, PriceEntry{Minute: &minute}), llm.Usage{Seconds: 60}, 6_000_000, []string{"audio_seconds"}},
+		{
+			"images that are read", price(t, Images, PriceEntry{Input: &in, Output: &out, ImageInput: &seen}),
+			llm.Usage{Images: 1, Input: 310, CachedInput: 10, ImageInput: 200, Output: 100},
+			50_000 + 500_000 + 2_000_000 + 4_000_000,
+			[]string{"input", "cached_input", "image_input", "output"},
+		},
+		{"images that are read, without a price of their own", price(t, Images, PriceEntry{Input: &in, Output: &out}), llm.Usage{Input: 300, ImageInput: 200}, 1_500_000, []string{"input"}},
+		{"sound", price(t, Transcription, PriceEntry{Input: &in, Output: &out, AudioInput: &seen}), llm.Usage{Input: 37, AudioInput: 37, Output: 12}, 370_000 + 480_000, []string{"audio_input", "output"}},
 		{"nothing", price(t, Images, PriceEntry{Image: &image}), llm.Usage{}, 0, nil},
 	} {
 		got, lines, err := c.p.Cost(c.u)
@@ -42,6 +50,11 @@ func TestUnitsAreChargedExactly(t *testing.T) {
 		}
 		if err != nil || got != c.want || sum != got || !slices.Equal(kinds, c.lines) {
 			t.Errorf("%s: costs %v in %v (%v), want %v in %v", c.name, got, lines, err, c.want, c.lines)
+		}
+	}
+	for _, u := range []llm.Usage{{Input: 3, ImageInput: 2, AudioInput: 2}, {Input: 3, CachedInput: 2, ImageInput: 2}, {Input: 1, AudioInput: -1}} {
+		if _, _, err := price(t, Images, PriceEntry{Input: &in, Output: &out}).Cost(u); err == nil {
+			t.Errorf("%+v has a price", u)
 		}
 	}
 	if _, _, err := price(t, Images, PriceEntry{Image: &image}).Cost(llm.Usage{Images: -1}); err == nil {
@@ -205,5 +218,63 @@ func TestAPriceIsOfItsKind(t *testing.T) {
 	PriceEntry{Image: &zero}.price(Images, func(f, _ string) { got = append(got, f) })
 	if !slices.Equal(got, []string{"image"}) {
 		t.Errorf("an image for nothing: bad are %v", got)
+	}
+}
+
+// What is missing of a price is named in the units of the kind of model.
+func TestAnEmptyPriceIsAdvisedByKind(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{
+		Chat: "is empty: give input and output, or request, or free: true", Completion: "is empty: give input and output, or request, or free: true",
+		Embedding: "is empty: give input, or request, or free: true", Moderation: "is empty: give input, or request, or free: true",
+		Images:        "is empty: give image, or input and output, or request, or free: true",
+		Speech:        "is empty: give characters, or input and output, or request, or free: true",
+		Transcription: "is empty: give minute, or input and output, or request, or free: true",
+	} {
+		var got []string
+		PriceEntry{}.price(kind, func(field, reason string) { got = append(got, field+reason) })
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
+	}
+	if len(Kinds()) != 7 {
+		t.Error("a kind has no row here")
+	}
+}
+
+// The quote of a request with an image or a sound in it is at the dearest rate of
+// its prompt, and that of a text alone is not.
+func TestAQuoteReckonsWithMediaInThePrompt(t *testing.T) {
+	t.Parallel()
+	in, out, seen := money.Rate(5*money.Dollar), money.Rate(40*money.Dollar), money.Rate(10*money.Dollar)
+	for _, c := range []struct {
+		name string
+		r    llm.Request
+		dear bool
+	}{
+		{"a text", llm.Request{Choices: 1, HasMaxOutput: true}, false},
+		{"a text to be drawn", llm.Request{Task: llm.TaskImage, Choices: 1, Images: 1}, false},
+		{"an image to be edited", llm.Request{Task: llm.TaskImage, Choices: 1, Images: 1, Size: llm.Size{Images: 1}}, true},
+		{"an image to be seen", llm.Request{Choices: 1, HasMaxOutput: true, Size: llm.Size{Images: 1}}, true},
+		{"sound", llm.Request{Task: llm.TaskTranscribe, Choices: 1, Seconds: 60}, true},
+		{"what goes on", llm.Request{Choices: 1, HasMaxOutput: true, Thread: &llm.Thread{Previous: "resp_1"}}, true},
+	} {
+		for _, e := range []PriceEntry{{Input: &in, Output: &out, ImageInput: &seen}, {Input: &in, Output: &out, AudioInput: &seen}} {
+			m := &Model{ID: "m", Price: price(t, Chat, e), MaxOutput: 1000}
+			q, err := m.Quote(&c.r, 100, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u := llm.Usage{Input: q.Input, Output: q.Output}
+			if c.dear {
+				u.ImageInput = u.Input
+				if e.AudioInput != nil {
+					u.ImageInput, u.AudioInput = 0, u.Input
+				}
+			}
+			if cost, _, err := m.Price.Cost(u); err != nil || cost != q.Hold {
+				t.Errorf("%s: holds %s, want %s (%v)", c.name, q.Hold, cost, err)
+			}
+		}
 	}
 }

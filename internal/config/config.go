@@ -151,6 +151,8 @@ type Price struct {
 	CachedInput  *money.Rate   `yaml:"cached_input" shown:"as input" doc:"tokens read from the provider's cache"`
 	CacheWrite   *money.Rate   `yaml:"cache_write" shown:"as input" doc:"tokens written to it"`
 	CacheWrite1h *money.Rate   `yaml:"cache_write_1h" shown:"as input; 2 × input where cache_write is given" doc:"tokens written to it for an hour"`
+	ImageInput   *money.Rate   `yaml:"image_input" shown:"as input" doc:"tokens of images in the prompt, where the provider tells them apart"`
+	AudioInput   *money.Rate   `yaml:"audio_input" shown:"as input" doc:"tokens of sound in the prompt, likewise"`
 	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
 	Image        *money.Amount `yaml:"image" doc:"kind image: dollars for each image that is made"`
 	Characters   *money.Rate   `yaml:"characters" doc:"kind speech: per million characters that are spoken"`

@@ -303,7 +303,7 @@ func (c *Contract) Code(envelope string, code fault.Code) string {
 func Surfaces() []string {
 	return []string{
 		"openai.chat", "openai.responses", "openai.responses.item", "openai.responses.input_items", "openai.responses.cancel", "openai.completions", "openai.embeddings", "openai.models", "openai.moderations",
-		"openai.images", "openai.image_edits", "openai.speech", "openai.transcriptions",
+		"openai.images", "openai.image_edits", "openai.image_variations", "openai.speech", "openai.transcriptions", "openai.translations",
 		"anthropic.messages", "anthropic.count_tokens", "anthropic.models",
 		"gemini.generate", "gemini.count_tokens", "gemini.embed", "gemini.models",
 		"chat", "prompt",

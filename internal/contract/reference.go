@@ -84,6 +84,13 @@ func shows(members []member, k kind) bool {
 
 const sampleID = "req_01JEXAMPLE000000000000000"
 
+// What a sample is about: a model, and how many bytes a body has at most where the
+// operator sets no other limit.
+const (
+	sampleModel = "gpt-5-mini"
+	sampleBody  = 32 << 20
+)
+
 // What a request of a sample needs, and what is free for it, in nano-dollars.
 const (
 	sampleNeed money.Amount = 3_500_000
@@ -122,13 +129,25 @@ func Sample(code fault.Code) *fault.Error {
 	case fault.BatchInputUnsupported:
 		e.Param = "input"
 	case fault.MethodNotAllowed:
-		e.With("allow", "POST").With("method", "GET")
-	case fault.ModelNotFound, fault.ModelNotAllowed, fault.PlanRequired, fault.ModelUnavailable:
-		e.At("model").With("model", "gpt-5-mini").With("class", "closed").With("plan", "free")
+		return fault.NoMethod("POST", "GET")
+	case fault.BodyTooLarge:
+		return fault.TooLarge(sampleBody)
+	case fault.UnsupportedMediaType:
+		return fault.NotMedia("application/json")
+	case fault.ModelNotFound:
+		return fault.NoModel(sampleModel, "model")
+	case fault.ModelNotAllowed:
+		return fault.ModelNotOfKey(sampleModel)
+	case fault.PlanRequired:
+		return fault.ModelNotInPlan(sampleModel, "closed", "free")
+	case fault.ModelUnavailable:
+		e.At("model").With("model", sampleModel)
+	case fault.ResponseNotFound:
+		return fault.NoResponse("resp_01JEXAMPLE")
 	case fault.JobNotFound:
 		e.With("job", "job_01JEXAMPLE")
 	case fault.KeyWrongKind:
-		e.With("kind", "billing")
+		return fault.KeyOfKind("billing", "inference")
 	case fault.ContextLengthExceeded:
 		e.At("messages").With("tokens", "150000").With("input", "146000").With("max_output", "4000").With("context", "128000")
 	case fault.UpstreamFailed, fault.AllFallbacksFailed:

@@ -39,6 +39,10 @@ type Wishes struct {
 	Suffix     string // of the model's name, by which he does; empty: none
 	Caching    bool   // the conversation stays where its prompt is cached, whatever the model says
 
+	MaxImage      money.Amount // dearest price of an image; 0: any
+	MaxCharacters money.Rate   // dearest price of a million characters of speech; 0: any
+	MaxMinute     money.Amount // dearest price of a minute of sound that is heard; 0: any
+
 	Session  string        // what the caller calls the conversation; empty: he does not
 	Patience time.Duration // how long his client waits; 0: unknown
 }
@@ -124,10 +128,10 @@ func (c *Caller) model(req *llm.Request, w *Wishes) (*catalog.Model, error) {
 	shown := req.Model[:min(len(req.Model), 200)]
 	m, ok := c.view.Model(req.Model)
 	if !ok {
-		return nil, fault.New(fault.ModelNotFound, "The model %q does not exist.", shown).At("model").With("model", shown)
+		return nil, fault.NoModel(shown, "model")
 	}
 	if !c.who.Key.Allows(m.ID) {
-		return nil, fault.New(fault.ModelNotAllowed, "This key may not use the model %q.", shown).At("model").With("model", shown)
+		return nil, fault.ModelNotOfKey(shown)
 	}
 	extra := c.surcharge(m, w)
 	switch {

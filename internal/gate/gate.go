@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -132,8 +131,7 @@ func (g *Gate) Enter(_ context.Context, v Visit) (*Caller, error) {
 		return c, nil
 	}
 	if v.Kind != "any" && v.Kind != "" && who.Key.Kind != v.Kind {
-		e := fault.New(fault.KeyWrongKind, "This endpoint takes %s keys, and this is %s key.", v.Kind, article(who.Key.Kind)).With("kind", v.Kind)
-		return c, e
+		return c, fault.KeyOfKind(v.Kind, who.Key.Kind)
 	}
 	release, exceeded := g.o.Limiter.Take(int64(who.Key.ID), throughput(who.Key.Limits, v.Limits))
 	if exceeded != nil {
@@ -191,13 +189,6 @@ func throughput(own account.Limits, site limit.Rule) limit.Rule {
 		r.Concurrency = site.Concurrency
 	}
 	return r
-}
-
-func article(kind string) string {
-	if strings.HasPrefix(kind, "i") {
-		return "an " + kind
-	}
-	return "a " + kind
 }
 
 func tooOften(x *limit.Exceeded) *fault.Error {

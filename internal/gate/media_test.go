@@ -23,6 +23,7 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		return p
 	}
 	image := llm.Request{Task: llm.TaskImage, Images: 4, Size: llm.Size{ASCII: 30}}
+	edit := llm.Request{Task: llm.TaskImage, Images: 1, Size: llm.Size{ASCII: 30, Images: 1}}
 	speech := llm.Request{Task: llm.TaskSpeech, Characters: 30, Size: llm.Size{ASCII: 30}}
 	sound := llm.Request{Task: llm.TaskTranscribe, Seconds: 1000, Heard: 60}
 	check := llm.Request{Task: llm.TaskModerate, Size: llm.Size{ASCII: 30}}
@@ -39,11 +40,15 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		{"images that have a price of their own", image, with(func(p *catalog.Price) { p.Image = money.Dollar }), &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"images by the piece", image, catalog.Price{PerUnit: true, Image: money.Dollar}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"images by the piece, with tokens that cannot be true", image, catalog.Price{PerUnit: true, Image: money.Dollar}, &llm.Usage{Images: 3, Input: 1 << 41}, 0, llm.Usage{Images: 3, Input: 26, Estimated: true}},
+		{"an edit by tokens", edit, tokens, &llm.Usage{Images: 1, Estimated: true}, 0, llm.Usage{Images: 1, Input: 26 + 2048, ImageInput: 2048, Output: 1000, Estimated: true}},
 		{"speech by tokens", speech, tokens, &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30, Input: 26, Output: 1000, Estimated: true}},
 		{"speech by characters as well", speech, with(func(p *catalog.Price) { p.Characters = perMillion }), &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30}},
-		{"sound by tokens", sound, tokens, &llm.Usage{Seconds: 60, Estimated: true}, 41, llm.Usage{Seconds: 60, Input: 976, Output: 11, Estimated: true}},
+		{"sound by tokens", sound, tokens, &llm.Usage{Seconds: 60, Estimated: true}, 41, llm.Usage{Seconds: 60, Input: 976, AudioInput: 960, Output: 11, Estimated: true}},
 		{"sound by tokens that are told", sound, tokens, &llm.Usage{Seconds: 60, Input: 600, Output: 11}, 0, llm.Usage{Seconds: 60, Input: 600, Output: 11}},
 		{"sound by the minute as well", sound, with(func(p *catalog.Price) { p.Minute = money.Dollar }), &llm.Usage{Seconds: 60}, 41, llm.Usage{Seconds: 60}},
+		{"sound by the minute, with tokens that are told", sound, with(func(p *catalog.Price) { p.Minute = money.Dollar }), &llm.Usage{Seconds: 60, SecondsEstimated: true, Input: 600, Output: 11}, 0, llm.Usage{Seconds: 60, SecondsEstimated: true, Input: 600, Output: 11, Estimated: true}},
+		{"sound by tokens, its length a guess", sound, tokens, &llm.Usage{Seconds: 60, SecondsEstimated: true, Input: 600, Output: 11}, 0, llm.Usage{Seconds: 60, SecondsEstimated: true, Input: 600, Output: 11}},
+		{"sound by tokens, of which its length is told", sound, tokens, &llm.Usage{Seconds: 60}, 41, llm.Usage{Seconds: 60, Input: 976, AudioInput: 960, Output: 11, Estimated: true}},
 		{"a verdict that is free", check, catalog.Price{PerToken: true}, nil, 0, llm.Usage{}},
 		{"images that are free", image, catalog.Price{PerToken: true}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"a verdict by tokens", check, tokens, nil, 0, llm.Usage{Input: 26, Estimated: true}},

@@ -36,7 +36,7 @@ func (c *Caller) wanted(model string, w *Wishes) error {
 	}
 	for _, name := range w.Models {
 		if !c.Knows(name) {
-			return fault.New(fault.ModelNotFound, "The model %q does not exist.", clip(name)).At(w.ModelsAt).With("model", clip(name))
+			return fault.NoModel(clip(name), w.ModelsAt)
 		}
 	}
 	return nil
@@ -98,9 +98,12 @@ func tooDear(m *catalog.Model, w *Wishes) error {
 		price, most int64
 		name, unit  string
 	}{
-		{int64(max(m.Price.Input, 0)), int64(w.MaxInput), "prompt", " per million tokens"},
+		{int64(max(m.Price.Input, m.Price.ImageInput, m.Price.AudioInput)), int64(w.MaxInput), "prompt", " per million tokens"},
 		{int64(m.Price.Output), int64(w.MaxOutput), "completion", " per million tokens"},
 		{int64(m.Price.Request), int64(w.MaxRequest), "request", ""},
+		{int64(m.Price.Image), int64(w.MaxImage), "image", " an image"},
+		{int64(m.Price.Characters), int64(w.MaxCharacters), "characters", " per million characters"},
+		{int64(m.Price.Minute), int64(w.MaxMinute), "minute", " a minute"},
 	} {
 		price := m.Price.Surcharged(money.Amount(p.price))
 		if p.most > 0 && int64(price) > p.most {

@@ -122,7 +122,7 @@ func (call *Call) resume(ctx context.Context, pinned []byte) error {
 	}
 	m, ok := c.view.Model(call.req.Model)
 	if !ok {
-		return fault.New(fault.ModelNotFound, "").At("model").With("model", call.req.Model)
+		return fault.NoModel(clip(call.req.Model), "model")
 	}
 	if err := m.Check(call.req); err != nil {
 		return err

@@ -56,8 +56,7 @@ func (c *Caller) termsOf(m *catalog.Model, req *llm.Request) (terms, error) {
 	class := c.view.ClassOf(m, req)
 	q, ok := plan.Classes[class]
 	if !ok || q.PerDay == 0 {
-		return terms{}, fault.New(fault.PlanRequired, "The model %q is of class %s, which is not part of the plan %s.", m.ID, class, plan.Name).
-			At("model").With("model", m.ID).With("class", class).With("plan", plan.Name)
+		return terms{}, fault.ModelNotInPlan(m.ID, class, plan.Name)
 	}
 	return terms{plan: plan.Name, class: class, quota: q}, nil
 }

@@ -36,6 +36,7 @@ func (call *Call) report(u llm.Usage) {
 func (call *Call) used() llm.Usage {
 	if u := call.usage; u != nil && call.plausible(*u) {
 		all := call.reckoned(*u)
+		all.Estimated = all.Estimated || all.SecondsEstimated && call.model.Price.Minute > 0
 		if !call.told && !call.model.Price.PerUnit { // or the price by the piece takes their place
 			all.Output, all.Estimated = max(u.Output, call.estimateOutput()), true
 		}
@@ -75,14 +76,15 @@ func (call *Call) reckoned(u llm.Usage) llm.Usage {
 	default:
 		return u
 	}
+	heard := u.Input
 	u.Input, u.Estimated = min(u.Input+countInput(r), call.quote.Input), true
-	return u
+	return u.WithMedia(token.Upper(r.Size)-token.Upper(llm.Size{ASCII: r.Size.ASCII, Other: r.Size.Other, Messages: r.Size.Messages}), heard)
 }
 
 // plausible reports whether a provider's usage can be true: nothing negative,
 // no part larger than its whole, and not beyond all that the model can hold.
 func (call *Call) plausible(u llm.Usage) bool {
-	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.Output, u.Reasoning} {
+	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.ImageInput, u.AudioInput, u.Output, u.Reasoning} {
 		if n < 0 || n > 1<<40 {
 			return false
 		}
@@ -92,7 +94,7 @@ func (call *Call) plausible(u llm.Usage) bool {
 		context = unknownContext
 	}
 	most := implausible * context * int64(max(call.req.Choices, call.req.Inputs, 1))
-	return u.CachedInput+u.CacheWrite+u.CacheWrite1h <= u.Input && u.Input <= most && u.Output <= most
+	return u.CachedInput+u.CacheWrite+u.CacheWrite1h+u.ImageInput+u.AudioInput <= u.Input && u.Input <= most && u.Output <= most
 }
 
 // estimateOutput counts the output from its bytes, at most what was allowed.

@@ -40,13 +40,15 @@ func (f Finish) And(g Finish) Finish {
 }
 
 // Usage is what an answer used, in tokens. The classes of one side are disjoint
-// parts of its total: Input = uncached + CachedInput + CacheWrite +
-// CacheWrite1h, and Reasoning is a part of Output.
+// parts of its total: Input = uncached text + CachedInput + CacheWrite +
+// CacheWrite1h + ImageInput + AudioInput, and Reasoning is a part of Output.
 type Usage struct {
 	Input        int64
 	CachedInput  int64
 	CacheWrite   int64 // written to the provider's cache for its short time
 	CacheWrite1h int64 // written for an hour
+	ImageInput   int64 // of images, neither read from a cache nor written to it
+	AudioInput   int64 // of sound, likewise
 	Output       int64
 	Reasoning    int64
 
@@ -54,7 +56,18 @@ type Usage struct {
 	Characters int64 // spoken
 	Seconds    int64 // heard, each begun one
 
-	Estimated bool // counted by us, since the provider did not say
+	Estimated        bool // counted by us, since the provider did not say
+	SecondsEstimated bool // so were Seconds; Estimated speaks of them only where they are paid for
+}
+
+// WithMedia returns u with so many tokens of its input those of images and of sound.
+// What of them was read from the cache or written to it is told by nobody, so text
+// is taken to have been there first; numbers beyond the input are cut to it.
+func (u Usage) WithMedia(images, sound int64) Usage {
+	left := max(u.Input-u.CachedInput-u.CacheWrite-u.CacheWrite1h, 0)
+	u.AudioInput = min(max(sound, 0), left)
+	u.ImageInput = min(max(images, 0), left-u.AudioInput)
+	return u
 }
 
 // WeightPerToken is what one token weighs, as [Event.Weight] has it.

@@ -63,7 +63,7 @@ func (m *Memory) Get(ctx context.Context, o Owner, id string) (*Response, error)
 		return nil, err
 	}
 	if r == nil {
-		return nil, fault.New(fault.ResponseNotFound, "Response with id '%s' not found.", shown(id))
+		return nil, fault.NoResponse(shown(id))
 	}
 	return r, nil
 }

@@ -159,7 +159,7 @@ func (r *Request) allow(methods ...string) error {
 		return nil
 	}
 	allow := strings.Join(methods, ", ")
-	return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", r.Method)
+	return fault.NoMethod(allow, r.Method)
 }
 
 // balance answers a GET, and a POST whose body is empty or an object, whatever

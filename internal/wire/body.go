@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,9 +48,7 @@ func checkMedia(h http.Header, want Body) *fault.Error {
 
 // notMedia is the fault of another content type than what is wanted.
 func notMedia(want Body) *fault.Error {
-	return fault.New(fault.UnsupportedMediaType, "Content-Type must be %s.", [...]string{
-		JSON: jsonMedia, Form: formMedia, Either: jsonMedia + " or " + formMedia,
-	}[want]).At("Content-Type")
+	return fault.NotMedia([...]string{JSON: jsonMedia, Form: formMedia, Either: jsonMedia + " or " + formMedia}[want])
 }
 
 const formMedia = "multipart/form-data"
@@ -79,7 +76,7 @@ func boundaryOf(h http.Header) (boundary string, is bool) {
 // may be handed to giveBack.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) ([]byte, error) {
 	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
+		return nil, fault.TooLarge(limit)
 	}
 	rc := http.NewResponseController(w)
 	if timeout > 0 {
@@ -102,7 +99,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.
 		return nil, bodyFault(err, limit, zipped)
 	}
 	if int64(len(body)) > limit {
-		return nil, tooLarge(limit)
+		return nil, fault.TooLarge(limit)
 	}
 	if timeout > 0 {
 		// From here on the deadline would only look like a client that left.
@@ -166,15 +163,11 @@ func giveBack(body []byte) {
 	buffers[bits.Len(uint(size-1))].Put(&body)
 }
 
-func tooLarge(limit int64) *fault.Error {
-	return fault.New(fault.BodyTooLarge, "The request body is larger than %d bytes.", limit).With("limit", strconv.FormatInt(limit, 10))
-}
-
 func bodyFault(err error, limit int64, zipped bool) *fault.Error {
 	var big *http.MaxBytesError
 	switch {
 	case errors.As(err, &big):
-		return tooLarge(limit)
+		return fault.TooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fault.Wrap(fault.RequestTimeout, err)
 	case zipped && (errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)):

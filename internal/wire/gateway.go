@@ -105,6 +105,10 @@ type Wishes struct {
 	Suffix     string // of the model's name, by which he does; empty: none
 	Caching    bool   // the conversation stays where its prompt is cached, whatever the model says
 
+	MaxImage      money.Amount // dearest price of an image; 0: any
+	MaxCharacters money.Rate   // dearest price of a million characters of speech; 0: any
+	MaxMinute     money.Amount // dearest price of a minute of sound that is heard; 0: any
+
 	Session  string        // what the caller calls the conversation; empty: he does not
 	Patience time.Duration // how long his client waits; 0: unknown
 }

@@ -45,8 +45,7 @@ func (x *exchange) models() error {
 	case x.rest != "":
 		i := slices.IndexFunc(list, func(m Model) bool { return m.ID == x.rest })
 		if i < 0 {
-			name := x.rest[:min(len(x.rest), 200)]
-			return fault.New(fault.ModelNotFound, "The model %q does not exist.", name).At("model").With("model", name)
+			return fault.NoModel(x.rest[:min(len(x.rest), 200)], "model")
 		}
 		body = lister.One(nil, list[i])
 	case x.route.HasAnswer(), detailed && x.route.HasDetailed():

@@ -152,7 +152,8 @@ func only(at string, list []string, w *Wishes) error {
 	return nil
 }
 
-// maxPrice reads the dearest prices, in dollars per million tokens and per request.
+// maxPrice reads the dearest prices, in dollars: per million tokens or characters,
+// and for a request, an image or a minute. What is not named may cost anything.
 func maxPrice(path string, v jsonx.Value, w *Wishes) error {
 	if v.Kind() != jsonx.Object {
 		return wrong(path, fault.InvalidType, "Must be an object")
@@ -164,19 +165,35 @@ func maxPrice(path string, v jsonx.Value, w *Wishes) error {
 		if m.Kind() == jsonx.String {
 			text = m.Text()
 		}
-		var err error
+		var rate *money.Rate
+		var each *money.Amount
 		switch string(key) {
 		case "prompt":
-			w.MaxInput, err = money.ParseRate(text)
+			rate = &w.MaxInput
 		case "completion":
-			w.MaxOutput, err = money.ParseRate(text)
+			rate = &w.MaxOutput
+		case "characters":
+			rate = &w.MaxCharacters
 		case "request":
-			w.MaxRequest, err = money.ParseUSD(text)
+			each = &w.MaxRequest
+		case "image":
+			each = &w.MaxImage
+		case "minute":
+			each = &w.MaxMinute
 		default:
 			return unsupported(at)
 		}
-		if err != nil || w.MaxInput < 0 || w.MaxOutput < 0 || w.MaxRequest < 0 {
-			return wrong(at, fault.InvalidParameter, "Must be a number of dollars")
+		var err error
+		positive := false
+		if rate != nil {
+			*rate, err = money.ParseRate(text)
+			positive = *rate > 0
+		} else {
+			*each, err = money.ParseUSD(text)
+			positive = *each > 0
+		}
+		if err != nil || !positive {
+			return wrong(at, fault.InvalidParameter, "Must be a number of dollars above 0")
 		}
 	}
 	return nil

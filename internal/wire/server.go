@@ -222,7 +222,7 @@ func (x *exchange) nothing(v Visit, allow string) error {
 		x.allowances(c)
 	}
 	if allow != "" {
-		return fault.New(fault.MethodNotAllowed, "Use %s here.", allow).With("allow", allow).With("method", x.r.Method)
+		return fault.NoMethod(allow, x.r.Method)
 	}
 	return fault.New(fault.NotFound, "")
 }

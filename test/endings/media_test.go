@@ -23,6 +23,8 @@ models:
   omni-moderation-latest: {kind: moderation, input: [text, image], targets: [{provider: up, model: theirs}], price: {free: true}}
   painter: {kind: image, input: [text, image], max_output: 1000, targets: [{provider: up, model: theirs}], price: {image: 0.04}}
   tokens: {kind: image, input: [text, image], max_output: 1000, targets: [{provider: up, model: theirs}], price: {input: 10, output: 40}}
+  sees: {kind: image, input: [text, image], max_output: 1000, targets: [{provider: up, model: theirs}], price: {input: 5, output: 40, image_input: 10}}
+  hears: {kind: transcription, input: [text, audio], max_output: 1000, targets: [{provider: up, model: theirs}], price: {input: 2.5, output: 10, audio_input: 6}}
   voice: {kind: speech, targets: [{provider: up, model: theirs}], price: {characters: 15}}
   ear: {kind: transcription, input: [text, audio], targets: [{provider: up, model: theirs}], price: {minute: 0.006}}
 sites: [{hosts: ["*"], contract: openai}]
@@ -63,6 +65,9 @@ func mediaEndings() []mediaEnding {
 	oddForm, oddFile := upload("file", "a.mp3", "model", "ear", "prompt", `{"models": ["x"], "provider": {`)
 	liveForm, liveFile := upload("file", "a.mp3", "model", "ear", "stream", "true")
 	editForm, edit := upload("image", "a.png", "model", "painter", "prompt", "p")
+	hearForm, hearFile := upload("file", "a.mp3", "model", "hears", "stream", "true")
+	likeForm, like := upload("image", "a.png", "model", "painter", "n", "2")
+	const spoken = `{"model":"ear","input_audio":{"data":"SUQz","format":"mp3"}}`
 	image := testkit.JSON(200, `{"created":1,"data":[{"b64_json":"eA=="},{"b64_json":"eQ=="}]}`)
 	events := func(s ...string) testkit.Answer { return testkit.SSE(s...) }
 	const partial, completed = `{"type":"image_generation.partial_image","b64_json":"eA=="}`, `{"type":"image_generation.completed","b64_json":"eA==","usage":{"input_tokens":10,"output_tokens":100}}`
@@ -86,6 +91,13 @@ func mediaEndings() []mediaEnding {
 		{"streamed images that break off", "images/generations", json, `{"model":"tokens","prompt":"p","stream":true}`, events(partial), 200, "event: error\ndata: {\"error\":", "", false, 1},
 		{"an edit", "images/edits", editForm, edit, image, 200, `"b64_json":"eA=="`, "0.04", false, 1},
 		{"an edit in JSON", "images/edits", json, `{"model":"painter","prompt":"p","images":[{"image_url":"data:image/png;base64,eA=="}]}`, image, 200, `"b64_json":"eA=="`, "0.04", false, 1},
+		{"variations", "images/variations", likeForm, like, image, 200, `"b64_json":"eA=="`, "0.08", false, 1},
+		{"a translation", "audio/translations", textForm, textFile, testkit.JSON(200, `{"text":"hi","usage":{"type":"duration","seconds":4}}`), 200, "hi\n", "0.0004", false, 1},
+		{"a translation of what is told", "audio/translations", form, file, testkit.JSON(200, `{"task":"translate","duration":3.5,"text":"hi"}`), 200, `"text":"hi"`, "0.0004", false, 1},
+		{"sound to hear in JSON", "audio/transcriptions", json, spoken, testkit.JSON(200, `{"text":"hi"}`), 200, `"text":"hi"`, "0.0001", false, 1},
+		{"an edit of images that are paid for as such", "images/edits", json, `{"model":"sees","prompt":"p","images":[{"image_url":"x"}]}`, testkit.JSON(200, `{"data":[{"b64_json":"eA=="}],"usage":{"input_tokens":310,"input_tokens_details":{"text_tokens":110,"image_tokens":200},"output_tokens":100,"total_tokens":410}}`), 200, `"usage"`, "0.00655", false, 1},
+		{"a transcript of sound that is paid for as such", "audio/transcriptions", hearForm, hearFile, events(`{"type":"transcript.text.done","text":"hi","usage":{"type":"tokens","total_tokens":49,"input_tokens":37,"input_token_details":{"text_tokens":0,"audio_tokens":37},"output_tokens":12}}`), 200, "done", "0.000342", false, 1},
+		{"speech in JSON", "audio/speech", json, `{"model":"voice","input":"hello","voice":"alloy"}`, testkit.JSON(200, `{"audio_data":"SUQzeA=="}`), 200, "ID3x", "0.000075", false, 1},
 		{"speech", "audio/speech", json, `{"model":"voice","input":"hello","voice":"alloy"}`, sound("ID3 sound", false), 200, "ID3 sound", "0.000075", false, 1},
 		{"speech that breaks off", "audio/speech", json, `{"model":"voice","input":"hello","voice":"alloy"}`, sound(strings.Repeat("ID3 sound", 20_000), true), 200, "ID3 sound", "", true, 1},
 		{"no speech", "audio/speech", json, `{"model":"voice","input":"hello","voice":"alloy"}`, sound("", false), 502, "empty_response", "", false, 1},
@@ -94,7 +106,7 @@ func mediaEndings() []mediaEnding {
 		{"a transcript whose length nobody tells", "audio/transcriptions", textForm, textFile, testkit.Answer{Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, Body: []byte("hi\n")}, 200, "hi\n", "0.0002", false, 1},
 		{"a streamed transcript", "audio/transcriptions", liveForm, liveFile, events(`{"type":"transcript.text.delta","delta":"hi"}`, `{"type":"transcript.text.done","text":"hi","usage":{"type":"duration","seconds":4}}`, "[DONE]"), 200, "transcript.text.done", "0.0004", false, 1},
 		{"a page for a transcript", "audio/transcriptions", form, file, testkit.Answer{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html>")}, 502, "upstream", "", false, 1},
-		{"JSON where a form is taken", "audio/transcriptions", json, `{}`, testkit.Answer{}, 415, "multipart/form-data", "", false, 0},
+		{"JSON where a form is taken", "audio/translations", json, `{}`, testkit.Answer{}, 415, "multipart/form-data", "", false, 0},
 		{"a form where JSON is taken", "chat/completions", form, file, testkit.Answer{}, 415, "application/json", "", false, 0},
 		{"the wrong kind of model", "audio/speech", json, `{"model":"painter","input":"hello","voice":"alloy"}`, testkit.Answer{}, 400, "is not a speech model", "", false, 0},
 	}
@@ -195,7 +207,7 @@ func TestSoundIsGivenAgain(t *testing.T) {
 	if now := gw.AccountNow(t, a.ID); nano(t, now.BalanceUSD).Cmp(nano(t, "0.999525")) != 0 {
 		t.Errorf("%s is left", now.BalanceUSD)
 	}
-	for _, path := range []string{"completions", "moderations", "images/generations", "images/edits", "audio/speech", "audio/transcriptions"} {
+	for _, path := range []string{"completions", "moderations", "images/generations", "images/edits", "images/variations", "audio/speech", "audio/transcriptions", "audio/translations"} {
 		resp, err := http.Get(gw.URL + "/v1/" + path)
 		if err != nil {
 			t.Fatal(err)

@@ -56,7 +56,8 @@ func (p *play) arrived(q talk, sent received, r reply) {
 
 // heard compares what the caller got with what the recording says.
 func (p *play) heard(want, got *answer, r reply) {
-	if p.d.whole && !bytes.Equal(r.body, p.f.Response.Body()) {
+	wrapped := in(p.f.Response.Body(), "audio_data") != nil // and what is in it comes as it is
+	if p.d.whole && !wrapped && !bytes.Equal(r.body, p.f.Response.Body()) {
 		p.differ("the answer does not pass as it is: %.300s", r.body)
 	}
 	for _, c := range got.wrong {

@@ -2,6 +2,7 @@ package fidelity
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
 	"math/big"
 	"mime"
@@ -123,10 +124,13 @@ func readImages(vendor string, body []byte, sse bool) answer {
 	return a
 }
 
-// readSound takes anything for sound that is no JSON. What was said is counted in
-// the request.
+// readSound takes anything for sound that is no JSON, but for that in which Mistral
+// wraps it. What was said is counted in the request.
 func readSound(_ string, body []byte, _ bool) answer {
 	a := answer{ended: true, usage: &tokens{}}
+	if wrapped, err := base64.StdEncoding.DecodeString(text(in(body, "audio_data"))); err == nil && len(wrapped) > 0 {
+		body = wrapped
+	}
 	if len(body) == 0 || isObject(body) {
 		a.failed = "no sound"
 	}
@@ -159,7 +163,7 @@ func readTranscript(_ string, body []byte, sse bool) answer {
 	if in(u, "prompt_audio_seconds") != nil { // sound is in the total only
 		n.Input = count(in(u, "total_tokens")) - n.Output
 	}
-	a.guessed = a.usage == nil && n == tokens{} // of the file, whose length is a guess
+	a.guessed = a.usage == nil // of the file, whose length is a guess, and paid for
 	if a.usage != nil {
 		n.Seconds = a.usage.Seconds
 	}
@@ -185,6 +189,11 @@ func (p *play) measured(u tokens) tokens {
 	case "openai.audio.transcriptions":
 		if u.Seconds == 0 {
 			u.Seconds = (p.form.heard + 15_999) / 16_000
+		}
+		// Recordings of JSON have the beginning of their sound alone: no more is
+		// believed than so many bytes can last.
+		if sound, err := base64.StdEncoding.DecodeString(text(in(p.asked, "input_audio", "data"))); err == nil && len(sound) > 0 {
+			u.Seconds = min(u.Seconds, int64(len(sound)+999)/1000)
 		}
 	}
 	return u

@@ -105,6 +105,10 @@ var dialects = []dialect{
 		heard: readNothing, answer: readImages, fail: openAIFailure, face: openAIFace,
 	},
 	{
+		name: "openai.images.variations", family: "openai.images.variations", path: fixed("/v1/images/variations"), header: bearer, whole: true,
+		heard: readNothing, answer: readImages, fail: openAIFailure, face: openAIFace,
+	},
+	{
 		name: "openai.audio.speech", family: "openai.audio.speech", path: fixed("/v1/audio/speech"), header: bearer, whole: true,
 		heard: readNothing, answer: readSound, fail: openAIFailure, face: openAIFace,
 	},
@@ -160,6 +164,7 @@ var apis = map[string]api{
 	"openai.moderations":           {dialect: "openai.moderations", provider: vendor, kind: "moderation"},
 	"openai.images.generations":    {dialect: "openai.images.generations", provider: vendor, kind: "image", price: imagePrice},
 	"openai.images.edits":          {dialect: "openai.images.edits", provider: vendor, kind: "image", price: imagePrice},
+	"openai.images.variations":     {dialect: "openai.images.variations", provider: vendor, kind: "image", price: imagePrice},
 	"openai.audio.speech":          {dialect: "openai.audio.speech", provider: vendor, kind: "speech", price: speechPrice},
 	"openai.audio.transcriptions":  {dialect: "openai.audio.transcriptions", provider: vendor, kind: "transcription", price: soundPrice},
 }

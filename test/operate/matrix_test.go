@@ -383,9 +383,12 @@ func wellFormed(route contract.Route) string {
 		return `{"model":"gpt-image-1","prompt":"x"}`
 	case route.Surface == "openai.image_edits":
 		return `{"model":"gpt-image-1","prompt":"x","images":[{"image_url":"data:image/png;base64,iVBORw0KGgo="}]}`
+	case route.Surface == "openai.image_variations":
+		part := "--" + boundary + "\r\nContent-Disposition: form-data; name="
+		return part + "\"model\"\r\n\r\ngpt-image-1\r\n" + part + "\"image\"; filename=\"a.png\"\r\n\r\npicture\r\n--" + boundary + "--\r\n"
 	case route.Surface == "openai.speech":
 		return `{"model":"tts-1","input":"x","voice":"alloy"}`
-	case route.Surface == "openai.transcriptions":
+	case route.Surface == "openai.transcriptions", route.Surface == "openai.translations":
 		part := "--" + boundary + "\r\nContent-Disposition: form-data; name="
 		return part + "\"model\"\r\n\r\nwhisper-1\r\n" + part + "\"file\"; filename=\"a.mp3\"\r\n\r\nsound\r\n--" + boundary + "--\r\n"
 	case route.Surface == "gemini.embed":

@@ -211,10 +211,23 @@ func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
 		CachedInput: number(u["cachedContentTokenCount"]),
 		Output:      number(u["candidatesTokenCount"]) + number(u["thoughtsTokenCount"]),
 		Reasoning:   number(u["thoughtsTokenCount"]),
+		ImageInput:  modality(u["promptTokensDetails"], "IMAGE") - modality(u["cacheTokensDetails"], "IMAGE"),
+		AudioInput:  modality(u["promptTokensDetails"], "AUDIO") - modality(u["cacheTokensDetails"], "AUDIO"),
 	}
 	if got == nil || *got != want || got.Input+got.Output != number(u["totalTokenCount"]) {
 		t.Errorf("%s: usage = %+v, reported %v", f.ID, got, u)
 	}
+}
+
+// modality returns how many tokens of a list are of one kind.
+func modality(list any, kind string) (n int64) {
+	all, _ := list.([]any)
+	for _, x := range all {
+		if m, ok := x.(map[string]any); ok && m["modality"] == kind {
+			n += number(m["tokenCount"])
+		}
+	}
+	return n
 }
 
 // understand reads events into candidates. Arguments come out as Go's own JSON.

@@ -12,6 +12,8 @@ const maxTokens = 1 << 40
 // later ones overwrite earlier ones, member by member.
 type counts struct {
 	prompt, tools, cached, candidates, thoughts, total int64
+	images, sound                                      int64 // of the prompt, where they are told apart
+	cachedImages, cachedSound                          int64
 	bad                                                bool
 }
 
@@ -40,6 +42,10 @@ func (n *counts) read(c *provider.Cursor) {
 		switch string(key) {
 		case "promptTokenCount":
 			n.set(&n.prompt, c)
+		case "promptTokensDetails":
+			n.modalities(c, &n.images, &n.sound)
+		case "cacheTokensDetails":
+			n.modalities(c, &n.cachedImages, &n.cachedSound)
 		case "toolUsePromptTokenCount":
 			n.set(&n.tools, c)
 		case "cachedContentTokenCount":
@@ -72,5 +78,41 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		CachedInput: min(n.cached, n.prompt),
 		Output:      n.candidates + thoughts,
 		Reasoning:   thoughts,
-	}, true
+	}.WithMedia(n.images-n.cachedImages, n.sound-n.cachedSound), true
+}
+
+// modalities reads how many tokens are of images and of sound; those of documents
+// and films are priced as text.
+func (n *counts) modalities(c *provider.Cursor, images, sound *int64) {
+	if !c.Enter('[') {
+		return
+	}
+	*images, *sound = 0, 0
+	for c.More() {
+		if !c.Enter('{') {
+			continue
+		}
+		kind, tokens := "", int64(0)
+		for {
+			key, ok := c.Key()
+			if !ok {
+				break
+			}
+			switch string(key) {
+			case "modality":
+				text, _ := c.Text()
+				kind = string(text)
+			case "tokenCount":
+				n.set(&tokens, c)
+			default:
+				c.Skip()
+			}
+		}
+		switch kind {
+		case "IMAGE":
+			*images += tokens
+		case "AUDIO":
+			*sound += tokens
+		}
+	}
 }

@@ -1,6 +1,7 @@
 // Package media speaks OpenAI's protocols of moderations, images and sound to
 // everybody who offers them. Bodies pass through both ways, JSON, forms, sound
-// or server-sent events, but for the model's name in the request.
+// or server-sent events, but for the model's name in the request, and for those
+// who take or give something in another wrapping: a row of a table tells how.
 package media
 
 import (
@@ -8,8 +9,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/pontage/pontage/internal/fault"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -18,6 +17,7 @@ import (
 type Options struct {
 	Name      string            // of the provider, for errors
 	BaseURL   string            // up to and with the version; empty: [DefaultBaseURL]; a query is kept
+	ByPath    bool              // the model is named in the path: deployments of Azure
 	Family    string            // of error tables; see provider.Classify; empty: openai
 	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
 	Transport http.RoundTripper // shared; see provider.NewTransport
@@ -28,6 +28,8 @@ type Provider struct {
 	broken    error // no request can be sent
 	family    string
 	keyHeader string
+	quirk     quirk
+	byPath    bool
 	base      *url.URL
 	transport http.RoundTripper
 }
@@ -42,8 +44,10 @@ var paths = map[llm.Dialect]string{
 	llm.OpenAIModerations:    "moderations",
 	llm.OpenAIImages:         "images/generations",
 	llm.OpenAIImageEdits:     "images/edits",
+	llm.OpenAIImageVariation: "images/variations",
 	llm.OpenAISpeech:         "audio/speech",
 	llm.OpenAITranscriptions: "audio/transcriptions",
+	llm.OpenAITranslations:   "audio/translations",
 }
 
 // Dialects lists the dialects that the package speaks.
@@ -68,20 +72,16 @@ func New(o Options) *Provider {
 	if o.Transport == nil {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	}
-	p := &Provider{family: o.Family, keyHeader: o.KeyHeader, base: u, transport: o.Transport}
+	p := &Provider{family: o.Family, keyHeader: o.KeyHeader, quirk: quirks[o.Family], byPath: o.ByPath, base: u, transport: o.Transport}
 	if p.family == "" {
 		p.family = "openai"
 	}
 	return p
 }
 
-// Supports refuses every other task; see provider.Provider.
-func (p *Provider) Supports(r *llm.Request) error {
-	if paths[r.Dialect] == "" {
-		return fault.New(fault.UnsupportedParameter, "This model does not do that here.").At("model")
-	}
-	return nil
-}
+// Supports refuses every other task, and what a vendor is known not to do; see
+// provider.Provider.
+func (p *Provider) Supports(r *llm.Request) error { return p.check(r) }
 
 // Open sends c; see provider.Provider.
 func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error) {
@@ -92,12 +92,17 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	if err := p.Supports(r); err != nil {
 		return nil, provider.Refusal(err)
 	}
-	body, err := named(r, c.Model)
+	if p.byPath {
+		if err := provider.CheckPlace(c.Model); err != nil {
+			return nil, provider.Unusable(err)
+		}
+	}
+	body, media, err := p.outgoing(r, c.Model)
 	if err != nil {
 		return nil, provider.Refusal(err)
 	}
 	x, err := provider.Post(ctx, p.transport, provider.Outgoing{
-		URL: p.base.JoinPath(paths[r.Dialect]), Header: p.header(c), Body: body, Family: p.family, Stream: r.Stream,
+		URL: p.to(c), Header: p.header(c, media), Body: body, Family: p.family, Stream: r.Stream,
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, false)),
 	})
 	if err != nil {
@@ -116,24 +121,18 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	return provider.NewStream(x, &whole{x: x, request: r}), nil
 }
 
-// named returns the body with the provider's name of the model.
-func named(r *llm.Request, model string) ([]byte, error) {
-	switch {
-	case r.Media != "":
-		if model == r.Model {
-			return r.Raw.Body, nil
-		}
-		return renameInForm(r, model)
-	case r.Raw.Value("model") == nil && model == r.Model:
-		return r.Raw.Body, nil // the provider has the same default
+// to returns where a request goes.
+func (p *Provider) to(c provider.Call) *url.URL {
+	if p.byPath {
+		return p.base.JoinPath("deployments", url.PathEscape(c.Model), paths[c.Request.Dialect])
 	}
-	return r.Raw.Splice(llm.Edit{Name: "model", Value: jsonx.AppendString(nil, model)}), nil
+	return p.base.JoinPath(paths[c.Request.Dialect])
 }
 
-func (p *Provider) header(c provider.Call) http.Header {
+func (p *Provider) header(c provider.Call, media string) http.Header {
 	h := provider.NewHeader(c, false)
-	if m := c.Request.Media; m != "" {
-		h.Set("Content-Type", m)
+	if media != "" {
+		h.Set("Content-Type", media)
 	}
 	h.Set("Accept", "*/*")
 	c.Key.Put(h, p.keyHeader)

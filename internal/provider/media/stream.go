@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/pontage/pontage/internal/jsonx"
@@ -18,8 +19,9 @@ type events struct {
 	family  string
 	images  int64     // made
 	usage   llm.Usage // of those that told it
-	told    bool
-	ended   bool // a terminal event has come, of which several images have one each
+	written int       // bytes of a transcript
+	untold  bool      // some did not
+	ended   bool      // a terminal event has come, of which several images have one each
 }
 
 // Event makes an event of one of the protocol's own; see provider.Protocol. Each of
@@ -45,6 +47,14 @@ func (s *events) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		kind = f.Name
 	}
 	ev.Name = f.Name
+	if own := openAIs(kind, root); own != nil {
+		if doc, err = jsonx.Parse(own); err != nil {
+			return llm.Event{}, provider.ErrNotObject
+		}
+		root, ev.Name, ev.Data = doc.Root(), "", own
+		kind = root.Get("type").Text()
+		ev.Raw = append(append([]byte("data: "), own...), "\n\n"...)
+	}
 	switch {
 	case strings.HasSuffix(kind, ".completed"), strings.HasSuffix(kind, ".done"):
 		if s.request.Task == llm.TaskImage {
@@ -52,13 +62,70 @@ func (s *events) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		}
 		u, told := counts(root.Get("usage"))
 		s.usage.Input, s.usage.CachedInput, s.usage.Output = s.usage.Input+u.Input, s.usage.CachedInput+u.CachedInput, s.usage.Output+u.Output
-		s.usage.Seconds, s.told = max(s.usage.Seconds, u.Seconds), s.told || told
+		s.usage.ImageInput, s.usage.AudioInput = s.usage.ImageInput+u.ImageInput, s.usage.AudioInput+u.AudioInput
+		s.usage.Seconds, s.untold = max(s.usage.Seconds, u.Seconds), s.untold || !told
+		if s.request.Task == llm.TaskTranscribe && s.written == 0 { // all of it comes at once
+			s.delta(&ev, root.Get("text"))
+		}
 		ev.Content, ev.Finish, s.ended = true, llm.FinishStop, true
-		ev.Usage = complete(s.request, s.usage, s.told, s.images, 0)
+		ev.Usage = complete(s.request, s.usage, !s.untold, s.images, 0)
 	case strings.HasSuffix(kind, ".partial_image"), strings.HasSuffix(kind, ".delta"), strings.HasSuffix(kind, ".segment"):
 		ev.Content = true
+		if s.request.Task == llm.TaskTranscribe {
+			s.delta(&ev, root.Get("delta"))
+		}
 	}
 	return ev, nil
+}
+
+// openAIs returns an event of Mistral's as OpenAI would have sent it; nil: it is
+// passed on as it is.
+//
+// Source: Mistral's SDK, SpeechStreamAudioDelta, TranscriptionStreamTextDelta and
+// TranscriptionStreamDone.
+func openAIs(kind string, root jsonx.Value) []byte {
+	var e provider.Encoding
+	e.Open('{')
+	switch {
+	case kind == "speech.audio.delta" && root.Get("audio_data").Exists():
+		e.Text("type", kind)
+		e.Raw("audio", root.Get("audio_data").Raw())
+	case kind == "transcription.text.delta" && root.Get("text").Exists():
+		e.Text("type", "transcript.text.delta")
+		e.Raw("delta", root.Get("text").Raw())
+	case kind == "transcription.done" && root.Get("text").Exists():
+		e.Text("type", "transcript.text.done")
+		e.Raw("text", root.Get("text").Raw())
+		if v := root.Get("usage"); v.Exists() {
+			e.Raw("usage", ownUsage(v))
+		}
+	default:
+		return nil
+	}
+	e.Close('}')
+	return e.Body
+}
+
+// ownUsage returns a usage with the counts in OpenAI's words besides those of the
+// vendor.
+func ownUsage(v jsonx.Value) []byte {
+	u, ok := counts(v)
+	if !ok || v.Get("input_tokens").Exists() {
+		return v.Raw()
+	}
+	num := func(n int64) []byte { return strconv.AppendInt(nil, n, 10) }
+	return jsonx.Splice(v.Raw(), []llm.Edit{
+		{Name: "type", Value: []byte(`"tokens"`)},
+		{Name: "input_tokens", Value: num(u.Input)},
+		{Name: "output_tokens", Value: num(u.Output)},
+		{Name: "total_tokens", Value: num(u.Input + u.Output)},
+	})
+}
+
+// delta measures a piece of a transcript.
+func (s *events) delta(ev *llm.Event, text jsonx.Value) {
+	ev.OutputBytes = len(text.Inner())
+	s.written += ev.OutputBytes
 }
 
 // End ends a stream, which is well if a terminal event has come.
@@ -74,59 +141,3 @@ func (s *events) Complete() bool { return false }
 
 // Blame changes nothing: bodies pass as they are; see provider.Source.
 func (s *events) Blame(err error) error { return err }
-
-// soundPiece is how much sound one event has at most.
-const soundPiece = 32 << 10
-
-// sound is an answer of bytes that are played while they come.
-type sound struct {
-	x       *provider.Exchange
-	request *llm.Request
-	media   string
-	buf     []byte
-	begun   bool
-	late    error // came with the last piece
-}
-
-// newSound returns the stream of an answer that is sound, or what is wrong with
-// it: an error in JSON is classified.
-func newSound(x *provider.Exchange, r *llm.Request, family string) (llm.Stream, error) {
-	media := x.Header.Get("Content-Type")
-	if !strings.HasPrefix(media, "audio/") && !strings.HasPrefix(media, "application/octet-stream") {
-		body, err := x.ReadAll(64 << 10)
-		switch {
-		case err != nil:
-			return nil, err
-		case provider.HasError(body):
-			return nil, provider.Classify(family, http.StatusOK, x.Header, body)
-		}
-		return nil, provider.BadAnswer(http.StatusOK, body, fmt.Errorf("content type %q where sound was expected", media))
-	}
-	return provider.NewStream(x, &sound{x: x, request: r, media: media, buf: make([]byte, soundPiece)}), nil
-}
-
-// Next returns the next piece; see provider.Source. The end of the body is the end
-// of the sound: the protocol has no other mark.
-func (s *sound) Next() (llm.Event, error) {
-	n, err := 0, s.late
-	for n == 0 && err == nil {
-		n, err = s.x.Read(s.buf)
-	}
-	switch {
-	case n > 0:
-		ev := llm.Event{Raw: s.buf[:n], Content: true}
-		if !s.begun {
-			s.begun, ev.MediaType = true, s.media
-			ev.Usage = complete(s.request, llm.Usage{}, false, 0, 0)
-			ev.Usage.Estimated = false // characters are counted by whoever has the text
-		}
-		s.late = err
-		return ev, nil
-	case err == io.EOF:
-		return llm.Event{Finish: llm.FinishStop, Last: true}, nil
-	}
-	return llm.Event{}, err
-}
-
-// Blame changes nothing: there is nothing to name; see provider.Source.
-func (s *sound) Blame(err error) error { return err }

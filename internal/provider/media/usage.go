@@ -40,6 +40,13 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 	if n, is := v.Get("input_tokens_details").Get("cached_tokens").Int(); is && n >= 0 && n <= u.Input {
 		u.CachedInput = n
 	}
+	for _, name := range []string{"input_tokens_details", "input_token_details", "prompt_tokens_details"} {
+		if d := v.Get(name); d.Exists() {
+			images, _ := d.Get("image_tokens").Int()
+			sound, _ := d.Get("audio_tokens").Int()
+			return u.WithMedia(images, sound), ok
+		}
+	}
 	return u, ok
 }
 
@@ -70,7 +77,7 @@ func complete(r *llm.Request, u llm.Usage, told bool, images int64, duration flo
 		if u.Seconds == 0 && duration > 0 {
 			u.Seconds, u.Estimated = ceil(duration), false
 		} else if u.Seconds == 0 {
-			u.Seconds = r.Heard
+			u.Seconds, u.SecondsEstimated = r.Heard, true
 		}
 		u.Seconds = min(u.Seconds, r.Seconds)
 	}

@@ -66,17 +66,18 @@ func (w *whole) Next() (llm.Event, error) {
 	if !known {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer holds nothing of what was asked for"))
 	}
+	if w.request.Task == llm.TaskTranscribe && root.Get("text").Kind() == jsonx.String && setting(w.request, "response_format") == "text" {
+		body, ev.MediaType = append([]byte(root.Get("text").Text()), '\n'), "text/plain; charset=utf-8"
+	}
 	u, told := counts(root.Get("usage"))
 	duration, _ := root.Get("duration").Float()
 	ev.Raw, ev.Data = body, body
-	if w.request.Stream {
+	if w.request.Stream && ev.MediaType == "" {
 		ev.MediaType = "application/json"
 	}
 	if told || w.request.Task != llm.TaskModerate { // whoever has the price counts its input
 		ev.Usage = complete(w.request, u, told, images, duration)
-		if ev.Usage.Estimated {
-			ev.OutputBytes = len(root.Get("text").Inner())
-		}
+		ev.OutputBytes = len(root.Get("text").Inner())
 	}
 	return ev, nil
 }

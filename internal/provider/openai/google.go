@@ -31,7 +31,7 @@ type google struct {
 
 // fromGoogle translates a request for embeddings of Google's dialect, which was
 // checked. Its error is a *fault.Error.
-func fromGoogle(c provider.Call) (*google, error) {
+func (p *Provider) fromGoogle(c provider.Call) (*google, error) {
 	doc, err := jsonx.Parse(c.Request.Raw.Body)
 	if err != nil {
 		return nil, fault.From(err)
@@ -62,9 +62,11 @@ func fromGoogle(c provider.Call) (*google, error) {
 		g.String(t)
 	}
 	g.Close(']')
-	g.Text("encoding_format", "float")
+	if p.vendor.takesFormat("float") {
+		g.Text("encoding_format", "float")
+	}
 	if g.dimensions > 0 {
-		g.Int("dimensions", g.dimensions)
+		g.Int(p.vendor.dimensions(), g.dimensions)
 	}
 	g.Close('}')
 	return g, nil
@@ -147,10 +149,14 @@ func (w *whole) toGoogle(body []byte) ([]byte, error) {
 					c.Skip()
 				}
 			}
-			if index < 0 || index >= int64(len(lists)) || len(v) == 0 || v[0] != '[' {
+			list, err := w.list(v, body)
+			switch {
+			case err != nil:
+				return nil, err
+			case index < 0 || index >= int64(len(lists)) || len(list) == 0 || list[0] != '[':
 				return nil, bad("an embedding is no list of numbers")
 			}
-			lists[index] = v
+			lists[index] = list
 		}
 	}
 	if slices.ContainsFunc(lists, func(v []byte) bool { return v == nil }) {
@@ -160,13 +166,13 @@ func (w *whole) toGoogle(body []byte) ([]byte, error) {
 	e.Open('{')
 	if w.call.Request.Raw.Value("requests") == nil {
 		e.Name("embedding")
-		vector(&e, lists[0])
+		values(&e, lists[0])
 	} else {
 		e.Name("embeddings")
 		e.Open('[')
 		for _, v := range lists {
 			e.Element()
-			vector(&e, v)
+			values(&e, v)
 		}
 		e.Close(']')
 	}
@@ -180,7 +186,7 @@ func (w *whole) toGoogle(body []byte) ([]byte, error) {
 	return e.Body, nil
 }
 
-func vector(e *provider.Encoding, list []byte) {
+func values(e *provider.Encoding, list []byte) {
 	e.Open('{')
 	e.Raw("values", list)
 	e.Close('}')

@@ -36,7 +36,7 @@ func TestEmbeddingsOfGooglesDialectAreTranslated(t *testing.T) {
 		{`{"requests":[{"content":"a"}],"other":1}`, "", "", "other"},
 	} {
 		call := embedding(t, c.body, 1)
-		got, err := fromGoogle(call)
+		got, err := New(Options{}).fromGoogle(call)
 		var fe *fault.Error
 		switch {
 		case c.param != "":

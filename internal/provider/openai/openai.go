@@ -5,7 +5,8 @@
 // model's name, stream_options.include_usage, a limit of output, members that
 // the vendor is known to refuse or to spell differently; and in the answer the
 // model's name if it is another one, "error": null, lines of events that upset
-// clients, and a missing [DONE]. For callers of other dialects the conversation
+// clients, and a missing [DONE]; embeddings' missing prompt_tokens, and vectors
+// whose bytes are no float32. For callers of other dialects the conversation
 // is encoded from llm.Chat, and whatever cannot be said is refused.
 package openai
 
@@ -84,6 +85,9 @@ func New(o Options) *Provider {
 		vendor: v, transport: o.Transport,
 		chat: base.JoinPath("chat/completions"), embed: base.JoinPath("embeddings"),
 	}
+	if at := v.embedPath; at != "" && strings.Trim(base.Path, "/") == "" {
+		p.embed = base.JoinPath(at)
+	}
 	if o.Texts {
 		p.texts, p.chat = true, base.JoinPath("completions")
 		p.vendor.maxTokens, p.vendor.renames = "max_tokens", false // the older protocol has no other name
@@ -119,7 +123,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case p.texts:
 		return fault.New(fault.UnsupportedParameter, "This model only continues texts.").At("model")
 	case r.Dialect == llm.GeminiEmbed:
-		_, err := fromGoogle(provider.Call{Request: r, Model: r.Model})
+		_, err := p.fromGoogle(provider.Call{Request: r, Model: r.Model})
 		return err
 	case r.Task == llm.TaskEmbed:
 		return fault.New(fault.UnsupportedParameter, "This model does not make embeddings here.").At("model")
@@ -141,7 +145,7 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 		return out
 	}
 	if r.Dialect == llm.GeminiEmbed {
-		if g, err := fromGoogle(provider.Call{Request: r, Model: r.Model}); err == nil {
+		if g, err := p.fromGoogle(provider.Call{Request: r, Model: r.Model}); err == nil {
 			return g.Dropped
 		}
 		return nil
@@ -172,7 +176,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	case passes:
 		body = p.splice(c)
 	case r.Dialect == llm.GeminiEmbed:
-		g, err := fromGoogle(c)
+		g, err := p.fromGoogle(c)
 		if err != nil {
 			return nil, provider.Refusal(err)
 		}

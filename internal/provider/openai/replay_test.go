@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,8 @@ func isAnswer(f *testkit.Fixture) bool {
 		!strings.HasPrefix(f.ID, "modelled.") && !slices.Contains(f.Tags, "midstream_error")
 }
 
+var totalAlone = regexp.MustCompile(`\{"total_tokens": (\d+)\}`)
+
 func TestRecordedAnswersPassThroughByteForByte(t *testing.T) {
 	t.Parallel()
 	up := newReplayer(t)
@@ -140,6 +143,9 @@ func TestRecordedAnswersPassThroughByteForByte(t *testing.T) {
 		}
 		if !q.Stream {
 			want = strings.TrimLeft(want, " \r\n")
+		}
+		if f.Provider == "voyage" { // it tells a total and nothing else, and readers want the prompt's
+			want = totalAlone.ReplaceAllString(want, `{"prompt_tokens":$1,"total_tokens": $1}`)
 		}
 		got := ""
 		var usage *llm.Usage

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
+	"github.com/pontage/pontage/internal/vector"
 )
 
 // scanner takes the facts out of chunks and whole answers, in one pass over
@@ -43,6 +44,9 @@ type scanner struct {
 	usage     llm.Usage
 	deltas    []llm.Delta
 	logprobs  []json.RawMessage // of whole answers, by choice
+	usageAt   int               // of the first member of usage; 0: there is none
+	untold    bool              // usage has no tokens of the prompt
+	vectors   []provider.Span   // of embeddings, where bytes are no 32-bit numbers
 }
 
 // choice is what is known of one alternative.
@@ -82,6 +86,7 @@ func newScanner(p *Provider, c provider.Call, stream bool) scanner {
 func (s *scanner) scan(data []byte) bool {
 	s.data = data
 	s.modelAt, s.failed, s.known, s.content, s.refused, s.counted = provider.Span{}, false, false, false, false, false
+	s.usageAt, s.vectors = 0, s.vectors[:0]
 	s.nullError, s.elements, s.bytes, s.weight, s.finish, s.deltas = provider.Span{}, 0, 0, 0, "", s.deltas[:0]
 	s.media = false
 	c := provider.Walk(data)
@@ -106,6 +111,7 @@ func (s *scanner) scan(data []byte) bool {
 		return false
 	}
 	s.usage, s.counted = n.usage(s.quirks.hiddenThoughts)
+	s.untold = !n.hasPrompt
 	if !s.counted {
 		s.usage, s.counted = groq.usage(false)
 	}
@@ -135,6 +141,9 @@ func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
 		s.readChoices(c)
 	case "usage":
 		s.known = true
+		if c.Kind() == '{' {
+			s.usageAt = c.Offset() + 1
+		}
 		n.read(c)
 	case "x_groq":
 		readGroq(c, groq)
@@ -208,7 +217,13 @@ func (s *scanner) readEmbeddings(c *provider.Cursor) {
 				break
 			}
 			if string(key) == "embedding" {
-				s.content = len(c.Value()) > 2 || s.content
+				c.Kind()
+				from := c.Offset()
+				v := c.Value()
+				s.content = len(v) > 2 || s.content
+				if s.quirks.form != vector.Float32 {
+					s.vectors = append(s.vectors, provider.Span{From: from, To: from + len(v)})
+				}
 				continue
 			}
 			c.Skip()

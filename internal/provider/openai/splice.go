@@ -20,6 +20,9 @@ func (p *Provider) splice(c provider.Call) []byte {
 		edits = p.limitEdits(edits, c)
 		edits = p.streamEdits(edits, r)
 	}
+	if r.Task == llm.TaskEmbed {
+		edits = p.formatEdits(edits, r)
+	}
 	for _, name := range p.vendor.drop {
 		if r.Raw.Value(name) != nil {
 			edits = append(edits, llm.Edit{Name: name})

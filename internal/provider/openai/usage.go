@@ -14,7 +14,8 @@ type counts struct {
 	prompt, completion, total int64
 	cached, hit, miss         int64
 	written, written1h        int64
-	reasoning, audioIn        int64
+	reasoning                 int64
+	audioIn, imageIn          int64
 	bad, hasPrompt            bool
 }
 
@@ -95,6 +96,8 @@ func (n *counts) prompts(c *provider.Cursor) {
 			n.larger(&n.written, c)
 		case "audio_tokens":
 			n.set(&n.audioIn, c)
+		case "image_tokens":
+			n.set(&n.imageIn, c)
 		default:
 			c.Skip()
 		}
@@ -169,5 +172,5 @@ func (n *counts) usage(hiddenThoughts bool) (u llm.Usage, ok bool) {
 		CacheWrite1h: written1h,
 		Output:       output,
 		Reasoning:    min(reasoning, output),
-	}, true
+	}.WithMedia(n.imageIn, n.audioIn), true
 }

@@ -3,6 +3,8 @@ package openai
 import (
 	"net/url"
 	"strings"
+
+	"github.com/pontage/pontage/internal/vector"
 )
 
 // vendor is a row of the table of those who speak OpenAI's protocol, each a
@@ -34,6 +36,10 @@ type vendor struct {
 	thinking  bool   // thinking: {"type": "disabled"} switches thinking off
 	effort    bool   // reasoning_effort none switches it off
 	anyTool   string // how it spells tool_choice required; empty: as OpenAI
+
+	formats   []string    // encodings of vectors that it knows by name; nil: float and base64
+	form      vector.Form // of the numbers in its base64
+	embedPath string      // of embeddings, at a host without a path; empty: as OpenAI
 
 	hiddenThoughts bool // total_tokens counts thoughts that completion_tokens leaves out
 
@@ -69,7 +75,7 @@ var vendors = map[string]vendor{
 	"mistral": {
 		hosts: []string{"api.mistral.ai", "codestral.mistral.ai"}, family: "mistral",
 		renames: true, noOptions: true, strict: true,
-		drop: accounting, rename: map[string]string{"seed": "random_seed"}, anyTool: "any",
+		drop: accounting, rename: map[string]string{"seed": "random_seed", "dimensions": "output_dimension"}, anyTool: "any",
 	},
 	"deepseek": {
 		hosts: []string{"api.deepseek.com"}, family: "deepseek",
@@ -89,6 +95,7 @@ var vendors = map[string]vendor{
 	},
 	"perplexity": {
 		hosts: []string{"api.perplexity.ai"}, renames: true, topK: true, drop: accounting,
+		formats: []string{"base64_int8", "base64_binary"}, form: vector.Int8, embedPath: "v1/embeddings",
 	},
 	"cohere": {
 		hosts: []string{"api.cohere.ai", "api.cohere.com"}, renames: true, drop: accounting,
@@ -131,7 +138,7 @@ var vendors = map[string]vendor{
 	},
 	"copilot":        {hosts: []string{"api.githubcopilot.com", ".githubcopilot.com"}, parts: true, responses: true},
 	"vercel-gateway": {hosts: []string{"ai-gateway.vercel.sh"}, parts: true, topK: true, cacheMark: true, reasoning: "reasoning"},
-	"voyage":         {hosts: []string{"api.voyageai.com"}, noOptions: true, drop: accounting},
+	"voyage":         {hosts: []string{"api.voyageai.com"}, noOptions: true, drop: accounting, formats: []string{"base64"}, rename: map[string]string{"dimensions": "output_dimension"}},
 	"nvidia":         {hosts: []string{"integrate.api.nvidia.com"}, renames: true, parts: true, topK: true},
 	"deepinfra":      {hosts: []string{"api.deepinfra.com"}, renames: true, parts: true, topK: true},
 	"novita":         {hosts: []string{"api.novita.ai"}, renames: true, parts: true, topK: true, reasoning: "reasoning_content"},
@@ -183,6 +190,7 @@ type Traits struct {
 	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
 	Stateless bool   // and gives out no sealed reasoning there
 	Family    string // of provider.Classify
+	ByPath    bool   // the model is named in the path
 	KeyHeader string // the header that takes the key; empty: Authorization with Bearer
 }
 
@@ -196,7 +204,7 @@ func (o Options) Traits() Traits {
 	if dated(u, &v) && u.Query().Get("api-version") < firstResponses {
 		v.responses = false
 	}
-	return Traits{Responses: v.responses, Stateless: v.stateless, Family: v.class(), KeyHeader: v.auth}
+	return Traits{Responses: v.responses, Stateless: v.stateless, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
 }
 
 // firstResponses is the first of Azure's dated versions that has responses.

@@ -61,7 +61,13 @@ func (w *whole) Next() (llm.Event, error) {
 		ev.Whole = k.answer(append(answer[:len(answer):len(answer)], k.deltas...))
 		return ev, nil
 	}
-	body = provider.Patched(body, k.patches(nil, body, w.call.OwnName()))
+	patches := k.patches(nil, body, w.call.OwnName())
+	if w.call.Request.Task == llm.TaskEmbed {
+		if patches, err = w.vectorPatches(patches, body); err != nil {
+			return llm.Event{}, err
+		}
+	}
+	body = provider.Patched(body, patches)
 	ev.Raw, ev.Data = body, body
 	return ev, nil
 }

@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"image"
 	"image/color"
 	"image/png"
@@ -13,7 +12,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,8 +19,8 @@ import (
 
 // mediaPaths are the ends of the paths of what is not a conversation.
 var mediaPaths = map[string]operation{
-	"/moderations": opModerate, "/images/generations": opImage, "/images/edits": opImage,
-	"/audio/speech": opSpeech, "/audio/transcriptions": opTranscribe,
+	"/moderations": opModerate, "/images/generations": opImage, "/images/edits": opImage, "/images/variations": opImage,
+	"/audio/speech": opSpeech, "/audio/transcriptions": opTranscribe, "/audio/translations": opTranscribe,
 }
 
 // mediaAsk is a request for media, as far as the simulator looks at it.
@@ -30,6 +28,7 @@ type mediaAsk struct {
 	Model          string         `json:"model"`
 	Input          jsontext.Value `json:"input"`
 	Prompt         string         `json:"prompt"`
+	StreamFormat   string         `json:"stream_format"`
 	N              int            `json:"n"`
 	Stream         bool           `json:"stream"`
 	ResponseFormat string         `json:"response_format"`
@@ -77,9 +76,25 @@ func (x *exchange) media() *http.Response {
 	return x.transcript(a)
 }
 
-// verdicts are the categories by the words that bring them about.
-var verdicts = []struct{ category, word string }{
-	{"harassment", "idiot"}, {"hate", "hate"}, {"self-harm", "suicide"}, {"sexual", "porn"}, {"violence", "kill"},
+// verdicts are the categories by the words that bring them about; some have none.
+// Only what needs a text is not judged in images.
+var verdicts = []struct {
+	category, word string
+	texts          bool
+}{
+	{"harassment", "idiot", true},
+	{"harassment/threatening", "", true},
+	{"hate", "hate", true},
+	{"hate/threatening", "", true},
+	{"illicit", "", true},
+	{"illicit/violent", "", true},
+	{"self-harm", "suicide", false},
+	{"self-harm/intent", "", false},
+	{"self-harm/instructions", "", false},
+	{"sexual", "porn", false},
+	{"sexual/minors", "", true},
+	{"violence", "kill", false},
+	{"violence/graphic", "", false},
 }
 
 // moderation flags each input that holds one of a few words.
@@ -92,6 +107,9 @@ func moderation(a mediaAsk, empty bool) []byte {
 	} else if json.Unmarshal(a.Input, &list) == nil {
 		for _, v := range list {
 			inputs = append(inputs, string(v))
+		}
+		if len(list) > 0 && list[0].Kind() == '{' { // parts of one input
+			inputs = []string{strings.Join(inputs, " ")}
 		}
 	}
 	if empty {
@@ -112,11 +130,11 @@ func moderation(a mediaAsk, empty bool) []byte {
 			if j > 0 {
 				is, score, kinds = append(is, ','), append(score, ','), append(kinds, ',')
 			}
-			hit := strings.Contains(strings.ToLower(in), v.word)
+			hit := v.word != "" && strings.Contains(strings.ToLower(in), v.word)
 			flagged = flagged || hit
 			is = strconv.AppendBool(append(quote(is, v.category), ':'), hit)
 			score = append(append(quote(score, v.category), ':'), map[bool]string{true: "0.99", false: "0.0001"}[hit]...)
-			kinds = append(quote(kinds, v.category), `:["text"]`...)
+			kinds = append(append(quote(kinds, v.category), ':'), map[bool]string{true: `["text"]`, false: `["text","image"]`}[v.texts || !strings.Contains(in, `"image_url"`)]...)
 		}
 		dst = strconv.AppendBool(append(dst, `{"flagged":`...), flagged)
 		dst = append(append(append(dst, `,"categories":{`...), is...), '}')
@@ -182,56 +200,4 @@ func square(seed uint64) []byte {
 	var b bytes.Buffer
 	_ = png.Encode(&b, img) // a buffer takes it
 	return b.Bytes()
-}
-
-// Sound is 8 bits, mono, a fortieth of a second for each character.
-const (
-	samples      = 8000
-	perCharacter = samples / 40
-)
-
-// speech is a tone as long as the text.
-func (x *exchange) speech(a mediaAsk, empty bool) *http.Response {
-	var text string
-	_ = json.Unmarshal(a.Input, &text) // what is no text is silence
-	n := utf8.RuneCountInString(text) * perCharacter
-	dst := append([]byte("RIFF"), 0, 0, 0, 0)
-	binary.LittleEndian.PutUint32(dst[4:], uint32(36+n))
-	dst = append(dst, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...)
-	dst = binary.LittleEndian.AppendUint32(dst, samples)
-	dst = binary.LittleEndian.AppendUint32(dst, samples)
-	dst = append(dst, "\x01\x00\x08\x00data"...)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
-	for i := range n {
-		dst = append(dst, byte(96+64*(i/9%2))) // some 440 Hz
-	}
-	if empty {
-		dst = nil
-	}
-	var end error = io.EOF
-	if x.fault.kind == faultCut || x.fault.kind == faultHangStream {
-		dst, end = dst[:len(dst)/2], brokenEnd(x.fault.kind)
-	}
-	return x.response(http.StatusOK, "audio/wav", &endSource{err: end}, dst)
-}
-
-// transcript hears the same in every file.
-func (x *exchange) transcript(a mediaAsk) *http.Response {
-	const heard = "This is a simulated transcript."
-	seconds := int64(max(a.file/samples, 1))
-	usage := append(member([]byte(`{"type":"duration","seconds":`), "", seconds), '}')
-	switch {
-	case a.Stream:
-		dst := []byte("data: {\"type\":\"transcript.text.delta\",\"delta\":\"" + heard[:10] + "\"}\n\ndata: {\"type\":\"transcript.text.delta\",\"delta\":\"" + heard[10:] + "\"}\n\n")
-		dst = append(append(append(dst, `data: {"type":"transcript.text.done","text":"`+heard+`","usage":`...), usage...), "}\n\n"...)
-		return x.response(http.StatusOK, "text/event-stream", &endSource{err: io.EOF}, dst)
-	case a.ResponseFormat == "text", a.ResponseFormat == "srt", a.ResponseFormat == "vtt":
-		resp := x.response(http.StatusOK, "text/plain; charset=utf-8", &endSource{err: io.EOF}, []byte(heard+"\n"))
-		return sized(resp, len(heard)+1)
-	case a.ResponseFormat == "verbose_json":
-		dst := member([]byte(`{"task":"transcribe","language":"english","duration":`), "", seconds)
-		dst = append(append(append(dst, `,"text":"`+heard+`","segments":[],"usage":`...), usage...), '}')
-		return x.broken(dst, nil)
-	}
-	return x.broken(append(append([]byte(`{"text":"`+heard+`","usage":`), usage...), '}'), nil)
 }

@@ -35,7 +35,7 @@ type Options struct {
 // Sim is the simulated providers of all models. It is an [http.RoundTripper]
 // for the paths that end in /chat/completions, /completions, /responses,
 // /embeddings, /messages, /messages/count_tokens, /moderations,
-// /images/generations, /images/edits, /audio/speech and /audio/transcriptions,
+// /images/generations, /images/edits, /images/variations, /audio/speech, /audio/transcriptions and /audio/translations,
 // whatever the host, and is used by many goroutines at once. It takes any credential.
 type Sim struct {
 	name   string

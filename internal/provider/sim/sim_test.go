@@ -58,9 +58,23 @@ func ask1(t testing.TB, s *Sim, path, body string) got {
 
 func askWith(t testing.TB, ctx context.Context, s *Sim, path, body string) got {
 	t.Helper()
+	return askIn(t, ctx, s, path, "", body)
+}
+
+// askAs sends a body of a content type.
+func askAs(t testing.TB, s *Sim, path, media, body string) got {
+	t.Helper()
+	return askIn(t, t.Context(), s, path, media, body)
+}
+
+func askIn(t testing.TB, ctx context.Context, s *Sim, path, media, body string) got {
+	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sim.invalid"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if media != "" {
+		req.Header.Set("Content-Type", media)
 	}
 	resp, err := (&http.Client{Transport: s}).Do(req)
 	if err != nil {

@@ -58,7 +58,7 @@ func readForm(body []byte, headers map[string][]string, t llm.Task, d llm.Dialec
 	}
 	_, params, err := mime.ParseMediaType(media)
 	if err != nil || params["boundary"] == "" {
-		return nil, fault.New(fault.UnsupportedMediaType, "Content-Type must be multipart/form-data.").At("Content-Type")
+		return nil, fault.NotMedia("multipart/form-data")
 	}
 	in := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for n := 0; ; n++ {
@@ -184,11 +184,7 @@ func decodeEdit(body []byte, headers map[string][]string) (*llm.Request, error) 
 		f.bad("mask", fault.InvalidParameter, "Must be given once")
 	}
 	f.r.Size.Images = int64(images + len(f.files["mask"]))
-	n := f.number("n", 1, maxImages, 1)
-	if n != float64(int64(n)) {
-		f.bad("n", fault.InvalidParameter, "Must be a whole number")
-	}
-	f.r.Images = int64(n)
+	f.images()
 	f.oneOf("response_format", "url", "b64_json")
 	f.oneOf("output_format", "png", "jpeg", "webp")
 	f.number("output_compression", 0, 100, 0)
@@ -197,8 +193,63 @@ func decodeEdit(body []byte, headers map[string][]string) (*llm.Request, error) 
 	return f.done()
 }
 
+// decodeVariation reads a request for other images like one. OpenAI has a single
+// model for it, which is taken if none is named.
+func decodeVariation(body []byte, headers map[string][]string) (*llm.Request, error) {
+	f, err := readForm(body, headers, llm.TaskImage, llm.OpenAIImageVariation)
+	if err != nil {
+		return nil, err
+	}
+	if f.r.Model = "dall-e-2"; len(f.settings["model"]) > 0 {
+		f.r.Model = f.text("model", maxModel)
+	}
+	switch files := f.files["image"]; {
+	case len(files) == 0:
+		f.bad("image", fault.MissingParameter, "Required")
+	case len(files) > 1:
+		f.bad("image", fault.InvalidParameter, "Must be given once")
+	case len(files[0].data) == 0:
+		f.bad("image", fault.InvalidParameter, "Must not be empty")
+	}
+	f.r.Size.Images = 1
+	f.images()
+	f.oneOf("response_format", "url", "b64_json")
+	return f.done()
+}
+
+// images reads how many images are to be made.
+func (f *form) images() {
+	n := f.number("n", 1, maxImages, 1)
+	if n != float64(int64(n)) {
+		f.bad("n", fault.InvalidParameter, "Must be a whole number")
+	}
+	f.r.Images = int64(n)
+}
+
 func decodeTranscription(body []byte, headers map[string][]string) (*llm.Request, error) {
-	f, err := readForm(body, headers, llm.TaskTranscribe, llm.OpenAITranscriptions)
+	if !wire.IsForm(headers) {
+		return decodeTranscriptionJSON(body)
+	}
+	f, err := readSound(body, headers, llm.OpenAITranscriptions, "json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+	if err != nil {
+		return nil, err
+	}
+	f.stream()
+	return f.done()
+}
+
+func decodeTranslation(body []byte, headers map[string][]string) (*llm.Request, error) {
+	f, err := readSound(body, headers, llm.OpenAITranslations, "json", "text", "srt", "verbose_json", "vtt")
+	if err != nil {
+		return nil, err
+	}
+	return f.done()
+}
+
+// readSound reads a form with a file that is to be heard, and the forms that its
+// text may have.
+func readSound(body []byte, headers map[string][]string, d llm.Dialect, formats ...string) (*form, error) {
+	f, err := readForm(body, headers, llm.TaskTranscribe, d)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +268,6 @@ func decodeTranscription(body []byte, headers map[string][]string) (*llm.Request
 	}
 	f.weigh(f.one("prompt"))
 	f.number("temperature", 0, 1, 0)
-	f.oneOf("response_format", "json", "text", "srt", "verbose_json", "vtt", "diarized_json")
-	f.stream()
-	return f.done()
+	f.oneOf("response_format", formats...)
+	return f, nil
 }

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/base64"
 	"unicode/utf8"
 
 	"github.com/pontage/pontage/internal/fields"
@@ -117,7 +118,10 @@ func decodeEditJSON(body []byte) (*llm.Request, error) {
 		return nil, err
 	}
 	c.image(root)
-	if list, ok := c.p.Require(root, "images"); ok && c.p.Array(list, 1, maxEdited) {
+	// xAI has an image where OpenAI has a list of one.
+	if one := root.Get("image"); one.Exists() && !root.Get("images").Exists() {
+		c.edited(one)
+	} else if list, ok := c.p.Require(root, "images"); ok && c.p.Array(list, 1, maxEdited) {
 		for _, v := range list.Items() {
 			c.edited(v)
 		}
@@ -178,4 +182,46 @@ func decodeSpeech(body []byte, _ map[string][]string) (*llm.Request, error) {
 	c.p.Number(root.Get("speed"), 0.25, 4)
 	c.r.Stream = true // sound is played while it comes
 	return c.done()
+}
+
+// decodeTranscriptionJSON reads a request that has its sound in base64.
+func decodeTranscriptionJSON(body []byte) (*llm.Request, error) {
+	c, root, err := open(body, llm.TaskTranscribe, llm.OpenAITranscriptions)
+	if err != nil {
+		return nil, err
+	}
+	c.model(root, "")
+	if in, ok := c.p.Require(root, "input_audio"); ok && c.p.Object(in) {
+		c.sound(in)
+	}
+	if p := root.Get("prompt"); c.p.Short(p, maxSetting) {
+		c.weigh(p.Inner())
+	}
+	c.p.String(root.Get("language"))
+	c.p.Number(root.Get("temperature"), 0, 1)
+	c.p.OneOf(root.Get("response_format"), "json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+	c.r.Stream, _ = c.p.Bool(root.Get("stream"))
+	return c.done()
+}
+
+// sound checks a sound that stands in the body.
+func (c *checker) sound(in jsonx.Value) {
+	if f, ok := c.p.Require(in, "format"); ok {
+		c.p.Text(f, 16)
+	}
+	data, ok := c.p.Require(in, "data")
+	if !ok || !c.p.String(data) {
+		return
+	}
+	file, err := base64.StdEncoding.DecodeString(data.Text())
+	switch {
+	case err != nil:
+		c.p.Invalid(data, "Must be base64")
+	case len(file) == 0:
+		c.p.Invalid(data, "Must not be empty")
+	case len(file) > maxAudio:
+		c.p.Invalid(data, "Must be at most 25 MiB")
+	default:
+		c.r.Seconds, c.r.Heard = length(file)
+	}
 }

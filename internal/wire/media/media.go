@@ -16,7 +16,8 @@ import (
 )
 
 // Dialect is one of the operations. Its zero value decodes nothing; see
-// [Moderations], [Images], [ImageEdits], [Speech], [Transcriptions].
+// [Moderations], [Images], [ImageEdits], [ImageVariations], [Speech],
+// [Transcriptions], [Translations].
 type Dialect struct {
 	decode func(body []byte, headers map[string][]string) (*llm.Request, error)
 	body   wire.Body
@@ -33,11 +34,19 @@ func Images() Dialect { return Dialect{decode: decodeImage} }
 // ImageEdits is the dialect of POST /v1/images/edits, a form or JSON.
 func ImageEdits() Dialect { return Dialect{decode: decodeEdit, body: wire.Either} }
 
+// ImageVariations is the dialect of POST /v1/images/variations, a form.
+func ImageVariations() Dialect { return Dialect{decode: decodeVariation, body: wire.Form} }
+
 // Speech is the dialect of POST /v1/audio/speech.
 func Speech() Dialect { return Dialect{decode: decodeSpeech} }
 
-// Transcriptions is the dialect of POST /v1/audio/transcriptions, a form.
-func Transcriptions() Dialect { return Dialect{decode: decodeTranscription, body: wire.Form} }
+// Transcriptions is the dialect of POST /v1/audio/transcriptions, a form, or JSON
+// with the sound in it as OpenRouter takes it.
+func Transcriptions() Dialect { return Dialect{decode: decodeTranscription, body: wire.Either} }
+
+// Translations is the dialect of POST /v1/audio/translations, which makes English
+// text of sound: a form.
+func Translations() Dialect { return Dialect{decode: decodeTranslation, body: wire.Form} }
 
 // Body tells whether bodies are forms or JSON.
 func (d Dialect) Body() wire.Body { return d.body }

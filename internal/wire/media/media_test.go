@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -142,6 +143,12 @@ func TestBadBodiesNameTheirField(t *testing.T) {
 		{Speech(), `{"model":"m","input":"a","voice":"v","response_format":"ogg"}`, "response_format", fault.InvalidParameter},
 		{Speech(), `{"model":"m","input":"a","voice":"v","stream_format":"x"}`, "stream_format", fault.InvalidParameter},
 		{Speech(), `{"model":"m",`, "", fault.InvalidJSON},
+		{Transcriptions(), `{"model":"m"}`, "input_audio", fault.MissingParameter},
+		{Transcriptions(), `{"model":"m","input_audio":{"format":"mp3"}}`, "input_audio.data", fault.MissingParameter},
+		{Transcriptions(), `{"model":"m","input_audio":{"data":"eA=="}}`, "input_audio.format", fault.MissingParameter},
+		{Transcriptions(), `{"model":"m","input_audio":{"data":"?","format":"mp3"}}`, "input_audio.data", fault.InvalidParameter},
+		{Transcriptions(), `{"model":"m","input_audio":{"data":"","format":"mp3"}}`, "input_audio.data", fault.InvalidParameter},
+		{Transcriptions(), `{"model":"m","input_audio":{"data":"eA==","format":"mp3"},"response_format":"xml"}`, "response_format", fault.InvalidParameter},
 	} {
 		_, err := c.d.Decode([]byte(c.body), nil)
 		refusedAt(t, fmt.Sprintf("%.80s", c.body), err, c.param, c.code)
@@ -166,6 +173,29 @@ func TestFormsDecode(t *testing.T) {
 	body, h = formOf(part{"model", "", "m"}, part{"image[]", "a.png", "x"}, part{"image[]", "b.png", "x"}, part{"mask", "c.png", "x"}, part{"prompt", "", "ab"}, part{"n", "", "3"})
 	r, err = ImageEdits().Decode(body, h)
 	if err != nil || r.Images != 3 || r.Stream || r.Size != (llm.Size{ASCII: 2, Images: 3}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestTranslationsAndVariationsDecode(t *testing.T) {
+	t.Parallel()
+	body, h := formOf(part{"model", "", "m"}, part{"file", "a.mp3", strings.Repeat("x", 32_001)}, part{"prompt", "", "ab"}, part{"stream", "", "anything"})
+	r, err := Translations().Decode(body, h)
+	if err != nil || r.Task != llm.TaskTranscribe || r.Dialect != llm.OpenAITranslations || r.Model != "m" || r.Stream || r.Seconds != 33 || r.Heard != 3 || r.Size != (llm.Size{ASCII: 2}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	body, h = formOf(part{"image", "a.png", "x"}, part{"n", "", "2"}, part{"size", "", "256x256"})
+	r, err = ImageVariations().Decode(body, h)
+	if err != nil || r.Task != llm.TaskImage || r.Dialect != llm.OpenAIImageVariation || r.Model != "dall-e-2" || r.Images != 2 || r.Size != (llm.Size{Images: 1}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	sound := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), 32_001))
+	r, err = Transcriptions().Decode([]byte(`{"model":"m","input_audio":{"data":"`+sound+`","format":"mp3"},"prompt":"ab","stream":true}`), nil)
+	if err != nil || r.Model != "m" || !r.Stream || r.Seconds != 33 || r.Heard != 3 || r.Media != "" || r.Size != (llm.Size{ASCII: 2}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = ImageEdits().Decode([]byte(`{"model":"m","prompt":"p","image":{"type":"image_url","url":"data:x"}}`), nil)
+	if err != nil || r.Size.Images != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -205,6 +235,11 @@ func TestBadFormsNameTheirPart(t *testing.T) {
 		{"no text", Transcriptions(), []part{model, file, {"prompt", "", "\xff"}}, "prompt", fault.InvalidParameter},
 		{"no name", Transcriptions(), []part{model, file, {"", "", "x"}}, "", fault.InvalidRequest},
 		{"many parts", Transcriptions(), many, "", fault.InvalidRequest},
+		{"a translation of nothing", Translations(), []part{model}, "file", fault.MissingParameter},
+		{"a translation by speakers", Translations(), []part{model, file, {"response_format", "", "diarized_json"}}, "response_format", fault.InvalidParameter},
+		{"a variation of nothing", ImageVariations(), []part{model}, "image", fault.MissingParameter},
+		{"a variation of two", ImageVariations(), []part{image, image}, "image", fault.InvalidParameter},
+		{"a variation without a model", ImageVariations(), []part{image, {"model", "", ""}}, "model", fault.InvalidParameter},
 		{"no image", ImageEdits(), []part{model, prompt}, "image", fault.MissingParameter},
 		{"many images", ImageEdits(), pictures, "image", fault.InvalidParameter},
 		{"two masks", ImageEdits(), []part{model, prompt, image, {"mask", "a", "x"}, {"mask", "a", "x"}}, "mask", fault.InvalidParameter},

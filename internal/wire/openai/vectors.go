@@ -2,16 +2,13 @@ package openai
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/vector"
 )
 
 // recode returns an embeddings answer with all vectors in base64 (little-endian
@@ -105,55 +102,13 @@ func (w *recoder) vector() error {
 	w.out = append(w.out, w.body[w.copied:end-len(v)]...)
 	w.copied = end
 	if isBase64 {
-		w.out, err = appendFloats(w.out, v)
+		doc, bad := jsonx.Parse(v)
+		if bad != nil {
+			return bad
+		}
+		w.out, err = vector.AppendList(w.out, doc.Root().Text(), vector.Float32)
 	} else {
-		w.out, err = appendBase64(w.out, v)
+		w.out, err = vector.AppendBase64(w.out, v)
 	}
 	return err
-}
-
-// appendBase64 appends an array of numbers as a base64 string.
-func appendBase64(dst []byte, array jsontext.Value) ([]byte, error) {
-	inner := bytes.TrimSpace(array)
-	if len(inner) < 2 || inner[0] != '[' {
-		return dst, fmt.Errorf("vector begins with %.8q", array)
-	}
-	inner = inner[1 : len(inner)-1]
-	raw := make([]byte, 0, len(inner)/2)
-	for len(bytes.TrimSpace(inner)) > 0 {
-		var one []byte
-		one, inner, _ = bytes.Cut(inner, []byte{','})
-		f, err := strconv.ParseFloat(string(bytes.TrimSpace(one)), 32)
-		if err != nil {
-			return dst, fmt.Errorf("vector holds %.16q", one)
-		}
-		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(f)))
-	}
-	dst = append(dst, '"')
-	dst = base64.StdEncoding.AppendEncode(dst, raw)
-	return append(dst, '"'), nil
-}
-
-// appendFloats appends a base64 string as an array of numbers.
-func appendFloats(dst []byte, text jsontext.Value) ([]byte, error) {
-	doc, err := jsonx.Parse(text)
-	if err != nil {
-		return dst, err
-	}
-	raw, err := base64.StdEncoding.DecodeString(doc.Root().Text())
-	if err != nil || len(raw)%4 != 0 {
-		return dst, errors.New("vector is not base64 of 32-bit numbers")
-	}
-	dst = append(dst, '[')
-	for i := 0; i < len(raw); i += 4 {
-		f := float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[i:])))
-		if math.IsNaN(f) || math.IsInf(f, 0) {
-			return dst, errors.New("vector holds what is not a number")
-		}
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = strconv.AppendFloat(dst, f, 'g', -1, 32)
-	}
-	return append(dst, ']'), nil
 }

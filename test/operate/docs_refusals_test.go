@@ -60,3 +60,44 @@ func TestTheErrorReferenceTellsRefusalsForMoneyAsTheyCome(t *testing.T) {
 		})
 	}
 }
+
+// TestTheErrorReferenceTellsRefusalsAsTheyCome does the same for refusals that name
+// what was asked for.
+func TestTheErrorReferenceTellsRefusalsAsTheyCome(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: fiveServices(t)})
+	names := regexp.MustCompile(`nobody|gpt-5-mini`)
+	numbers := regexp.MustCompile(`\d+ bytes`)
+	plain := func(body string) string {
+		return numbers.ReplaceAllString(names.ReplaceAllString(unpaid(body), "m"), "n bytes")
+	}
+	for host, path := range map[string]string{
+		openaiHost: "/v1/chat/completions", ninjaHost: "/api/v1/chat", "llmtune.localhost": "/v1/chat/completions",
+		"nano.localhost": "/api/v1/chat/completions", "modelswitch.localhost": "/v1/chat/completions", "samurai.localhost": "/v1/chat/completions",
+	} {
+		site := map[string]any{"site": host}
+		if host == openaiHost { // at every host that no other site has
+			site = nil
+		}
+		c := newCustomer(t, g, "1", site)
+		page := string(ask(t, g, call{method: "GET", host: host, path: "/docs/errors"}).is(t, 200).body)
+		for fault, r := range map[string]call{
+			"model_not_found":        {host: host, path: path, key: c.key, body: chat("nobody", "")},
+			"method_not_allowed":     {method: "GET", host: host, path: path, key: c.key},
+			"unsupported_media_type": {host: host, path: path, key: c.key, body: "x", header: map[string]string{"Content-Type": "text/plain"}},
+			"body_too_large":         {host: host, path: path, key: c.key, body: strings.Repeat(" ", 33<<20)},
+		} {
+			got := ask(t, g, r)
+			row := regexp.MustCompile("(?m)^\\| " + "[0-9]+ \\| .* \\| `" + fault + "` \\| .* \\| `(.*)` \\|$")
+			found := false
+			var shown []string
+			for _, m := range row.FindAllStringSubmatch(page, -1) {
+				shown = append(shown, m[1])
+				found = found || plain(m[1]) == plain(string(got.body))
+			}
+			if !found {
+				t.Errorf("%s: %s is answered with %d\n%s\nand shown as\n%s", host, fault, got.status, got.body, strings.Join(shown, "\n"))
+			}
+		}
+	}
+}

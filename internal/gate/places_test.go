@@ -1,0 +1,35 @@
+package gate
+
+import (
+	"testing"
+
+	"github.com/pontage/pontage/internal/catalog"
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/money"
+)
+
+// A caller limits each way in which a model is paid by its own name.
+func TestDearerThanAllowedIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	price := catalog.Price{
+		Input: 2 * perMillion, Output: 4 * perMillion, Request: money.Cent, PerToken: true, PerRequest: true, PerUnit: true,
+		Image: 4 * money.Cent, Characters: 15 * perMillion, Minute: money.Cent,
+	}
+	m := &catalog.Model{ID: "m", Price: price}
+	for param, w := range map[string][2]Wishes{ // too little, and enough
+		"prompt":     {{MaxInput: perMillion}, {MaxInput: 2 * perMillion}},
+		"completion": {{MaxOutput: perMillion}, {MaxOutput: 4 * perMillion}},
+		"request":    {{MaxRequest: money.Cent - 1}, {MaxRequest: money.Cent}},
+		"image":      {{MaxImage: money.Cent}, {MaxImage: 4 * money.Cent}},
+		"characters": {{MaxCharacters: perMillion}, {MaxCharacters: 15 * perMillion}},
+		"minute":     {{MaxMinute: money.Cent - 1}, {MaxMinute: money.Cent}},
+	} {
+		for i, wishes := range w {
+			wishes.MaxPriceAt = "provider.max_price"
+			err := tooDear(m, &wishes)
+			if f := fault.From(err); i == 0 && (err == nil || f.Code != fault.InvalidParameter || f.Param != "provider.max_price."+param) || i == 1 && err != nil {
+				t.Errorf("%s: %v", param, err)
+			}
+		}
+	}
+}
