@@ -43,6 +43,15 @@ func (x *exchange) ask(d Desk) error {
 		return err
 	}
 	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: query}
+	if teller, ok := d.(Teller); ok && x.r.Method == http.MethodGet {
+		events, err := teller.Tell(x.r.Context(), q)
+		if err != nil {
+			return err
+		}
+		if events != nil {
+			return x.tell(events)
+		}
+	}
 	switch x.route.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
 		if err := x.read(JSON); err != nil {

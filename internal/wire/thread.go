@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -58,6 +59,9 @@ type Memory interface {
 	// the request is held for and will come to an end, whatever happens to the
 	// process. kept, if it is not nil, is kept for the claimed idempotency key.
 	Defer(ctx context.Context, c Caller, site *Site, req *llm.Request, r Record, kept *Kept) error
+	// Follow returns what an answer says from its beginning, which was taken in with
+	// Defer. Its error is a *fault.Error.
+	Follow(ctx context.Context, c Caller, id string) (Events, error)
 }
 
 // largest is how many bytes of a request can be kept.
@@ -157,6 +161,33 @@ func (x *exchange) later(d Dialect, r *llm.Request) error {
 	if posted, known := x.caller.Balance(); known {
 		x.facts.Balance = posted
 	}
+	if r.Stream {
+		return x.follow(rec.ID)
+	}
 	x.show(x.route.Status, body)
 	return nil
+}
+
+// follow answers with what a response in the background says from its beginning.
+func (x *exchange) follow(id string) error {
+	events, err := x.s.o.Memory.Follow(x.r.Context(), x.caller, id)
+	if err != nil {
+		return err
+	}
+	return x.tell(events)
+}
+
+// followAgain does so for who comes with his idempotency key again: what is kept
+// for it is the response as it was taken in.
+func (x *exchange) followAgain(k *Kept) error {
+	doc, err := jsonx.Parse(k.Body)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err) // cannot be: it is what was kept
+	}
+	if err := x.s.o.Failpoints.Hit(failpoint.CrashBeforeReplay); err != nil {
+		return err
+	}
+	x.w.Header().Set(replayedHeader, "true")
+	x.caller.Replayed(k)
+	return x.follow(doc.Root().Get("id").Text())
 }

@@ -199,16 +199,8 @@ func (c *checker) management(v jsonx.Value) {
 
 // background checks what cannot be asked of an answer that nobody waits for.
 func (c *checker) background(root jsonx.Value) {
-	t := c.r.Thread
-	if !t.Background {
-		return
-	}
-	v := root.Get("background")
-	switch {
-	case !t.Store:
-		c.p.Invalid(v, "Needs store: the answer is asked for later")
-	case c.r.Stream:
-		c.p.Add(root.Get("stream"), fault.UnsupportedParameter, "An answer in the background is not streamed: ask for it with GET until its status is completed.")
+	if t := c.r.Thread; t.Background && !t.Store {
+		c.p.Invalid(root.Get("background"), "Needs store: the answer is asked for later")
 	}
 }
 

@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"strings"
+)
+
+// Events are what an answer says to one of those who read it, event by event: an
+// answer that nobody waits for goes on without them. They belong to one goroutine.
+type Events interface {
+	// Next waits for events, and returns them as whole frames. Its error is [io.EOF]
+	// behind the last, the cause with which ctx ended, or a *fault.Error if the rest
+	// cannot be told.
+	Next(ctx context.Context) ([]byte, error)
+	// Heartbeat returns what keeps an idle stream open.
+	Heartbeat() []byte
+	// Break returns what a stream ends with that cannot be told to its end, in which
+	// frame is the event that the contract has for that. The answer may go on.
+	Break(frame []byte) []byte
+	// Close gives back what they take.
+	Close()
+}
+
+// Teller is a [Desk] that tells some of its answers event by event.
+type Teller interface {
+	Desk
+	// Tell returns what is asked for so; nil: it is not, and Answer answers. Its
+	// error is a *fault.Error.
+	Tell(ctx context.Context, q Question) (Events, error)
+}
+
+// tell writes events as they come, until there are no more or the caller leaves.
+func (x *exchange) tell(events Events) error {
+	defer events.Close()
+	x.events = events
+	x.ev.Stream = true
+	x.extraHeaders()
+	x.w.stream(eventStream)
+	x.w.keepAlive(x.s.o.Heartbeat, events.Heartbeat())
+	defer x.w.stopBeating()
+	for {
+		frames, err := events.Next(x.r.Context())
+		switch {
+		case err == io.EOF:
+			x.ev.Outcome = "ok"
+			x.free()
+			return nil
+		case err != nil && x.gone(), err == nil && !x.w.frame(frames):
+			x.ev.Outcome = "client_left"
+			return nil
+		case err != nil:
+			x.w.stopBeating()
+			return err
+		}
+	}
+}
+
+// spoken is the surface whose frames a stream has: what is kept of an answer is
+// told as the answer is.
+func (x *exchange) spoken() string {
+	if x.events == nil {
+		return x.route.Surface
+	}
+	return strings.TrimSuffix(x.route.Surface, ".item")
+}
