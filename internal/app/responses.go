@@ -31,6 +31,7 @@ const (
 	surfaceResponse       = "openai.responses.item"
 	surfaceResponseItems  = "openai.responses.input_items"
 	surfaceResponseCancel = "openai.responses.cancel"
+	surfaceCount          = "openai.responses.input_tokens"
 )
 
 var keptSurfaces = []string{surfaceResponse, surfaceResponseItems, surfaceResponseCancel}

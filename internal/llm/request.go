@@ -22,6 +22,7 @@ type Dialect string
 const (
 	OpenAIChat           Dialect = "openai.chat"
 	OpenAIResponses      Dialect = "openai.responses"
+	OpenAIInputTokens    Dialect = "openai.responses.input_tokens"
 	OpenAICompletions    Dialect = "openai.completions"
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
 	OpenAIModerations    Dialect = "openai.moderations"

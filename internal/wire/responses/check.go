@@ -9,6 +9,7 @@ import (
 
 // checker validates one body and fills the request on the way.
 type checker struct {
+	counts  bool // nothing is to be answered
 	p       fields.Problems
 	r       *llm.Request
 	schemas *fields.Schemas
@@ -36,7 +37,7 @@ const (
 func (c *checker) request(root jsonx.Value) {
 	if !root.Get("prompt").Exists() { // which is refused, and holds the rest
 		c.p.Require(root, "model")
-		if !root.Get("previous_response_id").Exists() {
+		if !c.counts && !root.Get("previous_response_id").Exists() {
 			c.p.Require(root, "input")
 		}
 	}
