@@ -309,6 +309,9 @@ func (d responseDesk) Tell(ctx context.Context, q wire.Question) (wire.Events, e
 	if !d.a.responses.Keeps() {
 		return nil, notKept()
 	}
+	if err := checkID(q.ID); err != nil {
+		return nil, err
+	}
 	return d.a.follow(ctx, ownerOf(q.Caller), q.ID, after)
 }
 

@@ -2,11 +2,13 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -78,8 +80,13 @@ func (m memory) Keep(ctx context.Context, c wire.Caller, r wire.Record) error {
 }
 
 func (m memory) response(c wire.Caller, r wire.Record, ended bool) *response.Response {
+	keep := r.Keep
+	if keep == 0 && r.Usual > 0 {
+		keep = min(r.Usual, m.a.responses.Usually())
+	}
 	return &response.Response{
-		ID: r.ID, Owner: ownerOf(c), Previous: r.Previous, Created: m.a.clock.now(), Ended: ended,
+		Keep: keep,
+		ID:   r.ID, Owner: ownerOf(c), Previous: r.Previous, Created: m.a.clock.now(), Ended: ended,
 		Input: r.Input, Object: r.Object, Items: r.Items,
 	}
 }
@@ -301,13 +308,16 @@ func (d responseDesk) Answer(ctx context.Context, q wire.Question) (contract.Dat
 	if !a.responses.Keeps() {
 		return contract.Data{}, notKept()
 	}
+	if err := checkID(q.ID); err != nil {
+		return contract.Data{}, err
+	}
 	r, err := a.responses.Get(ctx, owner, q.ID)
 	if err != nil {
 		return contract.Data{}, fault.From(err)
 	}
 	switch {
 	case q.Method == http.MethodDelete:
-		return d.forget(ctx, owner, r)
+		return d.forget(ctx, owner, r, q.Site)
 	case q.Surface == surfaceResponseItems:
 		return listItems(r, q)
 	case q.Surface == surfaceResponseCancel:
@@ -340,7 +350,7 @@ func (d responseDesk) cancel(ctx context.Context, r *response.Response) error {
 }
 
 // forget deletes a response, and ends it early if it has not ended.
-func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.Response) (contract.Data, error) {
+func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.Response, site *wire.Site) (contract.Data, error) {
 	if r.Job != [16]byte{} && !r.Ended {
 		if err := d.cancel(ctx, r); err != nil {
 			return contract.Data{}, err
@@ -349,7 +359,19 @@ func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.
 	if err := d.a.responses.Delete(ctx, o, r.ID); err != nil {
 		return contract.Data{}, fault.From(err)
 	}
-	return contract.Data{Raw: fmt.Appendf(nil, `{"id":%s,"object":"response","deleted":true}`, jsonx.AppendString(nil, r.ID))}, nil
+	object := cmp.Or(site.Contract.Responses().Deleted, "response")
+	return contract.Data{Raw: fmt.Appendf(nil, `{"id":%s,"object":%s,"deleted":true}`, jsonx.AppendString(nil, r.ID), jsonx.AppendString(nil, object))}, nil
+}
+
+// idRule is what ids of responses are like.
+var idRule = regexp.MustCompile(`^resp_[0-9A-Za-z_-]{1,128}$`)
+
+// checkID refuses what is no id of a response.
+func checkID(id string) error {
+	if !idRule.MatchString(id) {
+		return fault.New(fault.ResponseIDInvalid, "'%s' is not the id of a response, which begins with resp_.", id[:min(len(id), 64)])
+	}
+	return nil
 }
 
 // Bounds of a page of items.

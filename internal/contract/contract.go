@@ -84,6 +84,7 @@ type Contract struct {
 	modelInBy bool
 	wait      time.Duration
 	controls  []Control
+	responses Responses
 
 	envelopes []*envelope
 	byName    map[string]int

@@ -1,6 +1,7 @@
 package response
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ func New(s Store, keep time.Duration, now func() time.Time) *Memory {
 	return &Memory{store: s, keep: keep, now: now}
 }
 
+// Usually is how long a response is kept for which nobody says otherwise.
+func (m *Memory) Usually() time.Duration { return m.keep }
+
 // Keeps reports whether anything is kept.
 func (m *Memory) Keeps() bool { return m.keep > 0 }
 
@@ -36,7 +40,7 @@ func (m *Memory) Put(ctx context.Context, r *Response, continued []string) error
 	if r.size() > MaxBytes {
 		return ErrTooLarge
 	}
-	r.Expires = m.now().Add(m.keep)
+	r.Expires = m.now().Add(cmp.Or(r.Keep, m.keep))
 	if err := m.store.Purge(ctx, m.now(), purged); err != nil {
 		return fmt.Errorf("responses: %w", err)
 	}

@@ -32,12 +32,13 @@ type Response struct {
 	Previous string // id of the response that it continues; empty: none
 	Created  time.Time
 	Expires  time.Time
-	Job      [16]byte // that answers it in the background; zero: none
-	Ended    bool     // it is as Object says; else its job knows more
-	Attempts int64    // how often its job has begun to tell it event by event
-	Input    []byte   // JSON array of the items that it was asked
-	Object   []byte   // JSON of the response, as its dialect has it
-	Items    []string // ids by which its items can be referred to
+	Job      [16]byte      // that answers it in the background; zero: none
+	Ended    bool          // it is as Object says; else its job knows more
+	Keep     time.Duration // how long it is kept from when it is put; 0: as long as all are
+	Attempts int64         // how often its job has begun to tell it event by event
+	Input    []byte        // JSON array of the items that it was asked
+	Object   []byte        // JSON of the response, as its dialect has it
+	Items    []string      // ids by which its items can be referred to
 }
 
 // size is what a response counts against the bounds.

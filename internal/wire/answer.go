@@ -232,7 +232,9 @@ func (x *exchange) finish(dst []byte) (Bill, []byte, error) {
 		return bill, dst, err
 	}
 	x.facts.Charge = bill.Charge
-	dst, err = x.enc.Finish(dst, x.final(bill))
+	if dst, err = x.enc.Finish(dst, x.final(bill)); err == nil && x.w.streaming {
+		dst = x.closing(dst)
+	}
 	return bill, dst, err
 }
 
@@ -244,6 +246,7 @@ func (x *exchange) finishKept(dst []byte) (Bill, []byte, error) {
 		if !x.w.streaming {
 			return x.kept(dst), nil
 		}
+		dst = x.closing(dst)
 		x.record(dst)
 		return x.kept(x.said), nil
 	})

@@ -65,7 +65,11 @@ func (x *exchange) ask(d Desk) error {
 		}
 	}
 	if x.claimed {
-		q.Keep = func(data contract.Data) *Kept { return x.kept(x.shown(data)) }
+		q.Keep = func(data contract.Data) *Kept {
+			k := x.kept(x.shown(data))
+			k.Status = x.route.Status
+			return k
+		}
 	}
 	data, err := d.Answer(x.r.Context(), q)
 	if err != nil {

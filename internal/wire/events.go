@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"strings"
+
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
 )
 
 // Events are what an answer says to one of those who read it, event by event: an
@@ -45,6 +48,7 @@ func (x *exchange) tell(events Events) error {
 		case err == io.EOF:
 			x.ev.Outcome = "ok"
 			x.free()
+			x.w.frame(x.closing(nil))
 			return nil
 		case err != nil && x.gone(), err == nil && !x.w.frame(frames):
 			x.ev.Outcome = "client_left"
@@ -54,6 +58,23 @@ func (x *exchange) tell(events Events) error {
 			return err
 		}
 	}
+}
+
+// waits refuses a stream of an answer that nobody waits for, where the contract has
+// none.
+func (x *exchange) waits(r *llm.Request) error {
+	if t := r.Thread; t != nil && t.Background && r.Stream && x.site.Contract.Responses().Polled {
+		return wrong("stream", fault.InvalidParameter, "An answer in the background is not streamed: ask for it until its status is completed")
+	}
+	return nil
+}
+
+// closing appends what a stream of a response ends with, behind its last event.
+func (x *exchange) closing(dst []byte) []byte {
+	if x.spoken() == surfaceResponses && x.site.Contract.Responses().Done {
+		return append(dst, "data: [DONE]\n\n"...)
+	}
+	return dst
 }
 
 // spoken is the surface whose frames a stream has: what is kept of an answer is

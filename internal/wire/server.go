@@ -91,6 +91,8 @@ type exchange struct {
 	usage  llm.Usage   // what was charged for
 
 	claimed bool   // an idempotency key, for this request
+	days    *int64 // for how many an answer is to be kept; nil: nobody said
+	daysAt  string // where
 	follows bool   // the answer is streamed, and is made whether or not anybody reads it
 	said    []byte // what was streamed, to be kept for it
 	tooLong bool   // to be kept
@@ -279,6 +281,9 @@ func (x *exchange) generate() error {
 	x.ev.Model, x.ev.Stream = req.Model, req.Stream
 	if len(w.Models) > 0 {
 		x.facts.Chain = append([]string{req.Model}, w.Models...)
+	}
+	if err := x.waits(req); err != nil {
+		return err
 	}
 	x.follows = req.Thread != nil && req.Thread.Background && req.Stream
 	if done, err := x.claim(x.body); done || err != nil {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"time"
 
 	"github.com/pontage/pontage/internal/contract"
 	"github.com/pontage/pontage/internal/failpoint"
@@ -39,11 +40,13 @@ type Keeper interface {
 // Record is what is kept of one answer.
 type Record struct {
 	ID       string
-	Previous string   // id of the answer that it continues; empty: none
-	Past     []string // ids of all answers that it continues
-	Input    []byte   // what the request itself said, JSON
-	Object   []byte   // the answer, JSON
-	Items    []string // ids of what either consists of
+	Previous string        // id of the answer that it continues; empty: none
+	Past     []string      // ids of all answers that it continues
+	Input    []byte        // what the request itself said, JSON
+	Object   []byte        // the answer, JSON
+	Items    []string      // ids of what either consists of
+	Keep     time.Duration // for how long; 0: as long as is usual
+	Usual    time.Duration // for how long that is at most; 0: any time
 }
 
 // Memory keeps answers for their callers. Its errors are *fault.Error, but for
@@ -74,6 +77,9 @@ func (x *exchange) recall(d Dialect, r *llm.Request) (*llm.Request, error) {
 	t := r.Thread
 	if t == nil {
 		return r, nil
+	}
+	if err := x.retain(t); err != nil {
+		return r, err
 	}
 	m := x.s.o.Memory
 	threads, ok := d.(Threads)
@@ -135,7 +141,8 @@ func (x *exchange) remember() {
 
 func (x *exchange) recordOf(k Keeper) Record {
 	rec := k.Record()
-	rec.Previous, rec.Past = x.asked.Thread.Previous, x.past
+	t := x.asked.Thread
+	rec.Previous, rec.Past, rec.Keep, rec.Usual = t.Previous, x.past, t.Keep, t.Usual
 	return rec
 }
 
@@ -148,12 +155,13 @@ func (x *exchange) later(d Dialect, r *llm.Request) error {
 	if !ok {
 		return fault.New(fault.Internal, "") // cannot be: recall has looked
 	}
-	rec := x.recordOf(threads.Keeper(r))
+	rec, status := x.recordOf(threads.Keeper(r)), x.site.Contract.Responses().Acknowledged()
 	body := jsonx.Splice(rec.Object, x.site.Contract.Extras(x.route.Surface, x.route.Envelope, x.facts))
 	var kept *Kept
 	if x.claimed {
 		x.w.Header()["Content-Type"] = []string{jsonMedia}
 		kept = x.kept(body)
+		kept.Status = status
 	}
 	if err := x.s.o.Memory.Defer(x.r.Context(), x.caller, x.site, r, rec, kept); err != nil {
 		return err
@@ -164,7 +172,7 @@ func (x *exchange) later(d Dialect, r *llm.Request) error {
 	if r.Stream {
 		return x.follow(rec.ID)
 	}
-	x.show(x.route.Status, body)
+	x.show(status, body)
 	return nil
 }
 
