@@ -44,6 +44,9 @@ func (x *exchange) ask(d Desk) error {
 	}
 	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: query}
 	if teller, ok := d.(Teller); ok && x.r.Method == http.MethodGet {
+		if err := x.askedInBody(query); err != nil {
+			return err
+		}
 		events, err := teller.Tell(x.r.Context(), q)
 		if err != nil {
 			return err

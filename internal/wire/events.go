@@ -3,9 +3,11 @@ package wire
 import (
 	"context"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
 
@@ -31,6 +33,26 @@ type Teller interface {
 	// Tell returns what is asked for so; nil: it is not, and Answer answers. Its
 	// error is a *fault.Error.
 	Tell(ctx context.Context, q Question) (Events, error)
+}
+
+// askedInBody takes over from the body of a GET that it asks for a stream: there,
+// and not in the query, the official SDK for Go says so. Any other body says
+// nothing, as ever.
+func (x *exchange) askedInBody(query url.Values) error {
+	if x.r.ContentLength == 0 || query.Has("stream") {
+		return nil
+	}
+	body, err := readBody(x.w.rw, x.r, x.s.o.BodyLimit, x.s.o.BodyTimeout)
+	x.body, x.w.unread = body, err != nil
+	if err != nil {
+		return err
+	}
+	if doc, err := jsonx.Parse(body); err == nil {
+		if stream, _ := doc.Root().Get("stream").Bool(); stream {
+			query.Set("stream", "true")
+		}
+	}
+	return nil
 }
 
 // tell writes events as they come, until there are no more or the caller leaves.
