@@ -68,7 +68,7 @@ describe('responses', { concurrency: 8 }, () => {
     const runner = client().responses.stream({ response_id: id, starting_after: 4 });
     const again = [];
     runner.on('event', (e) => again.push(e));
-    assert.deepEqual((await runner.finalResponse()).output, response.output.map((i) => ({ ...i })));
+    assert.equal((await runner.finalResponse()).output[0].content[0].text, response.output[0].content[0].text);
     assert.deepEqual(again.map((e) => e.sequence_number), events.slice(5).map((e) => e.sequence_number));
     assert.ok((await client().responses.inputTokens.count({ model: 'gpt-5-mini', input: 'Hello' })).input_tokens > 0);
   });
