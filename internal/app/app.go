@@ -414,6 +414,7 @@ func (a *App) Serve(ctx context.Context) error {
 	}
 	_ = a.points.Hit(failpoint.CrashMidDrain) // does not return if it is armed, like the other one
 	jobs := make(chan struct{})
+	a.tasks.feeds.stop()
 	go func() { a.jobs.Stop(grace); close(jobs) }()
 	a.idle(grace)
 	<-jobs

@@ -33,11 +33,12 @@ type tasks struct {
 
 	mu    sync.Mutex
 	holds map[[16]byte]*ledger.Hold // open ones, by request; guarded by mu
-	seats sync.Map                  // account.ID → chan struct{}
+	feeds feeds
+	seats sync.Map // account.ID → chan struct{}
 }
 
 func newTasks(a *App) *tasks {
-	t := &tasks{a: a, dialect: prompt.New(prompt.Options{Now: a.clock.now}), holds: map[[16]byte]*ledger.Hold{}}
+	t := &tasks{a: a, dialect: prompt.New(prompt.Options{Now: a.clock.now}), holds: map[[16]byte]*ledger.Hold{}, feeds: feeds{open: map[string]*feed{}}}
 	t.add(a.ledger.OpenHolds())
 	return t
 }
@@ -86,6 +87,7 @@ func (t *tasks) Run(ctx context.Context, task job.Task) error {
 	}
 	start := time.Now()
 	err := t.guarded(ctx, task, h, ev)
+	t.quit(context.WithoutCancel(ctx), task, err)
 	if errors.Is(err, job.ErrStopping) {
 		return err
 	}
@@ -171,14 +173,20 @@ func (t *tasks) cancel(h *ledger.Hold, call *gate.Call, ev *obs.Event) error {
 }
 
 // GiveBack implements job.Gate.
-func (t *tasks) GiveBack(_ context.Context, task job.Task) error {
+func (t *tasks) GiveBack(ctx context.Context, task job.Task) error {
 	h := t.hold(task.Item.Request)
 	if h == nil {
 		return nil
 	}
+	if task.Job.Surface == surfaceResponses {
+		if kept, err := t.a.responses.Any(ctx, task.Item.Name); err == nil && kept != nil {
+			t.unsay(ctx, kept)
+		}
+	}
 	if err := gate.GiveBack(h, nil, job.Result{Fault: job.Cancelled}.Encode()); err != nil {
 		return err
 	}
+	t.quit(context.WithoutCancel(ctx), task, nil)
 	t.forget(task.Item.Request)
 	return nil
 }

@@ -250,6 +250,9 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	if traits.Responses {
 		speaks.own[llm.OpenAIResponses] = resp
 	}
+	if traits.Counts {
+		speaks.own[llm.OpenAIInputTokens] = resp
+	}
 	drawn := newMedia(o, traits)
 	for _, d := range media.Dialects() {
 		speaks.own[d], asked.own[d] = drawn, drawn
@@ -271,7 +274,7 @@ func newMedia(o openai.Options, t openai.Traits) provider.Provider {
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
 	return gather.Over(responses.New(responses.Options{
-		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Transport: o.Transport,
+		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Counts: t.Counts, Transport: o.Transport,
 	}))
 }
 
@@ -281,7 +284,7 @@ func simulated(name string, s *sim.Sim) (speaks, asked *spoken, texts provider.P
 	o := openai.Options{Name: name, BaseURL: base, Vendor: "openai", Transport: s}
 	speaks, asked = speaksOpenAI(o)
 	messages := gather.Over(anthropic.New(anthropic.Options{Name: name, BaseURL: base, Transport: s}))
-	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens} {
+	for _, d := range []llm.Dialect{llm.AnthropicMessages, llm.AnthropicCountTokens, llm.GeminiCountTokens, llm.OpenAIInputTokens} {
 		speaks.own[d] = messages
 	}
 	return speaks, asked, continues(o)

@@ -2,11 +2,14 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/pontage/pontage/internal/contract"
@@ -30,6 +33,7 @@ const (
 	surfaceResponse       = "openai.responses.item"
 	surfaceResponseItems  = "openai.responses.input_items"
 	surfaceResponseCancel = "openai.responses.cancel"
+	surfaceCount          = "openai.responses.input_tokens"
 )
 
 var keptSurfaces = []string{surfaceResponse, surfaceResponseItems, surfaceResponseCancel}
@@ -39,7 +43,7 @@ type memory struct{ a *App }
 
 var (
 	_ wire.Memory = memory{}
-	_ wire.Desk   = responseDesk{}
+	_ wire.Teller = responseDesk{}
 )
 
 func ownerOf(c wire.Caller) response.Owner {
@@ -76,8 +80,13 @@ func (m memory) Keep(ctx context.Context, c wire.Caller, r wire.Record) error {
 }
 
 func (m memory) response(c wire.Caller, r wire.Record, ended bool) *response.Response {
+	keep := r.Keep
+	if keep == 0 && r.Usual > 0 {
+		keep = min(r.Usual, m.a.responses.Usually())
+	}
 	return &response.Response{
-		ID: r.ID, Owner: ownerOf(c), Previous: r.Previous, Created: m.a.clock.now(), Ended: ended,
+		Keep: keep,
+		ID:   r.ID, Owner: ownerOf(c), Previous: r.Previous, Created: m.a.clock.now(), Ended: ended,
 		Input: r.Input, Object: r.Object, Items: r.Items,
 	}
 }
@@ -143,18 +152,27 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 	d := responses.New(responses.Options{Now: t.a.clock.now})
 	req, err := d.Decode(task.Item.Body, nil)
 	if err != nil {
+		t.unsay(ctx, kept)
 		return t.refuse(h, nil, ev, fault.From(err))
 	}
 	req.Thread.Previous = kept.Previous
+	f := t.feeds.begin(kept)
+	if f.streamed = req.Stream; f.streamed {
+		if err := t.a.responses.Attempt(ctx, kept.ID); err != nil {
+			return err
+		}
+	}
 	enc := d.Resume(req, kept.ID, kept.Created)
 	call, err := t.a.gate.Resume(ctx, gate.Task{Hold: h, Pinned: task.Item.Pinned, Site: task.Job.Site, Key: task.Job.Key, Request: req, Event: ev})
+	var said []byte
 	for err == nil {
 		next, fail := call.Next()
 		if fail == io.EOF {
 			break
 		}
 		if err = fail; err == nil {
-			_, err = enc.Event(nil, next)
+			said, err = enc.Event(said[:0], next)
+			f.hear(said)
 		}
 	}
 	switch {
@@ -170,12 +188,35 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 	case call.Blocked():
 		return t.refuse(h, call, ev, fault.New(fault.ContentPolicy, ""))
 	}
+	return t.pay(ctx, h, call, ev, enc, f)
+}
+
+// unsay deletes what an attempt of a process before has told of a response that is
+// not to be attempted again: it was not paid for.
+func (t *tasks) unsay(ctx context.Context, r *response.Response) {
+	if r.Attempts == 0 {
+		return
+	}
+	if err := t.a.responses.Update(ctx, r.ID, response.Update{Object: r.Object, Events: []response.Chunk{}}); err != nil {
+		t.a.obs.Logger().Error("the events of a response were not deleted", "response", r.ID, "error", err.Error())
+	}
+}
+
+// pay charges for a response that has come to its end.
+func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *obs.Event, enc wire.Keeper, f *feed) error {
 	u := call.Usage()
-	if _, err := enc.Finish(nil, wire.Final{Model: call.Model().ID, Usage: u}); err != nil {
+	said, err := enc.Finish(nil, wire.Final{Model: call.Model().ID, Usage: u})
+	if err != nil {
 		return t.refuse(h, call, ev, fault.Wrap(fault.UpstreamFailed, err))
 	}
 	rec := enc.Record()
-	if err := t.a.responses.Update(ctx, rec.ID, rec.Object, rec.Items, false); err != nil {
+	update := response.Update{Object: rec.Object, Items: rec.Items}
+	var last [][]byte
+	if f.streamed {
+		last = responses.Frames(slices.Collect(responses.Events(said)), f.Next())
+		update.Events = f.Chunks(last)
+	}
+	if err := t.a.responses.Update(ctx, rec.ID, update); err != nil {
 		return t.refuse(h, call, ev, fault.Wrap(fault.Internal, err))
 	}
 	ev.Status = http.StatusOK
@@ -183,7 +224,10 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 		return err
 	}
 	// Should this fail, whoever asks for it finds out from its hold.
-	_ = t.a.responses.Update(context.WithoutCancel(ctx), rec.ID, rec.Object, nil, true)
+	_ = t.a.responses.Update(context.WithoutCancel(ctx), rec.ID, response.Update{Object: rec.Object, Ended: true})
+	if f.streamed {
+		f.End(last)
+	}
 	return nil
 }
 
@@ -197,46 +241,75 @@ func (a *App) settle(ctx context.Context, r *response.Response) error {
 	if err != nil {
 		return err
 	}
-	status, code, message := "failed", "server_error", "The response was given up."
-	switch {
-	case len(holds) == 0 && responses.Status(r.Object) != statusQueued: // it ended so long ago that only the answer is left
-		status = ""
-	case len(holds) == 0:
-	case holds[0].State == ledger.DurableOpen:
+	if len(holds) > 0 && holds[0].State == ledger.DurableOpen {
+		status := statusQueued
 		if a.jobs.Running(holds[0].ID) {
-			r.Object = responses.WithStatus(r.Object, "in_progress", "", "")
+			status = statusInProgress
 		}
+		r.Object = responses.Pending(r.Object, status) // whatever is written already is not paid for
 		return nil
-	case holds[0].State == ledger.DurablePosted:
-		status = ""
-	default:
-		result := job.DecodeResult(holds[0].Result)
-		if message = result.Message; result.Fault == job.Cancelled {
-			status, code = "cancelled", ""
-		} else if result.Fault == fault.UpstreamRateLimited.String() {
-			code = "rate_limit_exceeded"
+	}
+	// The answer was written before its hold ended, perhaps since r was read.
+	switch now, err := a.responses.Any(ctx, r.ID); {
+	case err != nil:
+		return err
+	case now != nil:
+		*r = *now
+		if r.Ended {
+			return nil
 		}
 	}
+	status, code, message := outcome(r, holds)
 	if status != "" {
 		r.Object = responses.WithStatus(r.Object, status, code, message)
 	}
 	r.Ended = true
-	return a.responses.Update(ctx, r.ID, r.Object, nil, true)
+	return a.responses.Update(ctx, r.ID, response.Update{Object: r.Object, Ended: true})
 }
 
-const statusQueued = "queued"
+// outcome is what became of a response whose hold is not open any more: how it
+// ended, empty: with the answer that is written, and for a failure the error.
+func outcome(r *response.Response, holds []ledger.HoldRow) (status, code, message string) {
+	status, code, message = statusFailed, "server_error", "The response was given up."
+	switch {
+	case len(holds) == 0 && responses.Status(r.Object) != statusQueued: // it ended so long ago that only the answer is left
+		return "", "", ""
+	case len(holds) == 0:
+		return status, code, message
+	case holds[0].State == ledger.DurablePosted:
+		return "", "", ""
+	}
+	result := job.DecodeResult(holds[0].Result)
+	switch message = result.Message; result.Fault {
+	case job.Cancelled:
+		return statusCancelled, "", ""
+	case fault.UpstreamRateLimited.String():
+		code = "rate_limit_exceeded"
+	}
+	return status, code, message
+}
+
+// The states of a response that are told from its hold.
+const (
+	statusQueued     = "queued"
+	statusInProgress = "in_progress"
+	statusFailed     = "failed"
+	statusCancelled  = "cancelled"
+)
 
 // responseDesk answers callers about responses that are kept.
 type responseDesk struct{ a *App }
+
+func notKept() error { return fault.New(fault.NotFound, "Responses are not stored here.") }
 
 // Answer implements wire.Desk.
 func (d responseDesk) Answer(ctx context.Context, q wire.Question) (contract.Data, error) {
 	a, owner := d.a, ownerOf(q.Caller)
 	if !a.responses.Keeps() {
-		return contract.Data{}, fault.New(fault.NotFound, "Responses are not stored here.")
+		return contract.Data{}, notKept()
 	}
-	if q.Query.Get("stream") == "true" {
-		return contract.Data{}, fault.New(fault.UnsupportedParameter, "A stored response is not streamed: ask for it without stream.").At("stream")
+	if err := checkID(q.ID); err != nil {
+		return contract.Data{}, err
 	}
 	r, err := a.responses.Get(ctx, owner, q.ID)
 	if err != nil {
@@ -244,7 +317,7 @@ func (d responseDesk) Answer(ctx context.Context, q wire.Question) (contract.Dat
 	}
 	switch {
 	case q.Method == http.MethodDelete:
-		return d.forget(ctx, owner, r)
+		return d.forget(ctx, owner, r, q.Site)
 	case q.Surface == surfaceResponseItems:
 		return listItems(r, q)
 	case q.Surface == surfaceResponseCancel:
@@ -277,7 +350,7 @@ func (d responseDesk) cancel(ctx context.Context, r *response.Response) error {
 }
 
 // forget deletes a response, and ends it early if it has not ended.
-func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.Response) (contract.Data, error) {
+func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.Response, site *wire.Site) (contract.Data, error) {
 	if r.Job != [16]byte{} && !r.Ended {
 		if err := d.cancel(ctx, r); err != nil {
 			return contract.Data{}, err
@@ -286,7 +359,19 @@ func (d responseDesk) forget(ctx context.Context, o response.Owner, r *response.
 	if err := d.a.responses.Delete(ctx, o, r.ID); err != nil {
 		return contract.Data{}, fault.From(err)
 	}
-	return contract.Data{Raw: fmt.Appendf(nil, `{"id":%s,"object":"response","deleted":true}`, jsonx.AppendString(nil, r.ID))}, nil
+	object := cmp.Or(site.Contract.Responses().Deleted, "response")
+	return contract.Data{Raw: fmt.Appendf(nil, `{"id":%s,"object":%s,"deleted":true}`, jsonx.AppendString(nil, r.ID), jsonx.AppendString(nil, object))}, nil
+}
+
+// idRule is what ids of responses are like.
+var idRule = regexp.MustCompile(`^resp_[0-9A-Za-z_-]{1,128}$`)
+
+// checkID refuses what is no id of a response.
+func checkID(id string) error {
+	if !idRule.MatchString(id) {
+		return fault.New(fault.ResponseIDInvalid, "'%s' is not the id of a response, which begins with resp_.", id[:min(len(id), 64)])
+	}
+	return nil
 }
 
 // Bounds of a page of items.

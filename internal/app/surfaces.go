@@ -21,6 +21,7 @@ func dialects() map[string]wire.Dialect {
 		"openai.chat":             openai.NewChat(openai.Options{}),
 		"openai.completions":      openai.NewCompletions(openai.Options{}),
 		"openai.responses":        responses.New(responses.Options{}),
+		surfaceCount:              responses.NewCount(),
 		"openai.embeddings":       openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":      anthropic.NewMessages(),
 		"anthropic.count_tokens":  anthropic.NewCountTokens(),

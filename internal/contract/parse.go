@@ -16,7 +16,7 @@ import (
 // sections are the fields of a contract's file, in the order of its reference.
 var sections = []string{
 	"name", "about", "keys", "routes", "fallback", "retryable", "precedence", "model_check", "idempotency", "controls", "suffixes", "provider_selection",
-	"envelopes", "stream", "defaults", "faults", "details", "terms", "extras",
+	"envelopes", "stream", "defaults", "faults", "details", "terms", "extras", "responses",
 }
 
 // parser builds a contract from its file.
@@ -61,6 +61,7 @@ func Parse(name string, src []byte) (*Contract, error) {
 	p.section(f, "controls", p.controls)
 	p.section(f, "suffixes", p.suffixes)
 	p.section(f, "provider_selection", p.selection)
+	p.section(f, "responses", p.responses)
 	if len(p.c.envelopes) == 0 || len(p.c.elsewhere) == 0 {
 		if len(p.problems) == 0 {
 			p.fail(p.root, "no envelope, or no fallback for /")

@@ -59,6 +59,7 @@ const (
 	MethodNotAllowed
 	NotFound
 	JobNotFound
+	ResponseIDInvalid
 	ResponseNotFound
 	PreviousResponseNotFound
 	UnknownProvider
@@ -162,6 +163,7 @@ var registry = [codeCount]Entry{
 	MethodNotAllowed:         {Name: "method_not_allowed", Class: ClassRequest, Public: "This method is not allowed here.", Advice: "Use a method that the Allow header names."},
 	NotFound:                 {Name: "not_found", Class: ClassRequest, Public: "There is nothing at this path.", Advice: "Check the path and the base URL."},
 	JobNotFound:              {Name: "job_not_found", Class: ClassRequest, Public: "There is no such job.", Advice: "Check the job's id."},
+	ResponseIDInvalid:        {Name: "response_id_invalid", Class: ClassRequest, Public: "That is not the id of a response.", Advice: "Send the id as it was given: it begins with resp_."},
 	ResponseNotFound:         {Name: "response_not_found", Class: ClassRequest, Public: "There is no such response.", Advice: "Check the response's id, and that it was stored, not so long ago."},
 	PreviousResponseNotFound: {Name: "previous_response_not_found", Class: ClassRequest, Public: "There is no such response to continue.", Advice: "Send the conversation whole; store what is to be continued."},
 

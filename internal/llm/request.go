@@ -22,6 +22,7 @@ type Dialect string
 const (
 	OpenAIChat           Dialect = "openai.chat"
 	OpenAIResponses      Dialect = "openai.responses"
+	OpenAIInputTokens    Dialect = "openai.responses.input_tokens"
 	OpenAICompletions    Dialect = "openai.completions"
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
 	OpenAIModerations    Dialect = "openai.moderations"
@@ -155,12 +156,14 @@ type Request struct {
 
 // Thread is what a request asks of the gateway's memory of answers.
 type Thread struct {
-	Store      bool     // the answer is to be kept
-	Asked      bool     // the caller said so himself, or that it is not
-	Background bool     // nobody waits for the answer
-	Previous   string   // id of the answer that this one continues; empty: none
-	References []string // ids of items that stand for what was said before
-	Past       int      // how many items of the request are not its own, but of what it continues
+	Store      bool          // the answer is to be kept
+	Asked      bool          // the caller said so himself, or that it is not
+	Background bool          // nobody waits for the answer
+	Keep       time.Duration // for how long the answer is to be kept; 0: as long as is usual
+	Usual      time.Duration // for how long that is at most; 0: any time
+	Previous   string        // id of the answer that this one continues; empty: none
+	References []string      // ids of items that stand for what was said before
+	Past       int           // how many items of the request are not its own, but of what it continues
 }
 
 // PromptName is what the dialect calls the prompt, for errors that concern it: a

@@ -1,6 +1,7 @@
 package response
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ func New(s Store, keep time.Duration, now func() time.Time) *Memory {
 	return &Memory{store: s, keep: keep, now: now}
 }
 
+// Usually is how long a response is kept for which nobody says otherwise.
+func (m *Memory) Usually() time.Duration { return m.keep }
+
 // Keeps reports whether anything is kept.
 func (m *Memory) Keeps() bool { return m.keep > 0 }
 
@@ -36,7 +40,7 @@ func (m *Memory) Put(ctx context.Context, r *Response, continued []string) error
 	if r.size() > MaxBytes {
 		return ErrTooLarge
 	}
-	r.Expires = m.now().Add(m.keep)
+	r.Expires = m.now().Add(cmp.Or(r.Keep, m.keep))
 	if err := m.store.Purge(ctx, m.now(), purged); err != nil {
 		return fmt.Errorf("responses: %w", err)
 	}
@@ -48,11 +52,34 @@ func (m *Memory) Put(ctx context.Context, r *Response, continued []string) error
 
 // Update replaces what is kept of a response. Its error is ErrTooLarge, or the
 // store's.
-func (m *Memory) Update(ctx context.Context, id string, object []byte, items []string, ended bool) error {
-	if len(object) > MaxBytes {
+func (m *Memory) Update(ctx context.Context, id string, u Update) error {
+	if len(u.Object) > MaxBytes {
 		return ErrTooLarge
 	}
-	return m.store.Update(ctx, id, object, items, ended)
+	return m.store.Update(ctx, id, u)
+}
+
+// Attempt counts, durably, that a response begins to be told once more.
+func (m *Memory) Attempt(ctx context.Context, id string) error {
+	if err := m.store.Attempt(ctx, id); err != nil {
+		return fmt.Errorf("responses: %w", err)
+	}
+	return nil
+}
+
+// Events returns some of the events of a response that follow the one with that
+// number, and the number of the last of them. There are none behind the last, and
+// of a response whose events are not kept.
+func (m *Memory) Events(ctx context.Context, id string, after int64) (events []byte, last int64, err error) {
+	c, err := m.store.Events(ctx, id, after)
+	if err != nil {
+		return nil, after, fmt.Errorf("responses: %w", err)
+	}
+	if c == nil {
+		return nil, after, nil
+	}
+	events, err = c.After(after)
+	return events, c.Last, err
 }
 
 // Get returns an owner's response. Its error is a ResponseNotFound fault if the
@@ -82,6 +109,15 @@ func (m *Memory) get(ctx context.Context, o Owner, id string) (*Response, error)
 // Any returns a response whoever it belongs to, or nil.
 func (m *Memory) Any(ctx context.Context, id string) (*Response, error) {
 	return m.store.Get(ctx, id, m.now())
+}
+
+// LastEvent returns the number of the last event of a response; not ok: none is
+// kept.
+func (m *Memory) LastEvent(ctx context.Context, id string) (last int64, ok bool, err error) {
+	if last, ok, err = m.store.LastEvent(ctx, id); err != nil {
+		return last, ok, fmt.Errorf("responses: %w", err)
+	}
+	return last, ok, nil
 }
 
 // shown is an id as an error tells it.

@@ -40,12 +40,16 @@ func (s shelf) Find(_ context.Context, o Owner, item string, _ time.Time) (*Resp
 	return nil, nil
 }
 
-func (s shelf) Update(_ context.Context, id string, object []byte, _ []string, ended bool) error {
-	s[id].Object, s[id].Ended = object, ended
+func (s shelf) Update(_ context.Context, id string, u Update) error {
+	s[id].Object, s[id].Ended = u.Object, u.Ended
 	return nil
 }
-func (s shelf) Delete(_ context.Context, id string) error   { delete(s, id); return nil }
-func (s shelf) Purge(context.Context, time.Time, int) error { return nil }
+
+func (s shelf) Attempt(_ context.Context, id string) error             { s[id].Attempts++; return nil }
+func (s shelf) Events(context.Context, string, int64) (*Chunk, error)  { return nil, nil }
+func (s shelf) LastEvent(context.Context, string) (int64, bool, error) { return 0, false, nil }
+func (s shelf) Delete(_ context.Context, id string) error              { delete(s, id); return nil }
+func (s shelf) Purge(context.Context, time.Time, int) error            { return nil }
 
 var ctx = context.Background()
 

@@ -30,10 +30,10 @@ func (x *exchange) answer(d Dialect) error {
 	x.enc = x.encoder(d, t.Request)
 	x.facts.Tried = t.Tried
 	if t.CappedBy != "" {
-		x.tell("X-Output-Capped-By", t.CappedBy)
+		x.header("X-Output-Capped-By", t.CappedBy)
 	}
 	if len(t.Dropped) > 0 {
-		x.tell("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
+		x.header("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
 	}
 	if t.Request.Stream {
 		return x.stream()
@@ -41,9 +41,9 @@ func (x *exchange) answer(d Dialect) error {
 	return x.whole()
 }
 
-// tell puts a header into the answer. Where the head has gone out it is a trailer,
+// header puts a header into the answer. Where the head has gone out it is a trailer,
 // and a header for whoever gets the answer again.
-func (x *exchange) tell(name, value string) {
+func (x *exchange) header(name, value string) {
 	h := x.w.Header()
 	h.Set(name, value)
 	if x.w.committed {
@@ -264,7 +264,9 @@ func (x *exchange) finish(dst []byte) (Bill, []byte, error) {
 		return bill, dst, err
 	}
 	x.facts.Charge = bill.Charge
-	dst, err = x.enc.Finish(dst, x.final(bill))
+	if dst, err = x.enc.Finish(dst, x.final(bill)); err == nil && x.w.streaming {
+		dst = x.closing(dst)
+	}
 	return bill, dst, err
 }
 
@@ -276,6 +278,7 @@ func (x *exchange) finishKept(dst []byte) (Bill, []byte, error) {
 		if !x.w.streaming {
 			return x.kept(dst), nil
 		}
+		dst = x.closing(dst)
 		x.record(dst)
 		return x.kept(x.said), nil
 	})
@@ -291,7 +294,7 @@ func (x *exchange) extraHeaders() {
 	x.allowances(x.caller)
 	x.facts.Limits = x.caller.Quota()
 	for _, kv := range x.site.Contract.ExtraHeaders(x.route.Envelope, x.facts) {
-		x.tell(kv[0], kv[1])
+		x.header(kv[0], kv[1])
 	}
 }
 

@@ -45,7 +45,10 @@ func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
 	if IsForm(x.r.Header) { // which has no members
 		return x.decode(d, body)
 	}
-	var err error
+	body, err := x.retention(body)
+	if err != nil {
+		return nil, err
+	}
 	if mentioned(list, body) {
 		if body, err = controls(list, body, w); err != nil {
 			return nil, err

@@ -43,6 +43,18 @@ func (x *exchange) ask(d Desk) error {
 		return err
 	}
 	q := Question{Surface: x.route.Surface, Method: x.route.Method, Envelope: x.route.Envelope, ID: x.rest, Site: x.site, Caller: x.caller, Query: query}
+	if teller, ok := d.(Teller); ok && x.r.Method == http.MethodGet {
+		if err := x.askedInBody(query); err != nil {
+			return err
+		}
+		events, err := teller.Tell(x.r.Context(), q)
+		if err != nil {
+			return err
+		}
+		if events != nil {
+			return x.tell(events)
+		}
+	}
 	switch x.route.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
 		if err := x.read(JSON); err != nil {
@@ -56,7 +68,11 @@ func (x *exchange) ask(d Desk) error {
 		}
 	}
 	if x.claimed {
-		q.Keep = func(data contract.Data) *Kept { return x.kept(x.shown(data)) }
+		q.Keep = func(data contract.Data) *Kept {
+			k := x.kept(x.shown(data))
+			k.Status = x.route.Status
+			return k
+		}
 	}
 	data, err := d.Answer(x.r.Context(), q)
 	if err != nil {

@@ -79,6 +79,9 @@ func (x *exchange) replay(k *Kept) error {
 	if !k.Whole {
 		return fault.New(fault.IdempotencyNotStored, "The answer to this Idempotency-Key is not kept. It was given to the request %s.", obs.RequestID(k.Request)).With("request", obs.RequestID(k.Request).String())
 	}
+	if x.follows {
+		return x.followAgain(k)
+	}
 	h := x.w.Header()
 	for _, kv := range k.Header {
 		h.Set(kv[0], kv[1])

@@ -84,6 +84,7 @@ type exchange struct {
 	call   Call
 	enc    Encoder      // of the answer, once there is one
 	begun  bool         // the first event of a stream has come
+	events Events       // in place of it: of an answer that others make; nil: none
 	asked  *llm.Request // as the caller asked it, once it was decoded
 	past   []string     // ids of the answers that it continues
 	facts  contract.Facts
@@ -92,6 +93,9 @@ type exchange struct {
 	usage  llm.Usage   // what was charged for
 
 	claimed bool   // an idempotency key, for this request
+	days    *int64 // for how many an answer is to be kept; nil: nobody said
+	daysAt  string // where
+	follows bool   // the answer is streamed, and is made whether or not anybody reads it
 	said    []byte // what was streamed, to be kept for it
 	tooLong bool   // to be kept
 }
@@ -283,6 +287,10 @@ func (x *exchange) generate() error {
 	if len(w.Models) > 0 {
 		x.facts.Chain = append([]string{req.Model}, w.Models...)
 	}
+	if err := x.waits(req); err != nil {
+		return err
+	}
+	x.follows = req.Thread != nil && req.Thread.Background && req.Stream
 	if done, err := x.claim(x.body); done || err != nil {
 		return err
 	}
@@ -397,9 +405,11 @@ func (x *exchange) fail(e *fault.Error) {
 // breakOff ends a stream with the error that the dialect has for e. Where it has
 // room for none the connection breaks.
 func (x *exchange) breakOff(e *fault.Error) {
-	frame, done := x.site.Contract.RenderFrame(x.route.Surface, x.envelope(), e, x.facts)
+	frame, done := x.site.Contract.RenderFrame(x.spoken(), x.envelope(), e, x.facts)
 	if b, ok := x.enc.(Breaker); ok {
 		frame = b.Break(nil, frame, e)
+	} else if x.events != nil {
+		frame = x.events.Break(frame)
 	} else if x.w.Header().Get("Content-Type") != eventStream {
 		frame = nil // which would be no event in it
 	}

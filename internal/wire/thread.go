@@ -2,8 +2,10 @@ package wire
 
 import (
 	"context"
+	"time"
 
 	"github.com/pontage/pontage/internal/contract"
+	"github.com/pontage/pontage/internal/failpoint"
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -38,11 +40,13 @@ type Keeper interface {
 // Record is what is kept of one answer.
 type Record struct {
 	ID       string
-	Previous string   // id of the answer that it continues; empty: none
-	Past     []string // ids of all answers that it continues
-	Input    []byte   // what the request itself said, JSON
-	Object   []byte   // the answer, JSON
-	Items    []string // ids of what either consists of
+	Previous string        // id of the answer that it continues; empty: none
+	Past     []string      // ids of all answers that it continues
+	Input    []byte        // what the request itself said, JSON
+	Object   []byte        // the answer, JSON
+	Items    []string      // ids of what either consists of
+	Keep     time.Duration // for how long; 0: as long as is usual
+	Usual    time.Duration // for how long that is at most; 0: any time
 }
 
 // Memory keeps answers for their callers. Its errors are *fault.Error, but for
@@ -58,6 +62,9 @@ type Memory interface {
 	// the request is held for and will come to an end, whatever happens to the
 	// process. kept, if it is not nil, is kept for the claimed idempotency key.
 	Defer(ctx context.Context, c Caller, site *Site, req *llm.Request, r Record, kept *Kept) error
+	// Follow returns what an answer says from its beginning, which was taken in with
+	// Defer. Its error is a *fault.Error.
+	Follow(ctx context.Context, c Caller, id string) (Events, error)
 }
 
 // largest is how many bytes of a request can be kept.
@@ -70,6 +77,9 @@ func (x *exchange) recall(d Dialect, r *llm.Request) (*llm.Request, error) {
 	t := r.Thread
 	if t == nil {
 		return r, nil
+	}
+	if err := x.retain(t); err != nil {
+		return r, err
 	}
 	m := x.s.o.Memory
 	threads, ok := d.(Threads)
@@ -131,7 +141,8 @@ func (x *exchange) remember() {
 
 func (x *exchange) recordOf(k Keeper) Record {
 	rec := k.Record()
-	rec.Previous, rec.Past = x.asked.Thread.Previous, x.past
+	t := x.asked.Thread
+	rec.Previous, rec.Past, rec.Keep, rec.Usual = t.Previous, x.past, t.Keep, t.Usual
 	return rec
 }
 
@@ -144,12 +155,13 @@ func (x *exchange) later(d Dialect, r *llm.Request) error {
 	if !ok {
 		return fault.New(fault.Internal, "") // cannot be: recall has looked
 	}
-	rec := x.recordOf(threads.Keeper(r))
+	rec, status := x.recordOf(threads.Keeper(r)), x.site.Contract.Responses().Acknowledged()
 	body := jsonx.Splice(rec.Object, x.site.Contract.Extras(x.route.Surface, x.route.Envelope, x.facts))
 	var kept *Kept
 	if x.claimed {
 		x.w.Header()["Content-Type"] = []string{jsonMedia}
 		kept = x.kept(body)
+		kept.Status = status
 	}
 	if err := x.s.o.Memory.Defer(x.r.Context(), x.caller, x.site, r, rec, kept); err != nil {
 		return err
@@ -157,6 +169,33 @@ func (x *exchange) later(d Dialect, r *llm.Request) error {
 	if posted, known := x.caller.Balance(); known {
 		x.facts.Balance = posted
 	}
-	x.show(x.route.Status, body)
+	if r.Stream {
+		return x.follow(rec.ID)
+	}
+	x.show(status, body)
 	return nil
+}
+
+// follow answers with what a response in the background says from its beginning.
+func (x *exchange) follow(id string) error {
+	events, err := x.s.o.Memory.Follow(x.r.Context(), x.caller, id)
+	if err != nil {
+		return err
+	}
+	return x.tell(events)
+}
+
+// followAgain does so for who comes with his idempotency key again: what is kept
+// for it is the response as it was taken in.
+func (x *exchange) followAgain(k *Kept) error {
+	doc, err := jsonx.Parse(k.Body)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err) // cannot be: it is what was kept
+	}
+	if err := x.s.o.Failpoints.Hit(failpoint.CrashBeforeReplay); err != nil {
+		return err
+	}
+	x.w.Header().Set(replayedHeader, "true")
+	x.caller.Replayed(k)
+	return x.follow(doc.Root().Get("id").Text())
 }

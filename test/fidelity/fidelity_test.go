@@ -120,6 +120,10 @@ func (p *play) run(t *testing.T) {
 	}
 	sent, reached := p.w.up.take(p.f.ID)
 	switch {
+	case r.status == 200 && r.sse && yes(in(p.asked, "background")):
+		p.arrived(q, sent, r)
+		p.told(t, r)
+		return
 	case r.status == 200 && yes(in(p.asked, "background")):
 		p.rule = "background: the answer is fetched from the gateway's own store"
 		p.later(reached)
@@ -169,6 +173,15 @@ func (p *play) run(t *testing.T) {
 	if got.failed == "" {
 		p.bill(t, &want, r)
 	}
+}
+
+// told judges a stream of an answer in the background. Its charge is another
+// request's, which the answer does not name: it must be in what the account paid.
+func (p *play) told(t *testing.T, r reply) {
+	t.Helper()
+	want, got := p.own.answer(p.f.Provider, p.f.Response.Body(), true), p.d.answer(p.vendor(), r.body, true)
+	p.heard(&want, &got, r)
+	p.w.paid(p.measured(*want.usage).cost())
 }
 
 // later waits until the provider was asked for an answer in the background, so that

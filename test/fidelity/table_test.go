@@ -84,6 +84,10 @@ var dialects = []dialect{
 		heard: readMessagesRequest, small: smallMessages, answer: readCount("input_tokens"), fail: anthropicFailure, face: anthropicFace,
 	},
 	{
+		name: "openai.responses.input_tokens", family: "openai.responses.input_tokens", path: fixed("/v1/responses/input_tokens"), header: bearer,
+		heard: readResponsesRequest, small: small("input", "Hello"), answer: readCount("input_tokens"), fail: openAIFailure, face: openAIFace,
+	},
+	{
 		name: "gemini.count_tokens", family: "gemini.count_tokens", path: geminiMethod("countTokens"), header: googleKey, named: geminiNamed,
 		heard: readGeminiRequest, small: smallGemini, answer: readCount("totalTokens"), fail: geminiFailure, face: geminiFace,
 	},
@@ -154,19 +158,20 @@ var apis = map[string]api{
 	"anthropic.messages":     {dialect: "anthropic.messages", provider: claude},
 	"anthropic.count_tokens": {dialect: "anthropic.count_tokens", provider: claude, free: true},
 
-	"openai.responses":             {dialect: "openai.responses", provider: responder},
-	"gemini.generateContent":       {dialect: "gemini.generate", provider: google},
-	"gemini.streamGenerateContent": {dialect: "gemini.generate", provider: google},
-	"gemini.countTokens":           {dialect: "gemini.count_tokens", provider: google, free: true},
-	"gemini.embedContent":          {dialect: "gemini.embed", provider: google, kind: "embedding"},
-	"gemini.batchEmbedContents":    {dialect: "gemini.batch_embed", provider: google, kind: "embedding"},
-	"openai.completions":           {dialect: "openai.completions", provider: vendor, kind: "completion"},
-	"openai.moderations":           {dialect: "openai.moderations", provider: vendor, kind: "moderation"},
-	"openai.images.generations":    {dialect: "openai.images.generations", provider: vendor, kind: "image", price: imagePrice},
-	"openai.images.edits":          {dialect: "openai.images.edits", provider: vendor, kind: "image", price: imagePrice},
-	"openai.images.variations":     {dialect: "openai.images.variations", provider: vendor, kind: "image", price: imagePrice},
-	"openai.audio.speech":          {dialect: "openai.audio.speech", provider: vendor, kind: "speech", price: speechPrice},
-	"openai.audio.transcriptions":  {dialect: "openai.audio.transcriptions", provider: vendor, kind: "transcription", price: soundPrice},
+	"openai.responses":              {dialect: "openai.responses", provider: responder},
+	"openai.responses.input_tokens": {dialect: "openai.responses.input_tokens", provider: responder, free: true},
+	"gemini.generateContent":        {dialect: "gemini.generate", provider: google},
+	"gemini.streamGenerateContent":  {dialect: "gemini.generate", provider: google},
+	"gemini.countTokens":            {dialect: "gemini.count_tokens", provider: google, free: true},
+	"gemini.embedContent":           {dialect: "gemini.embed", provider: google, kind: "embedding"},
+	"gemini.batchEmbedContents":     {dialect: "gemini.batch_embed", provider: google, kind: "embedding"},
+	"openai.completions":            {dialect: "openai.completions", provider: vendor, kind: "completion"},
+	"openai.moderations":            {dialect: "openai.moderations", provider: vendor, kind: "moderation"},
+	"openai.images.generations":     {dialect: "openai.images.generations", provider: vendor, kind: "image", price: imagePrice},
+	"openai.images.edits":           {dialect: "openai.images.edits", provider: vendor, kind: "image", price: imagePrice},
+	"openai.images.variations":      {dialect: "openai.images.variations", provider: vendor, kind: "image", price: imagePrice},
+	"openai.audio.speech":           {dialect: "openai.audio.speech", provider: vendor, kind: "speech", price: speechPrice},
+	"openai.audio.transcriptions":   {dialect: "openai.audio.transcriptions", provider: vendor, kind: "transcription", price: soundPrice},
 }
 
 // outside are the kinds of recordings that ask nothing of a model, and why the
@@ -189,8 +194,7 @@ var outside = map[string]string{
 	"gemini.predict":           "no surface",
 	"rerank":                   "no surface",
 
-	"openai.images.variations":      "no surface",
-	"openai.responses.input_tokens": "no surface",
+	"openai.images.variations": "no surface",
 }
 
 // alsoResponses are the vendors that serve Responses beside chat completions, so

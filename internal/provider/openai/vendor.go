@@ -45,6 +45,7 @@ type vendor struct {
 
 	responses bool // serves the protocol of responses beside this one
 	stateless bool // and gives out no sealed reasoning there
+	counts    bool // and counts the tokens of requests there
 	byPath    bool // takes the model's name in the path where the version stands in the query
 }
 
@@ -57,7 +58,7 @@ var accounting = []string{"store", "metadata", "user", "safety_identifier", "pro
 var vendors = map[string]vendor{
 	"openai": {
 		hosts: []string{"api.openai.com"}, family: "openai",
-		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true,
+		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true, counts: true,
 	},
 	"azure": {
 		hosts: []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"}, family: "azure",
@@ -189,6 +190,7 @@ func (v *vendor) limit() string {
 type Traits struct {
 	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
 	Stateless bool   // and gives out no sealed reasoning there
+	Counts    bool   // and counts the tokens of requests there
 	Family    string // of provider.Classify
 	ByPath    bool   // the model is named in the path
 	KeyHeader string // the header that takes the key; empty: Authorization with Bearer
@@ -204,7 +206,7 @@ func (o Options) Traits() Traits {
 	if dated(u, &v) && u.Query().Get("api-version") < firstResponses {
 		v.responses = false
 	}
-	return Traits{Responses: v.responses, Stateless: v.stateless, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
+	return Traits{Responses: v.responses, Stateless: v.stateless, Counts: v.counts, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
 }
 
 // firstResponses is the first of Azure's dated versions that has responses.

@@ -28,6 +28,7 @@ type Options struct {
 	Family    string            // of error tables; see provider.Classify; empty: openai
 	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
 	Stateless bool              // it gives out no sealed reasoning
+	Counts    bool              // it counts the tokens of requests
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
 
@@ -39,6 +40,7 @@ type Provider struct {
 	keyHeader string
 	stateless bool
 	to        *url.URL
+	count     *url.URL // nil: it does not count
 	transport http.RoundTripper
 }
 
@@ -75,6 +77,9 @@ func New(o Options) *Provider {
 	if p.family == "" {
 		p.family = "openai"
 	}
+	if o.Counts {
+		p.count = base.JoinPath("responses/input_tokens")
+	}
 	return p
 }
 
@@ -84,7 +89,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case llm.TaskEmbed:
 		return fault.New(fault.UnsupportedParameter, "This model does not make embeddings here.").At("model")
 	case llm.TaskCountTokens:
-		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
+		return p.countable(r)
 	}
 	_, err := p.body(provider.Call{Request: r, Model: r.Model})
 	return err
@@ -131,6 +136,12 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	switch {
 	case p.broken != nil:
 		return nil, provider.Unusable(p.broken)
+	case r.Task == llm.TaskCountTokens && p.countable(r) == nil:
+		x, err := p.send(ctx, c, p.count, p.counting(c))
+		if err != nil {
+			return nil, blame(r, err)
+		}
+		return provider.NewStream(x, &tally{x: x}), nil
 	case r.Task != llm.TaskChat:
 		return nil, provider.Refusal(p.Supports(r))
 	}
@@ -159,9 +170,13 @@ func (p *Provider) post(ctx context.Context, c provider.Call) (*provider.Exchang
 	if err != nil {
 		return nil, provider.Refusal(err)
 	}
+	return p.send(ctx, c, p.to, body)
+}
+
+func (p *Provider) send(ctx context.Context, c provider.Call, to *url.URL, body []byte) (*provider.Exchange, error) {
 	r := c.Request
 	return provider.Post(ctx, p.transport, provider.Outgoing{
-		URL: p.to, Header: p.header(c), Body: body, Family: p.family, Stream: r.Stream,
+		URL: to, Header: p.header(c), Body: body, Family: p.family, Stream: r.Stream,
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
 	})
 }

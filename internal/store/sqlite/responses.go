@@ -21,7 +21,7 @@ func (db *DB) Responses() response.Store { return responses{db} }
 // crowded bounds how many responses are deleted in one transaction to make room.
 const crowded = 64
 
-const responseColumns = "id, account_id, test, previous, created_at, expires_at, job, ended, input, object"
+const responseColumns = "id, account_id, test, previous, created_at, expires_at, job, ended, attempts, input, object"
 
 // Put implements response.Store. How many bytes there are is added up before its
 // transaction, which charges wait for.
@@ -30,8 +30,8 @@ func (s responses) Put(ctx context.Context, r *response.Response, continued []st
 		return fmt.Errorf("make room for %s: %w", r.ID, err)
 	}
 	err := s.db.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO responses ("+responseColumns+", bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			r.ID, r.Owner.Account, r.Owner.Test, r.Previous, r.Created.UnixMilli(), r.Expires.UnixMilli(), r.Job[:], r.Ended, blob(r.Input), blob(r.Object), len(r.Input)+len(r.Object))
+		_, err := tx.ExecContext(ctx, "INSERT INTO responses ("+responseColumns+", bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			r.ID, r.Owner.Account, r.Owner.Test, r.Previous, r.Created.UnixMilli(), r.Expires.UnixMilli(), r.Job[:], r.Ended, r.Attempts, blob(r.Input), blob(r.Object), len(r.Input)+len(r.Object))
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (s responses) one(ctx context.Context, where string, args ...any) (*respons
 	var created, expires int64
 	var job []byte
 	err := s.db.Read().QueryRowContext(ctx, "SELECT "+responseColumns+" FROM responses "+where, args...).
-		Scan(&r.ID, &r.Owner.Account, &r.Owner.Test, &r.Previous, &created, &expires, &job, &r.Ended, &r.Input, &r.Object)
+		Scan(&r.ID, &r.Owner.Account, &r.Owner.Test, &r.Previous, &created, &expires, &job, &r.Ended, &r.Attempts, &r.Input, &r.Object)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -135,18 +135,77 @@ func (s responses) one(ctx context.Context, where string, args ...any) (*respons
 }
 
 // Update implements response.Store.
-func (s responses) Update(ctx context.Context, id string, object []byte, items []string, ended bool) error {
+func (s responses) Update(ctx context.Context, id string, u response.Update) error {
 	err := s.db.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE responses SET object = ?, ended = ?, bytes = length(input) + ? WHERE id = ?", blob(object), ended, len(object), id)
+		if u.Events != nil {
+			if err := putEvents(ctx, tx, id, u.Events); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE responses SET object = ?, ended = ?,
+			bytes = length(input) + ? + (SELECT coalesce(sum(length(packed)), 0) FROM response_events WHERE response_id = responses.id) WHERE id = ?`,
+			blob(u.Object), u.Ended, len(u.Object), id)
 		if err != nil {
 			return err
 		}
-		return nameItems(ctx, tx, id, items)
+		return nameItems(ctx, tx, id, u.Items)
 	})
 	if err != nil {
 		return fmt.Errorf("update %s: %w", id, err)
 	}
 	return nil
+}
+
+// putEvents replaces the events of a response, if it is there.
+func putEvents(ctx context.Context, tx *sql.Tx, id string, chunks []response.Chunk) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM response_events WHERE response_id = ?", id); err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		_, err := tx.ExecContext(ctx, "INSERT INTO response_events (response_id, first, last, packed) SELECT id, ?, ?, ? FROM responses WHERE id = ?", c.First, c.Last, blob(c.Packed), id)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Attempt implements response.Store.
+func (s responses) Attempt(ctx context.Context, id string) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		if err := putEvents(ctx, tx, id, nil); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE responses SET attempts = attempts + 1, bytes = length(input) + length(object) WHERE id = ?", id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("begin %s: %w", id, err)
+	}
+	return nil
+}
+
+// Events implements response.Store.
+func (s responses) Events(ctx context.Context, id string, after int64) (*response.Chunk, error) {
+	c := &response.Chunk{}
+	err := s.db.Read().QueryRowContext(ctx, "SELECT first, last, packed FROM response_events WHERE response_id = ? AND last > ? ORDER BY last LIMIT 1", id, after).
+		Scan(&c.First, &c.Last, &c.Packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read events of %s: %w", id, err)
+	}
+	return c, nil
+}
+
+// LastEvent implements response.Store.
+func (s responses) LastEvent(ctx context.Context, id string) (int64, bool, error) {
+	var last sql.NullInt64
+	if err := s.db.Read().QueryRowContext(ctx, "SELECT max(last) FROM response_events WHERE response_id = ?", id).Scan(&last); err != nil {
+		return 0, false, fmt.Errorf("read events of %s: %w", id, err)
+	}
+	return last.Int64, last.Valid, nil
 }
 
 // Delete implements response.Store.

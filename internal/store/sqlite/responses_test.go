@@ -75,13 +75,36 @@ func TestResponses(t *testing.T) {
 	find("an item of the test keys", test, "msg_1", three)
 	find("an item of nobody's", response.Owner{Account: 8}, "msg_1", nil)
 
-	if err := s.Update(ctx, "resp_2", []byte(`{"b":22}`), []string{"msg_9"}, true); err != nil {
-		t.Fatal(err)
+	chunks := []response.Chunk{{First: 0, Last: 4, Packed: []byte("abc")}, {First: 5, Last: 6, Packed: []byte("de")}}
+	for _, u := range []response.Update{
+		{Object: []byte(`{}`), Events: []response.Chunk{{First: 0, Last: 9, Packed: []byte("another attempt")}}},
+		{Object: []byte(`{"b":22}`), Items: []string{"msg_9"}, Events: chunks, Ended: true},
+		{Object: []byte(`{"b":22}`), Ended: true},
+	} {
+		if err := s.Update(ctx, "resp_2", u); err != nil {
+			t.Fatal(err)
+		}
 	}
 	two.Object, two.Ended = []byte(`{"b":22}`), true
+	for after, want := range map[int64]*response.Chunk{-1: &chunks[0], 0: &chunks[0], 3: &chunks[0], 4: &chunks[1], 5: &chunks[1], 6: nil} {
+		c, err := s.Events(ctx, "resp_2", after)
+		if diff := cmp.Diff(want, c); err != nil || diff != "" {
+			t.Errorf("events behind %d: %v\n%s", after, err, diff)
+		}
+	}
+	for id, want := range map[string]string{"resp_2": "6 true <nil>", "resp_1": "0 false <nil>"} {
+		last, ok, err := s.LastEvent(ctx, id)
+		if got := fmt.Sprint(last, ok, err); got != want {
+			t.Errorf("the last event of %s is %s", id, got)
+		}
+	}
+	var bytes int
+	if err := db.Read().QueryRow("SELECT bytes FROM responses WHERE id = 'resp_2'").Scan(&bytes); err != nil || bytes != len(`[2]`)+len(`{"b":22}`)+len("abcde") {
+		t.Errorf("it counts %d bytes, %v", bytes, err)
+	}
 	get("updated", "resp_2", at, two)
 	find("an item of the update", mine, "msg_9", two)
-	if err := s.Update(ctx, "resp_9", []byte(`{}`), []string{"msg_8"}, true); err != nil {
+	if err := s.Update(ctx, "resp_9", response.Update{Object: []byte(`{}`), Items: []string{"msg_8"}, Events: chunks, Ended: true}); err != nil {
 		t.Errorf("an update of nothing: %v", err)
 	}
 	if err := s.Purge(ctx, at.Add(time.Hour), 10); err != nil {
@@ -95,6 +118,23 @@ func TestResponses(t *testing.T) {
 	get("deleted", "resp_1", at, nil)
 	find("an item of the deleted", mine, "msg_1", nil)
 	get("beside it", "resp_2", at, two)
+	if err := s.Attempt(ctx, "resp_2"); err != nil {
+		t.Fatal(err)
+	}
+	two.Attempts = 1
+	get("attempted again", "resp_2", at, two)
+	if c, err := s.Events(ctx, "resp_2", -1); c != nil || err != nil {
+		t.Errorf("events of another attempt: %v, %v", c, err)
+	}
+	if err := s.Update(ctx, "resp_2", response.Update{Object: two.Object, Events: chunks, Ended: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(ctx, "resp_2"); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Events(ctx, "resp_2", -1); c != nil || err != nil {
+		t.Errorf("events of the deleted: %v, %v", c, err)
+	}
 }
 
 // An owner who keeps more than he may loses his oldest responses, nobody else's,

@@ -10,6 +10,7 @@ import (
 
 // checker validates one body and fills the request on the way.
 type checker struct {
+	counts  bool // nothing is to be answered
 	p       fields.Problems
 	r       *llm.Request
 	schemas *fields.Schemas
@@ -37,7 +38,7 @@ const (
 func (c *checker) request(root jsonx.Value) {
 	if !root.Get("prompt").Exists() { // which is refused, and holds the rest
 		c.p.Require(root, "model")
-		if !root.Get("previous_response_id").Exists() {
+		if !c.counts && !root.Get("previous_response_id").Exists() {
 			c.p.Require(root, "input")
 		}
 	}
@@ -200,15 +201,7 @@ func (c *checker) management(v jsonx.Value) {
 
 // background checks what cannot be asked of an answer that nobody waits for.
 func (c *checker) background(root jsonx.Value) {
-	t := c.r.Thread
-	if !t.Background {
-		return
-	}
-	v := root.Get("background")
-	switch {
-	case !t.Store:
-		c.p.Invalid(v, "Needs store: the answer is asked for later")
-	case c.r.Stream:
-		c.p.Add(root.Get("stream"), fault.UnsupportedParameter, "An answer in the background is not streamed: ask for it with GET until its status is completed.")
+	if t := c.r.Thread; t.Background && !t.Store {
+		c.p.Invalid(root.Get("background"), "Needs store: the answer is asked for later")
 	}
 }

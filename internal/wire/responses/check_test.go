@@ -85,7 +85,6 @@ func TestFieldsAreChecked(t *testing.T) {
 		{`"conversation":"conv_1"`, "conversation " + uns},
 		{`"prompt":{"id":"pmpt_1"}`, "prompt " + uns},
 		{`"background":true,"store":false`, "background " + inv + "Needs store"},
-		{`"background":true,"stream":true`, "stream " + uns},
 	} {
 		got := details(t, `{"model":"m","input":"hi",`+c.member+`}`)
 		if c.want == "" && got == nil {

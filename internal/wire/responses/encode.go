@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"iter"
-	"strconv"
 	"time"
 
 	"github.com/pontage/pontage/internal/dialect"
@@ -183,14 +182,11 @@ func (e *encoder) Break(dst, failed []byte, err *fault.Error) []byte {
 		o.output = s.output()
 		number, whole = s.number, s.head.append(nil, o)
 	}
-	head, rest, ok := bytes.Cut(failed, []byte("data: "))
-	data, rest, framed := bytes.Cut(rest, []byte("\n\n"))
-	if !ok || !framed || !jsonx.IsObject(data) {
+	event, rest, ok := numbered(failed, number)
+	if !ok {
 		return append(dst, failed...)
 	}
-	dst = append(append(dst, head...), "data: "...)
-	dst = append(dst, jsonx.Splice(data, []llm.Edit{{Name: "sequence_number", Value: strconv.AppendInt(nil, number, 10)}})...)
-	dst = append(dst, "\n\n"...)
+	dst = append(dst, event...)
 	e.object = whole
 	dst = lines(dst, "response.failed", frameData("response.failed", number+1, whole))
 	return append(dst, rest...)

@@ -126,9 +126,9 @@ func Status(object []byte) string { return statusOf(object) }
 // WithStatus returns a response that has come to nothing, in another status: with
 // an error, unless its code is empty.
 func WithStatus(object []byte, status, code, message string) []byte {
-	edits := []llm.Edit{{Name: "status", Value: jsonx.AppendString(nil, status)}}
-	if code != "" {
-		edits = append(edits, llm.Edit{Name: "error", Value: appendError(nil, code, message)})
+	object = Pending(object, status)
+	if code == "" {
+		return object
 	}
-	return jsonx.Splice(object, edits)
+	return jsonx.Splice(object, []llm.Edit{{Name: "error", Value: appendError(nil, code, message)}})
 }

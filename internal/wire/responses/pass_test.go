@@ -219,7 +219,6 @@ func TestRecordedStreamsPass(t *testing.T) {
 var refusals = map[string]string{
 	"openai.openai-responses.a748e4540a": "prompt",
 	"openai.openai-responses.e1f7cccb81": "prompt",
-	"openai.openai-responses.fb72f5b0f3": "stream", // and in the background
 	"openai.openai-responses.d2def7ebcf": "temperature",
 }
 

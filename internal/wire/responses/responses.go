@@ -27,6 +27,7 @@ type Options struct {
 // Thread, and is no business of the provider's.
 type Dialect struct {
 	now     func() time.Time
+	counts  bool // what is asked is how many tokens there are to ask
 	schemas fields.Schemas
 }
 
@@ -40,6 +41,10 @@ func New(o Options) *Dialect {
 	return &Dialect{now: o.Now}
 }
 
+// NewCount returns the dialect of POST /v1/responses/input_tokens, whose bodies are
+// those of requests for an answer. Neither is anything answered nor kept.
+func NewCount() *Dialect { return &Dialect{now: time.Now, counts: true} }
+
 // Decode makes a request of a body, as [wire.Dialect] says.
 func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, error) {
 	doc, err := fields.Parse(body)
@@ -49,6 +54,7 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 	root := doc.Root()
 	c := checker{
 		schemas: &d.schemas,
+		counts:  d.counts,
 		r: &llm.Request{
 			Task:         llm.TaskChat,
 			Dialect:      llm.OpenAIResponses,
@@ -63,6 +69,10 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 	if err := c.p.Err(); err != nil {
 		return c.r, err // what it was to be for is told of, all the same
 	}
+	if d.counts {
+		c.r.Task, c.r.Dialect, c.r.Stream = llm.TaskCountTokens, llm.OpenAIInputTokens, false
+		c.r.Thread.Store, c.r.Thread.Asked, c.r.Thread.Background = false, false, false
+	}
 	places := sync.OnceValue(func() *places { return placesOf(root) })
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	c.r.Place = func(path string) string { return places().of(path) }
@@ -71,6 +81,9 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 
 // Encoder returns the encoder of one answer to r.
 func (d *Dialect) Encoder(r *llm.Request) wire.Encoder {
+	if d.counts {
+		return &countEncoder{}
+	}
 	return d.Keeper(r)
 }
 

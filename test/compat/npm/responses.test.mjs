@@ -50,6 +50,29 @@ describe('responses', { concurrency: 8 }, () => {
     });
   }
 
+  test('a stream in the background, left and read on', async () => {
+    const stream = await client().responses.create({ model: 'gpt-5-mini', input: 'Hello', background: true, stream: true, max_output_tokens: 200 });
+    const events = [];
+    for await (const e of stream) {
+      assert.equal(e.sequence_number, events.length);
+      events.push(e);
+      if (events.length === 5) break;
+    }
+    const { id } = events[0].response;
+    for await (const e of await client().responses.retrieve(id, { stream: true, starting_after: 4 })) {
+      assert.equal(e.sequence_number, events.length);
+      events.push(e);
+    }
+    const { response } = events.at(-1);
+    assert.equal(events.at(-1).type, 'response.completed');
+    const runner = client().responses.stream({ response_id: id, starting_after: 4 });
+    const again = [];
+    runner.on('event', (e) => again.push(e));
+    assert.equal((await runner.finalResponse()).output[0].content[0].text, response.output[0].content[0].text);
+    assert.deepEqual(again.map((e) => e.sequence_number), events.slice(5).map((e) => e.sequence_number));
+    assert.ok((await client().responses.inputTokens.count({ model: 'gpt-5-mini', input: 'Hello' })).input_tokens > 0);
+  });
+
   test('in the background', async () => {
     let r = await client().responses.create({ model: 'gpt-5-mini', input: 'Hello', background: true, max_output_tokens: 200 });
     assert.equal(r.status, 'queued');
