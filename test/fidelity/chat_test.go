@@ -19,6 +19,7 @@ func readChatRequest(body value) talk {
 		}
 		q.tools = append(q.tools, tool{text(in(f, "name")), text(in(f, "description")), in(f, "parameters")})
 	}
+	q.chatFunctions(body)
 	q.chatChoice(in(body, "tool_choice"))
 	switch f := in(body, "response_format"); text(in(f, "type")) {
 	case "json_object":
@@ -58,10 +59,33 @@ func (q *talk) chatChoice(v value) {
 		}
 	case in(v, "function", "name") != nil:
 		q.choice = "=" + text(in(v, "function", "name"))
+	case text(in(v, "type")) == "allowed_tools":
+		var names []string
+		for _, t := range items(in(v, "allowed_tools", "tools")) {
+			names = append(names, text(in(t, "function", "name")))
+		}
+		q.narrow(text(in(v, "allowed_tools", "mode")), names)
 	case v != nil:
 		q.beyond = append(q.beyond, "tool_choice")
 	}
 }
+
+// chatFunctions reads what came before tools: functions are called one at a time.
+func (q *talk) chatFunctions(body value) {
+	for _, f := range items(in(body, "functions")) {
+		q.alone = true
+		q.tools = append(q.tools, tool{text(in(f, "name")), text(in(f, "description")), in(f, "parameters")})
+	}
+	switch v := in(body, "function_call"); {
+	case isText(v):
+		q.choice = text(v)
+	case v != nil:
+		q.choice = "=" + text(in(v, "name"))
+	}
+}
+
+// aFunction is the id of a call that has none, until the next.
+const aFunction = "function"
 
 func (q *talk) chatMessage(m value) {
 	parts := chatParts(in(m, "content"))
@@ -70,9 +94,14 @@ func (q *talk) chatMessage(m value) {
 		q.say("system", parts...)
 	case "tool":
 		q.say("user", part{kind: "result", id: text(in(m, "tool_call_id")), in: parts})
+	case "function":
+		q.say("user", part{kind: "result", id: aFunction, in: parts})
 	case "assistant":
 		if r := text(in(m, "refusal")); r != "" {
 			parts = append(parts, part{kind: "refusal", text: r})
+		}
+		if f := in(m, "function_call"); f != nil {
+			parts = append(parts, part{kind: "call", id: aFunction, name: text(in(f, "name")), args: value(text(in(f, "arguments")))})
 		}
 		for _, c := range items(in(m, "tool_calls")) {
 			f := in(c, "function")

@@ -79,8 +79,10 @@ func (q *talk) geminiConfig(c value) {
 func (q *talk) geminiChoice(c value) {
 	names := texts(any1(c, "allowedFunctionNames", "allowed_function_names"))
 	switch mode := strings.ToLower(geminiEnum(in(c, "mode"), "", "auto", "any", "none", "validated")); {
-	case mode == "any" && len(names) == 1:
+	case mode == "any" && len(names) == 1: // what other protocols say by naming it
 		q.choice = "=" + names[0]
+	case mode == "any" && len(names) > 0:
+		q.narrow("required", names)
 	case mode == "any":
 		q.choice = "required"
 	case mode == "none" || mode == "auto":

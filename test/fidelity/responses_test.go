@@ -29,6 +29,12 @@ func readResponsesRequest(body value) talk {
 		q.choice = text(c)
 	case text(in(c, "type")) == "function":
 		q.choice = "=" + text(in(c, "name"))
+	case text(in(c, "type")) == "allowed_tools":
+		var names []string
+		for _, t := range items(in(c, "tools")) {
+			names = append(names, text(in(t, "name")))
+		}
+		q.narrow(text(in(c, "mode")), names)
 	case c != nil:
 		q.beyond = append(q.beyond, "tool_choice")
 	}

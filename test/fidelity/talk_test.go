@@ -252,6 +252,14 @@ func result(s string) string {
 	return sorted(v)
 }
 
+// narrow leaves the tools that may be called, in that mode.
+func (q *talk) narrow(mode string, names []string) {
+	if q.choice = mode; mode == "required" && len(names) == 1 {
+		q.choice = "=" + names[0]
+	}
+	q.tools = slices.DeleteFunc(q.tools, func(t tool) bool { return !slices.Contains(names, t.name) })
+}
+
 // lost compares what arrived with what was said. dropped are the members that
 // the gateway told the caller it left out. Each difference is a line.
 func (h heard) lost(got heard, dropped []string) (out []string) {
@@ -294,6 +302,7 @@ func (h heard) lost(got heard, dropped []string) (out []string) {
 // drops are the members whose names in X-Dropped-Params excuse a kind of line.
 var drops = map[string][]string{
 	"seed":   {"seed", "generationConfig.seed"},
+	"top_k":  {"top_k", "generationConfig.topK"},
 	"thinks": {"thinking", "reasoning_effort", "reasoning.effort", "generationConfig.thinkingConfig"},
 }
 
