@@ -128,7 +128,7 @@ func (e *Encoding) Extras(list []llm.Extra, pass func(x llm.Extra) bool) {
 		case harmless[path], slices.Contains(harmlessAs[path], value):
 			e.Drop(x.Path)
 		case path == "tools.#" && kindOf(x.Value) != "":
-			e.Refuse(fault.UnsupportedParameter, x.Path, "Tools of type %.64s cannot be honoured for this model.", kindOf(x.Value))
+			e.Refuse(fault.UnsupportedParameter, x.Path, "%s of type %.64s cannot be honoured for this model.", x.Path, kindOf(x.Value))
 		default:
 			e.Unsupported(x.Path)
 		}

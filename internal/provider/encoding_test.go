@@ -42,7 +42,7 @@ func TestArgumentsOfCallsAreObjects(t *testing.T) {
 func TestToolsAreRefusedByTheirType(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		`{"type":"web_search_20250305","name":"web_search"}`: "Tools of type web_search_20250305 cannot be honoured for this model.",
+		`{"type":"web_search_20250305","name":"web_search"}`: "tools.3 of type web_search_20250305 cannot be honoured for this model.",
 		`{"name":"x"}`: "tools.3 cannot be honoured for this model.",
 	} {
 		var e Encoding

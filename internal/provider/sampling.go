@@ -11,16 +11,18 @@ func UsualTopK(r *llm.Request, k int64) bool {
 }
 
 // OneCut returns the temperature and top_p of a conversation for models of Claude,
-// of which the later refuse to take both: of two the one is left out that says what
-// holds without it. Where neither does both are returned.
-func OneCut(c *llm.Chat) (temperature, topP *float64) {
+// of which the later refuse to take both: of two the one is left out, and told, that
+// says what holds without it. Where neither does both are returned.
+func (e *Encoding) OneCut(c *llm.Chat) (temperature, topP *float64) {
 	temperature, topP = c.Temperature, c.TopP
 	switch {
 	case temperature == nil || topP == nil:
 	case *topP == 1:
 		topP = nil
+		e.Drop("top_p")
 	case *temperature == 1:
 		temperature = nil
+		e.Drop("temperature")
 	}
 	return temperature, topP
 }

@@ -39,9 +39,13 @@ func TestOfTemperatureAndTopPOneIsEnough(t *testing.T) {
 		{f(1), f(1), f(1), nil},
 		{f(0.2), f(0.9), f(0.2), f(0.9)},
 	} {
-		a, b := OneCut(&llm.Chat{Temperature: c.temperature, TopP: c.topP})
+		var e Encoding
+		a, b := e.OneCut(&llm.Chat{Temperature: c.temperature, TopP: c.topP})
 		if !same(a, c.wantTemperature) || !same(b, c.wantTopP) {
 			t.Errorf("%+v: %v, %v", c, a, b)
+		}
+		if left := c.temperature != nil && a == nil || c.topP != nil && b == nil; left != (len(e.Dropped) == 1) {
+			t.Errorf("%+v: told %v", c, e.Dropped)
 		}
 	}
 }

@@ -279,6 +279,7 @@ func (p *play) refused(t *testing.T, r reply) {
 	if field == "" {
 		field, _, _ = strings.Cut(message, ": ")
 		field, _, _ = strings.Cut(field, " cannot be honoured")
+		field, _, _ = strings.Cut(field, " of type ")
 	}
 	if kind != wantKind || message == "" {
 		p.differ("a refusal of the kind %q, code %q: %.300s", kind, code, r.body)

@@ -111,9 +111,9 @@ var middle = regexp.MustCompile(`^(messages\.\d+\.role|input\.\d+)$`)
 // moved reports whether a difference is that an instruction in the middle of a
 // conversation, which most protocols lack, was put to the user, as the caller was
 // told; or one of wishes that say the same: to think as little as can be, or as the
-// model likes; to sample from everything, beside a temperature.
+// model likes.
 func moved(line string, dropped []string, sent []byte) bool {
-	if strings.Contains(line, "thinks: ") || line == "lost: top_p: 1" && value(sent) != nil && in(value(sent), "temperature") != nil {
+	if strings.Contains(line, "thinks: ") {
 		return true
 	}
 	if !slices.ContainsFunc(dropped, middle.MatchString) {

@@ -303,6 +303,7 @@ func (h heard) lost(got heard, dropped []string) (out []string) {
 var drops = map[string][]string{
 	"seed":   {"seed", "generationConfig.seed"},
 	"top_k":  {"top_k", "generationConfig.topK"},
+	"top_p":  {"top_p", "generationConfig.topP"},
 	"thinks": {"thinking", "reasoning_effort", "reasoning.effort", "generationConfig.thinkingConfig"},
 }
 

@@ -66,6 +66,16 @@ func (c *talk) add(kind string, v any) {
 	}
 }
 
+// topP adds top_p. 1 says nothing.
+func (c *talk) topP(v any) {
+	if n, ok := v.(json.Number); ok {
+		if f, err := n.Float64(); err == nil && f == 1 {
+			return
+		}
+	}
+	c.add("top_p", v)
+}
+
 func (c *talk) openAI(o object) {
 	for _, m := range list(o["messages"]) {
 		c.openAIMessage(obj(m))
@@ -77,7 +87,7 @@ func (c *talk) openAI(o object) {
 	}
 	c.add("max", first(o["max_completion_tokens"], o["max_tokens"]))
 	c.add("temperature", o["temperature"])
-	c.add("top_p", o["top_p"])
+	c.topP(o["top_p"])
 	c.stops(o["stop"])
 	format := obj(obj(o["response_format"])["json_schema"])
 	c.add("schema", format["schema"])
@@ -176,7 +186,7 @@ func (c *talk) anthropic(o object) {
 	}
 	c.add("max", o["max_tokens"])
 	c.add("temperature", o["temperature"])
-	c.add("top_p", o["top_p"])
+	c.topP(o["top_p"])
 	c.stops(o["stop_sequences"])
 	format := obj(first(obj(o["output_config"])["format"], o["output_format"], object{}))
 	c.add("schema", format["schema"])

@@ -272,6 +272,7 @@ var reasons = map[string]string{
 	"search_context_size":            "Perplexity's own",
 	"temperature":                    "above 1",
 	"thinking":                       "other vendors' switch",
+	"tool_choice":                    "Claude cannot be made to call a tool while it thinks",
 	"tools.#":                        "tools that the provider runs, and grammars",
 	"tools.#.defer_loading":          "part of Anthropic's tool search",
 	"top_k":                          "OpenAI has none",
@@ -321,11 +322,12 @@ func otherRequest(t *testing.T, w *world) {
 // named is the field that a refusal names.
 func named(f *testkit.Fixture, r reply) string {
 	e := obj(parse(r.Body)["error"])
-	if f.API == "openai.chat" {
-		return str(e["param"])
+	if at := str(e["param"]); at != "" || f.API == "openai.chat" {
+		return at
 	}
 	field, _, _ := strings.Cut(str(e["message"]), " cannot be honoured")
 	field, _, _ = strings.Cut(field, ": ")
+	field, _, _ = strings.Cut(field, " of type ")
 	return field
 }
 

@@ -417,7 +417,7 @@ func (e *encoder) sampling() {
 	if c.Temperature != nil && *c.Temperature > 1 {
 		e.Refuse(fault.UnsupportedParameter, "temperature", "This model takes a temperature of at most 1.")
 	}
-	temperature, topP := provider.OneCut(c)
+	temperature, topP := e.OneCut(c)
 	e.Float("temperature", temperature)
 	e.Float("top_p", topP)
 	switch {

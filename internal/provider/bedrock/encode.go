@@ -268,7 +268,7 @@ func (e *encoder) inference() {
 	}
 	temperature, topP := c.Temperature, c.TopP
 	if e.traits.claude != "" {
-		temperature, topP = provider.OneCut(c)
+		temperature, topP = e.OneCut(c)
 	}
 	e.Float("temperature", temperature)
 	e.Float("topP", topP)

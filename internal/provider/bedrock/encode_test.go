@@ -84,7 +84,7 @@ func TestWhatIsSent(t *testing.T) {
 		{"any tool", llama, hi + `,` + tools + `,"tool_choice":"required"`, `{"toolConfig":` + toolJ + `,"toolChoice":{"any":{}}},` + hiJ + `}`, ""},
 		{"one tool", llama, hi + `,` + tools + `,"tool_choice":{"type":"function","function":{"name":"g"}}`, `{"toolConfig":` + toolJ + `,"toolChoice":{"tool":{"name":"g"}}},` + hiJ + `}`, ""},
 		{"some tools", llama, hi + `,` + tools + `,"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"g"}}]}}`, `{"toolConfig":{"tools":[{"toolSpec":{"name":"g","inputSchema":{"json":{"type":"object","properties":{}}}}}],"toolChoice":{"auto":{}}},` + hiJ + `}`, ""},
-		{"temperature or top_p", adaptive, hi + `,"temperature":1,"top_p":0.9`, `{` + hiJ + `,"inferenceConfig":{"topP":0.9}}`, ""},
+		{"temperature or top_p", adaptive, hi + `,"temperature":1,"top_p":0.9`, `{` + hiJ + `,"inferenceConfig":{"topP":0.9}}`, "temperature"},
 		{"no tool, and none was called", llama, hi + `,` + tools + `,"tool_choice":"none"`, `{` + hiJ + `}`, ""},
 		{
 			"one tool at a time", budgeted, hi + `,` + tools + `,"parallel_tool_calls":false`,
