@@ -164,7 +164,7 @@ func TestPlacesAreNamedAsTheCallerDoes(t *testing.T) {
 	for path, want := range map[string]string{
 		"messages":                              "input",
 		"messages.0.content.1":                  "input.1.content.1",
-		"messages.0.content.1.image_url.detail": "input.1.content.1.image_url.detail",
+		"messages.0.content.1.image_url.detail": "input.1.content.1.detail",
 		"messages.1":                            "input.2",
 		"messages.1.content.1.citations":        "input.3.content.0.citations",
 		"messages.1.content.2":                  "input.4",

@@ -84,7 +84,7 @@ func (p *places) part(parts []string, rest string) string {
 	member, rest, _ := strings.Cut(rest, ".")
 	index, rest, _ := strings.Cut(rest, ".")
 	if n, err := strconv.Atoi(index); err == nil && member == "content" && n < len(parts) {
-		return join(parts[n], rest)
+		return join(parts[n], strings.TrimPrefix(rest, "image_url.")) // here that is a string, and what is in it stands beside it
 	}
 	item := strings.SplitN(parts[0], ".", 3)
 	return strings.Join(item[:min(2, len(item))], ".")
