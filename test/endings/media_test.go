@@ -14,7 +14,7 @@ import (
 )
 
 const mediaConfig = `
-routing: {attempts: 3, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}
+routing: {attempts: 3, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, requests: 1000000, open: 1s, max_open: 1s}}
 providers:
   up: {kind: openai, quirks: openai, base_url: "UP/v1", api_key: sk-upstream, catalog: none}
 models:

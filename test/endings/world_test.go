@@ -103,7 +103,7 @@ func newWorld(t *testing.T) *world {
 // hurried-… gives up soon.
 func (u *upstream) config() string {
 	var b strings.Builder
-	b.WriteString("routing: {attempts: 2, retry_budget: 1000, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, open: 1s, max_open: 1s}}\nproviders:\n")
+	b.WriteString("routing: {attempts: 2, retry_budget: 1000, backoff: {base: 1ms, max: 2ms}, breaker: {failures: 1000, requests: 1000000, open: 1s, max_open: 1s}}\nproviders:\n")
 	var models strings.Builder
 	for f, path := range [2]string{"/openai/v1", "/messages"} {
 		kind := [2]string{"openai, quirks: generic", "anthropic"}[f] // generic: it is never asked for responses
