@@ -18,8 +18,9 @@ import (
 // feeds are the responses in the background that are answered, or that somebody
 // waits for to be.
 type feeds struct {
-	mu   sync.Mutex
-	open map[string]*feed // by id; guarded by mu
+	mu      sync.Mutex
+	open    map[string]*feed // by id; guarded by mu, as is stopped
+	stopped bool             // nothing more is begun
 }
 
 // feed is what one of them says.
@@ -44,7 +45,11 @@ func (fs *feeds) join(r *response.Response) *feed {
 	if r.Ended && fs.open[r.ID] == nil {
 		return nil
 	}
-	return fs.enter(r)
+	f := fs.enter(r)
+	if fs.stopped && !f.begun {
+		f.Break(fault.New(fault.Draining, ""))
+	}
+	return f
 }
 
 // begin joins the feed of a response whose turn it is to be answered.
@@ -90,10 +95,12 @@ func (fs *feeds) leave(f *feed) {
 	}
 }
 
-// stop ends the feeds of what will not be answered before the process ends.
+// stop ends the feeds of what will not be answered before the process ends, and
+// those that are joined from now on.
 func (fs *feeds) stop() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	fs.stopped = true
 	for _, f := range fs.open {
 		if !f.begun {
 			f.Break(fault.New(fault.Draining, ""))
