@@ -18,8 +18,9 @@ import (
 // feeds are the responses in the background that are answered, or that somebody
 // waits for to be.
 type feeds struct {
-	mu   sync.Mutex
-	open map[string]*feed // by id; guarded by mu
+	mu      sync.Mutex
+	open    map[string]*feed // by id; guarded by mu, as is stopped
+	stopped bool             // nothing more is begun
 }
 
 // feed is what one of them says.
@@ -44,7 +45,11 @@ func (fs *feeds) join(r *response.Response) *feed {
 	if r.Ended && fs.open[r.ID] == nil {
 		return nil
 	}
-	return fs.enter(r)
+	f := fs.enter(r)
+	if fs.stopped && !f.begun {
+		f.Break(fault.New(fault.Draining, ""))
+	}
+	return f
 }
 
 // begin joins the feed of a response whose turn it is to be answered.
@@ -90,10 +95,12 @@ func (fs *feeds) leave(f *feed) {
 	}
 }
 
-// stop ends the feeds of what will not be answered before the process ends.
+// stop ends the feeds of what will not be answered before the process ends, and
+// those that are joined from now on.
 func (fs *feeds) stop() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	fs.stopped = true
 	for _, f := range fs.open {
 		if !f.begun {
 			f.Break(fault.New(fault.Draining, ""))
@@ -149,7 +156,7 @@ func (f *feed) conclude(ctx context.Context, a *App) {
 		err = a.settle(ctx, r)
 	}
 	if err == nil && r == nil {
-		err = fault.New(fault.ResponseNotFound, "The response is not kept any more.")
+		err = notKeptAnyMore()
 	}
 	if err != nil {
 		f.Break(fault.From(err))
@@ -162,6 +169,10 @@ func (f *feed) conclude(ctx context.Context, a *App) {
 		}
 	}
 	f.End(last)
+}
+
+func notKeptAnyMore() *fault.Error {
+	return fault.New(fault.ResponseNotFound, "The response is not kept any more.")
 }
 
 // Follow implements wire.Memory.
@@ -234,7 +245,7 @@ type ended struct {
 	at     int64  // number of the last event that was read
 	events []byte // to be read next
 	last   int64  // number of the last of them
-	made   bool   // there are no others
+	until  int64  // number of the last of all
 }
 
 // begin finds the first events. It refuses a number that none has.
@@ -244,37 +255,43 @@ func (e *ended) begin(ctx context.Context, r *response.Response) (err error) {
 		return err
 	}
 	if told {
-		if e.at > last {
-			return noSuchEvent()
-		}
-		return nil
+		e.until = last
+		return e.check()
 	}
 	all := append(responses.Opening(r.Object), responses.Told(r.Object)...)
 	if r.Job == [16]byte{} {
 		all = append([]responses.Event{responses.Begun(r.Object)}, responses.Told(r.Object)...)
 	}
 	first := base(r)
-	if e.last = first + int64(len(all)) - 1; e.at > e.last {
-		return noSuchEvent()
+	e.until = first + int64(len(all)) - 1
+	if err := e.check(); err != nil {
+		return err
 	}
-	e.made = true
+	e.last = e.until
 	e.events = bytes.Join(responses.Frames(all, first)[max(e.at+1-first, 0):], nil)
 	return nil
 }
 
-func noSuchEvent() error {
-	return fault.New(fault.InvalidParameter, "The response has ended, and has no such event.").At("starting_after")
+// check refuses a number behind the last.
+func (e *ended) check() error {
+	if e.at > e.until {
+		return fault.New(fault.InvalidParameter, "The response has ended, and has no such event.").At("starting_after")
+	}
+	return nil
 }
 
 // Next implements wire.Events.
 func (e *ended) Next(ctx context.Context) (events []byte, err error) {
-	if len(e.events) == 0 && !e.made {
+	if e.at >= e.until {
+		return nil, io.EOF
+	}
+	if len(e.events) == 0 {
 		if e.events, e.last, err = e.memory.Events(ctx, e.id, e.at); err != nil {
 			return nil, fault.From(err)
 		}
 	}
 	if len(e.events) == 0 {
-		return nil, io.EOF
+		return nil, notKeptAnyMore()
 	}
 	events, e.events, e.at = e.events, nil, e.last
 	return events, nil

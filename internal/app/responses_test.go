@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/response"
 	"github.com/pontage/pontage/internal/wire/responses"
 )
@@ -52,5 +53,38 @@ func TestAnAnswerIsNotOverwrittenByWhoReadBefore(t *testing.T) {
 	kept, err := r.responses.Any(t.Context(), id)
 	if err != nil || responses.Status(kept.Object) != "completed" {
 		t.Errorf("kept as %s, %v", kept.Object, err)
+	}
+}
+
+// Who reads what a response said, and finds the rest deleted, is told so: silence
+// would look like the end.
+func TestAResponseThatIsDeletedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	a := serving(t, small)
+	a.responses = response.New(a.db.Responses(), time.Hour, a.clock.now)
+	s := response.NewStream(0)
+	for range 3 {
+		s.Add([]byte("data: " + strings.Repeat("x", 100<<10) + "\n\n")) // a chunk of its own
+	}
+	o, object := response.Owner{Account: 1}, []byte(`{"status":"completed","output":[]}`)
+	if err := a.responses.Put(t.Context(), &response.Response{ID: "resp_1", Owner: o, Created: a.clock.now(), Ended: true, Input: []byte(`[]`), Object: object}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.responses.Update(t.Context(), "resp_1", response.Update{Object: object, Events: s.Chunks(nil), Ended: true}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := a.follow(t.Context(), o, "resp_1", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	if got, err := all.Next(t.Context()); err != nil || len(got) == 0 {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if err := a.responses.Delete(t.Context(), o, "resp_1"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := all.Next(t.Context()); !fault.Is(err, fault.ResponseNotFound) || len(got) != 0 {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

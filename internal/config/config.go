@@ -50,7 +50,7 @@ type Server struct {
 type Store struct {
 	URL       string        `yaml:"url" default:"sqlite:data/pontage.db" secret:"url" doc:"sqlite:PATH, relative to this file"`
 	Retention time.Duration `yaml:"retention" doc:"how long charges and receipts are kept one by one; then their sums of each day replace them. 0s: for ever; otherwise at least 840h, which is 35 days"`
-	Responses time.Duration `yaml:"responses" default:"720h" doc:"how long responses are kept for their callers, to be read again and continued; who continues one keeps it longer. 0s: none are kept, and what needs that is refused"`
+	Responses time.Duration `yaml:"responses" default:"720h" doc:"how long responses are kept for their callers, to be read again and continued; who continues one keeps it longer, and who says for how long himself, where the contract has a member for that, keeps it for that time. 0s: none are kept, and what needs that is refused"`
 }
 
 // minRetention leaves time for refunds and disputes.

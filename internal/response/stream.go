@@ -106,11 +106,13 @@ func (s *Stream) finish(last [][]byte, err error) {
 // which the stream ended, [io.EOF] if all is told.
 func (s *Stream) Read(after int64) (events []byte, last int64, more <-chan struct{}, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if i, _ := slices.BinarySearchFunc(s.packed, after+1, func(c Chunk, n int64) int { return int(c.Last - n) }); i < len(s.packed) {
-		events, err = s.packed[i].After(after)
-		return events, s.packed[i].Last, nil, err
+		c := s.packed[i]
+		s.mu.Unlock() // who adds must not wait for what is unpacked
+		events, err = c.After(after)
+		return events, c.Last, nil, err
 	}
+	defer s.mu.Unlock()
 	first := s.next - int64(len(s.tail))
 	if skip := max(after+1-first, 0); skip < int64(len(s.tail)) {
 		return bytes.Join(s.tail[skip:], nil), s.next - 1, nil, nil

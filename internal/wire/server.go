@@ -305,10 +305,10 @@ func (x *exchange) generate() error {
 		return x.later(d, req)
 	}
 	call, err := x.open(d, req, w)
+	if x.w.committed {
+		x.enc = x.encoder(d, req) // which knows how its streams break
+	}
 	if err != nil {
-		if x.w.committed {
-			x.enc = x.encoder(d, req) // which knows how its streams break
-		}
 		return err
 	}
 	x.call = call

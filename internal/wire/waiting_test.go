@@ -124,6 +124,32 @@ func TestWhatFailsAfterWaitingIsToldInTheStream(t *testing.T) {
 	}
 }
 
+// So is a fault that was only asked for.
+func TestASimulatedFaultAfterWaitingIsToldInTheStream(t *testing.T) {
+	t.Parallel()
+	seen := make(chan struct{})
+	h := build(t, &fake{test: true, open: func(ctx context.Context) (*fakeCall, error) {
+		<-seen
+		return &fakeCall{ctx: ctx}, nil
+	}}, func(o *Options) {
+		o.Heartbeat = time.Millisecond
+		o.Dialects["openai.chat"] = breaking{}
+	})
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, h.srv.URL+"/v1/chat/completions", strings.NewReader(`{"stream":1}`))
+	req.Header.Set("X-Pontage-Simulate", "upstream_overloaded")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	close(seen) // the head has come, and with it a sign of life
+	b, err := io.ReadAll(resp.Body)
+	if rest := strings.ReplaceAll(string(b), ": wait\n\n", ""); err != nil || rest != "broken: upstream_overloaded" {
+		t.Errorf("%q, %v", rest, err)
+	}
+	<-h.events
+}
+
 // A failure that comes in time, and every whole answer, has its status; so has a
 // stream that nothing can keep open.
 func TestWhoNeedNotWaitGetsAStatus(t *testing.T) {

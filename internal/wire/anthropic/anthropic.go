@@ -4,11 +4,9 @@
 package anthropic
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/pontage/pontage/internal/fields"
-	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
 )
@@ -51,7 +49,9 @@ func (d *CountTokens) Decode(body []byte, headers map[string][]string) (*llm.Req
 }
 
 // Encoder returns the encoder of one answer to r.
-func (d *CountTokens) Encoder(*llm.Request) wire.Encoder { return &countEncoder{} }
+func (d *CountTokens) Encoder(*llm.Request) wire.Encoder {
+	return wire.NewCount(`{"input_tokens":`)
+}
 
 func decode(body []byte, headers map[string][]string, s *fields.Schemas, t llm.Task, d llm.Dialect) (*llm.Request, error) {
 	doc, err := fields.Parse(body)
@@ -91,32 +91,6 @@ func forwarded(headers map[string][]string) map[string][]string {
 		}
 	}
 	return out
-}
-
-// countEncoder writes {"input_tokens": n}: the provider's own answer, or what
-// was counted here.
-type countEncoder struct{ body []byte }
-
-// Heartbeat appends nothing: the answer is not streamed.
-func (e *countEncoder) Heartbeat(dst []byte) []byte { return dst }
-
-// Event keeps the answer back.
-func (e *countEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
-	if ev.Raw != nil {
-		e.body = ev.Raw
-	}
-	return dst, nil
-}
-
-// Finish appends the answer.
-func (e *countEncoder) Finish(dst []byte, f wire.Final) ([]byte, error) {
-	if len(e.body) == 0 {
-		if f.Usage.Input <= 0 {
-			return dst, errors.New("no answer")
-		}
-		e.body = append(appendInt(append(e.body, `{"input_tokens":`...), f.Usage.Input), '}')
-	}
-	return wire.AppendAnswer(dst, jsonx.Splice(e.body, f.Extras)), nil
 }
 
 // Waiting returns a ping, which may come at any time; see [wire.Patient].

@@ -157,7 +157,9 @@ func (d *CountTokens) DecodeFor(model string, body []byte, _ map[string][]string
 }
 
 // Encoder returns the encoder of one answer to r.
-func (d *CountTokens) Encoder(*llm.Request) wire.Encoder { return &countEncoder{} }
+func (d *CountTokens) Encoder(*llm.Request) wire.Encoder {
+	return wire.NewCount(`{"totalTokens":`)
+}
 
 // begin parses a body and begins the request that it makes.
 func begin(model string, body []byte, s *fields.Schemas) (*checker, jsonx.Value, error) {

@@ -37,7 +37,7 @@ func (d *decoder) functionChoice(v jsonx.Value) {
 	}
 }
 
-// functionCall takes over a call in the nth message, whose id is made of its place:
+// functionCall takes over a call, whose id is made of the place of its message:
 // it is the same in every later request.
 func (d *decoder) functionCall(v jsonx.Value) llm.Part {
 	d.calls = "call_" + strconv.Itoa(len(d.Chat.Messages))

@@ -40,6 +40,7 @@ func Heartbeat() []byte { return []byte(keepAlive) }
 
 // Events returns the events in frames that an encoder wrote. Its signs of life are
 // of the moment, and that the answer was taken in is known already; see [Opening].
+// Where a text ends within a character an event has U+FFFD, so that it can be kept.
 func Events(frames []byte) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		var e Event
@@ -47,7 +48,7 @@ func Events(frames []byte) iter.Seq[Event] {
 			line = bytes.TrimRight(line, "\r\n")
 			switch field, value, _ := bytes.Cut(line, []byte(":")); {
 			case len(line) == 0:
-				if e.counts() && !yield(e) {
+				if e.whole() && !yield(e) {
 					return
 				}
 				e = Event{}
@@ -63,12 +64,19 @@ func Events(frames []byte) iter.Seq[Event] {
 	}
 }
 
-func (e Event) counts() bool {
+// whole reports whether all of an event that is to be told was read, and mends its
+// texts.
+func (e *Event) whole() bool {
 	switch e.name {
 	case "keepalive", eventCreated, eventQueued:
 		return false
 	}
-	return jsonx.IsObject(e.data)
+	doc, err := jsonx.ParseEvent(e.data)
+	if err != nil || doc.Root().Kind() != jsonx.Object {
+		return false
+	}
+	e.data = doc.Root().Raw()
+	return true
 }
 
 // The events that hold a whole response, and are no end of it.
@@ -139,16 +147,13 @@ func Pending(object []byte, status string) []byte {
 
 // retell appends the events of a whole item.
 func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
-	it := &item{index: index, id: v.Get("id").Text(), kind: v.Get("type").Text(), callID: v.Get("call_id").Text(), name: v.Get("name").Text()}
+	it := &item{index: index}
+	it.begin(v)
 	content := v.Get("content")
-	switch it.kind {
-	case kindCall, kindMessage:
-	case kindReasoning:
-		if summary := v.Get("summary"); summary.Len() > 0 {
-			it.summary, content = true, summary
-		}
-	default:
-		it.raw = appendFlat(nil, v.Raw())
+	if summary := v.Get("summary"); it.kind == kindReasoning && summary.Len() > 0 {
+		content = summary
+	} else {
+		it.summary = false
 	}
 	b := strconv.AppendInt(append(s.buf[:0], `"output_index":`...), int64(index), 10)
 	s.buf = append(it.append(append(b, `,"item":`...), statusInProgress), '}')

@@ -82,3 +82,39 @@ func TestAResponseIsTold(t *testing.T) {
 		t.Errorf("not all is told: %v", deltas)
 	}
 }
+
+// A piece of a text that ends within a character is told, too, under its number: in
+// what is kept for many the half is U+FFFD, and the event that ends the text has it
+// whole.
+func TestHalfACharacterIsTold(t *testing.T) {
+	t.Parallel()
+	for _, half := range []string{`\ud83d`, "\xe6"} {
+		frames := "event: response.output_text.delta\ndata: {\"sequence_number\":1,\"delta\":\"Hi " + half + "\"}\n\n"
+		var got strings.Builder
+		for _, f := range Frames(slices.Collect(Events([]byte(frames))), 7) {
+			got.Write(f)
+		}
+		if want := "event: response.output_text.delta\ndata: {\"sequence_number\":7,\"delta\":\"Hi \ufffd\"}\n\n"; got.String() != want {
+			t.Errorf("%q, want %q", got.String(), want)
+		}
+	}
+}
+
+// A call of a tool within a namespace is told with that from its first event on.
+func TestTheNamespaceOfACallIsTold(t *testing.T) {
+	t.Parallel()
+	const call = `{"id":"fc_1","type":"function_call","status":"completed","call_id":"c","name":"find","namespace":"crm","arguments":"{}"}`
+	var items []string
+	for _, e := range Told([]byte(`{"id":"resp_1","status":"completed","output":[` + call + `]}`)) {
+		doc, err := jsonx.Parse(e.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if item := doc.Root().Get("item"); item.Exists() {
+			items = append(items, e.name+" "+item.Get("namespace").Text())
+		}
+	}
+	if got := strings.Join(items, ", "); got != "response.output_item.added crm, response.output_item.done crm" {
+		t.Error(got)
+	}
+}

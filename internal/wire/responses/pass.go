@@ -124,7 +124,7 @@ func (p *passed) follow(name string, root jsonx.Value) {
 // begin takes over an item that has begun.
 func (it *item) begin(v jsonx.Value) {
 	it.open, it.id, it.kind = true, v.Get("id").Text(), v.Get("type").Text()
-	it.callID, it.name = v.Get("call_id").Text(), v.Get("name").Text()
+	it.callID, it.name, it.space = v.Get("call_id").Text(), v.Get("name").Text(), v.Get("namespace").Text()
 	it.summary = true
 	switch it.kind {
 	case kindMessage, kindCall, kindReasoning:

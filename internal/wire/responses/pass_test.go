@@ -336,3 +336,27 @@ func TestHalfACharacterPasses(t *testing.T) {
 		}
 	}
 }
+
+// A provider's own call that is cut off keeps its namespace.
+func TestACallOfANamespaceThatIsCutOffKeepsIt(t *testing.T) {
+	t.Parallel()
+	e := encoderOf(request(t, `,"stream":true`))
+	var got []byte
+	for _, data := range []string{
+		`{"type":"response.created","sequence_number":0,"response":{"id":"r","status":"in_progress","output":[]}}`,
+		`{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":{"id":"fc_1","type":"function_call","status":"in_progress","call_id":"c","name":"find","namespace":"crm","arguments":""}}`,
+		`{"type":"response.function_call_arguments.delta","sequence_number":2,"output_index":0,"item_id":"fc_1","delta":"{"}`,
+	} {
+		var err error
+		if got, err = e.Event(got, llm.Event{Raw: []byte("data: " + data + "\n\n"), Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := e.Event(got[:0], llm.Event{Cut: true, Finish: llm.FinishLength, Data: []byte(`{"type":"response.in_progress"}`)})
+	if err == nil {
+		got, err = e.Finish(got, wire.Final{})
+	}
+	if n := strings.Count(string(got), `"name":"find","namespace":"crm"`); err != nil || n != 2 {
+		t.Errorf("%v: told %d times: %s", err, n, got)
+	}
+}

@@ -82,7 +82,7 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 // Encoder returns the encoder of one answer to r.
 func (d *Dialect) Encoder(r *llm.Request) wire.Encoder {
 	if d.counts {
-		return &countEncoder{}
+		return wire.NewCount(`{"object":"response.input_tokens","input_tokens":`)
 	}
 	return d.Keeper(r)
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: traffic.sh BINARY OUT.db.gz: runs `BINARY dev`, spends a little, kills it, and keeps its database.
+# usage: make.sh BINARY OUT.db.gz: runs `BINARY dev`, spends a little, kills it, and keeps its database.
 set -euo pipefail
 bin=$1 out=$2
 dir=$(mktemp -d)
