@@ -170,22 +170,13 @@ func compact(v []byte) string {
 }
 
 // Input writes the arguments of a tool call of the history as an object, which some
-// protocols want, under name. null is an empty one: some models write it where a
-// tool takes nothing. What else is none stays the text that the model wrote, within
-// one, and path is told.
+// protocols want, under name; see [jsonx.AppendObject]. Of what is none path is told.
 func (e *Encoding) Input(name string, args json.RawMessage, path string) {
-	switch {
-	case len(args) == 0, string(args) == "null":
-		e.Raw(name, []byte("{}"))
-	case jsonx.IsObject(args):
-		e.Raw(name, args)
-	default:
+	if len(args) > 0 && string(args) != "null" && !jsonx.IsObject(args) {
 		e.Drop(path + ".function.arguments")
-		e.Name(name)
-		e.Open('{')
-		e.Raw("_raw", args)
-		e.Close('}')
 	}
+	e.Name(name)
+	e.Body = jsonx.AppendObject(e.Body, args)
 }
 
 // maxToolID is the longest id of a tool call that everybody takes.

@@ -29,7 +29,7 @@ func TestArgumentsOfCallsAreObjects(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		``: `"input":{}`, `null`: `"input":{}`, `{"a": 12345678901234567890}`: `"input":{"a": 12345678901234567890}`,
-		`"x{"`: `"input":{"_raw":"x{"}`, `[1]`: `"input":{"_raw":[1]}`,
+		`"x{"`: `"input":{"_raw":"x{"}`, `[1]`: `"input":{"_raw":"[1]"}`,
 	} {
 		var e Encoding
 		e.Input("input", []byte(args), "messages.1")
