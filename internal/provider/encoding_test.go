@@ -51,4 +51,8 @@ func TestToolsAreRefusedByTheirType(t *testing.T) {
 			t.Errorf("%s: %v, want %s", value, e.Err, want)
 		}
 	}
+	var e Encoding
+	if e.Extras([]llm.Extra{{Path: "tools.3.type", Value: []byte(`"web_search"`)}}, nil); e.Err == nil {
+		t.Errorf("the type of a tool is dropped: %v", e.Dropped)
+	}
 }
