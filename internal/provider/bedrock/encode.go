@@ -86,7 +86,7 @@ func marks(c *llm.Chat) (n int) {
 		}
 	}
 	for i := range c.Tools {
-		if c.Tools[i].Cache != nil {
+		if t := &c.Tools[i]; t.Cache != nil && c.Offers(t.Name) {
 			n++
 		}
 	}
