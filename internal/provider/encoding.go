@@ -179,6 +179,22 @@ func (e *Encoding) Input(name string, args json.RawMessage, path string) {
 	e.Body = jsonx.AppendObject(e.Body, args)
 }
 
+// Blank reports whether p is a text in which there is nothing to be seen, which some
+// protocols refuse.
+func Blank(p *llm.Part) bool {
+	return (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && strings.TrimSpace(p.Text) == ""
+}
+
+// Omit leaves a blank text out, and tells of what was in it, and of its mark.
+func (e *Encoding) Omit(path string, p *llm.Part) {
+	if p.Text != "" {
+		e.Drop(path)
+	}
+	if p.Cache != nil {
+		e.Drop(path + ".cache_control")
+	}
+}
+
 // maxToolID is the longest id of a tool call that everybody takes.
 const maxToolID = 64
 
