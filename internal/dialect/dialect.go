@@ -71,25 +71,6 @@ func Arguments(text string) json.RawMessage {
 	return json.RawMessage(trimmed)
 }
 
-// AppendObject appends the arguments of a tool call as an object. null, which some
-// models write where a tool takes nothing, is an empty one, and what else the model
-// wrote that is none goes into one, whole, as _raw.
-func AppendObject(dst, args []byte) []byte {
-	switch {
-	case len(args) == 0, string(args) == "null":
-		return append(dst, `{}`...)
-	case jsonx.IsObject(args):
-		return append(dst, args...)
-	}
-	dst = append(dst, `{"_raw":`...)
-	if doc, err := jsonx.Parse(args); err == nil && doc.Root().Kind() == jsonx.String {
-		dst = append(dst, args...)
-	} else {
-		dst = jsonx.AppendString(dst, string(args))
-	}
-	return append(dst, '}')
-}
-
 // SplitData takes a data URL apart. What is none, or not in base64, is a plain URL;
 // bare base64 is data of an unknown type.
 func SplitData(s string) (url, mediaType, data string) {

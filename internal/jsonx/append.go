@@ -83,3 +83,22 @@ func Splice(body []byte, edits []llm.Edit) []byte {
 	}
 	return raw.Splice(edits...)
 }
+
+// AppendObject appends the arguments of a tool call as an object. null, which some
+// models write where a tool takes nothing, is an empty one, and what else the model
+// wrote that is none goes into one, whole, as _raw.
+func AppendObject(dst, args []byte) []byte {
+	switch {
+	case len(args) == 0, string(args) == "null":
+		return append(dst, `{}`...)
+	case IsObject(args):
+		return append(dst, args...)
+	}
+	dst = append(dst, `{"_raw":`...)
+	if doc, err := Parse(args); err == nil && doc.Root().Kind() == String {
+		dst = append(dst, args...)
+	} else {
+		dst = AppendString(dst, string(args))
+	}
+	return append(dst, '}')
+}

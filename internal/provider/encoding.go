@@ -170,21 +170,28 @@ func compact(v []byte) string {
 }
 
 // Input writes the arguments of a tool call of the history as an object, which some
-// protocols want, under name. null is an empty one: some models write it where a
-// tool takes nothing. What else is none stays the text that the model wrote, within
-// one, and path is told.
+// protocols want, under name; see [jsonx.AppendObject]. Of what is none path is told.
 func (e *Encoding) Input(name string, args json.RawMessage, path string) {
-	switch {
-	case len(args) == 0, string(args) == "null":
-		e.Raw(name, []byte("{}"))
-	case jsonx.IsObject(args):
-		e.Raw(name, args)
-	default:
+	if len(args) > 0 && string(args) != "null" && !jsonx.IsObject(args) {
 		e.Drop(path + ".function.arguments")
-		e.Name(name)
-		e.Open('{')
-		e.Raw("_raw", args)
-		e.Close('}')
+	}
+	e.Name(name)
+	e.Body = jsonx.AppendObject(e.Body, args)
+}
+
+// Blank reports whether p is a text in which there is nothing to be seen, which some
+// protocols refuse.
+func Blank(p *llm.Part) bool {
+	return (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && strings.TrimSpace(p.Text) == ""
+}
+
+// Omit leaves a blank text out, and tells of what was in it, and of its mark.
+func (e *Encoding) Omit(path string, p *llm.Part) {
+	if p.Text != "" {
+		e.Drop(path)
+	}
+	if p.Cache != nil {
+		e.Drop(path + ".cache_control")
 	}
 }
 

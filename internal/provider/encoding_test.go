@@ -29,7 +29,7 @@ func TestArgumentsOfCallsAreObjects(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		``: `"input":{}`, `null`: `"input":{}`, `{"a": 12345678901234567890}`: `"input":{"a": 12345678901234567890}`,
-		`"x{"`: `"input":{"_raw":"x{"}`, `[1]`: `"input":{"_raw":[1]}`,
+		`"x{"`: `"input":{"_raw":"x{"}`, `[1]`: `"input":{"_raw":"[1]"}`,
 	} {
 		var e Encoding
 		e.Input("input", []byte(args), "messages.1")
@@ -50,5 +50,9 @@ func TestToolsAreRefusedByTheirType(t *testing.T) {
 		if e.Err == nil || e.Err.Param != "tools.3" || e.Err.Public() != want {
 			t.Errorf("%s: %v, want %s", value, e.Err, want)
 		}
+	}
+	var e Encoding
+	if e.Extras([]llm.Extra{{Path: "tools.3.type", Value: []byte(`"web_search"`)}}, nil); e.Err == nil {
+		t.Errorf("the type of a tool is dropped: %v", e.Dropped)
 	}
 }

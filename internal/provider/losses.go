@@ -48,7 +48,6 @@ var harmless = map[string]bool{
 	"thinking.display":                       true,
 	"tools.#.eager_input_streaming":          true,
 	"tools.#.input_examples":                 true,
-	"tools.#.type":                           true,
 	"messages.#.content.#.title":             true, // of a document
 	"messages.#.content.#.context":           true,
 	"messages.#.content.#.caller":            true, // of a tool call

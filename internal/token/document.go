@@ -6,7 +6,10 @@ import (
 	"encoding/base64"
 	"io"
 	"iter"
+	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -19,8 +22,10 @@ const (
 	maxObjects   = 10_000  // streams of packed objects that are looked into
 	maxWords     = 1 << 20 // of a kind that are looked at
 	maxWord      = 32      // bytes of a name, with the spaces before it
-	maxHead      = 512     // bytes between what a stream is and where it begins
-	zipRatio     = 10      // how much longer the text of an office document is than its bytes
+	maxSeen      = len("/Count") + maxWord
+	unpackPiece  = 64 << 10 // bytes that are unpacked at once
+	maxHead      = 512      // bytes between what a stream is and where it begins
+	zipRatio     = 10       // how much longer the text of an office document is than its bytes
 )
 
 // Document adds what a document in base64, as it stands in JSON, comes to at most:
@@ -32,7 +37,12 @@ func Document(s *llm.Size, mediaType string, data []byte) {
 	switch media = strings.TrimSpace(media); {
 	case media == "application/pdf", bytes.HasPrefix(data, []byte("JVBERi")):
 		s.Media += int64(len(data))
-		s.Pages += pages(plain(data))
+		pdf, ok := plain(data)
+		n := pages(pdf)
+		if !ok {
+			n = max(n, unknownPages)
+		}
+		s.Pages += n
 	case strings.HasPrefix(media, "text/"), media == "application/json", media == "application/xml":
 		s.ASCII += int64(base64.StdEncoding.DecodedLen(len(data)))
 	case media == "":
@@ -65,17 +75,19 @@ func Linked(s *llm.Size, link []byte) {
 	}
 }
 
-// plain decodes base64 as far as it is some.
-func plain(data []byte) []byte {
+// plain decodes base64, with either alphabet, as far as it is some. ok: all of it is.
+func plain(data []byte) (out []byte, ok bool) {
 	if bytes.IndexByte(data, '\\') >= 0 {
-		data = bytes.ReplaceAll(data, []byte(`\/`), []byte("/"))
-		data = bytes.ReplaceAll(data, []byte(`\n`), nil)
-		data = bytes.ReplaceAll(data, []byte(`\r`), nil)
+		data, _ = jsontext.AppendUnquote(nil, slices.Concat([]byte{'"'}, data, []byte{'"'})) // it stood in JSON
+	}
+	enc := base64.RawStdEncoding
+	if bytes.ContainsAny(data, "-_") {
+		enc = base64.RawURLEncoding
 	}
 	data = bytes.TrimRight(data, "=")
-	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(data)))
-	n, _ := base64.RawStdEncoding.Decode(out, data) // what is no base64 is for the provider to refuse
-	return out[:n]
+	out = make([]byte, enc.DecodedLen(len(data)))
+	n, err := enc.Decode(out, data) // what is no base64 is for the provider to refuse
+	return out[:n], err == nil
 }
 
 // pages returns how many pages a PDF has at most. Pages are counted where they
@@ -83,11 +95,13 @@ func plain(data []byte) []byte {
 // encrypted, the document's own count is taken, and else the most that providers
 // take, as where unpacking it would go too far.
 func pages(pdf []byte) int64 {
-	n, most := leaves(pdf), biggest(pdf)
-	left, rest := int64(len(pdf))*unpackRatio, pdf
+	var seen sight
+	seen.look(pdf, len(pdf))
+	u := unpacker{left: int64(len(pdf)) * unpackRatio, unread: int64(len(pdf))}
+	rest := pdf
 	for range maxObjects {
 		var found bool
-		if _, rest, found = bytes.Cut(rest, []byte("/ObjStm")); !found || n >= mostPages {
+		if _, rest, found = bytes.Cut(rest, []byte("/ObjStm")); !found || seen.leaves >= mostPages {
 			break
 		}
 		head := rest[:min(len(rest), maxHead)]
@@ -96,62 +110,91 @@ func pages(pdf []byte) int64 {
 			continue
 		}
 		data := bytes.TrimPrefix(rest[at+len("stream"):], []byte("\r"))
-		z, err := zlib.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\n"))))
-		if err != nil {
-			continue
-		}
-		unpacked, _ := io.ReadAll(io.LimitReader(z, left)) // a part of it will do
-		n += leaves(unpacked)
-		most = max(most, biggest(unpacked))
-		if left -= int64(len(unpacked)); left <= 0 {
-			n = max(n, unknownPages)
+		if u.unpack(bytes.TrimPrefix(data, []byte("\n")), &seen); u.left <= 0 || u.unread <= 0 {
+			seen.leaves = max(seen.leaves, unknownPages)
 			break
 		}
 	}
 	switch {
-	case n > 0:
-		return min(n, mostPages)
-	case most > 0:
-		return min(most, mostPages)
+	case seen.leaves > 0:
+		return min(seen.leaves, mostPages)
+	case seen.biggest > 0:
+		return min(seen.biggest, mostPages)
 	}
 	return unknownPages
 }
 
-// after yields what follows each word of a piece of a PDF, but for spaces.
-func after(pdf []byte, word string) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for range maxWords {
-			var found bool
-			if _, pdf, found = bytes.Cut(pdf, []byte(word)); !found {
-				return
-			}
-			if !yield(bytes.TrimLeft(pdf[:min(len(pdf), maxWord)], " \t\r\n")) {
-				return
-			}
+// unpacker unpacks streams of a PDF, a piece at a time.
+type unpacker struct {
+	left   int64 // bytes that it may still write
+	unread int64 // and read: as many as the document has, so that none is read often
+	z      io.ReadCloser
+	buf    []byte
+}
+
+// unpack looks into what data begin with, if that is packed.
+func (u *unpacker) unpack(data []byte, seen *sight) {
+	in := bytes.NewReader(data[:min(int64(len(data)), u.unread)])
+	size := in.Len()
+	defer func() { u.unread -= int64(size - in.Len()) }()
+	var err error
+	if u.z == nil {
+		u.z, err = zlib.NewReader(in)
+		u.buf = make([]byte, unpackPiece)
+	} else {
+		err = u.z.(zlib.Resetter).Reset(in, nil)
+	}
+	for kept := 0; err == nil && u.left > 0; {
+		var n int
+		n, err = io.ReadFull(u.z, u.buf[kept:min(int64(len(u.buf)), int64(kept)+u.left)])
+		piece := u.buf[:kept+n]
+		end := len(piece)
+		if u.left -= int64(n); err == nil && u.left > 0 {
+			end -= maxSeen
 		}
+		seen.look(piece, end)
+		kept = copy(u.buf, piece[end:])
 	}
 }
 
-// leaves counts the objects that are pages, and not sets of them.
-func leaves(pdf []byte) (n int64) {
-	for rest := range after(pdf, "/Type") {
+// sight is what was seen of the pages of a PDF.
+type sight struct {
+	leaves  int64 // objects that are pages, and not sets of them
+	biggest int64 // count
+}
+
+// look adds what begins in the first end bytes of a piece.
+func (s *sight) look(piece []byte, end int) {
+	for rest := range after(piece, end, "/Type") {
 		if rest, ok := bytes.CutPrefix(rest, []byte("/Page")); ok && !bytes.HasPrefix(rest, []byte("s")) {
-			if n++; n >= mostPages {
+			if s.leaves++; s.leaves >= mostPages {
 				break
 			}
 		}
 	}
-	return n
-}
-
-// biggest returns the biggest count in a piece of a PDF.
-func biggest(pdf []byte) (most int64) {
-	for rest := range after(pdf, "/Count") {
+	for rest := range after(piece, end, "/Count") {
 		n := int64(0)
 		for i := 0; i < len(rest) && rest[i] >= '0' && rest[i] <= '9' && n < mostPages; i++ {
 			n = n*10 + int64(rest[i]-'0')
 		}
-		most = max(most, n)
+		s.biggest = max(s.biggest, n)
 	}
-	return most
+}
+
+// after yields what follows each word that begins in the first end bytes of a piece,
+// but for spaces.
+func after(piece []byte, end int, word string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		at := 0
+		for range maxWords {
+			i := bytes.Index(piece[at:], []byte(word))
+			if i < 0 || at+i >= end {
+				return
+			}
+			at += i + len(word)
+			if !yield(bytes.TrimLeft(piece[at:min(len(piece), at+maxWord)], " \t\r\n")) {
+				return
+			}
+		}
+	}
 }

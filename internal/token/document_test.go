@@ -21,6 +21,11 @@ func packed(s string) string {
 	return b.String()
 }
 
+// nothing is a long stream that unpacks to nothing: empty blocks.
+func nothing(blocks int) string {
+	return "\x78\x9c" + strings.Repeat("\x00\x00\x00\xff\xff", blocks) + "\x01\x00\x00\xff\xff\x00\x00\x00\x01"
+}
+
 func TestPagesOfADocumentAreCounted(t *testing.T) {
 	t.Parallel()
 	leaf := "<</Type /Page /Parent 1 0 R>>\n"
@@ -36,6 +41,8 @@ func TestPagesOfADocumentAreCounted(t *testing.T) {
 		{"of nothing to be seen", "%PDF-1.4\nnothing", unknownPages},
 		{"packed more than is unpacked", "%PDF-1.5\n<</Type/ObjStm>>stream\n" + packed(strings.Repeat(" ", 1<<20)), unknownPages},
 		{"more than anybody takes", "%PDF-1.4\n" + strings.Repeat(leaf, 2*mostPages), mostPages},
+		{"packed in more than a piece", "%PDF-1.5\n<</Type/ObjStm>>stream\n" + packed(strings.Repeat(strings.Repeat("% ", 1000)+leaf, 123)) + strings.Repeat("%", 1<<16), 123},
+		{"one stream that is named often, and says nothing", "%PDF-1.5\n" + leaf + strings.Repeat("/ObjStm", 40) + "stream\n" + nothing(1<<10) + "endstream", unknownPages},
 		{"a count that lies", "%PDF-1.4\n<</Count 999999>>", mostPages},
 	} {
 		for _, escaped := range []bool{false, true} {
@@ -48,6 +55,32 @@ func TestPagesOfADocumentAreCounted(t *testing.T) {
 			if s.Pages != c.want || s.Images != 1 || s.Media != int64(len(data)) {
 				t.Errorf("%s, escaped %v: %+v, want %d pages", c.name, escaped, s, c.want)
 			}
+		}
+	}
+}
+
+// Clients write base64 with other letters, and escape more of it than they must.
+func TestADocumentIsReadInEverySpelling(t *testing.T) {
+	t.Parallel()
+	leaves := "%PDF-1.4\n\xff\xfe\xfb\xef\n" + strings.Repeat("<</Type/Page>>", 3) + "\xff\xff"
+	std := base64.StdEncoding.EncodeToString([]byte(leaves))
+	url := base64.URLEncoding.EncodeToString([]byte(leaves))
+	if !strings.ContainsAny(std, "+/") || !strings.HasSuffix(std, "=") {
+		t.Fatal(std)
+	}
+	for data, want := range map[string]int64{
+		std:                                    3,
+		url:                                    3,
+		strings.ReplaceAll(std, "=", `\u003d`): 3,
+		strings.Replace(std, "J", `\u004a`, 1): 3,
+		std[:40] + `\r\n` + std[40:]:           3,
+		std[:len(std)-8] + "!" + std[len(std)-8:]:      unknownPages,
+		std[:len(std)-8] + `\u0021` + std[len(std)-8:]: unknownPages,
+	} {
+		var s llm.Size
+		Document(&s, pdf, []byte(data))
+		if s.Pages != want {
+			t.Errorf("%s: %d pages, want %d", data, s.Pages, want)
 		}
 	}
 }

@@ -26,16 +26,16 @@ const (
 // as a [Float32]. Its error says what is no number.
 func AppendBase64(dst, list []byte) ([]byte, error) {
 	inner := bytes.TrimSpace(list)
-	if len(inner) < 2 || inner[0] != '[' {
-		return dst, fmt.Errorf("vector begins with %.8q", list)
+	if len(inner) < 2 || inner[0] != '[' || inner[len(inner)-1] != ']' {
+		return dst, fmt.Errorf("vector is no list: %.8q", list)
 	}
 	inner = inner[1 : len(inner)-1]
 	raw := make([]byte, 0, len(inner)/2)
-	for len(bytes.TrimSpace(inner)) > 0 {
+	for more := len(bytes.TrimSpace(inner)) > 0; more; {
 		var one []byte
-		one, inner, _ = bytes.Cut(inner, []byte{','})
+		one, inner, more = bytes.Cut(inner, []byte{','})
 		f, err := strconv.ParseFloat(string(bytes.TrimSpace(one)), 32)
-		if err != nil {
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			return dst, fmt.Errorf("vector holds %.16q", one)
 		}
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(f)))

@@ -34,7 +34,7 @@ func TestBothFormsSayTheSame(t *testing.T) {
 			t.Errorf("%s: %s, %v, want %s", c.list, back, err, c.text)
 		}
 	}
-	for _, list := range []string{"", "7", `"a"`, "[1,x]", "[1,,2]", "[1e400]"} {
+	for _, list := range []string{"", "7", `"a"`, "[1,x]", "[1,,2]", "[1e400]", "[NaN]", "[1,Inf]", "[1,]", "[1"} {
 		if got, err := AppendBase64(nil, []byte(list)); err == nil {
 			t.Errorf("%s: %s", list, got)
 		}

@@ -83,19 +83,19 @@ func (e *encoder) limits() {
 // maxMarks is how many cache marks a request may have.
 const maxMarks = 4
 
-// marks counts the cache marks.
+// marks counts the cache marks of what goes out.
 func marks(c *llm.Chat) (n int) {
 	var count func(parts []llm.Part)
 	count = func(parts []llm.Part) {
 		for i := range parts {
-			if parts[i].Cache != nil {
+			if parts[i].Cache != nil && !provider.Blank(&parts[i]) {
 				n++
 			}
 			count(parts[i].Parts)
 		}
 	}
 	for i := range c.Tools {
-		if c.Tools[i].Cache != nil {
+		if t := &c.Tools[i]; t.Cache != nil && c.Offers(t.Name) {
 			n++
 		}
 	}

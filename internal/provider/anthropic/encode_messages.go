@@ -21,8 +21,8 @@ func (e *encoder) system() {
 	n := 0
 	for i := range e.chat.System {
 		p := &e.chat.System[i]
-		if p.Kind == llm.PartText && blank(p.Text) {
-			e.empty(place("messages.0", i), p)
+		if provider.Blank(p) {
+			e.Omit(place("messages.0", i), p)
 			continue
 		}
 		if n++; n == 1 {
@@ -57,8 +57,8 @@ func (e *encoder) turns() []provider.Turn {
 		t := provider.Turn{Role: role}
 		for j, p := range m.Parts {
 			switch {
-			case (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && blank(p.Text):
-				e.empty(place(path, j), &p)
+			case provider.Blank(&p):
+				e.Omit(place(path, j), &p)
 				continue
 			case p.Kind == llm.PartReasoning && p.Signature == "":
 				// Thoughts that nobody sealed are refused by the provider, and
@@ -82,21 +82,6 @@ func (e *encoder) turns() []provider.Turn {
 		out = e.Join(out, t, path)
 	}
 	return out
-}
-
-// blank reports whether there is nothing to be seen in a text, which the protocol
-// refuses.
-func blank(s string) bool { return strings.TrimSpace(s) == "" }
-
-// empty leaves a blank text out, and tells of what was in it.
-func (e *encoder) empty(path string, p *llm.Part) {
-	if p.Text != "" {
-		e.Drop(path)
-	}
-	if p.Cache != nil {
-		e.skip = max(0, e.skip-1)
-		e.Drop(path + ".cache_control")
-	}
 }
 
 // foreign notes, once, that such state was left out.
@@ -238,8 +223,8 @@ func (e *encoder) result(path string, p *llm.Part) {
 	for i := range p.Parts {
 		in := &p.Parts[i]
 		switch {
-		case in.Kind == llm.PartText && blank(in.Text):
-			e.empty(place(path, i), in)
+		case provider.Blank(in):
+			e.Omit(place(path, i), in)
 		case in.Kind == llm.PartText, in.Kind == llm.PartImage, in.Kind == llm.PartFile:
 			e.part(place(path, i), in)
 		default:

@@ -284,6 +284,15 @@ func TestTranslationByCase(t *testing.T) {
 			llm.Chat{Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{{Cache: &llm.CacheMark{}}, {Text: "1", Cache: &llm.CacheMark{}}, {Text: "2", Cache: &llm.CacheMark{}}, {Text: "3", Cache: &llm.CacheMark{}}, {Text: "4", Cache: &llm.CacheMark{}}}}}},
 			`"max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"1","cache_control":{"type":"ephemeral"}},{"type":"text","text":"2","cache_control":{"type":"ephemeral"}},{"type":"text","text":"3","cache_control":{"type":"ephemeral"}},{"type":"text","text":"4","cache_control":{"type":"ephemeral"}}]}]`,
 		},
+		{
+			"a mark on a tool that is not offered is not one of four", "new",
+			provider.Call{MaxOutput: 9},
+			llm.Chat{
+				Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{{Text: "1", Cache: &llm.CacheMark{}}, {Text: "2", Cache: &llm.CacheMark{}}, {Text: "3", Cache: &llm.CacheMark{}}, {Text: "4", Cache: &llm.CacheMark{}}}}},
+				Tools:    []llm.Tool{{Name: "f", Cache: &llm.CacheMark{}}, {Name: "g"}}, ToolChoice: &llm.ToolChoice{Mode: llm.ToolAuto, Allowed: []string{"g"}},
+			},
+			`"max_tokens":9,"tools":[{"name":"g","input_schema":{"type":"object","properties":{}}}],"tool_choice":{"type":"auto"},"messages":[{"role":"user","content":[{"type":"text","text":"1","cache_control":{"type":"ephemeral"}},{"type":"text","text":"2","cache_control":{"type":"ephemeral"}},{"type":"text","text":"3","cache_control":{"type":"ephemeral"}},{"type":"text","text":"4","cache_control":{"type":"ephemeral"}}]}]`,
+		},
 		{"thoughts that are told", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: user, Reasoning: &llm.Reasoning{Effort: "low", Display: "summarized"}}, `"max_tokens":9,` + hi + `,"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"low"}`},
 		{"schema", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: user, Format: &llm.Format{JSON: true, Name: "n", Schema: json.RawMessage(`{"type":"object"}`)}}, `"max_tokens":9,` + hi + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`},
 		{"numbers", "new", provider.Call{MaxOutput: 9}, llm.Chat{Messages: user, Temperature: ptr(1.0), TopP: ptr(0.5), TopK: ptr(int64(3)), FrequencyPenalty: ptr(0.0), Seed: ptr(int64(1)), Stop: []string{"\"", "b"}, User: "Ann", Choices: 1}, `"max_tokens":9,` + hi + `,"top_p":0.5,"top_k":3,"stop_sequences":["\"","b"],"metadata":{"user_id":"` + provider.Pseudonym("Ann") + `"}`},

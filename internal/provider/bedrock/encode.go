@@ -76,17 +76,17 @@ func (e *encoder) called(chat, messages string) string {
 // maxMarks is how many cache marks a request may have.
 const maxMarks = 4
 
-// marks counts the cache marks.
+// marks counts the cache marks of what goes out.
 func marks(c *llm.Chat) (n int) {
 	count := func(parts []llm.Part) {
 		for i := range parts {
-			if parts[i].Cache != nil {
+			if parts[i].Cache != nil && !provider.Blank(&parts[i]) {
 				n++
 			}
 		}
 	}
 	for i := range c.Tools {
-		if c.Tools[i].Cache != nil {
+		if t := &c.Tools[i]; t.Cache != nil && c.Offers(t.Name) {
 			n++
 		}
 	}

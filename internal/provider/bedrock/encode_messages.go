@@ -14,10 +14,6 @@ func num(i int) string { return strconv.Itoa(i) }
 
 func place(path string, i int) string { return path + ".content." + num(i) }
 
-// blank reports whether there is nothing to be seen in a text, which the protocol
-// refuses.
-func blank(s string) bool { return strings.TrimSpace(s) == "" }
-
 // system writes the leading system messages, as blocks of their own so that
 // their cache marks keep their places.
 func (e *encoder) system() {
@@ -28,7 +24,8 @@ func (e *encoder) system() {
 			e.Unsupported(place("messages.0", i))
 			continue
 		}
-		if blank(p.Text) {
+		if provider.Blank(p) {
+			e.Omit(place("messages.0", i), p)
 			continue
 		}
 		if n++; n == 1 {
@@ -90,10 +87,11 @@ func (e *encoder) turns() []provider.Turn {
 func (e *encoder) keeps(path string, p *llm.Part) bool {
 	switch p.Kind {
 	case llm.PartText, llm.PartRefusal:
-		if p.Text != "" && blank(p.Text) {
-			e.Drop(path)
+		if provider.Blank(p) {
+			e.Omit(path, p)
+			return false
 		}
-		return !blank(p.Text)
+		return true
 	case llm.PartReasoning, llm.PartRedacted:
 		issuer, state, ok := llm.Unseal(p.Signature)
 		if !ok {
@@ -188,7 +186,8 @@ func (e *encoder) result(path string, p *llm.Part) {
 	for i := range p.Parts {
 		in := &p.Parts[i]
 		switch {
-		case in.Kind == llm.PartText && blank(in.Text):
+		case provider.Blank(in):
+			e.Omit(place(path, i), in)
 		case in.Kind == llm.PartText, in.Kind == llm.PartImage, in.Kind == llm.PartFile, in.Kind == llm.PartVideo:
 			if in.Cache != nil {
 				e.Drop(place(path, i) + ".cache_control")

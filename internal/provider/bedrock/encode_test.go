@@ -172,6 +172,10 @@ func TestWhatIsSentForMessages(t *testing.T) {
 			"and left out where they are not known", llama, `"messages":[{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}]`, "",
 			`{` + hiJ + limit + `}`, "messages.0.content.0.cache_control",
 		},
+		{
+			"blank texts are told of, and their marks", budgeted, `"system":[{"type":"text","text":" ","cache_control":{"type":"ephemeral"}}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":[{"type":"text","text":"1","cache_control":{"type":"ephemeral"}},{"type":"text","text":"2","cache_control":{"type":"ephemeral"}},{"type":"text","text":"3","cache_control":{"type":"ephemeral"}},{"type":"text","text":"4","cache_control":{"type":"ephemeral"}}]},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"\n"},{"type":"text","text":"x"}]}]}]`, "",
+			`{"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object"}}}}]},"messages":[{"role":"user","content":[{"text":"1"},{"cachePoint":{"type":"default"}},{"text":"2"},{"cachePoint":{"type":"default"}},{"text":"3"},{"cachePoint":{"type":"default"}},{"text":"4"},{"cachePoint":{"type":"default"}}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"a","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"a","content":[{"text":"x"}],"status":"success"}}]}]` + limit + `}`, "messages.0.content.0 messages.0.content.0.cache_control messages.2.content.0.content.0",
+		},
 		{"thoughts that are told", adaptive, hi + `,"thinking":{"type":"adaptive","display":"summarized"}`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"thinking":{"type":"adaptive","display":"summarized"}}}`, ""},
 		{
 			"what changes no answer", llama, `"messages":[{"role":"user","content":"hi"}],"cache_control":{"type":"ephemeral"},"inference_geo":"eu","context_management":{"edits":[]}`, "",

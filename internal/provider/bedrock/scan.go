@@ -25,6 +25,7 @@ type scanner struct {
 	finish   llm.Finish
 	reported bool // there was a usage object
 	known    bool // has an output: it is a whole answer
+	media    bool // an image, a sound or a film
 	deltas   []llm.Delta
 }
 
@@ -33,7 +34,7 @@ const maxOpen = 1024
 
 // reset forgets the last event.
 func (s *scanner) reset() {
-	s.content, s.bytes, s.weight, s.finish, s.reported, s.known, s.deltas = false, 0, 0, "", false, false, s.deltas[:0]
+	s.content, s.bytes, s.weight, s.finish, s.reported, s.known, s.media, s.deltas = false, 0, 0, "", false, false, false, s.deltas[:0]
 }
 
 // block is a content block, or a piece of one. Texts are the insides of JSON
@@ -44,6 +45,7 @@ type block struct {
 	redacted                      []byte
 	tool                          bool // there is a toolUse
 	id, name, server, input, json []byte
+	media                         bool // an image, a sound or a film
 	other                         bool // of a kind that nobody asked for
 }
 
@@ -78,6 +80,7 @@ func (s *scanner) event(name string, payload []byte) bool {
 	if !c.Done() {
 		return false
 	}
+	s.media = b.media
 	switch name {
 	case "messageStart":
 		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaStart})
@@ -151,6 +154,7 @@ func (s *scanner) blocks(c *provider.Cursor) {
 	for c.More() {
 		var b block
 		b.read(c)
+		s.media = s.media || b.media
 		s.begin(&b)
 		s.add(&b)
 		s.stop(b.index)
@@ -177,6 +181,9 @@ func (b *block) read(c *provider.Cursor) {
 		case "citationsContent":
 			b.cited(c)
 		case "citation", "p":
+			c.Skip()
+		case "image", "audio", "video":
+			b.media = true
 			c.Skip()
 		default:
 			b.other = true

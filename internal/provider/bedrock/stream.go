@@ -42,6 +42,8 @@ func (s *stream) Next() (llm.Event, error) {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, f.payload, errors.New("an event of the stream is not a JSON object"))
 	case k.malformed():
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("the model stopped with %s", k.reason))
+	case k.media:
+		return llm.Event{}, provider.Untold()
 	}
 	ev := llm.Event{
 		Name: f.name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,

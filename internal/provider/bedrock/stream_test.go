@@ -267,6 +267,8 @@ func TestStreamsThatFail(t *testing.T) {
 		{"a malformed answer", script(t, start, `messageStop {"stopReason":"malformed_model_output"}`, usage8), false, fault.UpstreamFailed, true},
 		{"a malformed call", script(t, start, hello, `messageStop {"stopReason":"malformed_tool_use"}`, usage8), true, fault.UpstreamFailed, true},
 		{"no JSON", script(t, start, `contentBlockDelta {"delta":`), false, fault.UpstreamFailed, true},
+		{"an image", script(t, start, hello, `contentBlockStart {"contentBlockIndex":1,"start":{"image":{"format":"png"}}}`), true, fault.UnsupportedParameter, false},
+		{"a piece of an image", script(t, start, `contentBlockDelta {"contentBlockIndex":0,"delta":{"image":{"source":{"bytes":"iVBORw=="}}}}`), false, fault.UnsupportedParameter, false},
 	} {
 		events, err := play(t, uneven(c.body), true)
 		var f *provider.Failure
@@ -350,6 +352,7 @@ func TestAnswersThatFail(t *testing.T) {
 	}{
 		{"no JSON", failed(200, "", `<html>`), false, fault.UpstreamFailed},
 		{"no output", failed(200, "", `{"stopReason":"end_turn"}`), false, fault.UpstreamFailed},
+		{"an image", failed(200, "", `{"output":{"message":{"content":[{"text":"here"},{"image":{"format":"png","source":{"bytes":"iVBORw=="}}}]}},"stopReason":"end_turn"}`), false, fault.UnsupportedParameter},
 		{"malformed", failed(200, "", `{"output":{"message":{"content":[]}},"stopReason":"malformed_tool_use"}`), false, fault.UpstreamFailed},
 		{"an error that says it is none", failed(200, "ThrottlingException", `{"message":"x"}`), false, fault.UpstreamRateLimited},
 		{"no stream", failed(200, "", `{}`), true, fault.UpstreamFailed},

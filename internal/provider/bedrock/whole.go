@@ -32,6 +32,8 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.Classify(family, http.StatusOK, w.x.Header, body)
 	case k.malformed():
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("the model stopped with %s", k.reason))
+	case k.media:
+		return llm.Event{}, provider.Untold()
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no output"))
 	}

@@ -19,22 +19,22 @@ import (
 
 // eachPart calls f for the parts of a request's form, which was checked. Its
 // error is a *fault.Error.
-func eachPart(r *llm.Request, f func(*multipart.Part) error) (boundary string, err error) {
+func eachPart(r *llm.Request, f func(*multipart.Part) error) error {
 	_, params, err := mime.ParseMediaType(r.Media)
 	if err != nil {
-		return "", fault.Wrap(fault.InvalidRequest, err)
+		return fault.Wrap(fault.InvalidRequest, err)
 	}
 	in := multipart.NewReader(bytes.NewReader(r.Raw.Body), params["boundary"])
 	for {
 		p, err := in.NextRawPart()
 		if err == io.EOF {
-			return params["boundary"], nil
+			return nil
 		}
 		if err == nil {
 			err = f(p)
 		}
 		if err != nil {
-			return "", fault.Wrap(fault.InvalidRequest, err)
+			return fault.Wrap(fault.InvalidRequest, err)
 		}
 	}
 }
@@ -47,7 +47,7 @@ type part struct {
 
 // parts reads the parts of a request's form.
 func parts(r *llm.Request) (list []part, err error) {
-	_, err = eachPart(r, func(p *multipart.Part) error {
+	err = eachPart(r, func(p *multipart.Part) error {
 		data, err := io.ReadAll(p) // of a body that is in memory
 		list = append(list, part{p.FormName(), p.FileName(), data})
 		return err
@@ -73,7 +73,7 @@ func renameInForm(r *llm.Request, model, without string) ([]byte, error) {
 		return nil, fault.Wrap(fault.InvalidRequest, err)
 	}
 	named := false
-	_, err = eachPart(r, func(p *multipart.Part) error {
+	err = eachPart(r, func(p *multipart.Part) error {
 		if without != "" && p.FormName() == without && p.FileName() == "" {
 			return nil
 		}
@@ -99,9 +99,10 @@ func renameInForm(r *llm.Request, model, without string) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// soundForm makes the form of a request that has its sound in JSON. Its error is
-// a *fault.Error for a member that a form cannot hold.
-func soundForm(r *llm.Request, model string) (body []byte, media string, err error) {
+// soundForm makes the form of a request that has its sound in JSON, without the
+// settings of one name, if it is not empty. Its error is a *fault.Error for a member
+// that a form cannot hold.
+func soundForm(r *llm.Request, model, without string) (body []byte, media string, err error) {
 	doc, err := jsonx.Parse(r.Raw.Body)
 	if err != nil {
 		return nil, "", fault.From(err)
@@ -113,7 +114,7 @@ func soundForm(r *llm.Request, model string) (body []byte, media string, err err
 	for key, v := range doc.Root().Members() {
 		name := string(key)
 		switch {
-		case !v.Exists() || name == "model":
+		case !v.Exists() || name == "model" || name == without:
 		case name == "input_audio":
 			sound, err := base64.StdEncoding.DecodeString(v.Get("data").Text())
 			if err != nil {
@@ -143,10 +144,9 @@ func scalar(v jsonx.Value) string {
 	return string(v.Raw())
 }
 
-// soundJSON makes the JSON of a request that has its sound in a form. own: the
-// provider is not told the form of the transcript.
-func soundJSON(r *llm.Request, model string, own bool) ([]byte, error) {
-	return inJSON(r, model, func(e *provider.Encoding, files []part) error {
+// soundJSON makes the JSON of a request that has its sound in a form.
+func soundJSON(r *llm.Request, model, without string) ([]byte, error) {
+	return inJSON(r, model, without, func(e *provider.Encoding, files []part) error {
 		for _, f := range files {
 			e.Name("input_audio")
 			e.Open('{')
@@ -155,12 +155,12 @@ func soundJSON(r *llm.Request, model string, own bool) ([]byte, error) {
 			e.Close('}')
 		}
 		return nil
-	}, func(name string) bool { return own && name == "response_format" })
+	})
 }
 
 // editJSON makes the JSON of an edit that has its images in a form.
 func editJSON(r *llm.Request, model string) ([]byte, error) {
-	return inJSON(r, model, func(e *provider.Encoding, files []part) error {
+	return inJSON(r, model, "", func(e *provider.Encoding, files []part) error {
 		images := files[:0]
 		for _, f := range files {
 			if f.name != "image" && f.name != "image[]" {
@@ -186,12 +186,12 @@ func editJSON(r *llm.Request, model string) ([]byte, error) {
 			e.Close('}')
 		}
 		return nil
-	}, func(string) bool { return false })
+	})
 }
 
-// inJSON makes JSON of a form: its settings but for those that are left out, and
-// what write makes of its files.
-func inJSON(r *llm.Request, model string, write func(e *provider.Encoding, files []part) error, out func(name string) bool) ([]byte, error) {
+// inJSON makes JSON of a form: its settings but for those of one name, if it is not
+// empty, and what write makes of its files.
+func inJSON(r *llm.Request, model, without string, write func(e *provider.Encoding, files []part) error) ([]byte, error) {
 	list, err := parts(r)
 	if err != nil {
 		return nil, err
@@ -207,7 +207,7 @@ func inJSON(r *llm.Request, model string, write func(e *provider.Encoding, files
 		switch {
 		case p.file != "":
 			files = append(files, p)
-		case p.name == "model" || out(p.name):
+		case p.name == "model" || p.name == without:
 		case is:
 			if lists[name] == nil {
 				names = append(names, name)

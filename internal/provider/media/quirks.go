@@ -2,6 +2,8 @@ package media
 
 import (
 	"bytes"
+	"io"
+	"mime/multipart"
 	"slices"
 	"strings"
 
@@ -52,14 +54,22 @@ func setting(r *llm.Request, name string) string {
 		}
 		return doc.Root().Text()
 	}
-	list, err := parts(r)
-	if err != nil {
-		return ""
-	}
-	for _, p := range list {
-		if p.name == name && p.file == "" {
-			return string(p.data)
+	text := ""
+	_ = eachPart(r, func(p *multipart.Part) error {
+		if text != "" || p.FormName() != name || p.FileName() != "" {
+			return nil
 		}
+		data, err := io.ReadAll(p) // of a body that is in memory
+		text = string(data)
+		return err
+	})
+	return text
+}
+
+// unasked is the setting that the provider is not asked for by name; empty: none.
+func (p *Provider) unasked(r *llm.Request) string {
+	if p.quirk.transcripts != nil && r.Task == llm.TaskTranscribe {
+		return "response_format"
 	}
 	return ""
 }
@@ -71,19 +81,15 @@ func (p *Provider) outgoing(r *llm.Request, model string) (body []byte, media st
 	edit := r.Dialect == llm.OpenAIImageEdits
 	switch {
 	case r.Task == llm.TaskTranscribe && r.Media == "" && !p.quirk.soundInJSON:
-		return soundForm(r, model)
+		return soundForm(r, model, p.unasked(r))
 	case r.Task == llm.TaskTranscribe && r.Media != "" && p.quirk.soundInJSON:
-		body, err = soundJSON(r, model, p.quirk.transcripts != nil)
+		body, err = soundJSON(r, model, p.unasked(r))
 		return body, "", err
 	case edit && r.Media != "" && p.quirk.editsInJSON:
 		body, err = editJSON(r, model)
 		return body, "", err
 	case r.Media != "":
-		without := ""
-		if p.quirk.transcripts != nil && r.Task == llm.TaskTranscribe {
-			without = "response_format"
-		}
-		body, err = renameInForm(r, model, without)
+		body, err = renameInForm(r, model, p.unasked(r))
 		return body, r.Media, err
 	}
 	edits, err := p.edits(r, model)
@@ -101,8 +107,8 @@ func (p *Provider) edits(r *llm.Request, model string) (edits []llm.Edit, err er
 	if p.quirk.packed != "" && r.Task == llm.TaskImage && string(r.Raw.Value("response_format")) == `"b64_json"` {
 		edits = append(edits, llm.Edit{Name: "response_format", Value: jsonx.AppendString(nil, p.quirk.packed)})
 	}
-	if p.quirk.transcripts != nil && r.Task == llm.TaskTranscribe && r.Raw.Value("response_format") != nil {
-		edits = append(edits, llm.Edit{Name: "response_format"})
+	if name := p.unasked(r); name != "" && r.Raw.Value(name) != nil {
+		edits = append(edits, llm.Edit{Name: name})
 	}
 	if r.Dialect == llm.OpenAIImageEdits {
 		return p.imageEdits(edits, r)

@@ -415,6 +415,16 @@ func TestEveryImageOfAStreamIsCounted(t *testing.T) {
 	}
 }
 
+// TestATranscriptMayBeCutWithinACharacter has deltas that are no text by themselves.
+func TestATranscriptMayBeCutWithinACharacter(t *testing.T) {
+	t.Parallel()
+	const body = "data: {\"type\":\"transcript.text.delta\",\"delta\":\"a\\ud83d\"}\n\ndata: {\"type\":\"transcript.text.delta\",\"delta\":\"\\ude00\"}\n\ndata: {\"type\":\"transcript.text.done\",\"text\":\"a\U0001f600\"}\n\n"
+	h, err := ask(t, answers(200, "text/event-stream", body), &llm.Request{Task: llm.TaskTranscribe, Dialect: llm.OpenAITranscriptions, Stream: true, Raw: scan(t, `{}`)}, "m")
+	if err != nil || h.bytes != body {
+		t.Errorf("%q, %v", h.bytes, err)
+	}
+}
+
 // TestNothingIsSentWhereNothingCan has what fails before anything leaves.
 func TestNothingIsSentWhereNothingCan(t *testing.T) {
 	t.Parallel()

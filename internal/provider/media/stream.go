@@ -34,11 +34,11 @@ func (s *events) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	case string(data) == "[DONE]":
 		return llm.Event{}, provider.ErrSkip
 	}
-	doc, err := jsonx.Parse(data)
+	doc, err := jsonx.ParseEvent(data)
 	switch {
 	case err != nil || doc.Root().Kind() != jsonx.Object:
 		return llm.Event{}, provider.ErrNotObject
-	case f.Name == "error" || provider.HasError(data) || doc.Root().Get("type").Is("error"):
+	case f.Name == "error" || doc.Root().Get("error").Exists() || doc.Root().Get("type").Is("error"):
 		return llm.Event{}, provider.Classify(s.family, http.StatusOK, nil, data)
 	}
 	root := doc.Root()

@@ -8,7 +8,8 @@ import (
 )
 
 // counts reads what an answer says of its usage: tokens as OpenAI counts them for
-// images and sound, or seconds of sound. ok is false if it says nothing.
+// images and sound, or seconds of sound. ok is false if it says nothing, or what
+// cannot be.
 //
 // Source: OpenAI's OpenAPI description, ImageGenUsage, TranscriptTextUsageTokens,
 // TranscriptTextUsageDuration and SpeechAudioDoneEvent.
@@ -16,8 +17,11 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 	if v.Kind() != jsonx.Object {
 		return u, false
 	}
+	bad := false
 	read := func(name string, to *int64) {
-		if n, is := v.Get(name).Int(); is && n >= 0 {
+		n, is := v.Get(name).Int()
+		bad = bad || is && (n < 0 || n > mostTokens)
+		if is && !bad {
 			*to, ok = n, true
 		}
 	}
@@ -32,9 +36,12 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 			u.Seconds, ok = ceil(s), true
 		}
 	}
+	if bad {
+		return llm.Usage{}, false
+	}
 	// Mistral counts sound apart, and in the total.
 	total, _ := v.Get("total_tokens").Int()
-	if n, is := v.Get("prompt_tokens_details").Get("audio_tokens").Int(); is && n > 0 && total == u.Input+u.Output+n {
+	if n, is := v.Get("prompt_tokens_details").Get("audio_tokens").Int(); is && n > 0 && n <= mostTokens && total == u.Input+u.Output+n {
 		u.Input += n
 	}
 	if n, is := v.Get("input_tokens_details").Get("cached_tokens").Int(); is && n >= 0 && n <= u.Input {
@@ -49,6 +56,9 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 	}
 	return u, ok
 }
+
+// mostTokens is far more than any answer uses.
+const mostTokens = 1 << 40
 
 // mostSeconds is far more than any sound has, and fits a number.
 const mostSeconds = 1 << 40

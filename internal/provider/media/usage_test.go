@@ -37,6 +37,8 @@ func TestWhatIsGuessedIsSaidToBe(t *testing.T) {
 		{"tokens, and the length beside them", `{"input_tokens":7,"output_tokens":2}`, 3.2, llm.Usage{Input: 7, Output: 2, Seconds: 4}},
 		{"seconds", `{"seconds":3}`, 0, llm.Usage{Seconds: 3}},
 		{"the length beside nothing", `null`, 2.5, llm.Usage{Seconds: 3}},
+		{"tokens beyond all numbers", `{"input_tokens":9223372036854775807,"output_tokens":2}`, 0, llm.Usage{Seconds: 4, Estimated: true, SecondsEstimated: true}},
+		{"sound beyond all numbers", `{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"audio_tokens":9223372036854775800},"total_tokens":-9223372036854775807}`, 0, llm.Usage{Input: 7, AudioInput: 7, Output: 2, Seconds: 4, SecondsEstimated: true}},
 		{"nothing", `null`, 0, llm.Usage{Seconds: 4, Estimated: true, SecondsEstimated: true}},
 	} {
 		doc, err := jsonx.Parse([]byte(`{"usage":` + c.body + `}`))

@@ -43,7 +43,7 @@ func (w *whole) Next() (llm.Event, error) {
 	switch {
 	case err != nil || doc.Root().Kind() != jsonx.Object:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
-	case provider.HasError(body):
+	case doc.Root().Get("error").Exists():
 		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, body)
 	}
 	root := doc.Root()

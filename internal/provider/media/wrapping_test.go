@@ -98,6 +98,10 @@ func TestRequestsAreWrappedAsVendorsTakeThem(t *testing.T) {
 		{"subtitles from who has none", "openrouter", heard([3]string{"response_format", "", "srt"}), "response_format", true},
 		{"subtitles from Mistral", "mistral", heard([3]string{"response_format", "", "vtt"}), "response_format", true},
 		{"a text from Mistral", "mistral", heard([3]string{"response_format", "", "text"}), field("model", "theirs") + "\n" + `map[Content-Disposition:[form-data; name="file"; filename="a b.MP3"]] "ID3"`, false},
+		{
+			"a text from Mistral, asked for in JSON", "mistral", inJSON(llm.TaskTranscribe, llm.OpenAITranscriptions, `{"model":"ours","input_audio":{"data":"SUQz","format":"mp3"},"response_format":"text"}`),
+			field("model", "theirs") + "\n" + `map[Content-Disposition:[form-data; name="file"; filename="audio.mp3"] Content-Type:[` + octets + `]] "ID3"`, false,
+		},
 		{"a text from OpenAI", "openai", heard([3]string{"response_format", "", "text"}), field("model", "theirs") + "\n" + `map[Content-Disposition:[form-data; name="file"; filename="a b.MP3"]] "ID3"` + "\n" + field("response_format", "text"), false},
 		{
 			"a form to who edits by JSON", "xai", edit([3]string{"image", "a.png", "\x89PNG"}, [3]string{"n", "", "2"}),

@@ -58,29 +58,12 @@ func (t *tally) Next() (llm.Event, error) {
 		return llm.Event{}, err
 	}
 	body = bytes.TrimLeft(body, " \t\r\n")
-	c := provider.Walk(body)
-	if c.Kind() != '{' {
+	doc, err := jsonx.Parse(body)
+	if err != nil || doc.Root().Kind() != jsonx.Object {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
 	}
-	failed := false
-	c.Enter('{')
-	for {
-		key, ok := c.Key()
-		if !ok {
-			break
-		}
-		switch string(key) {
-		case "input_tokens":
-			t.usage.Input, _ = c.Int()
-		case "error":
-			failed = failed || c.Kind() == '{'
-			c.Skip()
-		default:
-			c.Skip()
-		}
-	}
-	switch {
-	case failed:
+	switch t.usage.Input, _ = doc.Root().Get("input_tokens").Int(); {
+	case doc.Root().Get("error").Exists():
 		return llm.Event{}, provider.Classify(t.x.Family(), http.StatusOK, t.x.Header, body)
 	case t.usage.Input <= 0:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer counts nothing"))

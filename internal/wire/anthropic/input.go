@@ -9,7 +9,7 @@ import (
 // input follows the arguments of a tool call that come in pieces, and makes an
 // object of them, which they must be in this dialect. Those of an object pass as
 // they are. null, which some models write where a tool takes nothing, is an empty
-// object. Anything else becomes the text _raw of one, as in [dialect.AppendObject]. The
+// object. Anything else becomes the text _raw of one, as in [jsonx.AppendObject]. The
 // zero value has seen nothing.
 type input struct {
 	form inputForm

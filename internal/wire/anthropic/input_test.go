@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pontage/pontage/internal/dialect"
+	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
 )
@@ -51,7 +51,7 @@ func TestInputIsAnObject(t *testing.T) {
 			t.Errorf("%s: input is streamed as %s, want %s", c.name, got, c.want)
 		}
 	}
-	if got := string(dialect.AppendObject(nil, []byte("null"))); got != "{}" {
+	if got := string(jsonx.AppendObject(nil, []byte("null"))); got != "{}" {
 		t.Errorf("whole, null is %s, want {}", got)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -153,7 +152,7 @@ func appendBlock(dst []byte, p *llm.Part) ([]byte, error) {
 		dst = append(dst, `,"name":`...)
 		dst = jsonx.AppendString(dst, p.ToolName)
 		dst = append(dst, `,"input":`...)
-		dst = dialect.AppendObject(dst, p.Args)
+		dst = jsonx.AppendObject(dst, p.Args)
 		dst = append(dst, `,"caller":{"type":"direct"}`...)
 	case llm.PartImage, llm.PartAudio, llm.PartFile, llm.PartToolResult:
 		return dst, errors.New("answer holds media, which have no place in a message")

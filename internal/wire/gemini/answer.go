@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -137,7 +136,7 @@ func (w *partWriter) call(id, name string, args []byte, signature string) {
 		w.parts = append(jsonx.AppendString(append(w.parts, `"id":`...), id), ',')
 	}
 	w.parts = jsonx.AppendString(append(w.parts, `"name":`...), name)
-	w.parts = dialect.AppendObject(append(w.parts, `,"args":`...), args)
+	w.parts = jsonx.AppendObject(append(w.parts, `,"args":`...), args)
 	w.parts = append(w.parts, '}')
 	w.close(signature)
 }
