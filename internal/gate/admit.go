@@ -53,6 +53,9 @@ type Wishes struct {
 // either, but to who left after a provider had accepted the request.
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
 	call := &Call{c: c, req: req, caller: ctx, began: time.Now()}
+	if err := c.wanted(req.Model, &w); err != nil {
+		return nil, err
+	}
 	if req.Task == llm.TaskCountTokens {
 		m, err := c.model(req, &w)
 		if err != nil {
