@@ -16,8 +16,8 @@ type SuffixMeaning uint8
 // The meanings of a Suffix.
 const (
 	SuffixSort     SuffixMeaning = iota // an order of the model's providers
-	SuffixTools                         // providers that can call tools
-	SuffixCaching                       // providers that keep prompts, and the same one for a conversation
+	SuffixTools                         // the model must be able to call tools
+	SuffixCaching                       // the conversation stays where its prompt is cached, which must have a price
 	SuffixProvider                      // the suffix is the name of a provider
 	SuffixRefuse                        // the request is refused
 )

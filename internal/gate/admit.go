@@ -35,7 +35,7 @@ type Wishes struct {
 	MaxOutput  money.Rate // dearest price of an answer, per million tokens; 0: any
 	MaxRequest money.Amount
 	MaxPriceAt string // the member that names them
-	Selects    bool   // he chooses among the providers in one of these ways, other than by price: that may cost more
+	Selects    bool   // he chooses among the providers, by name or by their order: that may cost more
 	Suffix     string // of the model's name, by which he does; empty: none
 	Caching    bool   // the conversation stays where its prompt is cached, whatever the model says
 
@@ -53,6 +53,9 @@ type Wishes struct {
 // either, but to who left after a provider had accepted the request.
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
 	call := &Call{c: c, req: req, caller: ctx, began: time.Now()}
+	if err := c.wanted(req.Model, &w); err != nil {
+		return nil, err
+	}
 	if req.Task == llm.TaskCountTokens {
 		m, err := c.model(req, &w)
 		if err != nil {

@@ -49,3 +49,34 @@ func TestAStrictConversationMovesWhileItIsShort(t *testing.T) {
 		}
 	}
 }
+
+// Who asks for the cache has his conversation at one target, although the order of the
+// model would have it at another; who asks for an hour's cache, for as long as that.
+func TestAConversationStaysAsLongAsItsCacheIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, k := range []struct {
+		name   string
+		wishes Wishes
+		more   string
+		pin    time.Duration // 0: it is no conversation for the router
+	}{
+		{"by latency it goes anywhere", Wishes{}, "", 0},
+		{"with a cache", Wishes{Caching: true}, "", time.Minute},
+		{"with that of an hour", Wishes{Caching: true}, `,"ttl":"1h"`, time.Hour},
+	} {
+		c := chained(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
+		c.spread(catalog.OrderLatency, "")
+		p := *c.g.plans.Load()
+		p.Pin, p.LongPin = time.Minute, time.Hour
+		c.g.Swap(&p)
+		k.wishes.Session = "talk"
+		call, _, err := c.open(c.key(account.NewKey{}), asks("first", k.more), k.wishes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := call.plan(p.Targets[call.model], k.wishes)
+		if plan.HasSession != (k.pin > 0) || plan.Pin != k.pin {
+			t.Errorf("%s: session %v, for %v, want %v", k.name, plan.HasSession, plan.Pin, k.pin)
+		}
+	}
+}

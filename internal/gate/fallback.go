@@ -65,9 +65,6 @@ func (call *Call) tries(model string, e *fault.Error) {
 // fits; if none does, the error is that of the model he asked for.
 func (call *Call) begin(w Wishes) (rest []string, err error) {
 	c := call.c
-	if err := c.wanted(call.req.Model, &w); err != nil {
-		return nil, err
-	}
 	if len(w.Models) == 0 {
 		if err := call.reserve(call.req, w); err != nil {
 			return nil, err

@@ -51,6 +51,12 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		{"sound by tokens, of which its length is told", sound, tokens, &llm.Usage{Seconds: 60}, 41, llm.Usage{Seconds: 60, Input: 976, AudioInput: 960, Output: 11, Estimated: true}},
 		{"a verdict that is free", check, catalog.Price{PerToken: true}, nil, 0, llm.Usage{}},
 		{"images that are free", image, catalog.Price{PerToken: true}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
+		{"sound that nobody told of", sound, tokens, nil, 41, llm.Usage{Seconds: 60, SecondsEstimated: true, Input: 976, AudioInput: 960, Output: 11, Estimated: true}},
+		{"sound by the minute that nobody told of", sound, catalog.Price{PerUnit: true, Minute: money.Dollar}, nil, 0, llm.Usage{Seconds: 60, SecondsEstimated: true, Input: 16, Estimated: true}},
+		{"sound by tokens that cannot be true", sound, tokens, &llm.Usage{Seconds: 60, Input: -1}, 41, llm.Usage{Seconds: 60, Input: 976, AudioInput: 960, Output: 11, Estimated: true}},
+		{"speech that nobody told of", speech, catalog.Price{PerUnit: true, Characters: perMillion}, nil, 0, llm.Usage{Characters: 30, Input: 26, Estimated: true}},
+		{"speech by tokens that nobody told of", speech, tokens, nil, 40, llm.Usage{Characters: 30, Input: 26, Output: 10, Estimated: true}},
+		{"an edit that nobody told of", edit, tokens, nil, 0, llm.Usage{Input: 26 + 2048, ImageInput: 2048, Estimated: true}},
 		{"a verdict by tokens", check, tokens, nil, 0, llm.Usage{Input: 26, Estimated: true}},
 	} {
 		m := &catalog.Model{ID: "m", Price: c.p, MaxOutput: 1000, Context: 100_000}

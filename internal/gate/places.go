@@ -21,8 +21,7 @@ func (c *Caller) wanted(model string, w *Wishes) error {
 			continue
 		}
 		if w.Suffix != "" { // it is none, so that it belongs to the name
-			name = model + ":" + name
-			return fault.New(fault.ModelNotFound, "The model %q does not exist.", clip(name)).At("model").With("model", clip(name))
+			return fault.NoModel(clip(model+":"+name), "model")
 		}
 		return fault.New(fault.UnknownProvider, "There is no provider %q.", clip(name)).At(w.OnlyAt)
 	}

@@ -16,6 +16,17 @@ func TestDearerThanAllowedIsRefusedByName(t *testing.T) {
 		Image: 4 * money.Cent, Characters: 15 * perMillion, Minute: money.Cent,
 	}
 	m := &catalog.Model{ID: "m", Price: price}
+	seen, heard := *m, *m // a prompt is as dear as the dearest that may be in it
+	seen.Price.ImageInput, heard.Price.AudioInput = 3*perMillion, 3*perMillion
+	for _, m := range []*catalog.Model{&seen, &heard} {
+		w := Wishes{MaxInput: 2 * perMillion, MaxPriceAt: "provider.max_price"}
+		if e := fault.From(tooDear(m, &w)); e == nil || e.Param != "provider.max_price.prompt" {
+			t.Errorf("%+v: %v", m.Price, e)
+		}
+		if w.MaxInput = 3 * perMillion; tooDear(m, &w) != nil {
+			t.Errorf("%+v: %v", m.Price, tooDear(m, &w))
+		}
+	}
 	for param, w := range map[string][2]Wishes{ // too little, and enough
 		"prompt":     {{MaxInput: perMillion}, {MaxInput: 2 * perMillion}},
 		"completion": {{MaxOutput: perMillion}, {MaxOutput: 4 * perMillion}},

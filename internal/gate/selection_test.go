@@ -201,6 +201,31 @@ func TestSuffixesNeedProvidersToChooseFrom(t *testing.T) {
 	}
 }
 
+// Tokens are counted for the same names as answers are given for.
+func TestTokensAreCountedForNamesThatThereAre(t *testing.T) {
+	t.Parallel()
+	w := selling(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
+	for _, c := range []struct {
+		model  string
+		wishes Wishes
+		want   fault.Code
+	}{
+		{"first", Wishes{Only: []string{"nobody"}, OnlyAt: "model", Suffix: "nobody", Selects: true}, fault.ModelNotFound},
+		{"third", Wishes{Sort: catalog.OrderCost, Suffix: "cheap", Selects: true}, fault.SuffixUnsupported},
+		{"first", Wishes{Sort: catalog.OrderCost, Suffix: "cheap", Selects: true}, 0},
+	} {
+		r := asks(c.model, "")
+		r.Task = llm.TaskCountTokens
+		_, _, err := w.open(w.key(account.NewKey{}), r, c.wishes)
+		if c.want == 0 && err != nil || c.want != 0 && !fault.Is(err, c.want) {
+			t.Errorf("%s with %+v: %v, want %v", c.model, c.wishes, err, c.want)
+		}
+	}
+	if spent := money.Dollar - w.posted(); spent != 0 {
+		t.Errorf("counting is charged %d", spent)
+	}
+}
+
 // What is reported while a caller waits, and what he is charged who leaves, has the
 // surcharge as well, within what is held.
 func TestWhoLeavesPaysTheSurchargeOfWhatWasProduced(t *testing.T) {

@@ -51,8 +51,12 @@ func (call *Call) used() llm.Usage {
 	}
 	if told := call.usage; told != nil { // counted by the request, not by the provider
 		u.Images, u.Characters, u.Seconds = told.Images, told.Characters, told.Seconds
+	} else { // no image is known to be made, but what is spoken or heard is the prompt
+		u.Characters, u.Seconds, u.SecondsEstimated = call.req.Characters, call.req.Heard, call.req.Heard > 0
 	}
-	u.Input = min(countInput(call.req), call.quote.Input)
+	if u = call.reckoned(u); u.Input == 0 {
+		u.Input = min(countInput(call.req), call.quote.Input)
+	}
 	u.Output = call.estimateOutput()
 	return u
 }

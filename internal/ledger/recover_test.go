@@ -152,6 +152,7 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 		"a balance":                    {"UPDATE balances SET used = used - 1", "account 1"},
 		"a balance removed":            {"DELETE FROM balances", "account 1"},
 		"a balance added":              {"INSERT INTO balances VALUES (7, 5, 0, 0, 0, 4)", "account 7"},
+		"a balance of no account":      {"INSERT INTO balances VALUES (0, 5, 0, 0, 0, 4)", "account 0"},
 		"a counter":                    {"UPDATE day_counters SET reqs = reqs + 1", "counter"},
 		"a counter removed":            {"DELETE FROM day_counters", "counter"},
 		"a usage line":                 {"UPDATE usage_days SET output = output + 1", "usage"},

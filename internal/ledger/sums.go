@@ -108,7 +108,7 @@ func readFolds(ctx context.Context, r Reader) (*sums, error) {
 	s.last, s.chain.mark = s.floor.Seq, s.mark
 	const ever = Day(-1 << 31)
 	err = errors.Join(
-		r.Balances(ctx, 0, math.MaxInt64, func(b BalanceRow) error {
+		r.Balances(ctx, math.MinInt64, math.MaxInt64, func(b BalanceRow) error {
 			a := s.account(b.Account)
 			a.row, a.has = b, true
 			return nil

@@ -14,10 +14,11 @@ import (
 
 // A provider keeps the beginning of a prompt for some minutes, per account and
 // often per machine, and asks a tenth of the price for it. So the requests of one
-// conversation go to the same target, as long as that is in use. Nothing is
-// remembered for that: each target gets a number from the session and its own id,
-// and the highest one wins (rendezvous hashing), so that a target which goes away
-// moves no sessions but its own, and every node of several chooses alike.
+// conversation go to the same target, as long as that is in use. Each target gets a
+// number from the session and its own id, and the highest one wins (rendezvous
+// hashing), so that a target which goes away moves no sessions but its own, and every
+// node of several chooses alike. Where a session was answered lately counts for more:
+// see [Pins].
 
 // Bounds of what makes a session.
 const (

@@ -7,9 +7,9 @@ import (
 
 // Pins remember where conversations were answered last, for as long as their
 // providers keep the beginnings of their prompts. One that had to move to another
-// target does not move back while it goes on: it would pay for its cache again. So it
-// is a memory of exceptions only, and what is lost of it, or not known to another
-// process, is where hashing puts it. Its methods may be called by many goroutines.
+// target does not move back while it goes on: it would pay for its cache again. What
+// is forgotten, or not known to another process, is where hashing puts it. Their
+// methods may be called by many goroutines.
 type Pins struct {
 	now  func() time.Time
 	most int

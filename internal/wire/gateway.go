@@ -101,7 +101,7 @@ type Wishes struct {
 	MaxOutput  money.Rate // dearest price of an answer, per million tokens; 0: any
 	MaxRequest money.Amount
 	MaxPriceAt string // the member that names them
-	Selects    bool   // he chooses among the providers in one of these ways, other than by price: that may cost more
+	Selects    bool   // he chooses among the providers, by name or by their order: that may cost more
 	Suffix     string // of the model's name, by which he does; empty: none
 	Caching    bool   // the conversation stays where its prompt is cached, whatever the model says
 

@@ -218,3 +218,36 @@ func TestSoundIsGivenAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoLeavesATranscriptPaysForTheSound has a caller who leaves with a part of what
+// was heard: the sound, two seconds of 16,000 bytes, is the prompt.
+func TestWhoLeavesATranscriptPaysForTheSound(t *testing.T) {
+	t.Parallel()
+	up := testkit.NewUpstream(t)
+	gw := harness.Start(t, harness.Options{Config: strings.ReplaceAll(mediaConfig, "UP", up.URL)})
+	delta := testkit.SSE(`{"type":"transcript.text.delta","delta":"hi"}`, `{"type":"transcript.text.delta","delta":" you"}`)
+	delta.Hang = true
+	up.Always(delta)
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	media, form := upload("file", "a.mp3", "model", "ear", "stream", "true")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, gw.URL+"/v1/audio/transcriptions", strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+gw.NewKey(t, gw.NewAccount(t, "a", "1").ID, nil).Key)
+	req.Header.Set("Content-Type", media)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := resp.Body.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	r := gw.Receipt(t, resp.Header.Get("X-Request-Id"), func(r harness.Receipt) bool { return r.Outcome != "" })
+	if r.Outcome != "client_left" || nano(t, r.ChargeUSD).Cmp(nano(t, "0.0002")) != 0 || !r.Estimated {
+		t.Errorf("%s costs %s, estimated %v", r.Outcome, r.ChargeUSD, r.Estimated)
+	}
+}
