@@ -43,7 +43,6 @@ var harmless = map[string]bool{
 	// of Anthropic's messages
 	"cache_control":                          true, // marks the last block for caching
 	"metadata.user_id":                       true,
-	"inference_geo":                          true,
 	"thinking.budget_tokens":                 true, // beside an effort, which says the same
 	"thinking.display":                       true,
 	"tools.#.eager_input_streaming":          true,
@@ -82,6 +81,7 @@ var harmlessAs = map[string][]string{
 	"safe_prompt":        {`false`},
 
 	// of Anthropic's messages
+	"inference_geo":                            {`"global"`}, // any other is a wish about where data go
 	"messages.#.content.#.citations":           {`{"enabled":false}`},
 	"messages.#.content.#.content.#.citations": {`{"enabled":false}`},
 	"tools.#.allowed_callers":                  {`["direct"]`},

@@ -178,7 +178,7 @@ func TestWhatIsSentForMessages(t *testing.T) {
 		},
 		{"thoughts that are told", adaptive, hi + `,"thinking":{"type":"adaptive","display":"summarized"}`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"thinking":{"type":"adaptive","display":"summarized"}}}`, ""},
 		{
-			"what changes no answer", llama, `"messages":[{"role":"user","content":"hi"}],"cache_control":{"type":"ephemeral"},"inference_geo":"eu","context_management":{"edits":[]}`, "",
+			"what changes no answer", llama, `"messages":[{"role":"user","content":"hi"}],"cache_control":{"type":"ephemeral"},"inference_geo":"global","context_management":{"edits":[]}`, "",
 			`{` + hiJ + limit + `}`, "cache_control inference_geo context_management",
 		},
 		{"top_k", budgeted, hi + `,"top_k":5`, "", `{` + hiJ + limit + `,"additionalModelRequestFields":{"top_k":5}}`, ""},
