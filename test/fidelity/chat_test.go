@@ -74,6 +74,9 @@ func (q *talk) chatMessage(m value) {
 		if r := text(in(m, "refusal")); r != "" {
 			parts = append(parts, part{kind: "refusal", text: r})
 		}
+		for _, p := range items(in(m, "images")) {
+			parts = append(parts, chatImage(p))
+		}
 		for _, c := range items(in(m, "tool_calls")) {
 			f := in(c, "function")
 			parts = append(parts, part{kind: "call", id: text(in(c, "id")), name: text(in(f, "name")), args: value(text(in(f, "arguments")))})

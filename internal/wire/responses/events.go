@@ -142,7 +142,7 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 	it := &item{index: index, id: v.Get("id").Text(), kind: v.Get("type").Text(), callID: v.Get("call_id").Text(), name: v.Get("name").Text()}
 	content := v.Get("content")
 	switch it.kind {
-	case kindCall, kindMessage:
+	case kindCall, kindMessage, kindImage:
 	case kindReasoning:
 		if summary := v.Get("summary"); summary.Len() > 0 {
 			it.summary, content = true, summary
@@ -155,6 +155,8 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 	dst = s.frame(dst, "response.output_item.added", s.buf)
 	switch {
 	case it.raw != nil:
+	case it.kind == kindImage:
+		dst = s.making(dst, it)
 	case it.kind == kindCall:
 		args := v.Get("arguments").Text()
 		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), args), '}')
