@@ -68,7 +68,9 @@ func TestImagesThatTheModelMadeGoBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var body struct{ Contents []struct{ Parts json.RawMessage } }
+		var body struct {
+			Contents []struct{ Parts json.RawMessage }
+		}
 		if err := json.Unmarshal(e.Body, &body); err != nil || string(body.Contents[1].Parts) != want {
 			t.Errorf("%s: %s (%v), want %s", name, body.Contents[1].Parts, err, want)
 		}

@@ -156,7 +156,9 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 	switch {
 	case it.raw != nil:
 	case it.kind == kindImage:
-		dst = s.making(dst, it)
+		if v.Get("status").Is(statusCompleted) {
+			dst = s.making(dst, it)
+		}
 	case it.kind == kindCall:
 		args := v.Get("arguments").Text()
 		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), args), '}')
