@@ -1,8 +1,8 @@
 // Package completion writes answers in the grammar of OpenAI's chat completions,
 // for the surfaces that speak it whatever provider answered.
 //
-// Beyond the official members it uses two that have become customary:
-// reasoning_content is the text of the model's reasoning, and thinking_blocks
+// Beyond the official members it uses three that have become customary: images are
+// those that the model made, reasoning_content is the text of the model's reasoning, and thinking_blocks
 // carries reasoning with the seal of its provider, so that a caller who sends
 // the message back unchanged gives the model its reasoning back.
 package completion
@@ -124,7 +124,8 @@ type message struct {
 	text, refusal, reasoning []byte
 	hasText, hasRefusal      bool
 	calls, blocks, notes     []byte // JSON elements with commas between them
-	ncalls, runes            int
+	images                   []byte // likewise
+	ncalls, nimages, runes   int
 	functions                bool
 }
 
@@ -165,7 +166,7 @@ func appendMessage(dst []byte, parts []llm.Part, functions bool) (out []byte, ca
 	for _, list := range []struct {
 		name     string
 		elements []byte
-	}{{"thinking_blocks", m.blocks}, {"tool_calls", m.calls}, {"annotations", m.notes}} {
+	}{{"thinking_blocks", m.blocks}, {"tool_calls", m.calls}, {"annotations", m.notes}, {"images", m.images}} {
 		if len(list.elements) > 0 {
 			dst = append(dst, `,"`...)
 			dst = append(dst, list.name...)
@@ -211,10 +212,27 @@ func (m *message) add(p *llm.Part) error {
 		m.calls = jsonx.AppendString(m.calls, p.ToolID)
 		m.calls = appendCall(append(m.calls, `,"type":"function","function":`...), p)
 		m.calls = append(appendState(m.calls, p.Signature), '}')
+	case llm.PartImage:
+		m.images = appendImage(comma(m.images), m.nimages, p, p.Signature)
+		m.nimages++
 	default:
 		return fmt.Errorf("part of kind %d has no place in a chat completion", p.Kind)
 	}
 	return nil
+}
+
+// appendImage appends an image that the model made, the nth of its message, as
+// OpenRouter has it, where the official grammar has no place for one:
+// openrouter.ai/docs/features/multimodal/image-generation. Its base64 is as it came.
+func appendImage(dst []byte, n int, p *llm.Part, signature string) []byte {
+	dst = append(dst, `{"type":"image_url","image_url":{"url":`...)
+	if p.Data == "" {
+		dst = jsonx.AppendString(dst, p.URL)
+	} else {
+		dst = jsonx.AppendString(dst, "data:"+p.MediaType+";base64,"+p.Data)
+	}
+	dst = strconv.AppendInt(append(dst, `},"index":`...), int64(n), 10)
+	return append(appendState(dst, signature), '}')
 }
 
 // errSeveralFunctions is of an answer that calls more than one.
@@ -227,7 +245,7 @@ func appendCall(dst []byte, p *llm.Part) []byte {
 	return append(dst, '}')
 }
 
-// appendState appends the state that belongs to a tool call, where Google's own
+// appendState appends the state that belongs to a tool call, or an image, where Google's own
 // API in this grammar has it.
 func appendState(dst []byte, signature string) []byte {
 	if signature == "" {

@@ -36,7 +36,7 @@ type Stream struct {
 // choice is what is known of one choice so far.
 type choice struct {
 	started, finished bool
-	runes             int
+	runes, images     int
 	args              []bool // of each tool call: whether arguments have come
 	reasoning         []byte // since the last seal
 }
@@ -142,6 +142,10 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = append(b, `"annotations":[`...)
 		b = append(b, note...)
 		b = append(b, ']')
+	case llm.DeltaImage:
+		b = append(b, `"images":[`...)
+		b = append(appendImage(b, c.images, d.Image, d.Signature), ']')
+		c.images++
 	case llm.DeltaFinish:
 		return s.finish(dst, c, d)
 	default:

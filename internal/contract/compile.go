@@ -216,7 +216,7 @@ func (r *reader) members(n *yaml.Node, in names, what string) []member {
 var ours = []string{
 	"Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Date", "Set-Cookie",
 	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Required-Usd", "X-Available-Usd", "X-Charge-Usd", "Allow", "X-Request-Id",
-	"X-Client-Request-Id", "Idempotency-Replayed", "X-Dropped-Params", "X-Output-Capped-By", "Trailer", "Upgrade",
+	"X-Client-Request-Id", "Idempotency-Replayed", "X-Dropped-Params", "X-Dropped-Output", "X-Output-Capped-By", "Trailer", "Upgrade",
 }
 
 func (r *reader) headers(n *yaml.Node, in names, what string) []header {

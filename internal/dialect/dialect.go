@@ -71,24 +71,6 @@ func Arguments(text string) json.RawMessage {
 	return json.RawMessage(trimmed)
 }
 
-// SplitData takes a data URL apart. What is none, or not in base64, is a plain URL;
-// bare base64 is data of an unknown type.
-func SplitData(s string) (url, mediaType, data string) {
-	rest, ok := strings.CutPrefix(s, "data:")
-	if !ok {
-		if strings.Contains(s, "://") || s == "" {
-			return s, "", ""
-		}
-		return "", "", s
-	}
-	head, body, ok := strings.Cut(rest, ",")
-	mediaType, isBase64 := strings.CutSuffix(head, ";base64")
-	if !ok || !isBase64 {
-		return s, "", ""
-	}
-	return "", mediaType, body
-}
-
 // Count adds a text to a size, as it stands in the body.
 func Count(s *llm.Size, text []byte) {
 	ascii, other := jsonx.Count(text)

@@ -26,26 +26,6 @@ func TestArgumentsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestDataURLsAreTakenApart(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string][3]string{
-		"https://x/y.png":             {"https://x/y.png", "", ""},
-		"data:image/png;base64,AAAA":  {"", "image/png", "AAAA"},
-		"data:text/plain,hello":       {"data:text/plain,hello", "", ""},
-		"data:broken":                 {"data:broken", "", ""},
-		"AAAA":                        {"", "", "AAAA"},
-		"":                            {"", "", ""},
-		"gs://bucket/object":          {"gs://bucket/object", "", ""},
-		"data:;base64,AA":             {"", "", "AA"},
-		"data:a/b;charset=x;base64,A": {"", "a/b;charset=x", "A"},
-	} {
-		u, m, d := SplitData(s)
-		if got := [3]string{u, m, d}; got != want {
-			t.Errorf("SplitData(%q) = %q, want %q", s, got, want)
-		}
-	}
-}
-
 func TestWhatHasNoFieldIsKept(t *testing.T) {
 	t.Parallel()
 	doc, err := jsonx.Parse([]byte(`{"a":{"own":1,"null":null,"none":[],"some":[1],"no":false}}`))

@@ -104,6 +104,10 @@ type Event struct {
 	Last        bool   // the dialect's terminal marker ([DONE], message_stop), or a whole answer: nothing follows
 	Cut         bool   // the gateway ends the answer here: every choice that has not ended does so with Finish. Data and Name are of a frame that is not told
 	More        bool   // the next event is already here, so flushing can wait for it
+
+	// Left are the kinds of output, in the provider's words, that the event holds
+	// and the caller's dialect has no place for.
+	Left []string
 }
 
 // DeltaKind tells what a Delta adds.
@@ -120,6 +124,7 @@ const (
 	DeltaToolCall                   // tool call number Tool begins: ToolID and ToolName
 	DeltaToolArgs                   // Text continues the JSON arguments of tool call number Tool
 	DeltaCitation                   // Value is one annotation in the provider's JSON
+	DeltaImage                      // Image, perhaps with a Signature
 	DeltaFinish                     // Finish, StopSequence
 )
 
@@ -137,6 +142,7 @@ type Delta struct {
 	StopSequence string
 	Signature    string // of a tool call or a text; see [Part]
 	Value        json.RawMessage
+	Image        *Part // of kind PartImage, whole: Data and MediaType, or URL
 }
 
 // Answer is a whole answer.

@@ -66,6 +66,7 @@ type Event struct {
 	Hold, Charge, Absorbed money.Amount
 	CappedBy               string   // "balance" if the output was capped at what could be paid
 	Dropped                []string // parameters that were dropped as harmless
+	Left                   []string // kinds of output that the caller's dialect has no place for, and that were left out
 	Delivery               string   // complete, partial, none, unknown
 	BytesIn, BytesOut      int64
 }

@@ -71,6 +71,10 @@ func (o *Obs) appendEvent(dst []byte, e *Event, level slog.Level) []byte {
 		l.element("dropped", i, o.foreign(d, maxLineWord))
 	}
 	l.endList(len(e.Dropped))
+	for i, k := range e.Left[:min(len(e.Left), maxLineDropped)] {
+		l.element("dropped_output", i, o.foreign(k, maxLineWord))
+	}
+	l.endList(len(e.Left))
 	l.str("delivery", e.Delivery)
 	l.num("bytes_in", e.BytesIn)
 	l.num("bytes_out", e.BytesOut)

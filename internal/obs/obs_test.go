@@ -34,7 +34,7 @@ func event() *Event {
 			{Target: "openai/gpt-4o", Outcome: "ok", Status: 200, Took: time.Second},
 		},
 		Outcome: "ok", Status: 200, InputTokens: 1000, CachedInputTokens: 400, OutputTokens: 20, ReasoningTokens: 5,
-		Hold: 5_000_000, Charge: 1_200_001, CappedBy: "balance", Dropped: []string{"user", "store"}, Delivery: "complete", BytesIn: 2048, BytesOut: 512,
+		Hold: 5_000_000, Charge: 1_200_001, CappedBy: "balance", Dropped: []string{"user", "store"}, Left: []string{"web_search_call"}, Delivery: "complete", BytesIn: 2048, BytesOut: 512,
 	}
 }
 

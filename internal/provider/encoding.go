@@ -39,6 +39,11 @@ func (e *Encoding) Unsupported(path string) {
 	e.Refuse(fault.UnsupportedParameter, path, "%s cannot be honoured for this model.", path)
 }
 
+// Shown refuses an image, a sound, a film or a document in what an assistant said.
+func (e *Encoding) Shown(path string) {
+	e.Refuse(fault.InputModalityUnsupported, path, "This model takes no image, sound or document that an assistant made.")
+}
+
 // Drop notes that path was left out.
 func (e *Encoding) Drop(path string) { e.Dropped = append(e.Dropped, path) }
 

@@ -37,6 +37,12 @@ var harmless = map[string]bool{
 	"reasoning.generate_summary":    true,
 	"reasoning.context":             true,
 	"input.#.phase":                 true,
+	"input.#.action":                true, // of an image that was made: how, and from which words
+	"input.#.background":            true,
+	"input.#.prompt":                true,
+	"input.#.quality":               true,
+	"input.#.revised_prompt":        true,
+	"input.#.size":                  true,
 	"tools.#.output_schema":         true, // as of Google's functions
 	"tools.#.tools.#.output_schema": true,
 

@@ -14,8 +14,17 @@ type Turn struct {
 }
 
 // Join appends what one message says to turns: neighbours of one role are one. What
-// is empty is left out if it is the assistant's, and else refused at path.
+// is empty is left out if it is the assistant's, and else refused at path. What an
+// assistant made and is no text is refused.
 func (e *Encoding) Join(turns []Turn, t Turn, path string) []Turn {
+	for i, p := range t.Parts {
+		switch p.Kind {
+		case llm.PartImage, llm.PartAudio, llm.PartVideo, llm.PartFile:
+			if t.Role == "assistant" {
+				e.Shown(t.Paths[i])
+			}
+		}
+	}
 	switch last := len(turns) - 1; {
 	case len(t.Parts) == 0 && t.Role == "assistant":
 		e.Drop(path)

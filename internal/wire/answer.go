@@ -95,6 +95,20 @@ func dropped(paths []string) string {
 	return b.String()
 }
 
+// inHeader returns words of a provider's as they can stand in a header.
+func inHeader(words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = strings.Map(func(r rune) rune {
+			if r < ' ' || r > '~' || r == ',' {
+				return '_'
+			}
+			return r
+		}, w)
+	}
+	return out
+}
+
 // whole writes an answer that is not streamed: nothing leaves before the charge
 // is durable.
 func (x *exchange) whole() error {
@@ -311,8 +325,12 @@ func (x *exchange) final(b Bill) Final {
 	}
 }
 
-// meet notes the first event with content.
+// meet notes the first event with content, and tells what of the answer is left out.
 func (x *exchange) meet(ev llm.Event) {
+	if len(ev.Left) > 0 {
+		x.ev.Left = append(x.ev.Left, ev.Left...)
+		x.header("X-Dropped-Output", dropped(inHeader(x.ev.Left)))
+	}
 	if ev.Content && x.ev.FirstEvent == 0 {
 		x.ev.FirstEvent = max(x.s.o.Now().Sub(x.ev.Start), time.Nanosecond)
 	}

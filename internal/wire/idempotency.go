@@ -118,7 +118,7 @@ func (x *exchange) record(b []byte) {
 func (x *exchange) kept(body []byte) *Kept {
 	k := &Kept{Status: http.StatusOK, Body: body, Whole: !x.tooLong && len(body) <= maxKept}
 	h := x.w.Header()
-	for _, name := range []string{"Content-Type", "X-Output-Capped-By", "X-Dropped-Params"} {
+	for _, name := range []string{"Content-Type", "X-Output-Capped-By", "X-Dropped-Params", "X-Dropped-Output"} {
 		if v := h.Get(name); v != "" {
 			k.Header = append(k.Header, [2]string{name, v})
 		}

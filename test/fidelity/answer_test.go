@@ -3,6 +3,7 @@ package fidelity
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -28,7 +29,9 @@ type said struct {
 	finish                 string         // stop, length, tool_calls, content_filter, pause, error; empty: none
 	raw                    string         // finish in the dialect's word
 	beyond                 bool           // something that not every dialect has: citations, server tools
-	media                  bool           // an image or a sound
+	sound                  bool           // or a film
+	images                 []part         // that the model made
+	left                   []string       // kinds of output that no other dialect has
 	pieces                 map[string]any // of the arguments of a call that continues
 	at                     map[string]int
 }
@@ -79,7 +82,7 @@ func (s *said) call(key string) *call {
 
 // speaks reports whether s says anything.
 func (s *said) speaks() bool {
-	return s.text+s.thought+s.refusal != "" || len(s.calls) > 0 || s.beyond || s.media
+	return s.text+s.thought+s.refusal != "" || len(s.calls) > 0 || s.beyond || s.shows()
 }
 
 func (a *answer) speaks() bool {
@@ -91,14 +94,46 @@ func (a *answer) speaks() bool {
 	return len(a.vectors) > 0 || a.total > 0
 }
 
-// media reports whether an answer holds an image or a sound.
-func (a *answer) media() bool {
+// shows reports whether s holds images or sound.
+func (s *said) shows() bool { return s.sound || len(s.images) > 0 }
+
+// tellable reports whether a dialect can tell all that an answer shows: it has no
+// place for sound, and one for images that are inline, or for none.
+func (a *answer) tellable(d *dialect) bool {
 	for _, s := range a.choices {
-		if s.media {
-			return true
+		for _, i := range s.images {
+			if !d.images || i.data == "" && !d.linked {
+				return false
+			}
+		}
+		if s.sound {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// left are the kinds of output that no other dialect has, each once.
+func (a *answer) left() (out []string) {
+	for _, s := range a.choices {
+		out = append(out, s.left...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// sameImages compares images: their bytes, and their types where they are told.
+func sameImages(want, got []part) string {
+	if len(want) != len(got) {
+		return fmt.Sprintf("%d images, want %d", len(got), len(want))
+	}
+	for i, g := range got {
+		w := want[i]
+		if g.data != w.data || g.url != w.url || g.data != "" && w.mime != "" && g.mime != w.mime {
+			return fmt.Sprintf("image %d is %q %.60s%.60s, want %q %.60s%.60s", i, g.mime, g.data, g.url, w.mime, w.data, w.url)
+		}
+	}
+	return ""
 }
 
 // ends is why a choice ended, in our words. Calls go before the word: servers
@@ -119,7 +154,7 @@ func (a *answer) blocked() bool {
 	filtered, spoke, refused := len(a.choices) > 0, false, false
 	for _, s := range a.choices {
 		filtered = filtered && s.finish == "content_filter"
-		spoke = spoke || s.text+s.thought != "" || len(s.calls) > 0 || s.beyond || s.media
+		spoke = spoke || s.text+s.thought != "" || len(s.calls) > 0 || s.beyond || s.shows()
 		refused = refused || s.refusal != ""
 	}
 	return filtered || refused && !spoke

@@ -98,6 +98,13 @@ func (s *said) chatContent(m value) {
 	s.text += text(in(m, "content"))
 	for _, p := range items(in(m, "content")) {
 		s.text += text(in(p, "text"))
+		switch kind := text(in(p, "type")); kind {
+		case "", "text", "thinking", "output_text":
+		case "image_url":
+			s.images = append(s.images, chatImage(p))
+		default:
+			s.left = append(s.left, kind)
+		}
 		thinking := in(p, "thinking")
 		s.thought += text(thinking)
 		for _, t := range items(thinking) {
@@ -120,7 +127,19 @@ func (s *said) chatContent(m value) {
 	}
 	s.refusal += text(in(m, "refusal"))
 	s.beyond = s.beyond || len(items(in(m, "annotations"))) > 0
-	s.media = s.media || len(items(in(m, "images"))) > 0 || in(m, "audio") != nil
+	for _, p := range items(in(m, "images")) {
+		s.images = append(s.images, chatImage(p))
+	}
+	s.sound = s.sound || in(m, "audio") != nil
+}
+
+// chatImage reads a part that holds an image.
+func chatImage(p value) part {
+	url := in(p, "image_url")
+	if !isText(url) {
+		url = in(url, "url")
+	}
+	return fromURL("image", text(url))
 }
 
 // chatCall reads one call, or a piece of one. A piece with a name and another

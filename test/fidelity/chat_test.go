@@ -103,6 +103,9 @@ func (q *talk) chatMessage(m value) {
 		if f := in(m, "function_call"); f != nil {
 			parts = append(parts, part{kind: "call", id: aFunction, name: text(in(f, "name")), args: value(text(in(f, "arguments")))})
 		}
+		for _, p := range items(in(m, "images")) {
+			parts = append(parts, chatImage(p))
+		}
 		for _, c := range items(in(m, "tool_calls")) {
 			f := in(c, "function")
 			parts = append(parts, part{kind: "call", id: text(in(c, "id")), name: text(in(f, "name")), args: value(text(in(f, "arguments")))})

@@ -145,7 +145,7 @@ func (p *play) run(t *testing.T) {
 		p.prompted(t, &want, r)
 		return
 	}
-	if p.d != p.own && want.media() {
+	if p.d != p.own && !want.tellable(p.d) {
 		p.media(t, r)
 		return
 	}

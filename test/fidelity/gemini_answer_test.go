@@ -72,12 +72,19 @@ func (a *answer) candidate(s *said, c value) {
 			s.geminiCall(call)
 		case yes(in(p, "thought")):
 			s.thought += text(in(p, "text"))
+			if in(p, "inlineData") != nil {
+				s.left = append(s.left, "thought image")
+			}
 		case in(p, "text") != nil:
 			s.text += text(in(p, "text"))
 		case any1(p, "inlineData", "fileData") != nil:
-			s.media = true
-		case any1(p, "executableCode", "codeExecutionResult") != nil:
-			s.beyond = true
+			s.geminiMedia(any1(p, "inlineData", "fileData"))
+		default:
+			for _, name := range []string{"executableCode", "codeExecutionResult", "toolCall", "toolResponse"} {
+				if in(p, name) != nil {
+					s.beyond, s.left = true, append(s.left, name)
+				}
+			}
 		}
 	}
 	if in(c, "groundingMetadata") != nil || in(c, "citationMetadata") != nil || in(c, "urlContextMetadata") != nil {
@@ -89,6 +96,14 @@ func (a *answer) candidate(s *said, c value) {
 			s.finish = "stop"
 		}
 	}
+}
+
+func (s *said) geminiMedia(v value) {
+	if mime := text(in(v, "mimeType")); strings.HasPrefix(mime, "image/") {
+		s.images = append(s.images, part{kind: "image", mime: mime, data: text(in(v, "data")), url: text(in(v, "fileUri"))})
+		return
+	}
+	s.sound = true
 }
 
 // geminiEnum is the name of an enumerator, which some clients ask for and send as

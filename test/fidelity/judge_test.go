@@ -87,6 +87,9 @@ func (p *play) heard(want, got *answer, r reply) {
 			p.differ("choice %d is lost", i)
 		}
 	}
+	if left := want.left(); p.d != p.own && !slices.Equal(left, r.left) {
+		p.differ("left out, as the caller was told: %q, want %q", r.left, left)
+	}
 	p.used(want, got, r)
 }
 
@@ -107,6 +110,9 @@ func (p *play) choice(want, got *said) {
 	}
 	for _, c := range sameCalls(want.calls, got.calls, p.d.objects && p.d != p.own, p.d == p.own) {
 		p.differ("%s", c)
+	}
+	if d := sameImages(want.images, got.images); d != "" {
+		p.differ("%s", d)
 	}
 	switch end := want.ends(); {
 	case p.d == p.own:

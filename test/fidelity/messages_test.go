@@ -327,6 +327,9 @@ func (s *said) block(key string, b value) {
 		}
 	default:
 		s.beyond = true
+		if kind := text(in(b, "type")); kind != "redacted_thinking" {
+			s.left = append(s.left, kind)
+		}
 	}
 	s.beyond = s.beyond || len(items(in(b, "citations"))) > 0
 }

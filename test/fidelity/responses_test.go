@@ -69,6 +69,8 @@ func (q *talk) item(v value) {
 		q.say("user", part{kind: "result", id: text(in(v, "call_id")), in: responsesParts(in(v, "output"))})
 	case "reasoning":
 		q.say("assistant", part{kind: "thought"})
+	case "image_generation_call":
+		q.say("assistant", part{kind: "image", data: text(in(v, "result"))})
 	default:
 		q.beyond = append(q.beyond, kind)
 	}
@@ -261,6 +263,12 @@ func (a *answer) sameWhole(w *said, filled bool) {
 		return
 	}
 	s.beyond = s.beyond || w.beyond
+	if !s.shows() && len(s.left) == 0 {
+		s.images, s.left = w.images, w.left
+	}
+	if d := sameImages(s.images, w.images); d != "" {
+		a.complain("the whole and its increments: %s", d)
+	}
 	if s.text+s.refusal == "" { // some servers tell only the whole
 		s.text, s.refusal = w.text, w.refusal
 	}
@@ -312,12 +320,30 @@ func (s *said) responsesEvent(kind string, e value) {
 		case "message", "reasoning":
 		default:
 			s.beyond = true
+			if strings.HasSuffix(kind, "done") {
+				s.responsesOther(item)
+			}
 		}
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
 		s.call(key).args += text(in(e, "delta"))
 	case "response.output_text.annotation.added":
 		s.beyond = true
 	}
+}
+
+// responsesOther reads an item of a tool that runs at the provider: an image that it
+// made, or what no other dialect has.
+func (s *said) responsesOther(item value) {
+	kind, data := text(in(item, "type")), text(in(item, "result"))
+	if kind != "image_generation_call" || data == "" {
+		s.beyond, s.left = true, append(s.left, kind)
+		return
+	}
+	image := part{kind: "image", data: data}
+	if format := text(in(item, "output_format")); format != "" {
+		image.mime = "image/" + format
+	}
+	s.images = append(s.images, image)
 }
 
 // response reads a whole response.
@@ -353,7 +379,7 @@ func (a *answer) response(v value) {
 			c := s.call(string(in(item, "call_id")))
 			c.id, c.name, c.args = text(in(item, "call_id")), text(in(item, "name")), text(any1(item, "arguments", "input"))
 		default:
-			s.beyond = true
+			s.responsesOther(item)
 		}
 	}
 	s.raw = text(in(v, "status"))

@@ -90,7 +90,9 @@ var responsesEvents = map[string]string{
 	"response.reasoning_summary_part.added": "ResponseReasoningSummaryPartAddedEvent", "response.reasoning_summary_part.done": "ResponseReasoningSummaryPartDoneEvent",
 	"response.reasoning_summary_text.delta": "ResponseReasoningSummaryTextDeltaEvent", "response.reasoning_summary_text.done": "ResponseReasoningSummaryTextDoneEvent",
 	"response.reasoning_text.delta": "ResponseReasoningTextDeltaEvent", "response.reasoning_text.done": "ResponseReasoningTextDoneEvent",
-	"response.completed": "ResponseCompletedEvent", "response.incomplete": "ResponseIncompleteEvent", "response.failed": "ResponseFailedEvent",
+	"response.image_generation_call.in_progress": "ResponseImageGenCallInProgressEvent", "response.image_generation_call.generating": "ResponseImageGenCallGeneratingEvent",
+	"response.image_generation_call.completed": "ResponseImageGenCallCompletedEvent",
+	"response.completed":                       "ResponseCompletedEvent", "response.incomplete": "ResponseIncompleteEvent", "response.failed": "ResponseFailedEvent",
 	"error": "ResponseErrorEvent",
 }
 

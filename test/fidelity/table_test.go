@@ -32,6 +32,8 @@ type dialect struct {
 	fail   func(body value) (kind, code string)                   // reads an error
 	face   func(f face) (status int, kind, code string)           // how an error looks
 
+	images   bool // has a place for images in an answer
+	linked   bool // also for those that are elsewhere
 	objects  bool // arguments of calls are objects
 	oneText  bool // has no place for refusals beside the text
 	oneAlone bool // has no place for several choices
@@ -43,6 +45,7 @@ var dialects = []dialect{
 		name: "openai.chat", family: "chat", path: fixed("/v1/chat/completions"), header: bearer,
 		heard: readChatRequest, can: chatCan, write: writeChatRequest, answer: readChat, usage: chatTells,
 		schema: whole("openai.json#CreateChatCompletionResponse", "openai.json#CreateChatCompletionStreamResponse"), fail: openAIFailure, face: openAIFace,
+		images: true, linked: true,
 	},
 	{
 		name: "anthropic.messages", family: "chat", path: fixed("/v1/messages"), header: anthropicKey,
@@ -53,17 +56,18 @@ var dialects = []dialect{
 	{
 		name: "openai.responses", family: "chat", path: fixed("/v1/responses"), header: bearer,
 		heard: readResponsesRequest, can: responsesCan, write: writeResponsesRequest, answer: readResponses, usage: chatTells,
-		schema: responsesSchema, fail: openAIFailure, face: openAIFace, oneAlone: true,
+		schema: responsesSchema, fail: openAIFailure, face: openAIFace, oneAlone: true, images: true,
 	},
 	{
 		name: "gemini.generate", family: "chat", path: geminiPath, header: googleKey,
 		heard: readGeminiRequest, can: geminiCan, write: writeGeminiRequest, answer: readGemini, usage: geminiTells, ends: messagesEnd,
-		fail: geminiFailure, face: geminiFace, objects: true, oneText: true,
+		fail: geminiFailure, face: geminiFace, objects: true, oneText: true, images: true, linked: true,
 	},
 	{
 		name: "chat", family: "chat", path: fixed("/v1/chat"), header: bearer,
 		heard: readChatRequest, can: simpleCan, write: writeSimpleRequest, answer: readChat, usage: chatTells,
 		schema: simpleSchema, fail: flatFailure, face: flatFace,
+		images: true, linked: true,
 	},
 	{
 		name: "openai.embeddings", family: "embeddings", path: fixed("/v1/embeddings"), header: bearer,

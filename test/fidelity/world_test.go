@@ -2,11 +2,13 @@ package fidelity
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,7 +140,8 @@ type reply struct {
 	status  int
 	sse     bool
 	dropped []string
-	charge  string // X-Charge-USD, a header or a trailer
+	left    []string // of the answer: X-Dropped-Output, a header or a trailer
+	charge  string   // X-Charge-USD, a header or a trailer
 	body    []byte
 }
 
@@ -169,18 +172,26 @@ func (w *world) send(t *testing.T, d *dialect, path, media string, body []byte) 
 	defer func() { _ = resp.Body.Close() }()
 	r := reply{status: resp.StatusCode, id: resp.Header.Get("X-Request-Id")}
 	r.sse = strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
-	for s := range strings.SplitSeq(resp.Header.Get("X-Dropped-Params"), ",") {
-		if s = strings.TrimSpace(s); s != "" {
-			r.dropped = append(r.dropped, s)
-		}
-	}
+	r.dropped = headerList(resp.Header.Get("X-Dropped-Params"))
 	if r.body, err = io.ReadAll(resp.Body); err != nil {
 		return r, err
 	}
+	r.left = headerList(cmp.Or(resp.Trailer.Get("X-Dropped-Output"), resp.Header.Get("X-Dropped-Output")))
+	slices.Sort(r.left)
 	if r.charge = resp.Header.Get("X-Charge-Usd"); r.charge == "" {
 		r.charge = resp.Trailer.Get("X-Charge-Usd")
 	}
 	return r, nil
+}
+
+// headerList reads a list in a header.
+func headerList(header string) (out []string) {
+	for s := range strings.SplitSeq(header, ",") {
+		if s = strings.TrimSpace(s); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // paid notes what a receipt says.

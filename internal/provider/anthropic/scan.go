@@ -20,6 +20,7 @@ type scanner struct {
 	tools     int  // that have begun
 	open      bool // the block that is open is a tool call
 	filled    bool // and it has arguments
+	left      provider.Leavings
 
 	// Of the present event.
 	kind     event
@@ -279,6 +280,7 @@ func (s *scanner) begin(b content) {
 	default:
 		s.content = true
 		s.add(inputLen(b.input), b.input)
+		s.left.Add(b.kind)
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		}
 	}
 	if k.translate {
-		ev.Deltas = k.deltas
+		ev.Deltas, ev.Left = k.deltas, k.left.New()
 		return ev, nil
 	}
 	var p [1]provider.Patch

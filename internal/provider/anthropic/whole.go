@@ -44,6 +44,7 @@ func (w *whole) Next() (llm.Event, error) {
 		return ev, nil
 	}
 	if k.translate {
+		ev.Left = k.left.New()
 		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Choices: []llm.Choice{provider.Blocks(k.deltas)}}
 		return ev, nil
 	}

@@ -17,6 +17,7 @@ type scanner struct {
 	open     map[int64]int // numbers of the tool calls that are not whole, by the index of their block
 	unfilled map[int]bool  // calls without arguments yet
 	reason   string        // why it ended, in the protocol's words
+	left     provider.Leavings
 
 	// Of the present event.
 	content  bool
@@ -45,8 +46,8 @@ type block struct {
 	redacted                      []byte
 	tool                          bool // there is a toolUse
 	id, name, server, input, json []byte
-	media                         bool // an image, a sound or a film
-	other                         bool // of a kind that nobody asked for
+	media                         bool   // an image, a sound or a film
+	other                         []byte // its name, if nobody asked for its kind
 }
 
 // event reads the payload of an event; it reports whether it is a JSON object.
@@ -186,7 +187,7 @@ func (b *block) read(c *provider.Cursor) {
 			b.media = true
 			c.Skip()
 		default:
-			b.other = true
+			b.other = key
 			c.Skip()
 		}
 	}
@@ -272,8 +273,9 @@ func (b *block) cited(c *provider.Cursor) {
 
 // begin notes a tool call. Other blocks have no beginning of their own.
 func (s *scanner) begin(b *block) {
-	if b.other {
+	if b.other != nil {
 		s.content = true // of a kind that has no place in other dialects
+		s.left.Add(b.other)
 	}
 	if !b.tool || len(b.server) > 0 && string(b.server) != "tool_use" || len(s.open) >= maxOpen {
 		return

@@ -47,7 +47,7 @@ func (s *stream) Next() (llm.Event, error) {
 	}
 	ev := llm.Event{
 		Name: f.name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
-		Deltas: k.deltas, Last: f.name == "metadata" && s.finished,
+		Deltas: k.deltas, Left: k.left.New(), Last: f.name == "metadata" && s.finished,
 	}
 	s.finished = s.finished || ev.Finish != ""
 	ev.More = !ev.Last && s.frames.buffered()

@@ -212,6 +212,7 @@ func (g *gathered) read() (llm.Event, error) {
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("answer is longer than %d bytes", provider.MaxWhole))
 		}
 		answer.add(ev.Deltas)
+		out.Left = append(out.Left, ev.Left...)
 		if len(ev.Data) == 0 {
 			continue
 		}

@@ -81,6 +81,9 @@ func (p *pieces) piece(i int, d *llm.Delta) {
 			call := &ch.Parts[p.tools[i][d.Tool]]
 			call.Args = append(call.Args, d.Text...)
 		}
+	case llm.DeltaImage:
+		ch.Parts = append(ch.Parts, *d.Image)
+		ch.Parts[len(ch.Parts)-1].Signature = d.Signature
 	case llm.DeltaCitation:
 		p.last(i, llm.PartText, true).Cite(d.Value)
 	case llm.DeltaFinish:

@@ -131,7 +131,7 @@ func TestBadAnswers(t *testing.T) {
 		"an error in a list":        {js, "[" + busy + "]", false, "upstream_overloaded RFBS"},
 		"a blocked prompt":          {js, `{"promptFeedback":{"blockReason":"SAFETY"}}`, false, "content_policy S"},
 		"a malformed call":          {js, `{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}`, false, "upstream_failed RFS"},
-		"an image":                  {js, candidate(`{"inlineData":{"mimeType":"image/png","data":"x"}}`), false, "unsupported_parameter S"},
+		"a sound":                   {js, candidate(`{"inlineData":{"mimeType":"audio/L16","data":"x"}}`), false, "unsupported_parameter S"},
 		"JSON for a stream":         {js, `{"candidates":[]}`, true, "upstream_failed RFBS"},
 		"an error for a stream":     {js, "[" + busy + "]", true, "upstream_overloaded RFBS"},
 		"an empty stream":           {sse, "", true, "stream_interrupted RFBS"},

@@ -1,8 +1,10 @@
 package gemini
 
 import (
+	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/llm"
@@ -18,8 +20,9 @@ type encoder struct {
 	issuer string // of the seals that are ours
 	family family
 
-	calls     []past // that the history made, in order
-	stateless bool   // that foreign state was dropped has been noted
+	shows     []string // what the answer is to hold, if it is told: text, image
+	calls     []past   // that the history made, in order
+	stateless bool     // that foreign state was dropped has been noted
 }
 
 // encode returns the request for a caller of another dialect, or a *fault.Error
@@ -34,7 +37,7 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 	}
 	e := &encoder{call: c, chat: chat, issuer: p.name, family: familyOf(c.Model)}
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
-	e.Extras(chat.Extra, nil)
+	e.Extras(chat.Extra, e.modalities)
 	e.system()
 	e.tools()
 	e.contents()
@@ -59,6 +62,22 @@ func (e *encoder) named(openai, anthropic string) string {
 	return openai
 }
 
+// modalities takes over what a chat completion is to hold: texts and images, and no
+// sounds, which are told nowhere.
+func (e *encoder) modalities(x llm.Extra) bool {
+	var wanted []string
+	if x.Path != "modalities" || json.Unmarshal(x.Value, &wanted) != nil || e.call.Request.Dialect != llm.OpenAIChat {
+		return false
+	}
+	for _, m := range wanted {
+		if m != "text" && m != "image" {
+			return false
+		}
+	}
+	e.shows = wanted
+	return true
+}
+
 // config writes generationConfig. Safety settings are the provider's defaults.
 func (e *encoder) config() {
 	before := len(e.Body)
@@ -69,6 +88,15 @@ func (e *encoder) config() {
 	e.sampling()
 	e.format()
 	e.thinking()
+	if len(e.shows) > 0 {
+		e.Name("responseModalities")
+		e.Open('[')
+		for _, m := range e.shows {
+			e.Element()
+			e.String(strings.ToUpper(m))
+		}
+		e.Close(']')
+	}
 	if len(e.Body) == begun {
 		e.Body = e.Body[:before] // nothing follows it
 		return

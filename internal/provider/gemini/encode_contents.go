@@ -77,8 +77,8 @@ func (e *encoder) contents() {
 	e.Open('[')
 	for n := range turns {
 		t := &turns[n]
-		if t.role == "model" && n > current && e.family.signs {
-			sign(t.parts)
+		if t.role == "model" && e.family.signs {
+			sign(t.parts, n > current)
 		}
 		e.Element()
 		e.Open('{')
@@ -127,15 +127,16 @@ func currentTurn(turns []turn) int {
 // call of a step of the turn under way is refused, from Gemini 3 on.
 const unsigned = "skip_thought_signature_validator"
 
-// sign gives the first call of a step a signature, if it has none.
-func sign(parts []piece) {
+// sign gives every image a signature that has none, and the first call of a step if
+// that is of the turn under way: the others are not asked for.
+func sign(parts []piece, current bool) {
 	for i := range parts {
-		if p := &parts[i]; p.Kind == llm.PartToolCall {
-			if p.state == "" {
-				p.state = unsigned
-			}
-			return
+		p := &parts[i]
+		call := p.Kind == llm.PartToolCall && current
+		if (call || p.Kind == llm.PartImage) && p.state == "" {
+			p.state = unsigned
 		}
+		current = current && !call
 	}
 }
 
@@ -197,7 +198,7 @@ func (e *encoder) said(at string, parts []llm.Part) (out []piece) {
 			e.foreign()
 			e.Drop(x.path)
 			continue
-		case llm.PartText, llm.PartToolCall:
+		case llm.PartText, llm.PartToolCall, llm.PartImage:
 			if x.state = e.state(p.Signature); x.state == "" {
 				x.state = thought
 			}
@@ -388,22 +389,12 @@ func (e *encoder) media(at string, p *llm.Part) {
 	}
 }
 
-// begins tells media types by how their base64 begins, and endings by the end of
-// a URL's path.
-var (
-	begins = []struct{ base64, media string }{
-		{"/9j/", "image/jpeg"},
-		{"iVBOR", "image/png"},
-		{"R0lGOD", "image/gif"},
-		{"UklGR", "image/webp"},
-		{"JVBERi", "application/pdf"},
-	}
-	endings = map[string]string{
-		".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
-		".heic": "image/heic", ".heif": "image/heif", ".pdf": "application/pdf", ".txt": "text/plain",
-		".mp3": "audio/mp3", ".wav": "audio/wav", ".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime",
-	}
-)
+// endings tells media types by the end of a URL's path.
+var endings = map[string]string{
+	".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
+	".heic": "image/heic", ".heif": "image/heif", ".pdf": "application/pdf", ".txt": "text/plain",
+	".mp3": "audio/mp3", ".wav": "audio/wav", ".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime",
+}
 
 // mediaType returns the type of a part, as far as it can be told.
 func mediaType(p *llm.Part) string {
@@ -414,12 +405,7 @@ func mediaType(p *llm.Part) string {
 	case media != "":
 		return media
 	case p.Data != "":
-		for _, b := range begins {
-			if strings.HasPrefix(p.Data, b.base64) {
-				return b.media
-			}
-		}
-		return ""
+		return llm.MediaTypeOf(p.Data)
 	}
 	name, _, _ := strings.Cut(p.URL, "?")
 	return endings[strings.ToLower(path.Ext(name))]

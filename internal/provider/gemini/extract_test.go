@@ -55,6 +55,7 @@ func payloads(t *testing.T, body string) []object {
 type said struct {
 	Text, Thought string
 	Seals         []string // signatures, in order
+	Images        []string // types and bytes
 	Tools         []string // names with arguments, as Go's own JSON
 	Finish        string
 }
@@ -108,6 +109,8 @@ func extract(t *testing.T, body string) map[int]*said {
 					out[i].call(obj(p["functionCall"]), pieces)
 				case p["thought"] == true:
 					out[i].Thought += str(p["text"])
+				case p["inlineData"] != nil:
+					out[i].Images = append(out[i].Images, str(obj(p["inlineData"])["mimeType"])+" "+str(obj(p["inlineData"])["data"]))
 				default:
 					out[i].Text += str(p["text"])
 				}

@@ -131,8 +131,8 @@ var (
 	broken = "modelled.gemini.midstream-error-t" // an error stands in it as bare JSON
 )
 
-func shows(f *testkit.Fixture) bool {
-	return strings.Contains(string(f.Response.Body()), `"inlineData"`)
+func sounds(f *testkit.Fixture) bool {
+	return strings.Contains(string(f.Response.Body()), `"audio/`)
 }
 
 func TestRecordedAnswersPassThroughByteForByte(t *testing.T) {
@@ -280,6 +280,8 @@ func understand(t *testing.T, id string, evs []llm.Event) map[int]*said {
 				part(s, &llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Signature: d.Signature})
 			case llm.DeltaToolArgs:
 				s.Tools[d.Tool] += d.Text
+			case llm.DeltaImage:
+				s.Images = append(s.Images, d.Image.MediaType+" "+d.Image.Data)
 			case llm.DeltaFinish:
 				s.Finish = string(d.Finish)
 			}
@@ -291,6 +293,10 @@ func understand(t *testing.T, id string, evs []llm.Event) map[int]*said {
 			s := at(i)
 			s.Finish = string(c.Finish)
 			for j := range c.Parts {
+				if p := &c.Parts[j]; p.Kind == llm.PartImage {
+					s.Images = append(s.Images, p.MediaType+" "+p.Data)
+					continue
+				}
 				part(s, &c.Parts[j])
 				if c.Parts[j].Kind == llm.PartToolCall {
 					s.Tools[len(s.Tools)-1] += string(c.Parts[j].Args)
@@ -375,7 +381,7 @@ func refusedAnswer(f *testkit.Fixture) string {
 		return "content_policy S"
 	case slices.Contains(gaveUp, f.ID):
 		return "upstream_failed RFS"
-	case shows(f):
+	case sounds(f):
 		return "unsupported_parameter S"
 	}
 	return ""

@@ -114,7 +114,7 @@ func TestRefusedTranslations(t *testing.T) {
 		{"logprobs", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "logprobs", Value: []byte("true")}}}, fault.UnsupportedParameter, "logprobs"},
 		{"logit_bias", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "logit_bias", Value: []byte(`{"1":2}`)}}}, fault.UnsupportedParameter, "logit_bias"},
 		{"flex", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "service_tier", Value: []byte(`"flex"`)}}}, fault.UnsupportedParameter, "service_tier"},
-		{"an image as an answer", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "modalities", Value: []byte(`["image","text"]`)}}}, fault.UnsupportedParameter, "modalities"},
+		{"a sound as an answer", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "modalities", Value: []byte(`["audio","text"]`)}}}, fault.UnsupportedParameter, "modalities"},
 		{"what nobody knows", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "new_thing", Value: []byte("1")}}}, fault.UnsupportedParameter, "new_thing"},
 	} {
 		p := New(Options{Transport: canned{}})

@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
@@ -25,12 +26,14 @@ type scanner struct {
 	counts    counts
 	choices   []choice
 	started   bool
+	images    provider.Images
+	left      provider.Leavings
 
 	// Of the present event.
 	failed   bool
 	known    bool // it is an answer
 	blocked  bool
-	media    bool // there is an image or a sound
+	media    bool // there is a sound, or what else nobody tells
 	modelAt  provider.Span
 	content  bool
 	bytes    int
@@ -54,7 +57,7 @@ func (p *Provider) newScanner(c provider.Call) scanner {
 	return scanner{
 		translate: !passes(c.Request), stream: c.Request.Stream,
 		thinker: c.Request.Dialect == llm.AnthropicMessages || c.Request.Dialect == llm.OpenAIResponses,
-		issuer:  p.name, request: c.RequestID,
+		issuer:  p.name, request: c.RequestID, images: provider.Images{Dialect: c.Request.Dialect},
 	}
 }
 
@@ -276,8 +279,8 @@ func (s *scanner) parts(content []byte, index int) {
 type part struct {
 	text, signature, call []byte
 	isText, thought       bool
-	media                 bool   // an image or a sound
-	other                 []byte // of a kind that nobody asked for who speaks another dialect
+	media                 []byte // inline, or where it is
+	kind, other           []byte // of a kind that nobody asked for who speaks another dialect
 }
 
 func (s *scanner) part(c *provider.Cursor, index int) {
@@ -301,10 +304,9 @@ func (s *scanner) part(c *provider.Cursor, index int) {
 		case "functionCall":
 			p.call = c.Value()
 		case "inlineData", "fileData":
-			p.media = true
-			p.other = c.Value()
+			p.media = c.Value()
 		case "executableCode", "codeExecutionResult", "toolCall", "toolResponse":
-			p.other = c.Value()
+			p.kind, p.other = key, c.Value()
 		default:
 			c.Skip()
 		}
@@ -314,10 +316,63 @@ func (s *scanner) part(c *provider.Cursor, index int) {
 		s.call(p, index)
 	case p.isText:
 		s.text(p, index)
+	case p.media != nil:
+		s.show(p, index)
 	case p.other != nil:
-		s.media = s.media || p.media && !p.thought // a draft is no answer
 		s.content = true
 		s.add(len(p.other), nil)
+		s.left.Add(p.kind)
+	}
+}
+
+// show notes an image. One that is a thought is a draft, and no answer.
+func (s *scanner) show(p part, index int) {
+	s.content = true
+	image := mediaOf(p.media)
+	if kind, _, _ := strings.Cut(image.MediaType, "/"); !strings.EqualFold(kind, "image") {
+		s.media = s.media || !p.thought
+		s.add(len(p.media), nil)
+		return
+	}
+	s.bytes += provider.ImageBytes
+	if s.stream {
+		s.weight += provider.ImageWeight
+	}
+	switch {
+	case !s.translate:
+	case p.thought:
+		s.left.Add([]byte("thought image"))
+	default:
+		d := llm.Delta{Kind: llm.DeltaImage, Choice: index, Image: s.images.Take(image)}
+		if len(p.signature) > 0 {
+			d.Signature = s.seal(p.signature)
+		}
+		if d.Image != nil {
+			s.deltas = append(s.deltas, d)
+		}
+	}
+}
+
+// mediaOf reads what is inline, or where it is.
+func mediaOf(v []byte) (p llm.Part) {
+	c := provider.Walk(v)
+	if !c.Enter('{') {
+		return p
+	}
+	for {
+		key, ok := c.Key()
+		if !ok {
+			return p
+		}
+		text, _ := c.Text()
+		switch string(key) {
+		case "mimeType":
+			p.MediaType = provider.Unescape(text)
+		case "data":
+			p.Data = provider.Unescape(text)
+		case "fileUri":
+			p.URL = provider.Unescape(text)
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (w *whole) Next() (llm.Event, error) {
 	case k.translate && w.call.Request.Task == llm.TaskCountTokens:
 		return ev, nil
 	case k.translate:
-		ev.Whole = k.answer()
+		ev.Whole, ev.Left = k.answer(), k.left.New()
 		return ev, nil
 	}
 	body = provider.Patched(body, provider.Rename(nil, body, k.modelAt, w.call.OwnName()))
@@ -80,7 +80,7 @@ func (s *scanner) failure(header http.Header, body []byte, begun bool) error {
 	case s.translate && s.media:
 		return provider.Untold()
 	}
-	return nil
+	return s.images.Err()
 }
 
 // Blame corrects a parameter; see provider.Source.
@@ -125,6 +125,9 @@ func add(ch *llm.Choice, d llm.Delta) {
 		if p := newest(ch, llm.PartToolCall); p != nil {
 			p.Args = append(p.Args, d.Text...)
 		}
+	case llm.DeltaImage:
+		ch.Parts = append(ch.Parts, *d.Image)
+		ch.Parts[len(ch.Parts)-1].Signature = d.Signature
 	case llm.DeltaCitation:
 		if p := newest(ch, llm.PartText); p != nil {
 			p.Cite(d.Value)

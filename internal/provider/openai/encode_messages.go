@@ -155,8 +155,8 @@ func (e *encoder) audio(path string, p *llm.Part) {
 	e.Close('}')
 }
 
-// file writes a document. Plain text is text; a URL or a file id means nothing
-// to another provider, and we fetch nothing for callers.
+// file writes a document. Plain text is text; a file id means nothing to another
+// provider, nor does a URL to most, and we fetch nothing for callers.
 func (e *encoder) file(path string, p *llm.Part) {
 	switch {
 	case p.Text != "":
@@ -165,6 +165,9 @@ func (e *encoder) file(path string, p *llm.Part) {
 		if p.Name != "" {
 			e.Drop(path + ".title")
 		}
+		return
+	case e.vendor.documents && (p.Data != "" || strings.HasPrefix(p.URL, "https://")):
+		e.document(p)
 		return
 	case !e.vendor.files || p.Data == "":
 		e.Refuse(fault.InputModalityUnsupported, path, "This model takes no documents of that kind.")
@@ -180,6 +183,19 @@ func (e *encoder) file(path string, p *llm.Part) {
 	e.Text("filename", name)
 	e.Text("file_data", dataURL(p, "application/pdf"))
 	e.Close('}')
+}
+
+// document writes a document in Mistral's form: docs.mistral.ai/api, DocumentURLChunk.
+func (e *encoder) document(p *llm.Part) {
+	url := p.URL
+	if p.Data != "" {
+		url = dataURL(p, "application/pdf")
+	}
+	e.Text("type", "document_url")
+	e.Text("document_url", url)
+	if p.Name != "" {
+		e.Text("document_name", p.Name)
+	}
 }
 
 // user writes a user's turn: the tool results first, which must follow the call
@@ -254,8 +270,10 @@ func (e *encoder) assistant(path string, parts []llm.Part) {
 			if p.Signature != "" && !slices.Contains(e.Dropped, "reasoning_state") {
 				e.Drop("reasoning_state")
 			}
-		default:
+		case llm.PartText:
 			said = append(said, *p)
+		default:
+			e.Shown(place(path, i))
 		}
 	}
 	if len(said)+len(refusal)+len(calls) == 0 {

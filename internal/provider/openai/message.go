@@ -16,7 +16,7 @@ func (s *scanner) readMessage(body []byte, ch int) {
 		return
 	}
 	var thought bool
-	var details, tools, annotations []byte
+	var details, tools, annotations, images []byte
 	c.Enter('{')
 	for {
 		key, ok := c.Key()
@@ -43,11 +43,13 @@ func (s *scanner) readMessage(body []byte, ch int) {
 			s.readFunction(&c, ch)
 		case "annotations":
 			annotations = c.Value()
-		case "audio", "images", "reasoning_encrypted":
+		case "images":
+			images = c.Value()
+		case "audio", "reasoning_encrypted":
 			v := c.Value()
 			some := len(v) > 2 && bytes.IndexByte([]byte(`{["`), v[0]) >= 0
 			s.content = s.content || some
-			s.media = s.media || some && string(key) != "reasoning_encrypted"
+			s.media = s.media || some && string(key) == "audio"
 		default:
 			c.Skip()
 		}
@@ -56,6 +58,9 @@ func (s *scanner) readMessage(body []byte, ch int) {
 	s.readDetails(details, ch, thought)
 	s.readTools(tools, ch)
 	s.readAnnotations(annotations, ch)
+	if images != nil {
+		s.readImages(images, ch)
+	}
 }
 
 // text notes a piece of text, of which inner is the inside of a JSON string.
@@ -99,6 +104,12 @@ func (s *scanner) readPart(c *provider.Cursor, ch int, kind llm.DeltaKind) {
 			return
 		}
 		switch string(key) {
+		case "type":
+			if kind, ok := c.Text(); ok && !known[string(kind)] {
+				s.left.Add(kind)
+			}
+		case "image_url":
+			s.image(c.Value(), ch)
 		case "text":
 			if text, ok := c.Text(); ok && len(text) > 0 {
 				s.text(kind, ch, text)

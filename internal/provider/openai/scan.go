@@ -26,6 +26,8 @@ type scanner struct {
 	created int64
 	choices []choice
 	calls   []call
+	images  provider.Images
+	left    provider.Leavings
 
 	// Of the present chunk.
 	data      []byte
@@ -35,7 +37,7 @@ type scanner struct {
 	known     bool          // has choices, usage or data
 	elements  int           // of choices or data
 	content   bool          // besides a refusal
-	media     bool          // an image or a sound
+	media     bool          // a sound, or what else nobody tells
 	refused   bool          // some of a refusal
 	bytes     int           //
 	weight    int           // of streams
@@ -78,7 +80,7 @@ const (
 
 // newScanner returns the scanner of one answer.
 func newScanner(p *Provider, c provider.Call, stream bool) scanner {
-	return scanner{quirks: &p.vendor, translate: !p.passes(c.Request), texts: p.texts, stream: stream}
+	return scanner{quirks: &p.vendor, translate: !p.passes(c.Request), texts: p.texts, stream: stream, images: provider.Images{Dialect: c.Request.Dialect}}
 }
 
 // scan reads one chunk, or a whole answer; it reports whether data is a JSON

@@ -44,6 +44,8 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		return llm.Event{}, provider.Classify(s.family, http.StatusOK, nil, data)
 	case k.translate && k.media:
 		return llm.Event{}, provider.Untold()
+	case k.images.Err() != nil:
+		return llm.Event{}, k.images.Err()
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
@@ -54,7 +56,7 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		ev.UsageOnly = k.elements == 0 && !s.request.IncludeUsage
 	}
 	if k.translate {
-		ev.Deltas = k.deltas
+		ev.Deltas, ev.Left = k.deltas, k.left.New()
 		return ev, nil
 	}
 	var p [2]provider.Patch

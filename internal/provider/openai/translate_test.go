@@ -358,7 +358,7 @@ func TestRefusedTranslations(t *testing.T) {
 		{"an image elsewhere", "openai", llm.Chat{Messages: user(llm.Part{Kind: llm.PartImage, FileID: "f"})}, fault.UnsupportedParameter, "messages.0.content.0"},
 		{"audio of another kind", "openai", llm.Chat{Messages: user(llm.Part{Kind: llm.PartAudio, MediaType: "audio/ogg", Data: "x"})}, fault.InputModalityUnsupported, "messages.0.content.0"},
 		{"files where there are none", "deepseek", llm.Chat{Messages: user(llm.Part{Kind: llm.PartFile, MediaType: "application/pdf", Data: "x"})}, fault.InputModalityUnsupported, "messages.0.content.0"},
-		{"an assistant's image", "openai", llm.Chat{Messages: []llm.Message{hi[0], {Role: llm.RoleAssistant, Parts: []llm.Part{{Kind: llm.PartImage, URL: "https://x"}}}}}, fault.UnsupportedParameter, "messages.1.content.0"},
+		{"an assistant's image", "openai", llm.Chat{Messages: []llm.Message{hi[0], {Role: llm.RoleAssistant, Parts: []llm.Part{{Kind: llm.PartImage, URL: "https://x"}}}}}, fault.InputModalityUnsupported, "messages.1.content.0"},
 		{"what nobody knows", "openai", llm.Chat{Messages: hi, Extra: []llm.Extra{{Path: "new_thing", Value: []byte("1")}}}, fault.UnsupportedParameter, "new_thing"},
 		{"a server's tool", "openai", llm.Chat{Messages: hi, Extra: []llm.Extra{{Path: "tools.0", Value: []byte(`{"type":"web_search_20250305"}`)}}}, fault.UnsupportedParameter, "tools.0"},
 	} {

@@ -26,6 +26,7 @@ type vendor struct {
 	// What it takes besides plain text where OpenAI takes it.
 	parts     bool // lists of parts in system, assistant and tool messages
 	files     bool // parts of type file
+	documents bool // parts of type document_url, inline or where they are
 	cacheMark bool // cache_control on parts and tools
 	topK      bool // top_k
 	strict    bool // strict on tools
@@ -75,7 +76,7 @@ var vendors = map[string]vendor{
 	},
 	"mistral": {
 		hosts: []string{"api.mistral.ai", "codestral.mistral.ai"}, family: "mistral",
-		renames: true, noOptions: true, strict: true,
+		renames: true, noOptions: true, strict: true, documents: true,
 		drop: accounting, rename: map[string]string{"seed": "random_seed", "dimensions": "output_dimension"}, anyTool: "any",
 	},
 	"deepseek": {

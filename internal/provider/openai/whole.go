@@ -36,11 +36,16 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, body)
 	case k.translate && k.media:
 		return llm.Event{}, provider.Untold()
+	case k.images.Err() != nil:
+		return llm.Event{}, k.images.Err()
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has neither choices nor data"))
 	}
 	ev := llm.Event{
 		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
+	}
+	if k.translate {
+		ev.Left = k.left.New()
 	}
 	if k.counted {
 		w.usage = k.usage
@@ -134,6 +139,8 @@ func add(ch *llm.Choice, d llm.Delta) {
 				}
 			}
 		}
+	case llm.DeltaImage:
+		ch.Parts = append(ch.Parts, *d.Image)
 	case llm.DeltaCitation:
 		last(llm.PartText).Cite(d.Value)
 	case llm.DeltaFinish:

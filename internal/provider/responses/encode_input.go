@@ -210,7 +210,7 @@ func (e *encoder) assistant(path string, parts []llm.Part) {
 		case llm.PartText, llm.PartRefusal:
 			e.spoken(at, p)
 		default:
-			e.Unsupported(at)
+			e.Shown(at)
 		}
 	}
 }

@@ -49,6 +49,7 @@ func (s *scanner) at(index int64) *item {
 // body are the members of an item. Texts are the insides of JSON strings.
 type body struct {
 	kind, id, call, name, args, seal []byte
+	result, format                   []byte // of an image
 	summary, content                 []byte
 }
 
@@ -76,6 +77,10 @@ func bodyOf(v []byte) (b body, ok bool) {
 			b.args, _ = c.Text()
 		case "encrypted_content":
 			b.seal, _ = c.Text()
+		case "result":
+			b.result, _ = c.Text()
+		case "output_format":
+			b.format, _ = c.Text()
 		case "summary":
 			b.summary = c.Value()
 		case "content":
@@ -107,7 +112,7 @@ func (s *scanner) added(index int64, v []byte) {
 
 // done reads a whole item, of which only that counts which no event has told.
 // Items of the provider's own tools that nobody asked for who speaks another
-// dialect count as content, and are not passed on there.
+// dialect count as content, and are not passed on there, but for images.
 func (s *scanner) done(index int64, v []byte) {
 	b, ok := bodyOf(v)
 	it := s.at(index)
@@ -126,11 +131,38 @@ func (s *scanner) done(index int64, v []byte) {
 	case "function_call", "custom_tool_call":
 		s.tool(it, &b)
 		s.arguments(it, &b)
+	case "image_generation_call":
+		s.image(&b)
 	default:
 		s.content = true
 		if !s.stream {
 			s.add(v)
 		}
+		s.left.Add(b.kind)
+	}
+}
+
+// image notes an image that the model had made. A call that came to nothing is told
+// by nobody.
+func (s *scanner) image(b *body) {
+	s.content = true
+	if len(b.result) == 0 {
+		s.left.Add(b.kind)
+		return
+	}
+	s.bytes += provider.ImageBytes
+	if s.stream {
+		s.weight += provider.ImageWeight
+	}
+	if !s.translate {
+		return
+	}
+	p := llm.Part{Data: provider.Unescape(b.result)}
+	if len(b.format) > 0 {
+		p.MediaType = "image/" + provider.Unescape(b.format)
+	}
+	if image := s.images.Take(p); image != nil {
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaImage, Image: image})
 	}
 }
 

@@ -23,6 +23,8 @@ type scanner struct {
 	created int64
 	items   []item
 	calls   int // of tools, that have begun
+	images  provider.Images
+	left    provider.Leavings
 
 	// Of the present event.
 	step    step
@@ -60,6 +62,7 @@ const (
 	argsDelta
 	annotated
 	hostedDelta // of a tool that the provider runs itself
+	draft       // of an image
 	failure
 )
 
@@ -95,7 +98,7 @@ func stepOf(name []byte) step {
 	case "keepalive", "ping":
 		return alive
 	case "response.image_generation_call.partial_image":
-		return hostedDelta
+		return draft
 	}
 	if bytes.HasSuffix(name, suffix) {
 		return hostedDelta
@@ -105,7 +108,7 @@ func stepOf(name []byte) step {
 
 // newScanner returns the scanner of one answer.
 func (p *Provider) newScanner(c provider.Call, stream bool) scanner {
-	return scanner{issuer: p.name, translate: !passes(c.Request), stream: stream}
+	return scanner{issuer: p.name, translate: !passes(c.Request), stream: stream, images: provider.Images{Dialect: c.Request.Dialect}}
 }
 
 // frame are the members of an event beside its type.
@@ -141,7 +144,7 @@ func (s *scanner) scan(data []byte) bool {
 			f.index, _ = c.Int()
 		case "summary_index":
 			f.part, _ = c.Int()
-		case "delta", "partial_image_b64":
+		case "delta":
 			if c.Kind() != '"' {
 				c.Skip()
 				continue
@@ -202,6 +205,8 @@ func (s *scanner) meaning(f *frame) {
 	case hostedDelta:
 		s.content = true
 		s.add(f.delta)
+	case draft:
+		s.content = true
 	case other:
 		if s.known && !s.stream { // a whole answer
 			s.end()

@@ -29,6 +29,8 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		return llm.Event{}, provider.ErrNotObject
 	case k.failed || f.Name == "error":
 		return llm.Event{}, provider.Classify(s.family, http.StatusOK, nil, k.fault(data))
+	case k.images.Err() != nil:
+		return llm.Event{}, k.images.Err()
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content,
@@ -40,7 +42,7 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		ev.Usage = &s.usage
 	}
 	if k.translate {
-		ev.Deltas = k.deltas
+		ev.Deltas, ev.Left = k.deltas, k.left.New()
 		return ev, nil
 	}
 	var p [1]provider.Patch

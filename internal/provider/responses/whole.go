@@ -35,6 +35,8 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.Classify(w.x.Family(), http.StatusOK, w.x.Header, k.fault(body))
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no output"))
+	case k.images.Err() != nil:
+		return llm.Event{}, k.images.Err()
 	}
 	ev := llm.Event{
 		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
@@ -44,6 +46,7 @@ func (w *whole) Next() (llm.Event, error) {
 		ev.Usage = &w.usage
 	}
 	if k.translate {
+		ev.Left = k.left.New()
 		ev.Whole = &llm.Answer{ID: k.id, Model: k.model, Created: k.created, Choices: []llm.Choice{choice(k.deltas)}}
 		return ev, nil
 	}
@@ -88,6 +91,8 @@ func choice(deltas []llm.Delta) llm.Choice {
 		case llm.DeltaToolArgs:
 			p := last(llm.PartToolCall)
 			p.Args = append(p.Args, d.Text...)
+		case llm.DeltaImage:
+			ch.Parts = append(ch.Parts, *d.Image)
 		case llm.DeltaCitation:
 			last(llm.PartText).Cite(d.Value)
 		case llm.DeltaFinish:

@@ -110,12 +110,31 @@ func (w *partWriter) add(p *llm.Part) error {
 		}
 	case llm.PartRedacted:
 		w.redacted(p.Data)
+	case llm.PartImage:
+		w.image(p, p.Signature)
 	case llm.PartToolCall:
 		w.call(p.ToolID, p.ToolName, p.Args, p.Signature)
 	default:
-		return errors.New("answer holds media, which were not asked for")
+		return errors.New("answer holds media that are no images")
 	}
 	return nil
+}
+
+// image writes an image that the model made: inline, as it came, or where it is.
+func (w *partWriter) image(p *llm.Part, signature string) {
+	w.open()
+	if p.Data != "" {
+		w.parts = jsonx.AppendString(append(w.parts, `"inlineData":{"mimeType":`...), p.MediaType)
+		w.parts = jsonx.AppendString(append(w.parts, `,"data":`...), p.Data)
+	} else {
+		w.parts = append(w.parts, `"fileData":{`...)
+		if p.MediaType != "" {
+			w.parts = append(jsonx.AppendString(append(w.parts, `"mimeType":`...), p.MediaType), ',')
+		}
+		w.parts = jsonx.AppendString(append(w.parts, `"fileUri":`...), p.URL)
+	}
+	w.parts = append(w.parts, '}')
+	w.close(signature)
 }
 
 // redacted writes a thought that only its provider can read.

@@ -282,7 +282,7 @@ func TestWhatCannotBeSaidIsAnError(t *testing.T) {
 		"whole for stream":     {stream, llm.Event{Whole: answer}},
 		"no choices":           {whole, llm.Event{Whole: &llm.Answer{}}},
 		"an unfinished choice": {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{}}}}},
-		"media":                {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartImage}}, Finish: llm.FinishStop}}}}},
+		"media":                {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartAudio}}, Finish: llm.FinishStop}}}}},
 		"args of no call":      {stream, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaToolArgs, Text: "{}"}}}},
 		"too many candidates":  {stream, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Choice: maxIndex, Text: "a"}}}},
 	} {

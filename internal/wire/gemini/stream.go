@@ -129,6 +129,9 @@ func (c *candidate) delta(d *llm.Delta) error {
 		c.calls = append(c.calls, gathered{number: d.Tool, id: d.ToolID, name: d.ToolName, signature: d.Signature})
 	case llm.DeltaToolArgs:
 		return c.arguments(d)
+	case llm.DeltaImage:
+		c.tell(false)
+		c.w.image(d.Image, d.Signature)
 	case llm.DeltaCitation:
 		c.w.cite(d.Value)
 	case llm.DeltaFinish:

@@ -234,6 +234,9 @@ func (d *decoder) message(m jsonx.Value) {
 	if !role.Is("function") { // whose name is what it answers
 		own = own[:len(own)-1]
 	}
+	if role.Is("assistant") {
+		own = append(own, "images")
+	}
 	d.Extras(m, own...)
 	parts := d.parts(m.Get("content"))
 	if mark := cacheMark(m); mark != nil && len(parts) > 0 {
@@ -292,6 +295,9 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 		}
 	}
 	parts = append(parts, content...)
+	for _, one := range m.Get("images").Items() {
+		parts = append(parts, d.made(one))
+	}
 	if r := m.Get("refusal"); r.Kind() == jsonx.String {
 		parts = append(parts, llm.Part{Kind: llm.PartRefusal, Text: r.Text()})
 	}
@@ -311,24 +317,33 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 			Args:     dialect.Arguments(f.Get("arguments").Text()),
 			Cache:    cacheMark(call),
 
-			Signature: d.state(call),
+			Signature: d.state(call, "id", "type", "function", "index", "cache_control"),
 		})
 	}
 	return parts
 }
 
-// state returns the state that belongs to a tool call, where Google's own API in
-// this grammar has it, and takes over what else the call holds.
-func (d *decoder) state(call jsonx.Value) string {
-	own := []string{"id", "type", "function", "index", "cache_control", "extra_content"}
-	content := call.Get("extra_content")
+// made takes over an image that the assistant made.
+func (d *decoder) made(v jsonx.Value) llm.Part {
+	body := v.Get("image_url")
+	p := llm.Part{Kind: llm.PartImage, Detail: body.Get("detail").Text()}
+	p.URL, p.MediaType, p.Data = llm.SplitData(link(body))
+	d.Extras(body, "url", "detail")
+	p.Signature = d.state(v, "type", "image_url", "index")
+	return p
+}
+
+// state returns the state that belongs to a tool call or an image, where Google's own
+// API in this grammar has it, and takes over what else v holds beside its own members.
+func (d *decoder) state(v jsonx.Value, own ...string) string {
+	content := v.Get("extra_content")
 	google := content.Get("google")
 	signature := google.Get("thought_signature")
 	if signature.Kind() != jsonx.String {
-		d.Extras(call, own[:5]...)
+		d.Extras(v, own...)
 		return ""
 	}
-	d.Extras(call, own...)
+	d.Extras(v, append(own, "extra_content")...)
 	d.Extras(content, "google")
 	d.Extras(google, "thought_signature")
 	return signature.Text()

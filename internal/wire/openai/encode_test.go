@@ -175,7 +175,7 @@ func TestAnswersThatCannotBeExpressedAreErrors(t *testing.T) {
 	}{
 		"pause":           {stream, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaFinish, Finish: llm.FinishPause}}}},
 		"pause, whole":    {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: text, Finish: llm.FinishPause}}}}},
-		"image":           {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartImage}}, Finish: llm.FinishStop}}}}},
+		"sound":           {whole, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartAudio}}, Finish: llm.FinishStop}}}}},
 		"whole as stream": {stream, llm.Event{Whole: &llm.Answer{}}},
 		"stream as whole": {whole, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText}}}},
 		"wild tool":       {stream, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaToolCall, Tool: 1 << 30}}}},

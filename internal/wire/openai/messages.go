@@ -11,6 +11,7 @@ import (
 
 const (
 	maxMessages = 100_000 // Anthropic's limit; OpenAI publishes none
+	maxImages   = 1024    // of one message of an assistant
 	maxMedia    = 1 << 31 // characters of a URL or of base64: the body is bounded
 )
 
@@ -68,6 +69,10 @@ func (c *checker) message(m jsonx.Value) {
 			if !v.Exists() {
 				continue
 			}
+			if string(name) == "images" && role.Is("assistant") {
+				c.images(v)
+				continue
+			}
 			c.weigh(v)
 			if ok && role.Is("assistant") {
 				c.spoken(name, v)
@@ -95,9 +100,29 @@ func (c *checker) spoken(name []byte, v jsonx.Value) {
 	}
 }
 
+// images checks the images that an assistant made, which are parts as a user's are.
+func (c *checker) images(list jsonx.Value) {
+	if !c.p.Array(list, 0, maxImages) {
+		return
+	}
+	for _, one := range list.Items() {
+		switch url := one.Get("image_url"); {
+		case c.p.Full():
+			return
+		case one.Kind() != jsonx.Object:
+			c.p.Type(one, "an object")
+		case !url.Exists():
+			c.p.Missing(one, "image_url")
+		default:
+			dialect.Need(c.r, llm.NeedImageInput, one)
+			c.image(url)
+		}
+	}
+}
+
 // speaks reports whether an assistant's message without content says something.
 func speaks(m jsonx.Value) bool {
-	for _, name := range []string{"tool_calls", "function_call", "audio", "refusal", "reasoning_content", "reasoning", "reasoning_details"} {
+	for _, name := range []string{"tool_calls", "function_call", "audio", "refusal", "reasoning_content", "reasoning", "reasoning_details", "images"} {
 		if v := m.Get(name); v.Exists() && (v.Kind() != jsonx.Array || v.Len() > 0) {
 			return true
 		}

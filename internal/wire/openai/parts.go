@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -36,7 +35,7 @@ func (d *decoder) part(v jsonx.Value) (llm.Part, bool) {
 		p = llm.Part{Kind: llm.PartRefusal, Text: body.Text()}
 	case "image_url":
 		p = llm.Part{Kind: llm.PartImage, Detail: body.Get("detail").Text()}
-		p.URL, p.MediaType, p.Data = dialect.SplitData(link(body))
+		p.URL, p.MediaType, p.Data = llm.SplitData(link(body))
 		d.Extras(body, "url", "detail")
 	case "input_audio":
 		if body.Kind() != jsonx.Object {
@@ -47,11 +46,11 @@ func (d *decoder) part(v jsonx.Value) (llm.Part, bool) {
 		d.Extras(body, "data", "format")
 	case "file":
 		p = llm.Part{Kind: llm.PartFile, FileID: body.Get("file_id").Text(), Name: body.Get("filename").Text()}
-		p.URL, p.MediaType, p.Data = dialect.SplitData(body.Get("file_data").Text())
+		p.URL, p.MediaType, p.Data = llm.SplitData(body.Get("file_data").Text())
 		d.Extras(body, "file_id", "filename", "file_data")
 	case "document_url", "file_url":
 		p = llm.Part{Kind: llm.PartFile}
-		p.URL, p.MediaType, p.Data = dialect.SplitData(link(body))
+		p.URL, p.MediaType, p.Data = llm.SplitData(link(body))
 		d.Extras(body, "url")
 	default:
 		d.Extra(v)

@@ -20,6 +20,7 @@ const (
 	kindReasoning    = "reasoning"
 	kindCompaction   = "compaction"
 	kindReference    = "item_reference"
+	kindImage        = "image_generation_call"
 )
 
 // kindOf returns the kind of an item. A message may leave it out, and so may a
@@ -106,6 +107,8 @@ func (c *checker) item(item jsonx.Value) {
 		if id, ok := c.p.Require(item, "id"); ok && c.p.Text(id, maxResponse) {
 			c.r.Thread.References = append(c.r.Thread.References, id.Text())
 		}
+	case kindImage:
+		c.image(item)
 	case "":
 		c.p.Missing(item, "type")
 	default:

@@ -39,6 +39,14 @@ func (d *decoder) item(item jsonx.Value) {
 	case kindReasoning:
 		d.say(llm.RoleAssistant, thoughts(item), item)
 		d.Extras(item, "type", "id", "status", "summary", "content", "encrypted_content")
+	case kindImage:
+		p, ok := made(item)
+		if !ok {
+			d.Extra(item)
+			return
+		}
+		d.say(llm.RoleAssistant, []llm.Part{p}, item)
+		d.Extras(item, "type", "id", "status", "result", "output_format")
 	default:
 		d.Extra(item)
 	}
@@ -179,12 +187,12 @@ func (d *decoder) part(v jsonx.Value) (p llm.Part, ok bool) {
 		d.Extras(v, "type", "refusal")
 	case "input_image":
 		p = llm.Part{Kind: llm.PartImage, Detail: v.Get("detail").Text(), FileID: v.Get("file_id").Text()}
-		p.URL, p.MediaType, p.Data = dialect.SplitData(v.Get("image_url").Text())
+		p.URL, p.MediaType, p.Data = llm.SplitData(v.Get("image_url").Text())
 		d.Extras(v, "type", "image_url", "file_id", "detail", "prompt_cache_breakpoint")
 	case "input_file":
 		p = llm.Part{Kind: llm.PartFile, FileID: v.Get("file_id").Text(), Name: v.Get("filename").Text()}
 		if data := v.Get("file_data"); data.Exists() {
-			p.URL, p.MediaType, p.Data = dialect.SplitData(data.Text())
+			p.URL, p.MediaType, p.Data = llm.SplitData(data.Text())
 		} else {
 			p.URL = v.Get("file_url").Text()
 		}

@@ -336,7 +336,7 @@ func TestAnswersThatHaveNoPlaceAreErrors(t *testing.T) {
 		"a whole answer in a stream": {true, llm.Event{Whole: &llm.Answer{}}},
 		"deltas in a whole answer":   {false, deltas(llm.Delta{Kind: llm.DeltaText, Text: "a"})},
 		"two whole choices":          {false, llm.Event{Whole: &llm.Answer{Choices: make([]llm.Choice, 2)}}},
-		"an image":                   {false, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartImage}}}}}}},
+		"a sound":                    {false, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartAudio}}}}}}},
 	} {
 		e := encoderOf(request(t, fmt.Sprintf(`,"stream":%v`, c.stream)))
 		if _, err := e.Event(nil, c.ev); err == nil {

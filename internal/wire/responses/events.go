@@ -155,11 +155,18 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 	} else {
 		it.summary = false
 	}
+	if it.kind == kindImage { // of which all events are known
+		it.raw = nil
+	}
 	b := strconv.AppendInt(append(s.buf[:0], `"output_index":`...), int64(index), 10)
 	s.buf = append(it.append(append(b, `,"item":`...), statusInProgress), '}')
 	dst = s.frame(dst, "response.output_item.added", s.buf)
 	switch {
 	case it.raw != nil:
+	case it.kind == kindImage:
+		if v.Get("status").Is(statusCompleted) {
+			dst = s.making(dst, it)
+		}
 	case it.kind == kindCall:
 		args := v.Get("arguments").Text()
 		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), args), '}')

@@ -100,6 +100,8 @@ func (s *stream) whole(a *llm.Answer) error {
 			ds = append(ds, llm.Delta{Kind: llm.DeltaToolCall, Tool: calls, ToolID: p.ToolID, ToolName: p.ToolName},
 				llm.Delta{Kind: llm.DeltaToolArgs, Tool: calls, Text: argumentText(p.Args)})
 			calls++
+		case llm.PartImage:
+			ds = append(ds, llm.Delta{Kind: llm.DeltaImage, Image: p})
 		default:
 			return fmt.Errorf("part of kind %d has no place in a response", p.Kind)
 		}

@@ -9,7 +9,7 @@ import (
 
 // item is one item of an answer in progress.
 type item struct {
-	kind  string // kindMessage, kindCall or kindReasoning
+	kind  string // kindMessage, kindCall, kindReasoning or kindImage
 	id    string
 	index int
 	open  bool
@@ -27,6 +27,8 @@ type item struct {
 
 	summary bool   // reasoning is told as its summary, and not as it was thought
 	seal    string // of reasoning
+
+	image, format string // of an image: its base64, and what kind of file that is
 }
 
 // part is one part of an item's content.
@@ -91,6 +93,13 @@ func (it *item) append(dst []byte, status string) []byte {
 		} else {
 			dst = jsonx.AppendString(dst, it.seal)
 		}
+	case kindImage:
+		if dst = append(dst, `,"result":`...); status != statusCompleted {
+			dst = append(dst, "null"...)
+			break
+		}
+		dst = jsonx.AppendString(dst, it.image)
+		dst = jsonx.AppendString(append(dst, `,"output_format":`...), it.format)
 	}
 	dst = jsonx.AppendString(append(dst, `,"status":`...), status)
 	return append(dst, '}')

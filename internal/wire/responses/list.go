@@ -27,7 +27,7 @@ func Listed(response string, input []byte) [][]byte {
 
 // prefixes begin the ids of items by their kinds.
 var prefixes = map[string]string{
-	kindMessage: "msg_", kindReasoning: "rs_", kindCall: "fc_", kindOutput: "fco_", kindCustomCall: "ctc_", kindCustomOutput: "ctco_", kindCompaction: "cmp_",
+	kindMessage: "msg_", kindReasoning: "rs_", kindCall: "fc_", kindOutput: "fco_", kindCustomCall: "ctc_", kindCustomOutput: "ctco_", kindCompaction: "cmp_", kindImage: "ig_",
 }
 
 func listed(response string, n int, item jsonx.Value) []byte {

@@ -102,6 +102,8 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 		return s.arguments(dst, d)
 	case llm.DeltaCitation:
 		return s.cite(dst, d)
+	case llm.DeltaImage:
+		return s.image(dst, d.Image)
 	case llm.DeltaFinish:
 		s.ending = d.Finish
 	case llm.DeltaStart:
