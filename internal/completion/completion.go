@@ -209,6 +209,10 @@ func (m *message) add(p *llm.Part) error {
 		}
 		m.calls = append(comma(m.calls), `{"id":`...)
 		m.calls = jsonx.AppendString(m.calls, p.ToolID)
+		if p.Custom {
+			m.calls = append(appendInput(m.calls, p.ToolName, p.Text), '}')
+			return nil
+		}
 		m.calls = appendCall(append(m.calls, `,"type":"function","function":`...), p)
 		m.calls = append(appendState(m.calls, p.Signature), '}')
 	default:
@@ -225,6 +229,12 @@ func appendCall(dst []byte, p *llm.Part) []byte {
 	dst = jsonx.AppendString(append(dst, `{"name":`...), p.ToolName)
 	dst = jsonx.AppendString(append(dst, `,"arguments":`...), arguments(p.Args))
 	return append(dst, '}')
+}
+
+// appendInput appends the members of a call that tell of a custom tool.
+func appendInput(dst []byte, name, text string) []byte {
+	dst = jsonx.AppendString(append(dst, `,"type":"custom","custom":{"name":`...), name)
+	return append(jsonx.AppendString(append(dst, `,"input":`...), text), '}')
 }
 
 // appendState appends the state that belongs to a tool call, where Google's own

@@ -120,11 +120,21 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = strconv.AppendInt(b, int64(d.Tool), 10)
 		b = append(b, `,"id":`...)
 		b = jsonx.AppendString(b, d.ToolID)
+		if d.Custom {
+			*c.tool(d.Tool) = true // no arguments are no text
+			b = append(appendInput(b, d.ToolName, ""), `}]`...)
+			break
+		}
 		b = append(b, `,"type":"function","function":{"name":`...)
 		b = jsonx.AppendString(b, d.ToolName)
 		b = append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
 	case llm.DeltaToolArgs:
 		*c.tool(d.Tool) = true
+		if d.Custom {
+			b = strconv.AppendInt(append(b, `"tool_calls":[{"index":`...), int64(d.Tool), 10)
+			b = append(jsonx.AppendString(append(b, `,"custom":{"input":`...), d.Text), `}}]`...)
+			break
+		}
 		b = s.arguments(b, d.Tool, d.Text)
 	case llm.DeltaCitation:
 		doc, err := jsonx.Parse(d.Value)

@@ -118,7 +118,7 @@ const (
 	DeltaRedacted                   // Text is reasoning that only its provider can read
 	DeltaRefusal                    // Text
 	DeltaToolCall                   // tool call number Tool begins: ToolID and ToolName
-	DeltaToolArgs                   // Text continues the JSON arguments of tool call number Tool
+	DeltaToolArgs                   // Text continues the JSON arguments of tool call number Tool, or the text for a custom tool
 	DeltaCitation                   // Value is one annotation in the provider's JSON
 	DeltaFinish                     // Finish, StopSequence
 )
@@ -131,6 +131,7 @@ type Delta struct {
 	Tool         int // number of the tool call within its choice, from 0
 	ToolID       string
 	ToolName     string
+	Custom       bool // of a tool call, and its arguments: the tool is a custom one
 	ID           string
 	Model        string
 	Finish       Finish

@@ -75,11 +75,10 @@ func (p *pieces) piece(i int, d *llm.Delta) {
 		p.last(i, llm.PartRefusal, true).Text += d.Text
 	case llm.DeltaToolCall:
 		p.tools[i] = append(p.tools[i], len(ch.Parts))
-		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Signature: d.Signature})
+		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Signature: d.Signature, Custom: d.Custom})
 	case llm.DeltaToolArgs:
 		if d.Tool < len(p.tools[i]) {
-			call := &ch.Parts[p.tools[i][d.Tool]]
-			call.Args = append(call.Args, d.Text...)
+			ch.Parts[p.tools[i][d.Tool]].Argue(d.Text)
 		}
 	case llm.DeltaCitation:
 		p.last(i, llm.PartText, true).Cite(d.Value)
@@ -92,7 +91,7 @@ func (p *pieces) piece(i int, d *llm.Delta) {
 func (p *pieces) whole() *llm.Answer {
 	for i := range p.answer.Choices {
 		for j := range p.answer.Choices[i].Parts {
-			if part := &p.answer.Choices[i].Parts[j]; part.Kind == llm.PartToolCall && len(part.Args) == 0 {
+			if part := &p.answer.Choices[i].Parts[j]; part.Kind == llm.PartToolCall && !part.Custom && len(part.Args) == 0 {
 				part.Args = json.RawMessage("{}")
 			}
 		}

@@ -29,6 +29,9 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
 	chat, err := c.Request.DecodeChat()
+	if err == nil {
+		chat, err = provider.Functions(chat)
+	}
 	if err != nil {
 		return nil, fault.From(err)
 	}

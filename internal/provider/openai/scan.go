@@ -66,6 +66,7 @@ type call struct {
 	begun         bool   // the name is known
 	held          string // arguments that came before the name
 	name          string
+	custom        bool   // of a custom tool
 	unnamed       bool   // the server gave no id
 	args          []byte // of one without an id, as far as they have come
 }

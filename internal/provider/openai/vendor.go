@@ -30,6 +30,7 @@ type vendor struct {
 	topK      bool // top_k
 	strict    bool // strict on tools
 	allowed   bool // tool_choice of type allowed_tools
+	custom    bool // custom tools, in responses, too
 	oldStop   int  // how many stop sequences; 0: four
 
 	reasoning string // the member of an assistant message that takes reasoning back; empty: none does
@@ -58,11 +59,11 @@ var accounting = []string{"store", "metadata", "user", "safety_identifier", "pro
 var vendors = map[string]vendor{
 	"openai": {
 		hosts: []string{"api.openai.com"}, family: "openai",
-		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true, counts: true,
+		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, custom: true, effort: true, responses: true, counts: true,
 	},
 	"azure": {
 		hosts: []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"}, family: "azure",
-		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true, byPath: true,
+		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, custom: true, effort: true, responses: true, byPath: true,
 	},
 	"openrouter": {
 		hosts: []string{"openrouter.ai"}, family: "openrouter",
@@ -191,6 +192,7 @@ type Traits struct {
 	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
 	Stateless bool   // and gives out no sealed reasoning there
 	Counts    bool   // and counts the tokens of requests there
+	Custom    bool   // it knows custom tools
 	Family    string // of provider.Classify
 	ByPath    bool   // the model is named in the path
 	KeyHeader string // the header that takes the key; empty: Authorization with Bearer
@@ -206,7 +208,7 @@ func (o Options) Traits() Traits {
 	if dated(u, &v) && u.Query().Get("api-version") < firstResponses {
 		v.responses = false
 	}
-	return Traits{Responses: v.responses, Stateless: v.stateless, Counts: v.counts, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
+	return Traits{Responses: v.responses, Stateless: v.stateless, Counts: v.counts, Custom: v.custom, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
 }
 
 // firstResponses is the first of Azure's dated versions that has responses.

@@ -25,6 +25,7 @@ type item struct {
 	index   int64
 	begun   bool // a tool call that was passed on
 	call    int  // its number
+	custom  bool // of a custom tool
 	said    bool // deltas of text or a refusal have come
 	argued  bool // deltas of arguments have come
 	cited   bool // annotations have come
@@ -256,7 +257,7 @@ func (s *scanner) tool(it *item, b *body) {
 	if it.begun {
 		return
 	}
-	it.begun, it.call = true, s.calls
+	it.begun, it.call, it.custom = true, s.calls, string(b.kind) == "custom_tool_call"
 	s.calls++
 	if s.stream {
 		s.weight += provider.CallWeight
@@ -269,7 +270,7 @@ func (s *scanner) tool(it *item, b *body) {
 		id = provider.Unescape(b.id)
 	}
 	s.deltas = append(s.deltas, llm.Delta{
-		Kind: llm.DeltaToolCall, Tool: it.call, ToolID: id, ToolName: provider.Unescape(b.name),
+		Kind: llm.DeltaToolCall, Tool: it.call, ToolID: id, ToolName: provider.Unescape(b.name), Custom: it.custom,
 	})
 }
 
@@ -301,7 +302,7 @@ func (s *scanner) args(it *item, inner []byte) {
 	}
 	it.argued = true
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: it.call, Text: provider.Fragment(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: it.call, Text: provider.Fragment(inner), Custom: it.custom})
 	}
 }
 

@@ -29,6 +29,7 @@ type Options struct {
 	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
 	Stateless bool              // it gives out no sealed reasoning
 	Counts    bool              // it counts the tokens of requests
+	NoCustom  bool              // it knows no custom tools
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
 
@@ -39,6 +40,7 @@ type Provider struct {
 	family    string
 	keyHeader string
 	stateless bool
+	noCustom  bool
 	to        *url.URL
 	count     *url.URL // nil: it does not count
 	transport http.RoundTripper
@@ -73,7 +75,7 @@ func New(o Options) *Provider {
 	if o.Transport == nil {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	}
-	p := &Provider{name: o.Name, family: o.Family, keyHeader: o.KeyHeader, stateless: o.Stateless, to: base.JoinPath("responses"), transport: o.Transport}
+	p := &Provider{name: o.Name, family: o.Family, keyHeader: o.KeyHeader, stateless: o.Stateless, noCustom: o.NoCustom, to: base.JoinPath("responses"), transport: o.Transport}
 	if p.family == "" {
 		p.family = "openai"
 	}

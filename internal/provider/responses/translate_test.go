@@ -160,6 +160,8 @@ func checkTranslation(t *testing.T, id string, from, to []byte) {
 		name := str(obj(x)["name"])
 		if f := obj(obj(x)["function"]); f != nil {
 			name = str(f["name"])
+		} else if c := obj(obj(x)["custom"]); c != nil {
+			name = str(c["name"])
 		}
 		tools = append(tools, name)
 	}
@@ -292,7 +294,7 @@ func TestWhatAResponseCannotBeAskedForIsRefused(t *testing.T) {
 		{`"max_completion_tokens":1`, "max_completion_tokens", fault.UnsupportedParameter},
 		{`"prediction":{"type":"content","content":"x"}`, "prediction", fault.UnsupportedParameter},
 		{`"web_search_options":{}`, "web_search_options", fault.UnsupportedParameter},
-		{`"tools":[{"type":"custom","custom":{"name":"x"}}]`, "tools.0", fault.UnsupportedParameter},
+		{`"tools":[{"type":"custom","custom":{"name":"x","format":{"type":"of_tomorrow"}}}]`, "tools.0.custom.format", fault.UnsupportedParameter},
 	} {
 		_, _, err := translated(t, p, provider.Call{}, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+c.member+`}`)
 		var fe *fault.Error

@@ -84,10 +84,9 @@ func choice(deltas []llm.Delta) llm.Choice {
 		case llm.DeltaRefusal:
 			last(llm.PartRefusal).Text += d.Text
 		case llm.DeltaToolCall:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
+			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Custom: d.Custom})
 		case llm.DeltaToolArgs:
-			p := last(llm.PartToolCall)
-			p.Args = append(p.Args, d.Text...)
+			last(llm.PartToolCall).Argue(d.Text)
 		case llm.DeltaCitation:
 			last(llm.PartText).Cite(d.Value)
 		case llm.DeltaFinish:

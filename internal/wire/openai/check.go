@@ -242,8 +242,23 @@ func (c *checker) signature(f jsonx.Value) {
 	}
 	c.p.String(f.Get("description"))
 	c.p.Bool(f.Get("strict"))
+	c.grammar(f.Get("format"))
 	if s := f.Get("parameters"); s.Exists() {
 		c.schemas.Check(&c.p, s)
+	}
+}
+
+// grammar checks the format of the text for a custom tool.
+func (c *checker) grammar(format jsonx.Value) {
+	if !c.p.Object(format) || !format.Get("type").Is("grammar") {
+		return
+	}
+	if g, ok := c.p.Require(format, "grammar"); ok && c.p.Object(g) {
+		for _, name := range [...]string{"syntax", "definition"} {
+			if v, ok := c.p.Require(g, name); ok {
+				c.p.String(v)
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pontage/pontage/internal/completion"
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
@@ -28,6 +29,8 @@ type chatEncoder struct {
 	now func() time.Time
 	end string // the choices of a chunk that ends one by its index, for its length
 
+	inputs dialect.Inputs // of custom tools
+
 	body []byte // whole: the answer, kept back
 
 	ended bool   // streamed: a choice has finished, so this or the next frame may be the last
@@ -43,6 +46,7 @@ func (e *chatEncoder) Heartbeat(dst []byte) []byte { return append(dst, keepAliv
 
 // Event appends what one event gives.
 func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	e.inputs.Restore(&ev)
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)

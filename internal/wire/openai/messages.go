@@ -126,8 +126,12 @@ func (c *checker) calls(list jsonx.Value) {
 			continue
 		}
 		if kind.Is("custom") {
-			if f, ok := c.p.Require(call, "custom"); ok {
-				c.p.Object(f)
+			if f, ok := c.p.Require(call, "custom"); ok && c.p.Object(f) {
+				for _, name := range [...]string{"name", "input"} {
+					if v, ok := c.p.Require(f, name); ok {
+						c.p.String(v)
+					}
+				}
 			}
 			continue
 		}

@@ -142,7 +142,7 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 	it := &item{index: index, id: v.Get("id").Text(), kind: v.Get("type").Text(), callID: v.Get("call_id").Text(), name: v.Get("name").Text()}
 	content := v.Get("content")
 	switch it.kind {
-	case kindCall, kindMessage:
+	case kindCall, kindCustomCall, kindMessage:
 	case kindReasoning:
 		if summary := v.Get("summary"); summary.Len() > 0 {
 			it.summary, content = true, summary
@@ -155,13 +155,10 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 	dst = s.frame(dst, "response.output_item.added", s.buf)
 	switch {
 	case it.raw != nil:
-	case it.kind == kindCall:
-		args := v.Get("arguments").Text()
-		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), args), '}')
-		dst = s.frame(dst, "response.function_call_arguments.delta", s.buf)
-		b := jsonx.AppendString(append(s.call(it), `,"name":`...), it.name)
-		s.buf = append(jsonx.AppendString(append(b, `,"arguments":`...), args), '}')
-		dst = s.frame(dst, "response.function_call_arguments.done", s.buf)
+	case it.calls():
+		it.args = []byte(v.Get(argumentsOf[it.kind]).Text())
+		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), string(it.args)), '}')
+		dst = s.calledWith(s.frame(dst, calledWith[it.kind]+".delta", s.buf), it)
 	default:
 		for _, p := range content.Items() {
 			dst = s.retellPart(dst, it, p)

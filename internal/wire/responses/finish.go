@@ -97,8 +97,12 @@ func (s *stream) whole(a *llm.Answer) error {
 		case llm.PartRedacted:
 			ds = append(ds, llm.Delta{Kind: llm.DeltaRedacted, Text: p.Data})
 		case llm.PartToolCall:
-			ds = append(ds, llm.Delta{Kind: llm.DeltaToolCall, Tool: calls, ToolID: p.ToolID, ToolName: p.ToolName},
-				llm.Delta{Kind: llm.DeltaToolArgs, Tool: calls, Text: argumentText(p.Args)})
+			text := p.Text
+			if !p.Custom {
+				text = argumentText(p.Args)
+			}
+			ds = append(ds, llm.Delta{Kind: llm.DeltaToolCall, Tool: calls, ToolID: p.ToolID, ToolName: p.ToolName, Custom: p.Custom},
+				llm.Delta{Kind: llm.DeltaToolArgs, Tool: calls, Text: text, Custom: p.Custom})
 			calls++
 		default:
 			return fmt.Errorf("part of kind %d has no place in a response", p.Kind)

@@ -9,7 +9,7 @@ import (
 
 // item is one item of an answer in progress.
 type item struct {
-	kind  string // kindMessage, kindCall or kindReasoning
+	kind  string // kindMessage, kindCall, kindCustomCall or kindReasoning
 	id    string
 	index int
 	open  bool
@@ -28,6 +28,12 @@ type item struct {
 	summary bool   // reasoning is told as its summary, and not as it was thought
 	seal    string // of reasoning
 }
+
+// argumentsOf is the member with what a call is called with, by its kind.
+var argumentsOf = map[string]string{kindCall: "arguments", kindCustomCall: "input"}
+
+// calls reports whether the item is a call of a tool.
+func (it *item) calls() bool { return argumentsOf[it.kind] != "" }
 
 // part is one part of an item's content.
 type part struct {
@@ -72,13 +78,14 @@ func (it *item) append(dst []byte, status string) []byte {
 	switch it.kind {
 	case kindMessage:
 		dst = it.content(append(dst, `,"role":"assistant","content":`...))
-	case kindCall:
+	case kindCall, kindCustomCall:
 		dst = jsonx.AppendString(append(dst, `,"call_id":`...), it.callID)
 		dst = jsonx.AppendString(append(dst, `,"name":`...), it.name)
 		if it.space != "" {
 			dst = jsonx.AppendString(append(dst, `,"namespace":`...), it.space)
 		}
-		dst = jsonx.AppendString(append(dst, `,"arguments":`...), string(it.args))
+		dst = append(append(append(dst, `,"`...), argumentsOf[it.kind]...), `":`...)
+		dst = jsonx.AppendString(dst, string(it.args))
 	case kindReasoning:
 		if it.summary {
 			dst = it.content(append(dst, `,"summary":`...))
