@@ -148,13 +148,13 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, provider.Refusal(p.Supports(r))
 	}
 	c.Reasons = c.Reasons && !p.stateless
-	x, err := p.post(ctx, c)
+	x, sent, err := p.post(ctx, c)
 	if plain := c; c.Reasons && refusesInclude(err) {
 		plain.Reasons = false
-		x, err = p.post(ctx, plain)
+		x, sent, err = p.post(ctx, plain)
 	}
 	if err != nil {
-		return nil, blame(r, err)
+		return nil, blame(r, provider.Own(r, sent, err))
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
 		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c, false), call: c}), nil
@@ -166,13 +166,14 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	return provider.NewEvents(x, s, !s.scanner.translate), nil
 }
 
-// post sends the request.
-func (p *Provider) post(ctx context.Context, c provider.Call) (*provider.Exchange, error) {
-	body, err := p.body(c)
+// post sends the request, and returns what it sent.
+func (p *Provider) post(ctx context.Context, c provider.Call) (x *provider.Exchange, sent []byte, err error) {
+	sent, err = p.body(c)
 	if err != nil {
-		return nil, provider.Refusal(err)
+		return nil, nil, provider.Refusal(err)
 	}
-	return p.send(ctx, c, p.to, body)
+	x, err = p.send(ctx, c, p.to, sent)
+	return x, sent, err
 }
 
 func (p *Provider) send(ctx context.Context, c provider.Call, to *url.URL, body []byte) (*provider.Exchange, error) {
