@@ -8,6 +8,7 @@
 package completion
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func AppendWhole(dst []byte, h Head, a *llm.Answer) ([]byte, error) {
 		}
 		dst = append(dst, `,"logprobs":`...)
 		if len(c.Logprobs) > 0 {
-			dst = append(dst, c.Logprobs...)
+			dst = append(dst, completed(c.Logprobs)...)
 		} else {
 			dst = append(dst, `null`...)
 		}
@@ -312,4 +313,50 @@ func appendCitation(dst []byte, c jsonx.Value, start, end int) []byte {
 		dst = append(dst, url.Raw()...)
 	}
 	return append(dst, `}}`...)
+}
+
+// appendLogprobs appends the log probabilities of tokens of a text.
+func appendLogprobs(dst, tokens []byte) []byte {
+	return append(append(append(dst, `{"content":`...), completed(tokens)...), `,"refusal":null}`...)
+}
+
+// completed returns log probabilities with what this grammar demands of every token
+// and responses may leave out: its bytes. They have no line breaks, which would end a
+// line of an event.
+func completed(logprobs []byte) []byte {
+	if bytes.Count(logprobs, []byte(`"token"`)) == bytes.Count(logprobs, []byte(`"bytes"`)) && bytes.IndexByte(logprobs, '\n') < 0 {
+		return logprobs
+	}
+	logprobs = bytes.ReplaceAll(logprobs, []byte{'\n'}, []byte{' '})
+	doc, err := jsonx.Parse(logprobs)
+	if err != nil {
+		return logprobs
+	}
+	v := doc.Root()
+	if v.Kind() == jsonx.Object {
+		return jsonx.Splice(logprobs, []llm.Edit{{Name: "content", Value: tokens(v.Get("content"))}})
+	}
+	return tokens(v)
+}
+
+// tokens returns an array of tokens, complete.
+func tokens(v jsonx.Value) []byte {
+	if v.Kind() != jsonx.Array {
+		return []byte("null")
+	}
+	out := []byte{'['}
+	for i, t := range v.Items() {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		var edits []llm.Edit
+		if top := t.Get("top_logprobs"); top.Len() > 0 {
+			edits = append(edits, llm.Edit{Name: "top_logprobs", Value: tokens(top)})
+		}
+		if !t.Get("bytes").Exists() {
+			edits = append(edits, llm.Edit{Name: "bytes", Value: []byte("null")})
+		}
+		out = append(out, jsonx.Splice(t.Raw(), edits)...)
+	}
+	return append(out, ']')
 }

@@ -1,6 +1,9 @@
 package llm
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // Stream is an answer in progress. It belongs to one goroutine.
 type Stream interface {
@@ -138,6 +141,7 @@ type Delta struct {
 	StopSequence string
 	Signature    string // of a tool call or a text; see [Part]
 	Value        json.RawMessage
+	Logprobs     json.RawMessage // of a text: an array of tokens with their log probabilities, as chat completions have it; nil: none
 }
 
 // Answer is a whole answer.
@@ -153,5 +157,27 @@ type Choice struct {
 	Parts        []Part
 	Finish       Finish
 	StopSequence string
-	Logprobs     json.RawMessage
+	Logprobs     json.RawMessage // {"content": tokens, "refusal": tokens or null}; nil: none
+}
+
+// Log adds tokens of the text with their log probabilities, as [Delta] has them.
+func (c *Choice) Log(tokens json.RawMessage) {
+	const head, tail = `{"content":[`, `],"refusal":null}`
+	if inner := inside(tokens); len(inner) > 0 {
+		before := bytes.TrimSuffix(bytes.TrimPrefix(c.Logprobs, []byte(head)), []byte(tail))
+		c.Logprobs = append([]byte(head), before...)
+		if len(before) > 0 {
+			c.Logprobs = append(c.Logprobs, ',')
+		}
+		c.Logprobs = append(append(c.Logprobs, inner...), tail...)
+	}
+}
+
+// inside returns the elements of an array, with commas between them.
+func inside(array []byte) []byte {
+	array = bytes.TrimSpace(array)
+	if len(array) < 2 || array[0] != '[' {
+		return nil
+	}
+	return bytes.TrimSpace(array[1 : len(array)-1])
 }

@@ -195,6 +195,11 @@ var made = map[string]func(*llm.Request, *llm.Chat) bool{
 
 	"user": userKnown, "safetyidentifier": userKnown, "metadata": userKnown, "requestmetadata": userKnown,
 	"cachecontrol": always,
+	"include":      logs, "logprobs": logs,
+}
+
+func logs(r *llm.Request, _ *llm.Chat) bool {
+	return r.Raw.Value("include") != nil || r.Raw.Value("logprobs") != nil
 }
 
 func limited(_ *llm.Request, c *llm.Chat) bool   { return c.MaxOutput != nil }

@@ -52,6 +52,7 @@ func (p *pieces) last(i int, kind llm.PartKind, open bool) *llm.Part {
 // piece adds one delta to choice i.
 func (p *pieces) piece(i int, d *llm.Delta) {
 	ch := &p.answer.Choices[i]
+	ch.Log(d.Logprobs)
 	if d.Text == "" && d.Signature == "" && (d.Kind == llm.DeltaText || d.Kind == llm.DeltaRefusal) {
 		return
 	}

@@ -15,6 +15,7 @@ type encoder struct {
 	vendor *vendor
 	call   provider.Call
 	chat   *llm.Chat
+	logged bool // that log probabilities are wanted is written
 }
 
 // translate returns the body for a caller of another dialect, or a

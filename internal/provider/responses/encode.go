@@ -18,6 +18,7 @@ type encoder struct {
 	chat      *llm.Chat
 	stateless bool            // the provider seals no reasoning, so that Reasons tells nothing of the model
 	custom    map[string]bool // ids of the calls of custom tools, as they have come
+	logprobs  bool            // the caller wants log probabilities
 	verbosity []byte          // of chat completions; stands with the format here
 }
 
@@ -216,9 +217,13 @@ func (e *encoder) format(f *llm.Format) {
 // as such is shown a summary; who names an effort is not, as in chat
 // completions.
 func (e *encoder) reasoning() {
-	if e.call.Reasons {
-		e.Name("include")
-		e.Value("[" + encrypted + "]")
+	switch {
+	case e.call.Reasons && e.logprobs:
+		e.Raw("include", []byte("["+encrypted+","+logged+"]"))
+	case e.call.Reasons:
+		e.Raw("include", []byte("["+encrypted+"]"))
+	case e.logprobs:
+		e.Raw("include", []byte("["+logged+"]"))
 	}
 	r := e.chat.Reasoning
 	if r == nil {

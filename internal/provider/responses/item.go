@@ -148,7 +148,7 @@ func (s *scanner) message(it *item, content []byte) {
 			continue
 		}
 		kind := llm.DeltaText
-		var text, annotations []byte
+		var text, annotations, logprobs []byte
 		for {
 			key, ok := c.Key()
 			if !ok {
@@ -162,12 +162,15 @@ func (s *scanner) message(it *item, content []byte) {
 				text, _ = c.Text()
 			case "annotations":
 				annotations = c.Value()
+			case "logprobs":
+				logprobs = c.Value()
 			default:
 				c.Skip()
 			}
 		}
 		if !said {
 			s.text(kind, text)
+			s.log(logprobs)
 		}
 		if !cited {
 			s.annotations(it, annotations)
@@ -319,6 +322,13 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 	s.add(inner)
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
+	}
+}
+
+// log gives log probabilities to the newest text.
+func (s *scanner) log(tokens []byte) {
+	if n := len(s.deltas); len(tokens) > 2 && tokens[0] == '[' && n > 0 && s.deltas[n-1].Kind == llm.DeltaText {
+		s.deltas[n-1].Logprobs = json.RawMessage(string(tokens))
 	}
 }
 

@@ -288,7 +288,6 @@ func TestWhatAResponseCannotBeAskedForIsRefused(t *testing.T) {
 		{`"logit_bias":{"5":1}`, "logit_bias", fault.UnsupportedParameter},
 		{`"frequency_penalty":0.5`, "frequency_penalty", fault.UnsupportedParameter},
 		{`"presence_penalty":-1`, "presence_penalty", fault.UnsupportedParameter},
-		{`"logprobs":true,"top_logprobs":2`, "logprobs", fault.UnsupportedParameter},
 		{`"top_k":4`, "top_k", fault.UnsupportedParameter},
 		{`"max_tokens":15`, "max_tokens", fault.UnsupportedParameter},
 		{`"max_completion_tokens":1`, "max_completion_tokens", fault.UnsupportedParameter},

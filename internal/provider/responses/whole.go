@@ -71,6 +71,7 @@ func choice(deltas []llm.Delta) llm.Choice {
 		switch d.Kind {
 		case llm.DeltaText:
 			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartText, Text: d.Text})
+			ch.Log(d.Logprobs)
 		case llm.DeltaReasoning:
 			if sealed {
 				ch.Parts, sealed = append(ch.Parts, llm.Part{Kind: llm.PartReasoning}), false

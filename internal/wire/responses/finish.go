@@ -81,11 +81,15 @@ func (s *stream) whole(a *llm.Answer) error {
 	c := &a.Choices[0]
 	var ds []llm.Delta
 	calls := 0
+	logprobs := contentLogs(c.Logprobs)
 	for i := range c.Parts {
 		p := &c.Parts[i]
 		switch p.Kind {
 		case llm.PartText:
-			ds = append(ds, llm.Delta{Kind: llm.DeltaText, Text: p.Text})
+			ds = append(ds, llm.Delta{Kind: llm.DeltaText, Text: p.Text, Logprobs: logprobs})
+			if p.Text != "" {
+				logprobs = nil
+			}
 			ds = append(ds, citations(p.Citations)...)
 		case llm.PartRefusal:
 			ds = append(ds, llm.Delta{Kind: llm.DeltaRefusal, Text: p.Text})
@@ -111,6 +115,15 @@ func (s *stream) whole(a *llm.Answer) error {
 	ds = append(ds, llm.Delta{Kind: llm.DeltaFinish, Finish: c.Finish})
 	_, err := s.event(nil, llm.Event{Deltas: ds})
 	return err
+}
+
+// contentLogs returns the tokens of the text in the log probabilities of a choice.
+func contentLogs(logprobs []byte) []byte {
+	doc, err := jsonx.Parse(logprobs)
+	if err != nil {
+		return nil
+	}
+	return doc.Root().Get("content").Raw()
 }
 
 func citations(raw []byte) []llm.Delta {

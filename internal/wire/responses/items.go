@@ -41,6 +41,7 @@ type part struct {
 	text  []byte
 	notes []byte // annotations: elements with commas between them
 	noted int
+	logs  []byte // log probabilities: elements with commas between them
 	runes int
 }
 
@@ -52,6 +53,14 @@ const (
 	partSummary = "summary_text"
 )
 
+// log adds log probabilities.
+func (p *part) log(tokens []byte) {
+	if len(p.logs) > 0 && len(tokens) > 0 {
+		p.logs = append(p.logs, ',')
+	}
+	p.logs = append(p.logs, tokens...)
+}
+
 // append appends the part as it stands.
 func (p *part) append(dst []byte) []byte {
 	dst = append(append(append(dst, `{"type":"`...), p.kind...), `",`...)
@@ -60,7 +69,8 @@ func (p *part) append(dst []byte) []byte {
 		dst = jsonx.AppendString(append(dst, `"refusal":`...), string(p.text))
 	case partText:
 		dst = jsonx.AppendString(append(dst, `"text":`...), string(p.text))
-		dst = append(append(append(dst, `,"annotations":[`...), p.notes...), `],"logprobs":[]`...)
+		dst = append(append(append(dst, `,"annotations":[`...), p.notes...), `],"logprobs":[`...)
+		dst = append(append(dst, p.logs...), ']')
 	default:
 		dst = jsonx.AppendString(append(dst, `"text":`...), string(p.text))
 	}

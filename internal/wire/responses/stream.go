@@ -25,7 +25,8 @@ type stream struct {
 
 	called bool
 	ending llm.Finish
-	cut    bool // the answer was cut off: what is open stays half told
+	logged []byte // log probabilities that are yet to be told: elements with commas between them
+	cut    bool   // the answer was cut off: what is open stays half told
 	buf    []byte
 }
 
@@ -77,6 +78,7 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 	}
 	switch d.Kind {
 	case llm.DeltaText:
+		s.log(d.Logprobs)
 		return s.grow(dst, kindMessage, partText, d.Text)
 	case llm.DeltaRefusal:
 		return s.grow(dst, kindMessage, partRefusal, d.Text)
@@ -166,10 +168,29 @@ func (s *stream) grow(dst []byte, kind, partKind, text string) ([]byte, error) {
 	p.runes += utf8.RuneCountInString(text)
 	b := jsonx.AppendString(append(s.place(last, partKind), `,"delta":`...), text)
 	if partKind == partText {
-		b = append(b, `,"logprobs":[]`...)
+		b = append(append(append(b, `,"logprobs":[`...), s.logged...), ']')
+		p.log(s.logged)
+		s.logged = nil
 	}
 	s.buf = append(b, '}')
 	return s.frame(dst, eventsOf[partKind].delta, s.buf), nil
+}
+
+// log takes over log probabilities of the text that comes with them, or next.
+func (s *stream) log(tokens []byte) {
+	if len(tokens) == 0 {
+		return
+	}
+	doc, err := jsonx.Parse(tokens)
+	if err != nil {
+		return
+	}
+	for _, t := range doc.Root().Items() {
+		if len(s.logged) > 0 {
+			s.logged = append(s.logged, ',')
+		}
+		s.logged = appendFlat(s.logged, t.Raw())
+	}
 }
 
 // idPrefix begins the ids of items.
@@ -215,11 +236,15 @@ func (s *stream) donePart(dst []byte, it *item) []byte {
 		return dst
 	}
 	p := &it.parts[len(it.parts)-1]
+	if p.kind == partText {
+		p.log(s.logged)
+		s.logged = nil
+	}
 	e := eventsOf[p.kind]
 	b := append(append(append(s.place(it, p.kind), `,"`...), e.text...), `":`...)
 	b = jsonx.AppendString(b, string(p.text))
 	if p.kind == partText {
-		b = append(b, `,"logprobs":[]`...)
+		b = append(append(append(b, `,"logprobs":[`...), p.logs...), ']')
 	}
 	s.buf = append(b, '}')
 	dst = s.frame(dst, e.done, s.buf)
