@@ -25,6 +25,7 @@ type Head struct {
 	Created int64 // Unix seconds
 	Model   string
 
+	Custom    bool // the caller knows custom tools; to others their calls are told as those of functions
 	Functions bool // the caller knows functions, and no tools: of which one is called at a time
 }
 
@@ -100,7 +101,7 @@ func AppendWhole(dst []byte, h Head, a *llm.Answer) ([]byte, error) {
 		dst = append(dst, `,"message":`...)
 		var err error
 		var called bool
-		if dst, called, err = appendMessage(dst, c.Parts, h.Functions); err != nil {
+		if dst, called, err = appendMessage(dst, c.Parts, h); err != nil {
 			return dst, err
 		}
 		dst = append(dst, `,"logprobs":`...)
@@ -126,17 +127,17 @@ type message struct {
 	hasText, hasRefusal      bool
 	calls, blocks, notes     []byte // JSON elements with commas between them
 	ncalls, runes            int
-	functions                bool
+	functions, custom        bool
 }
 
 // AppendMessage appends the assistant's message and reports whether it calls a
 // tool.
 func AppendMessage(dst []byte, parts []llm.Part) (out []byte, called bool, err error) {
-	return appendMessage(dst, parts, false)
+	return appendMessage(dst, parts, Head{})
 }
 
-func appendMessage(dst []byte, parts []llm.Part, functions bool) (out []byte, called bool, err error) {
-	m := message{functions: functions}
+func appendMessage(dst []byte, parts []llm.Part, h Head) (out []byte, called bool, err error) {
+	m := message{functions: h.Functions, custom: h.Custom}
 	for i := range parts {
 		if err := m.add(&parts[i]); err != nil {
 			return dst, false, err
@@ -159,7 +160,7 @@ func appendMessage(dst []byte, parts []llm.Part, functions bool) (out []byte, ca
 		dst = append(dst, `,"reasoning_content":`...)
 		dst = jsonx.AppendString(dst, string(m.reasoning))
 	}
-	if functions && m.ncalls > 0 {
+	if m.functions && m.ncalls > 0 {
 		dst = append(append(dst, `,"function_call":`...), m.calls...)
 		m.calls = nil
 	}
@@ -210,7 +211,7 @@ func (m *message) add(p *llm.Part) error {
 		}
 		m.calls = append(comma(m.calls), `{"id":`...)
 		m.calls = jsonx.AppendString(m.calls, p.ToolID)
-		if p.Custom {
+		if p.Custom && m.custom {
 			m.calls = append(appendInput(m.calls, p.ToolName, p.Text), '}')
 			return nil
 		}

@@ -125,7 +125,7 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = strconv.AppendInt(b, int64(d.Tool), 10)
 		b = append(b, `,"id":`...)
 		b = jsonx.AppendString(b, d.ToolID)
-		if d.Custom {
+		if d.Custom && s.head.Custom {
 			*c.tool(d.Tool) = true // no arguments are no text
 			b = append(appendInput(b, d.ToolName, ""), `}]`...)
 			break
@@ -135,7 +135,7 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
 	case llm.DeltaToolArgs:
 		*c.tool(d.Tool) = true
-		if d.Custom {
+		if d.Custom && s.head.Custom {
 			b = strconv.AppendInt(append(b, `"tool_calls":[{"index":`...), int64(d.Tool), 10)
 			b = append(jsonx.AppendString(append(b, `,"custom":{"input":`...), d.Text), `}}]`...)
 			break

@@ -42,20 +42,30 @@ type Inputs struct {
 	// called once, at the first call of a tool.
 	Names func() map[string]bool
 
-	names map[string]bool
-	calls map[call]*input
+	names  map[string]bool
+	calls  map[call]*input
+	native map[call]bool // calls that the provider knew as such, and the caller, too
 }
 
 type call struct{ choice, tool int }
 
 // Restore changes what an event tells of calls of custom tools: their arguments
 // become the text that stands in them. Arguments without it are the text themselves.
+// A call of a custom tool that the caller has not defined is one of a function.
 func (in *Inputs) Restore(ev *llm.Event) {
 	kept := ev.Deltas[:0]
 	for i := range ev.Deltas {
 		d := ev.Deltas[i]
 		switch {
+		case d.Custom && d.Kind == llm.DeltaToolCall:
+			if d.Custom = in.custom(d.ToolName); d.Custom {
+				if in.native == nil {
+					in.native = map[call]bool{}
+				}
+				in.native[call{d.Choice, d.Tool}] = true
+			}
 		case d.Custom:
+			d.Custom = in.native[call{d.Choice, d.Tool}]
 		case d.Kind == llm.DeltaToolCall && in.custom(d.ToolName):
 			d.Custom = true
 			if in.calls == nil {
@@ -76,7 +86,12 @@ func (in *Inputs) Restore(ev *llm.Event) {
 	}
 	for _, c := range ev.Whole.Choices {
 		for i := range c.Parts {
-			if p := &c.Parts[i]; p.Kind == llm.PartToolCall && !p.Custom && in.custom(p.ToolName) {
+			p := &c.Parts[i]
+			switch {
+			case p.Kind != llm.PartToolCall:
+			case p.Custom:
+				p.Custom = in.custom(p.ToolName)
+			case in.custom(p.ToolName):
 				p.Custom, p.Text, p.Args = true, new(input).read(string(p.Args)), nil
 			}
 		}

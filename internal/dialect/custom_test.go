@@ -154,7 +154,16 @@ func TestACallThatIsOneAlreadyStays(t *testing.T) {
 	}
 	ev = llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartToolCall, ToolName: "shell", Custom: true, Text: "{}"}}}}}}
 	in.Restore(&ev)
-	if p := ev.Whole.Choices[0].Parts[0]; p.Text != "{}" {
+	if p := ev.Whole.Choices[0].Parts[0]; p.Text != "{}" || !p.Custom {
 		t.Errorf("%+v", p)
+	}
+	// Who has defined none is told of a function.
+	ev = llm.Event{
+		Deltas: []llm.Delta{{Kind: llm.DeltaToolCall, Tool: 1, ToolName: "other", Custom: true}, {Kind: llm.DeltaToolArgs, Tool: 1, Custom: true, Text: "x"}},
+		Whole:  &llm.Answer{Choices: []llm.Choice{{Parts: []llm.Part{{Kind: llm.PartToolCall, ToolName: "other", Custom: true, Text: "x", Args: []byte("x")}}}}},
+	}
+	in.Restore(&ev)
+	if p := ev.Whole.Choices[0].Parts[0]; ev.Deltas[0].Custom || ev.Deltas[1].Custom || ev.Deltas[1].Text != "x" || p.Custom || string(p.Args) != "x" {
+		t.Errorf("%+v", ev)
 	}
 }

@@ -109,13 +109,13 @@ func (p *Part) Cite(annotation json.RawMessage) {
 	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), annotation...), ']')
 }
 
-// Argue adds a piece to what a tool is called with.
+// Argue adds a piece to what a tool is called with. That of a custom tool stands in
+// Args, too, for callers who know none.
 func (p *Part) Argue(piece string) {
 	if p.Custom {
 		p.Text += piece
-	} else {
-		p.Args = append(p.Args, piece...)
 	}
+	p.Args = append(p.Args, piece...)
 }
 
 // CacheMark asks the provider to cache the prompt up to here.

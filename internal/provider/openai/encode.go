@@ -313,12 +313,14 @@ func (e *encoder) sampling() {
 }
 
 func (e *encoder) stops() {
-	most := max(e.vendor.oldStop, 4)
+	most := e.vendor.stops()
 	switch n := len(e.chat.Stop); {
 	case n == 0:
 		return
 	case n > most:
-		e.Refuse(fault.UnsupportedParameter, e.stopName(), "This model takes at most %d stop sequences.", most)
+		if e.Err == nil {
+			e.Err = tooManyStops(e.stopName(), most)
+		}
 		return
 	}
 	e.Name("stop")

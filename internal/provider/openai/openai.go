@@ -119,7 +119,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case r.Task == llm.TaskCountTokens:
 		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
 	case p.passes(r):
-		return nil
+		return p.vendor.refuses(r)
 	case p.texts:
 		return fault.New(fault.UnsupportedParameter, "This model only continues texts.").At("model")
 	case r.Dialect == llm.GeminiEmbed:

@@ -273,7 +273,7 @@ func understand(evs []llm.Event) map[int]*said {
 				case llm.PartRefusal:
 					s.Refusal += p.Text
 				case llm.PartToolCall:
-					s.Tools = append(s.Tools, p.ToolName+" "+string(p.Args)+p.Text)
+					s.Tools = append(s.Tools, p.ToolName+" "+string(p.Args))
 				}
 			}
 		}

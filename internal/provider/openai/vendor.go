@@ -4,6 +4,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/vector"
 )
 
@@ -184,6 +187,38 @@ func (v *vendor) limit() string {
 		return "max_tokens"
 	}
 	return v.maxTokens
+}
+
+// stops returns how many stop sequences the vendor takes.
+func (v *vendor) stops() int { return max(v.oldStop, 4) }
+
+// refuses returns what of a chat in OpenAI's own dialect the vendor is known not to
+// take, of what others do; nil: nothing.
+func (v *vendor) refuses(r *llm.Request) error {
+	if r.Task != llm.TaskChat {
+		return nil
+	}
+	if n, _ := stops(r); n > v.stops() {
+		return tooManyStops("stop", v.stops())
+	}
+	return nil
+}
+
+// stops returns how many stop sequences are listed, if there is a list.
+func stops(r *llm.Request) (n int, list bool) {
+	v := r.Raw.Value("stop")
+	if len(v) == 0 || v[0] != '[' {
+		return 0, false
+	}
+	doc, err := jsonx.Parse(v)
+	if err != nil {
+		return 0, false // cannot be: it was checked
+	}
+	return doc.Root().Len(), true
+}
+
+func tooManyStops(name string, most int) *fault.Error {
+	return fault.New(fault.UnsupportedParameter, "This model takes at most %d stop sequences.", most).At(name)
 }
 
 // Traits are what other protocols of the same server have in common with this

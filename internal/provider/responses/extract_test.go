@@ -183,7 +183,7 @@ func understand(evs []llm.Event) *said {
 				case llm.PartRefusal:
 					s.Refusal += p.Text
 				case llm.PartToolCall:
-					s.Tools = append(s.Tools, p.ToolID+" "+p.ToolName+" "+string(p.Args)+p.Text)
+					s.Tools = append(s.Tools, p.ToolID+" "+p.ToolName+" "+string(p.Args))
 				}
 			}
 		}

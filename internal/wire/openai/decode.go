@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 
 	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -19,7 +20,17 @@ func decodeChat(root jsonx.Value) (*llm.Chat, error) {
 			d.Extra(v)
 		}
 	}
+	dialect.Rename(d.Chat)
 	return d.Chat, nil
+}
+
+// arguments returns what a function is called with: a text, or as some vendors have
+// it, the object itself.
+func arguments(v jsonx.Value) json.RawMessage {
+	if v.Kind() == jsonx.Object {
+		return json.RawMessage(v.Raw())
+	}
+	return dialect.Arguments(v.Text())
 }
 
 // decoder gathers a conversation.
@@ -328,7 +339,7 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 			Kind:     llm.PartToolCall,
 			ToolID:   call.Get("id").Text(),
 			ToolName: f.Get("name").Text(),
-			Args:     dialect.Arguments(f.Get("arguments").Text()),
+			Args:     arguments(f.Get("arguments")),
 			Cache:    cacheMark(call),
 
 			Signature: d.state(call),
@@ -382,4 +393,23 @@ func customNames(tools []byte) map[string]bool {
 		}
 	}
 	return names
+}
+
+// toolNamesIn yields the names of all tools of a body.
+func toolNamesIn(body llm.Raw) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, list := range [...]string{"tools", "functions"} {
+			doc, err := jsonx.Parse(body.Value(list))
+			if err != nil {
+				continue // there is none: what is there was checked
+			}
+			for _, t := range doc.Root().Items() {
+				for _, f := range [...]jsonx.Value{t, t.Get("function"), t.Get("custom")} {
+					if name := f.Get("name"); name.Kind() == jsonx.String && !yield(name.Text()) {
+						return
+					}
+				}
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -46,6 +47,7 @@ func (e *chatEncoder) Heartbeat(dst []byte) []byte { return append(dst, keepAliv
 
 // Event appends what one event gives.
 func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	dialect.Restore(ev, func() iter.Seq[string] { return toolNamesIn(e.r.Raw) })
 	e.inputs.Restore(&ev)
 	switch {
 	case !e.r.Stream:
@@ -72,6 +74,7 @@ func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 func (e *chatEncoder) head() completion.Head {
 	return completion.Head{
 		ID: completion.NewID(), Created: e.now().Unix(), Model: e.r.Model,
+		Custom:    true, // what is told as such was defined as such
 		Functions: e.r.Raw.Value("functions") != nil && e.r.Place != nil,
 	}
 }

@@ -42,7 +42,7 @@ func (c *checker) message(m jsonx.Value) {
 	switch {
 	case content.Exists():
 		c.content(content, role)
-	case ok && role.Is("assistant") && speaks(m), ok && role.Is("function") && content.Kind() == jsonx.Null:
+	case ok && role.Is("assistant") && speaks(m), ok && (role.Is("function") || role.Is("tool")) && content.Kind() == jsonx.Null:
 	default:
 		c.p.Missing(m, "content")
 	}
@@ -149,7 +149,9 @@ func (c *checker) call(f jsonx.Value) {
 	if n, ok := c.p.Require(f, "name"); ok {
 		c.p.String(n)
 	}
-	c.p.String(f.Get("arguments"))
+	if args := f.Get("arguments"); args.Kind() != jsonx.Object { // as some vendors write and take them
+		c.p.String(args)
+	}
 }
 
 // content checks a message's content: a text, or parts.
