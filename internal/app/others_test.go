@@ -267,13 +267,13 @@ func TestBug12AToolWithoutArgumentsIsKept(t *testing.T) {
 func TestBug13AKindOfToolThatNobodyKnowsIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	b := stand(t)
-	for _, c := range []struct{ path, body string }{
-		{messagesPath, `{"model":"m","max_tokens":99,"tools":[{"type":"web_search_20250305","name":"web_search"}],"messages":[{"role":"user","content":"hi"}]}`},
-		{messagesPath, `{"model":"r","max_tokens":99,"tools":[{"type":"web_search_20250305","name":"web_search"}],"messages":[{"role":"user","content":"hi"}]}`},
-		{chatPath, `{"model":"a","tools":[{"type":"custom","custom":{"name":"x"}}],"messages":[{"role":"user","content":"hi"}]}`},
+	for _, c := range []struct{ path, body, want string }{
+		{messagesPath, `{"model":"m","max_tokens":99,"tools":[{"type":"web_search_20250305","name":"web_search"}],"messages":[{"role":"user","content":"hi"}]}`, "web_search_20250305"},
+		{messagesPath, `{"model":"r","max_tokens":99,"tools":[{"type":"web_search_20250305","name":"web_search"}],"messages":[{"role":"user","content":"hi"}]}`, "web_search_20250305"},
+		{chatPath, `{"model":"a","tools":[{"type":"custom","custom":{"name":"x","format":{"type":"grammar","grammar":{"syntax":"regex","definition":"a+"}}}}],"messages":[{"role":"user","content":"hi"}]}`, "tools.0"},
 	} {
 		resp, got := b.post(t, c.path, c.body)
-		if resp.StatusCode != 400 || !strings.Contains(got, "tools.0") {
+		if resp.StatusCode != 400 || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %d %s", c.body, resp.StatusCode, got)
 		}
 	}

@@ -274,7 +274,7 @@ func newMedia(o openai.Options, t openai.Traits) provider.Provider {
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
 	return gather.Over(responses.New(responses.Options{
-		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Counts: t.Counts, Transport: o.Transport,
+		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Counts: t.Counts, NoCustom: !t.Custom, Transport: o.Transport,
 	}))
 }
 

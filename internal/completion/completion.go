@@ -8,6 +8,7 @@
 package completion
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Head struct {
 	Created int64 // Unix seconds
 	Model   string
 
+	Custom    bool // the caller knows custom tools; to others their calls are told as those of functions
 	Functions bool // the caller knows functions, and no tools: of which one is called at a time
 }
 
@@ -99,12 +101,12 @@ func AppendWhole(dst []byte, h Head, a *llm.Answer) ([]byte, error) {
 		dst = append(dst, `,"message":`...)
 		var err error
 		var called bool
-		if dst, called, err = appendMessage(dst, c.Parts, h.Functions); err != nil {
+		if dst, called, err = appendMessage(dst, c.Parts, h); err != nil {
 			return dst, err
 		}
 		dst = append(dst, `,"logprobs":`...)
 		if len(c.Logprobs) > 0 {
-			dst = append(dst, c.Logprobs...)
+			dst = append(dst, completed(c.Logprobs)...)
 		} else {
 			dst = append(dst, `null`...)
 		}
@@ -126,17 +128,17 @@ type message struct {
 	calls, blocks, notes     []byte // JSON elements with commas between them
 	images                   []byte // likewise
 	ncalls, nimages, runes   int
-	functions                bool
+	functions, custom        bool
 }
 
 // AppendMessage appends the assistant's message and reports whether it calls a
 // tool.
 func AppendMessage(dst []byte, parts []llm.Part) (out []byte, called bool, err error) {
-	return appendMessage(dst, parts, false)
+	return appendMessage(dst, parts, Head{})
 }
 
-func appendMessage(dst []byte, parts []llm.Part, functions bool) (out []byte, called bool, err error) {
-	m := message{functions: functions}
+func appendMessage(dst []byte, parts []llm.Part, h Head) (out []byte, called bool, err error) {
+	m := message{functions: h.Functions, custom: h.Custom}
 	for i := range parts {
 		if err := m.add(&parts[i]); err != nil {
 			return dst, false, err
@@ -159,7 +161,7 @@ func appendMessage(dst []byte, parts []llm.Part, functions bool) (out []byte, ca
 		dst = append(dst, `,"reasoning_content":`...)
 		dst = jsonx.AppendString(dst, string(m.reasoning))
 	}
-	if functions && m.ncalls > 0 {
+	if m.functions && m.ncalls > 0 {
 		dst = append(append(dst, `,"function_call":`...), m.calls...)
 		m.calls = nil
 	}
@@ -210,6 +212,10 @@ func (m *message) add(p *llm.Part) error {
 		}
 		m.calls = append(comma(m.calls), `{"id":`...)
 		m.calls = jsonx.AppendString(m.calls, p.ToolID)
+		if p.Custom && m.custom {
+			m.calls = append(appendInput(m.calls, p.ToolName, p.Text), '}')
+			return nil
+		}
 		m.calls = appendCall(append(m.calls, `,"type":"function","function":`...), p)
 		m.calls = append(appendState(m.calls, p.Signature), '}')
 	case llm.PartImage:
@@ -243,6 +249,12 @@ func appendCall(dst []byte, p *llm.Part) []byte {
 	dst = jsonx.AppendString(append(dst, `{"name":`...), p.ToolName)
 	dst = jsonx.AppendString(append(dst, `,"arguments":`...), arguments(p.Args))
 	return append(dst, '}')
+}
+
+// appendInput appends the members of a call that tell of a custom tool.
+func appendInput(dst []byte, name, text string) []byte {
+	dst = jsonx.AppendString(append(dst, `,"type":"custom","custom":{"name":`...), name)
+	return append(jsonx.AppendString(append(dst, `,"input":`...), text), '}')
 }
 
 // appendState appends the state that belongs to a tool call, or an image, where Google's own
@@ -320,4 +332,50 @@ func appendCitation(dst []byte, c jsonx.Value, start, end int) []byte {
 		dst = append(dst, url.Raw()...)
 	}
 	return append(dst, `}}`...)
+}
+
+// appendLogprobs appends the log probabilities of tokens of a text.
+func appendLogprobs(dst, tokens []byte) []byte {
+	return append(append(append(dst, `{"content":`...), completed(tokens)...), `,"refusal":null}`...)
+}
+
+// completed returns log probabilities with what this grammar demands of every token
+// and responses may leave out: its bytes. They have no line breaks, which would end a
+// line of an event.
+func completed(logprobs []byte) []byte {
+	if bytes.Count(logprobs, []byte(`"token"`)) == bytes.Count(logprobs, []byte(`"bytes"`)) && bytes.IndexByte(logprobs, '\n') < 0 {
+		return logprobs
+	}
+	logprobs = bytes.ReplaceAll(logprobs, []byte{'\n'}, []byte{' '})
+	doc, err := jsonx.Parse(logprobs)
+	if err != nil {
+		return logprobs
+	}
+	v := doc.Root()
+	if v.Kind() == jsonx.Object {
+		return jsonx.Splice(logprobs, []llm.Edit{{Name: "content", Value: tokens(v.Get("content"))}})
+	}
+	return tokens(v)
+}
+
+// tokens returns an array of tokens, complete.
+func tokens(v jsonx.Value) []byte {
+	if v.Kind() != jsonx.Array {
+		return []byte("null")
+	}
+	out := []byte{'['}
+	for i, t := range v.Items() {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		var edits []llm.Edit
+		if top := t.Get("top_logprobs"); top.Len() > 0 {
+			edits = append(edits, llm.Edit{Name: "top_logprobs", Value: tokens(top)})
+		}
+		if !t.Get("bytes").Exists() {
+			edits = append(edits, llm.Edit{Name: "bytes", Value: []byte("null")})
+		}
+		out = append(out, jsonx.Splice(t.Raw(), edits)...)
+	}
+	return append(out, ']')
 }

@@ -29,6 +29,7 @@ type Stream struct {
 	usage   UsageMode
 	content string // the delta of a chunk that ends a choice, without braces
 	choices []choice
+	log     []byte // the logprobs of the chunk that is being written; nil: null
 	held    []byte // payload of the chunk kept back; empty: none
 	buf     []byte
 }
@@ -91,6 +92,10 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		c.runes += utf8.RuneCountInString(d.Text)
 		b = append(b, `"content":`...)
 		b = jsonx.AppendString(b, d.Text)
+		if len(d.Logprobs) > 0 {
+			s.log = appendLogprobs(nil, d.Logprobs)
+			defer func() { s.log = nil }()
+		}
 	case llm.DeltaRefusal:
 		b = append(b, `"refusal":`...)
 		b = jsonx.AppendString(b, d.Text)
@@ -120,11 +125,21 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = strconv.AppendInt(b, int64(d.Tool), 10)
 		b = append(b, `,"id":`...)
 		b = jsonx.AppendString(b, d.ToolID)
+		if d.Custom && s.head.Custom {
+			*c.tool(d.Tool) = true // no arguments are no text
+			b = append(appendInput(b, d.ToolName, ""), `}]`...)
+			break
+		}
 		b = append(b, `,"type":"function","function":{"name":`...)
 		b = jsonx.AppendString(b, d.ToolName)
 		b = append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
 	case llm.DeltaToolArgs:
 		*c.tool(d.Tool) = true
+		if d.Custom && s.head.Custom {
+			b = strconv.AppendInt(append(b, `"tool_calls":[{"index":`...), int64(d.Tool), 10)
+			b = append(jsonx.AppendString(append(b, `,"custom":{"input":`...), d.Text), `}}]`...)
+			break
+		}
 		b = s.arguments(b, d.Tool, d.Text)
 	case llm.DeltaCitation:
 		doc, err := jsonx.Parse(d.Value)
@@ -263,7 +278,13 @@ func (s *Stream) payload(dst []byte, index int, delta []byte, reason string) []b
 	dst = strconv.AppendInt(dst, int64(index), 10)
 	dst = append(dst, `,"delta":{`...)
 	dst = append(dst, delta...)
-	dst = append(dst, `},"logprobs":null,"finish_reason":`...)
+	dst = append(dst, `},"logprobs":`...)
+	if s.log != nil {
+		dst = append(dst, s.log...)
+	} else {
+		dst = append(dst, `null`...)
+	}
+	dst = append(dst, `,"finish_reason":`...)
 	if reason == "" {
 		dst = append(dst, `null}]`...)
 	} else {

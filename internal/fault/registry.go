@@ -128,6 +128,7 @@ const (
 	Overloaded
 	Draining
 	LedgerUnavailable
+	TranslationError
 
 	codeCount
 )
@@ -233,6 +234,7 @@ var registry = [codeCount]Entry{
 	Overloaded:        {Name: "overloaded", Class: ClassGateway, Helps: true, Public: "The gateway is overloaded.", Advice: "Wait for Retry-After, then send it again."},
 	Draining:          {Name: "draining", Class: ClassGateway, Helps: true, Public: "The gateway is restarting.", Advice: "Wait for Retry-After, then send it again."},
 	LedgerUnavailable: {Name: "ledger_unavailable", Class: ClassGateway, Helps: true, Public: "Charges cannot be recorded at the moment.", Advice: "Wait for Retry-After, then send it again."},
+	TranslationError:  {Name: "translation_error", Class: ClassGateway, Public: "The request could not be put into words that the model's provider takes.", Advice: "Tell the operator the request id; the same request would fail again. Nothing was charged."},
 }
 
 // byName finds a code by its stable name.

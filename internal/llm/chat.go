@@ -67,7 +67,7 @@ const (
 	PartAudio                      // Data with MediaType
 	PartVideo                      // Data with MediaType, or URL
 	PartFile                       // Data with MediaType and Name, or URL, or FileID, or Text for a plain document
-	PartToolCall                   // ToolID, ToolName, Args
+	PartToolCall                   // ToolID, ToolName, Args; of a custom tool Text in the place of Args
 	PartToolResult                 // ToolID, Parts, IsError
 	PartReasoning                  // Text, Signature
 	PartRedacted                   // Data is opaque to all but its provider
@@ -90,6 +90,7 @@ type Part struct {
 	Args     json.RawMessage // JSON text of the arguments; an object unless the model wrote something else
 	Parts    []Part          // of a tool result
 	IsError  bool            // of a tool result
+	Custom   bool            // of a tool call, and of a result: the tool is a custom one; of results only if the dialect tells
 
 	// Signature is the provider's own state that belongs to the part: what
 	// seals reasoning, or comes with a tool call or a text (Gemini). Where the
@@ -108,16 +109,44 @@ func (p *Part) Cite(annotation json.RawMessage) {
 	p.Citations = append(append(append(p.Citations[:len(p.Citations)-1], ','), annotation...), ']')
 }
 
+// Argue adds a piece to what a tool is called with. That of a custom tool stands in
+// Args, too, for callers who know none.
+func (p *Part) Argue(piece string) {
+	if p.Custom {
+		p.Text += piece
+	}
+	p.Args = append(p.Args, piece...)
+}
+
 // CacheMark asks the provider to cache the prompt up to here.
 type CacheMark struct{ TTL string } // "", "5m", "1h", "30m"
 
-// Tool is a function that the model may call.
+// Tool is a function that the model may call, or a custom tool, which takes text.
 type Tool struct {
 	Name        string
 	Description string
 	Schema      json.RawMessage // JSON Schema of the arguments; nil: no arguments
 	Strict      *bool
 	Cache       *CacheMark
+
+	Custom  bool     // it takes text, and has no Schema
+	Grammar *Grammar // of the text; nil: any text
+}
+
+// Grammar is what the text for a custom tool must match.
+type Grammar struct{ Syntax, Definition string }
+
+// CustomInput is the one parameter of a function that stands for a custom tool.
+const CustomInput = "input"
+
+// IsCustom reports whether a custom tool has the name.
+func (c *Chat) IsCustom(name string) bool {
+	for i := range c.Tools {
+		if c.Tools[i].Name == name {
+			return c.Tools[i].Custom
+		}
+	}
+	return false
 }
 
 // ToolMode says whether the model may, must or must not call a tool.

@@ -1,6 +1,9 @@
 package llm
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // Stream is an answer in progress. It belongs to one goroutine.
 type Stream interface {
@@ -122,7 +125,7 @@ const (
 	DeltaRedacted                   // Text is reasoning that only its provider can read
 	DeltaRefusal                    // Text
 	DeltaToolCall                   // tool call number Tool begins: ToolID and ToolName
-	DeltaToolArgs                   // Text continues the JSON arguments of tool call number Tool
+	DeltaToolArgs                   // Text continues the JSON arguments of tool call number Tool, or the text for a custom tool
 	DeltaCitation                   // Value is one annotation in the provider's JSON
 	DeltaImage                      // Image, perhaps with a Signature
 	DeltaFinish                     // Finish, StopSequence
@@ -136,13 +139,15 @@ type Delta struct {
 	Tool         int // number of the tool call within its choice, from 0
 	ToolID       string
 	ToolName     string
+	Custom       bool // of a tool call, and its arguments: the tool is a custom one
 	ID           string
 	Model        string
 	Finish       Finish
 	StopSequence string
 	Signature    string // of a tool call or a text; see [Part]
 	Value        json.RawMessage
-	Image        *Part // of kind PartImage, whole: Data and MediaType, or URL
+	Image        *Part           // of kind PartImage, whole: Data and MediaType, or URL
+	Logprobs     json.RawMessage // of a text: an array of tokens with their log probabilities, as chat completions have it; nil: none
 }
 
 // Answer is a whole answer.
@@ -158,5 +163,27 @@ type Choice struct {
 	Parts        []Part
 	Finish       Finish
 	StopSequence string
-	Logprobs     json.RawMessage
+	Logprobs     json.RawMessage // {"content": tokens, "refusal": tokens or null}; nil: none
+}
+
+// Log adds tokens of the text with their log probabilities, as [Delta] has them.
+func (c *Choice) Log(tokens json.RawMessage) {
+	const head, tail = `{"content":[`, `],"refusal":null}`
+	if inner := inside(tokens); len(inner) > 0 {
+		before := bytes.TrimSuffix(bytes.TrimPrefix(c.Logprobs, []byte(head)), []byte(tail))
+		c.Logprobs = append([]byte(head), before...)
+		if len(before) > 0 {
+			c.Logprobs = append(c.Logprobs, ',')
+		}
+		c.Logprobs = append(append(c.Logprobs, inner...), tail...)
+	}
+}
+
+// inside returns the elements of an array, with commas between them.
+func inside(array []byte) []byte {
+	array = bytes.TrimSpace(array)
+	if len(array) < 2 || array[0] != '[' {
+		return nil
+	}
+	return bytes.TrimSpace(array[1 : len(array)-1])
 }

@@ -113,7 +113,7 @@ func (s *seams) join(deltas []llm.Delta) []llm.Delta {
 				s.open = append(s.open, seam{d.Kind, d.Choice, d.Tool, d.Text[n:]})
 				d.Text = d.Text[:n]
 			}
-			if d.Text == "" && d.Signature == "" {
+			if d.Text == "" && d.Signature == "" && d.Logprobs == nil {
 				continue
 			}
 		}

@@ -108,6 +108,10 @@ func (q *talk) chatMessage(m value) {
 		}
 		for _, c := range items(in(m, "tool_calls")) {
 			f := in(c, "function")
+			if own := in(c, "custom"); own != nil { // elsewhere it is a function with one string
+				parts = append(parts, part{kind: "call", id: text(in(c, "id")), name: text(in(own, "name")), args: value(`{"input":` + string(in(own, "input")) + `}`)})
+				continue
+			}
 			parts = append(parts, part{kind: "call", id: text(in(c, "id")), name: text(in(f, "name")), args: value(text(in(f, "arguments")))})
 		}
 		q.say("assistant", parts...)

@@ -111,9 +111,9 @@ var middle = regexp.MustCompile(`^(messages\.\d+\.role|input\.\d+)$`)
 // moved reports whether a difference is that an instruction in the middle of a
 // conversation, which most protocols lack, was put to the user, as the caller was
 // told; or one of wishes that say the same: to think as little as can be, or as the
-// model likes.
+// model likes; a penalty of 0, and none.
 func moved(line string, dropped []string, sent []byte) bool {
-	if strings.Contains(line, "thinks: ") {
+	if strings.Contains(line, "thinks: ") || line == "lost: frequency: 0" || line == "lost: presence: 0" {
 		return true
 	}
 	if !slices.ContainsFunc(dropped, middle.MatchString) {

@@ -65,7 +65,9 @@ func (q *talk) item(v value) {
 		q.say(role, responsesParts(in(v, "content"))...)
 	case "function_call":
 		q.say("assistant", part{kind: "call", id: text(in(v, "call_id")), name: text(in(v, "name")), args: value(text(in(v, "arguments")))})
-	case "function_call_output":
+	case "custom_tool_call": // elsewhere it is a function with one string
+		q.say("assistant", part{kind: "call", id: text(in(v, "call_id")), name: text(in(v, "name")), args: value(`{"input":` + string(in(v, "input")) + `}`)})
+	case "function_call_output", "custom_tool_call_output":
 		q.say("user", part{kind: "result", id: text(in(v, "call_id")), in: responsesParts(in(v, "output"))})
 	case "reasoning":
 		q.say("assistant", part{kind: "thought"})

@@ -140,7 +140,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
 	})
 	if err != nil {
-		return nil, blame(r, err)
+		return nil, blame(r, provider.Own(r, body, err))
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
 		return provider.NewStream(x, &whole{x: x, scanner: p.scanner(c, false), call: c}), nil

@@ -31,6 +31,9 @@ func encodeAs(name string, c provider.Call) (*encoder, error) {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
 	chat, err := c.Request.DecodeChat()
+	if err == nil {
+		chat, err = provider.Functions(chat)
+	}
 	if err != nil {
 		return nil, fault.From(err)
 	}

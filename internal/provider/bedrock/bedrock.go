@@ -181,7 +181,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
 	})
 	if err != nil {
-		return nil, p.blame(err)
+		return nil, p.blame(provider.Own(r, e.Body, err))
 	}
 	k := scanner{issuer: p.o.Name, stream: r.Stream}
 	if !r.Stream {

@@ -35,6 +35,9 @@ func (p *Provider) encode(c provider.Call, t traits) (*encoder, error) {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
 	chat, err := c.Request.DecodeChat()
+	if err == nil {
+		chat, err = provider.Functions(chat)
+	}
 	if err != nil {
 		return nil, fault.From(err)
 	}

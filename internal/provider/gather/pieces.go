@@ -52,6 +52,7 @@ func (p *pieces) last(i int, kind llm.PartKind, open bool) *llm.Part {
 // piece adds one delta to choice i.
 func (p *pieces) piece(i int, d *llm.Delta) {
 	ch := &p.answer.Choices[i]
+	ch.Log(d.Logprobs)
 	if d.Text == "" && d.Signature == "" && (d.Kind == llm.DeltaText || d.Kind == llm.DeltaRefusal) {
 		return
 	}
@@ -75,11 +76,10 @@ func (p *pieces) piece(i int, d *llm.Delta) {
 		p.last(i, llm.PartRefusal, true).Text += d.Text
 	case llm.DeltaToolCall:
 		p.tools[i] = append(p.tools[i], len(ch.Parts))
-		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Signature: d.Signature})
+		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Signature: d.Signature, Custom: d.Custom})
 	case llm.DeltaToolArgs:
 		if d.Tool < len(p.tools[i]) {
-			call := &ch.Parts[p.tools[i][d.Tool]]
-			call.Args = append(call.Args, d.Text...)
+			ch.Parts[p.tools[i][d.Tool]].Argue(d.Text)
 		}
 	case llm.DeltaImage:
 		ch.Parts = append(ch.Parts, *d.Image)
@@ -95,7 +95,7 @@ func (p *pieces) piece(i int, d *llm.Delta) {
 func (p *pieces) whole() *llm.Answer {
 	for i := range p.answer.Choices {
 		for j := range p.answer.Choices[i].Parts {
-			if part := &p.answer.Choices[i].Parts[j]; part.Kind == llm.PartToolCall && len(part.Args) == 0 {
+			if part := &p.answer.Choices[i].Parts[j]; part.Kind == llm.PartToolCall && !part.Custom && len(part.Args) == 0 {
 				part.Args = json.RawMessage("{}")
 			}
 		}

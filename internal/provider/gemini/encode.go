@@ -25,6 +25,22 @@ type encoder struct {
 	stateless bool     // that foreign state was dropped has been noted
 }
 
+// tiers are OpenAI's tiers by Google's names for them: fast is another name for
+// priority.
+var tiers = map[string]string{`"flex"`: "flex", `"priority"`: "priority", `"fast"`: "priority"}
+
+// tier writes the tier that the caller of one of OpenAI's dialects asks for. Vertex
+// AI has no member for it.
+func (e *encoder) tier(x llm.Extra) bool {
+	d := e.call.Request.Dialect
+	name := tiers[string(x.Value)]
+	if x.Path != "service_tier" || name == "" || d != llm.OpenAIChat && d != llm.OpenAIResponses {
+		return false
+	}
+	e.Text("serviceTier", name)
+	return true
+}
+
 // encode returns the request for a caller of another dialect, or a *fault.Error
 // naming what cannot be said.
 func (p *Provider) encode(c provider.Call) (*encoder, error) {
@@ -32,12 +48,15 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
 	chat, err := c.Request.DecodeChat()
+	if err == nil {
+		chat, err = provider.Functions(chat)
+	}
 	if err != nil {
 		return nil, fault.From(err)
 	}
 	e := &encoder{call: c, chat: chat, issuer: p.name, family: familyOf(c.Model)}
 	e.Body = append(make([]byte, 0, len(c.Request.Raw.Body)+256), '{')
-	e.Extras(chat.Extra, e.modalities)
+	e.Extras(chat.Extra, func(x llm.Extra) bool { return e.modalities(x) || !p.vertex && e.tier(x) })
 	e.system()
 	e.tools()
 	e.contents()

@@ -210,7 +210,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(streams, r.Needs.Has(llm.NeedReasoning))),
 	})
 	if err != nil {
-		return nil, blame(r, err)
+		return nil, blame(r, provider.Own(r, out.body, err))
 	}
 	if !streams || c.Gathers && !x.Streams() {
 		k := p.newScanner(c)

@@ -113,7 +113,7 @@ func TestRefusedTranslations(t *testing.T) {
 		{"an empty turn", llm.Chat{Messages: []llm.Message{user(llm.Part{})}}, fault.UnsupportedParameter, "messages.0.content"},
 		{"logprobs", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "logprobs", Value: []byte("true")}}}, fault.UnsupportedParameter, "logprobs"},
 		{"logit_bias", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "logit_bias", Value: []byte(`{"1":2}`)}}}, fault.UnsupportedParameter, "logit_bias"},
-		{"flex", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "service_tier", Value: []byte(`"flex"`)}}}, fault.UnsupportedParameter, "service_tier"},
+		{"scale", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "service_tier", Value: []byte(`"scale"`)}}}, fault.UnsupportedParameter, "service_tier"},
 		{"a sound as an answer", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "modalities", Value: []byte(`["audio","text"]`)}}}, fault.UnsupportedParameter, "modalities"},
 		{"what nobody knows", llm.Chat{Messages: hello, Extra: []llm.Extra{{Path: "new_thing", Value: []byte("1")}}}, fault.UnsupportedParameter, "new_thing"},
 	} {
@@ -164,5 +164,37 @@ func TestDroppedMembersAreTold(t *testing.T) {
 	}
 	if d := cmp.Diff(want, New(Options{Name: "google", Transport: canned{}}).Dropped(chat(&c))); d != "" {
 		t.Errorf("Dropped (-want +got):\n%s", d)
+	}
+}
+
+// TestTheTierIsCalledAsGoogleCallsIt has OpenAI's tiers, and what Google gets: empty
+// is a refusal by name.
+func TestTheTierIsCalledAsGoogleCallsIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		tier, want string
+		vertex     bool
+		dialect    llm.Dialect
+	}{
+		{"flex", "flex", false, llm.OpenAIChat},
+		{"priority", "priority", false, llm.OpenAIResponses},
+		{"fast", "priority", false, llm.OpenAIChat},
+		{"scale", "", false, llm.OpenAIChat},
+		{"flex", "", true, llm.OpenAIChat},
+		{"flex", "", false, llm.AnthropicMessages},
+	} {
+		o := Options{}
+		if c.vertex {
+			o.Vertex = &Vertex{}
+		}
+		chat := &llm.Chat{Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{{Text: "hi"}}}}, Extra: []llm.Extra{{Path: "service_tier", Value: []byte(`"` + c.tier + `"`)}}}
+		e, err := New(o).encode(provider.Call{Request: &llm.Request{Dialect: c.dialect, DecodeChat: func() (*llm.Chat, error) { return chat, nil }}, Model: "gemini-2.5-pro"})
+		var fe *fault.Error
+		switch {
+		case c.want == "" && (!errors.As(err, &fe) || fe.Param != "service_tier"):
+			t.Errorf("%+v: %v", c, err)
+		case c.want != "" && (err != nil || !strings.Contains(string(e.Body), `"serviceTier":"`+c.want+`"`)):
+			t.Errorf("%+v: %v, %v", c, e, err)
+		}
 	}
 }

@@ -15,6 +15,7 @@ type encoder struct {
 	vendor *vendor
 	call   provider.Call
 	chat   *llm.Chat
+	logged bool // that log probabilities are wanted is written
 }
 
 // translate returns the body for a caller of another dialect, or a
@@ -32,6 +33,9 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
 	chat, err := c.Request.DecodeChat()
+	if err == nil && !p.vendor.custom {
+		chat, err = provider.Functions(chat)
+	}
 	if err != nil {
 		return nil, fault.From(err)
 	}
@@ -82,6 +86,12 @@ func (e *encoder) tool(i int) {
 	t := &e.chat.Tools[i]
 	path := "tools." + strconv.Itoa(i)
 	e.Open('{')
+	if t.Custom {
+		e.custom(t)
+		e.mark(t.Cache, path)
+		e.Close('}')
+		return
+	}
 	e.Text("type", "function")
 	e.Name("function")
 	e.Open('{')
@@ -101,6 +111,44 @@ func (e *encoder) tool(i int) {
 	}
 	e.Close('}')
 	e.mark(t.Cache, path)
+	e.Close('}')
+}
+
+// custom writes the members of a custom tool.
+func (e *encoder) custom(t *llm.Tool) {
+	e.Text("type", "custom")
+	e.Name("custom")
+	e.Open('{')
+	e.Text("name", t.Name)
+	if t.Description != "" {
+		e.Text("description", t.Description)
+	}
+	if g := t.Grammar; g != nil {
+		e.Name("format")
+		e.Open('{')
+		e.Text("type", "grammar")
+		e.Name("grammar")
+		e.Open('{')
+		e.Text("syntax", g.Syntax)
+		e.Text("definition", g.Definition)
+		e.Close('}')
+		e.Close('}')
+	}
+	e.Close('}')
+}
+
+// named writes which tool is meant.
+func (e *encoder) named(name string) {
+	kind := "function"
+	if e.chat.IsCustom(name) {
+		kind = "custom"
+	}
+	e.Open('{')
+	e.Text("type", kind)
+	e.Name(kind)
+	e.Open('{')
+	e.Text("name", name)
+	e.Close('}')
 	e.Close('}')
 }
 
@@ -126,13 +174,7 @@ func (e *encoder) choice(t *llm.ToolChoice) {
 	switch {
 	case t.Mode == llm.ToolNamed:
 		e.Name("tool_choice")
-		e.Open('{')
-		e.Text("type", "function")
-		e.Name("function")
-		e.Open('{')
-		e.Text("name", t.Name)
-		e.Close('}')
-		e.Close('}')
+		e.named(t.Name)
 	case t.Allowed != nil && e.vendor.allowed:
 		e.allowed(t)
 	case t.Mode == llm.ToolRequired && e.vendor.anyTool != "":
@@ -155,13 +197,7 @@ func (e *encoder) allowed(t *llm.ToolChoice) {
 	e.Open('[')
 	for _, n := range t.Allowed {
 		e.Element()
-		e.Open('{')
-		e.Text("type", "function")
-		e.Name("function")
-		e.Open('{')
-		e.Text("name", n)
-		e.Close('}')
-		e.Close('}')
+		e.named(n)
 	}
 	e.Close(']')
 	e.Close('}')
@@ -277,12 +313,14 @@ func (e *encoder) sampling() {
 }
 
 func (e *encoder) stops() {
-	most := max(e.vendor.oldStop, 4)
+	most := e.vendor.stops()
 	switch n := len(e.chat.Stop); {
 	case n == 0:
 		return
 	case n > most:
-		e.Refuse(fault.UnsupportedParameter, e.stopName(), "This model takes at most %d stop sequences.", most)
+		if e.Err == nil {
+			e.Err = tooManyStops(e.stopName(), most)
+		}
 		return
 	}
 	e.Name("stop")

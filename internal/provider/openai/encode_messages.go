@@ -308,21 +308,32 @@ func (e *encoder) calls(path string, calls []*llm.Part) {
 		e.Element()
 		e.Open('{')
 		e.Text("id", provider.ToolID(p.ToolID))
-		e.Text("type", "function")
-		e.Name("function")
-		e.Open('{')
-		e.Text("name", p.ToolName)
-		switch args := strings.TrimSpace(string(p.Args)); {
-		case args == "":
-			e.Text("arguments", "{}")
-		case args[0] == '"':
-			e.Raw("arguments", p.Args) // not JSON: kept as the text that it is
-		default:
-			e.Text("arguments", string(p.Args))
-		}
-		e.Close('}')
+		e.called(p)
 		e.mark(p.Cache, path+".tool_calls."+strconv.Itoa(i))
 		e.Close('}')
 	}
 	e.Close(']')
+}
+
+// called writes whom a call calls, and with what.
+func (e *encoder) called(p *llm.Part) {
+	kind := "function"
+	if p.Custom {
+		kind = "custom"
+	}
+	e.Text("type", kind)
+	e.Name(kind)
+	e.Open('{')
+	e.Text("name", p.ToolName)
+	switch args := strings.TrimSpace(string(p.Args)); {
+	case p.Custom:
+		e.Text("input", p.Text)
+	case args == "":
+		e.Text("arguments", "{}")
+	case args[0] == '"':
+		e.Raw("arguments", p.Args) // not JSON: kept as the text that it is
+	default:
+		e.Text("arguments", string(p.Args))
+	}
+	e.Close('}')
 }

@@ -1,6 +1,10 @@
 package openai
 
-import "github.com/pontage/pontage/internal/llm"
+import (
+	"strings"
+
+	"github.com/pontage/pontage/internal/llm"
+)
 
 // own are members of OpenAI's dialect that the simple one may carry as they are.
 var own = map[string]bool{
@@ -13,8 +17,11 @@ var own = map[string]bool{
 // extras settles what has no field.
 func (e *encoder) extras() {
 	var pass func(x llm.Extra) bool
-	if e.call.Request.Dialect == llm.Simple {
+	switch e.call.Request.Dialect {
+	case llm.Simple:
 		pass = e.pass
+	case llm.OpenAIResponses:
+		pass = e.ofResponses
 	}
 	e.Extras(e.chat.Extra, pass)
 }
@@ -30,4 +37,29 @@ func (e *encoder) pass(x llm.Extra) bool {
 		e.Raw(x.Path, x.Value)
 	}
 	return true
+}
+
+// ofResponses writes what responses have, too: log probabilities, and where the
+// vendor has OpenAI's, the tier.
+func (e *encoder) ofResponses(x llm.Extra) bool {
+	switch {
+	case x.Path == "top_logprobs":
+		e.logs()
+		e.Raw("top_logprobs", x.Value)
+	case strings.HasPrefix(x.Path, "include.") && string(x.Value) == `"message.output_text.logprobs"`:
+		e.logs()
+	case x.Path == "service_tier" && e.vendor.custom && string(x.Value) != `"ultrafast"`:
+		e.Raw(x.Path, x.Value)
+	default:
+		return false
+	}
+	return true
+}
+
+// logs writes, once, that log probabilities are wanted.
+func (e *encoder) logs() {
+	if !e.logged {
+		e.logged = true
+		e.Bool("logprobs", true)
+	}
 }

@@ -198,6 +198,7 @@ type tool struct {
 	id, name []byte
 	args     []byte // the inside of a JSON string
 	object   []byte // arguments that are not a string, as some servers send
+	custom   bool   // of a custom tool
 }
 
 func (s *scanner) readTools(v []byte, ch int) {
@@ -223,7 +224,13 @@ func (s *scanner) readTools(v []byte, ch int) {
 				}
 			case "id":
 				t.id, _ = c.Text()
-			case "function", "custom":
+			case "custom":
+				if t.custom = c.Kind() == '{'; !t.custom { // null beside a function
+					c.Skip()
+					continue
+				}
+				t.function(&c)
+			case "function":
 				t.function(&c)
 			default:
 				c.Skip()
@@ -293,21 +300,21 @@ func (s *scanner) tool(t tool, ch int) {
 			return
 		}
 		args, k.held, k.begun, k.name = k.held, "", true, provider.Unescape(t.name)
-		k.number = s.choices[ch].begun
+		k.number, k.custom = s.choices[ch].begun, t.custom
 		s.choices[ch].begun++
 		if k.id == "" {
 			k.id, k.unnamed = s.newID(k), true
 		}
 		s.deltas = append(s.deltas, llm.Delta{
 			Kind: llm.DeltaToolCall, Choice: k.choice, Tool: k.number,
-			ToolID: k.id, ToolName: k.name,
+			ToolID: k.id, ToolName: k.name, Custom: k.custom,
 		})
 	}
 	if args != "" {
 		if k.unnamed {
 			k.args = append(k.args, args...)
 		}
-		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Choice: k.choice, Tool: k.number, Text: args})
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Choice: k.choice, Tool: k.number, Text: args, Custom: k.custom})
 	}
 }
 

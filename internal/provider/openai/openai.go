@@ -119,7 +119,7 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case r.Task == llm.TaskCountTokens:
 		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
 	case p.passes(r):
-		return nil
+		return p.vendor.refuses(r)
 	case p.texts:
 		return fault.New(fault.UnsupportedParameter, "This model only continues texts.").At("model")
 	case r.Dialect == llm.GeminiEmbed:
@@ -192,7 +192,7 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		Timeouts: c.Timeouts.Or(provider.DefaultTimeouts(r.Stream, r.Needs.Has(llm.NeedReasoning))),
 	})
 	if err != nil {
-		return nil, blame(r, passes, err)
+		return nil, blame(r, passes, provider.Own(r, body, err))
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
 		return provider.NewStream(x, &whole{x: x, scanner: newScanner(p, c, false), call: c}), nil

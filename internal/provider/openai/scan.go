@@ -68,6 +68,7 @@ type call struct {
 	begun         bool   // the name is known
 	held          string // arguments that came before the name
 	name          string
+	custom        bool   // of a custom tool
 	unnamed       bool   // the server gave no id
 	args          []byte // of one without an id, as far as they have come
 }
@@ -296,7 +297,11 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 	if s.translate && !s.started {
 		s.start()
 	}
+	before := len(s.deltas)
 	s.readMessage(body, ch)
+	if s.stream {
+		s.log(before, ch, logprobs)
+	}
 	if s.texts && len(text) > 0 { // elsewhere it says again what stands in the delta
 		s.text(llm.DeltaText, ch, text)
 	}
@@ -313,6 +318,37 @@ func (s *scanner) keep(ch int, logprobs []byte) {
 		s.logprobs = append(s.logprobs, nil)
 	}
 	s.logprobs[ch] = json.RawMessage(string(logprobs))
+}
+
+// log gives the log probabilities of a chunk to its text, which is among the deltas
+// from the given one on.
+func (s *scanner) log(from, ch int, logprobs []byte) {
+	if !s.translate || s.texts || len(logprobs) == 0 || logprobs[0] != '{' {
+		return
+	}
+	var tokens []byte
+	c := provider.Walk(logprobs)
+	c.Enter('{')
+	for {
+		key, ok := c.Key()
+		if !ok {
+			break
+		}
+		if v := c.Value(); string(key) == "content" && len(v) > 2 && v[0] == '[' {
+			tokens = v
+		}
+	}
+	if tokens == nil {
+		return
+	}
+	of := json.RawMessage(string(tokens))
+	for i := from; i < len(s.deltas); i++ {
+		if d := &s.deltas[i]; d.Kind == llm.DeltaText {
+			d.Logprobs = of
+			return
+		}
+	}
+	s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaText, Choice: s.choices[ch].index, Logprobs: of})
 }
 
 // start passes on that the answer begins.

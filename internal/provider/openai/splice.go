@@ -19,6 +19,9 @@ func (p *Provider) splice(c provider.Call) []byte {
 	if r.Task == llm.TaskChat {
 		edits = p.limitEdits(edits, c)
 		edits = p.streamEdits(edits, r)
+		if n, list := stops(r); list && n == 0 {
+			edits = append(edits, llm.Edit{Name: "stop"}) // which says nothing, and OpenAI refuses it
+		}
 	}
 	if r.Task == llm.TaskEmbed {
 		edits = p.formatEdits(edits, r)

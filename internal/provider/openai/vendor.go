@@ -4,6 +4,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/jsonx"
+	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/vector"
 )
 
@@ -31,6 +34,7 @@ type vendor struct {
 	topK      bool // top_k
 	strict    bool // strict on tools
 	allowed   bool // tool_choice of type allowed_tools
+	custom    bool // custom tools, in responses, too
 	oldStop   int  // how many stop sequences; 0: four
 
 	reasoning string // the member of an assistant message that takes reasoning back; empty: none does
@@ -59,11 +63,11 @@ var accounting = []string{"store", "metadata", "user", "safety_identifier", "pro
 var vendors = map[string]vendor{
 	"openai": {
 		hosts: []string{"api.openai.com"}, family: "openai",
-		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true, counts: true,
+		maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, custom: true, effort: true, responses: true, counts: true,
 	},
 	"azure": {
 		hosts: []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"}, family: "azure",
-		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, effort: true, responses: true, byPath: true,
+		auth: "Api-Key", maxTokens: "max_completion_tokens", parts: true, files: true, strict: true, allowed: true, custom: true, effort: true, responses: true, byPath: true,
 	},
 	"openrouter": {
 		hosts: []string{"openrouter.ai"}, family: "openrouter",
@@ -186,12 +190,45 @@ func (v *vendor) limit() string {
 	return v.maxTokens
 }
 
+// stops returns how many stop sequences the vendor takes.
+func (v *vendor) stops() int { return max(v.oldStop, 4) }
+
+// refuses returns what of a chat in OpenAI's own dialect the vendor is known not to
+// take, of what others do; nil: nothing.
+func (v *vendor) refuses(r *llm.Request) error {
+	if r.Task != llm.TaskChat {
+		return nil
+	}
+	if n, _ := stops(r); n > v.stops() {
+		return tooManyStops("stop", v.stops())
+	}
+	return nil
+}
+
+// stops returns how many stop sequences are listed, if there is a list.
+func stops(r *llm.Request) (n int, list bool) {
+	v := r.Raw.Value("stop")
+	if len(v) == 0 || v[0] != '[' {
+		return 0, false
+	}
+	doc, err := jsonx.Parse(v)
+	if err != nil {
+		return 0, false // cannot be: it was checked
+	}
+	return doc.Root().Len(), true
+}
+
+func tooManyStops(name string, most int) *fault.Error {
+	return fault.New(fault.UnsupportedParameter, "This model takes at most %d stop sequences.", most).At(name)
+}
+
 // Traits are what other protocols of the same server have in common with this
 // one.
 type Traits struct {
 	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
 	Stateless bool   // and gives out no sealed reasoning there
 	Counts    bool   // and counts the tokens of requests there
+	Custom    bool   // it knows custom tools
 	Family    string // of provider.Classify
 	ByPath    bool   // the model is named in the path
 	KeyHeader string // the header that takes the key; empty: Authorization with Bearer
@@ -207,7 +244,7 @@ func (o Options) Traits() Traits {
 	if dated(u, &v) && u.Query().Get("api-version") < firstResponses {
 		v.responses = false
 	}
-	return Traits{Responses: v.responses, Stateless: v.stateless, Counts: v.counts, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
+	return Traits{Responses: v.responses, Stateless: v.stateless, Counts: v.counts, Custom: v.custom, Family: v.class(), ByPath: dated(u, &v), KeyHeader: v.auth}
 }
 
 // firstResponses is the first of Azure's dated versions that has responses.

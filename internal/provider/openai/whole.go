@@ -100,7 +100,7 @@ func (s *scanner) answer(deltas []llm.Delta) *llm.Answer {
 			}
 		}
 		for j := range ch.Parts {
-			if p := &ch.Parts[j]; p.Kind == llm.PartToolCall && len(p.Args) == 0 {
+			if p := &ch.Parts[j]; p.Kind == llm.PartToolCall && !p.Custom && len(p.Args) == 0 {
 				p.Args = json.RawMessage("{}")
 			}
 		}
@@ -129,12 +129,12 @@ func add(ch *llm.Choice, d llm.Delta) {
 	case llm.DeltaRedacted:
 		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartRedacted, Data: d.Text})
 	case llm.DeltaToolCall:
-		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
+		ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Custom: d.Custom})
 	case llm.DeltaToolArgs:
 		for i := range ch.Parts {
 			if p := &ch.Parts[i]; p.Kind == llm.PartToolCall {
 				if d.Tool--; d.Tool < 0 {
-					p.Args = append(p.Args, d.Text...)
+					p.Argue(d.Text)
 					return
 				}
 			}

@@ -16,8 +16,10 @@ type encoder struct {
 	issuer    string // whose sealed reasoning can be sent back
 	call      provider.Call
 	chat      *llm.Chat
-	stateless bool   // the provider seals no reasoning, so that Reasons tells nothing of the model
-	verbosity []byte // of chat completions; stands with the format here
+	stateless bool            // the provider seals no reasoning, so that Reasons tells nothing of the model
+	custom    map[string]bool // ids of the calls of custom tools, as they have come
+	logprobs  bool            // the caller wants log probabilities
+	verbosity []byte          // of chat completions; stands with the format here
 }
 
 func (p *Provider) encode(c provider.Call) (*encoder, error) {
@@ -25,6 +27,9 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 		return nil, fault.New(fault.UnsupportedParameter, "This model cannot be used here.").At("model")
 	}
 	chat, err := c.Request.DecodeChat()
+	if err == nil && p.noCustom {
+		chat, err = provider.Functions(chat)
+	}
 	if err != nil {
 		return nil, fault.From(err)
 	}
@@ -95,7 +100,11 @@ func (e *encoder) tools() {
 func (e *encoder) choice(t *llm.ToolChoice) {
 	function := func(name string) {
 		e.Open('{')
-		e.Text("type", "function")
+		if e.chat.IsCustom(name) {
+			e.Text("type", "custom")
+		} else {
+			e.Text("type", "function")
+		}
 		e.Text("name", name)
 		e.Close('}')
 	}
@@ -129,17 +138,32 @@ const noArguments = `{"type":"object","properties":{}}`
 func (e *encoder) tool(i int) {
 	t := &e.chat.Tools[i]
 	e.Open('{')
-	e.Text("type", "function")
+	kind := "function"
+	if t.Custom {
+		kind = "custom"
+	}
+	e.Text("type", kind)
 	e.Text("name", t.Name)
 	if t.Description != "" {
 		e.Text("description", t.Description)
 	}
-	if len(t.Schema) > 0 {
+	switch {
+	case t.Grammar != nil:
+		e.Name("format")
+		e.Open('{')
+		e.Text("type", "grammar")
+		e.Text("syntax", t.Grammar.Syntax)
+		e.Text("definition", t.Grammar.Definition)
+		e.Close('}')
+	case t.Custom:
+	case len(t.Schema) > 0:
 		e.Raw("parameters", t.Schema)
-	} else {
+	default:
 		e.Raw("parameters", []byte(noArguments))
 	}
-	e.Bool("strict", t.Strict != nil && *t.Strict)
+	if !t.Custom {
+		e.Bool("strict", t.Strict != nil && *t.Strict)
+	}
 	if t.Cache != nil {
 		e.Drop("tools." + strconv.Itoa(i) + ".cache_control")
 	}
@@ -193,9 +217,13 @@ func (e *encoder) format(f *llm.Format) {
 // as such is shown a summary; who names an effort is not, as in chat
 // completions.
 func (e *encoder) reasoning() {
-	if e.call.Reasons {
-		e.Name("include")
-		e.Value("[" + encrypted + "]")
+	switch {
+	case e.call.Reasons && e.logprobs:
+		e.Raw("include", []byte("["+encrypted+","+logged+"]"))
+	case e.call.Reasons:
+		e.Raw("include", []byte("["+encrypted+"]"))
+	case e.logprobs:
+		e.Raw("include", []byte("["+logged+"]"))
 	}
 	r := e.chat.Reasoning
 	if r == nil {

@@ -176,7 +176,11 @@ func (e *encoder) result(path string, p *llm.Part) {
 	e.mark(p, path)
 	e.Element()
 	e.Open('{')
-	e.Text("type", "function_call_output")
+	if p.Custom || e.custom[p.ToolID] {
+		e.Text("type", "custom_tool_call_output")
+	} else {
+		e.Text("type", "function_call_output")
+	}
 	e.Text("call_id", provider.ToolID(p.ToolID))
 	e.Name("output")
 	plain := true
@@ -279,10 +283,20 @@ func (e *encoder) toolCall(p *llm.Part, path string) {
 	e.mark(p, path)
 	e.Element()
 	e.Open('{')
-	e.Text("type", "function_call")
+	if p.Custom {
+		if e.custom == nil {
+			e.custom = map[string]bool{}
+		}
+		e.custom[p.ToolID] = true
+		e.Text("type", "custom_tool_call")
+	} else {
+		e.Text("type", "function_call")
+	}
 	e.Text("call_id", provider.ToolID(p.ToolID))
 	e.Text("name", p.ToolName)
 	switch args := strings.TrimSpace(string(p.Args)); {
+	case p.Custom:
+		e.Text("input", p.Text)
 	case args == "":
 		e.Text("arguments", "{}")
 	case args[0] == '"':

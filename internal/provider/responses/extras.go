@@ -23,6 +23,11 @@ func (e *encoder) pass(x llm.Extra) bool {
 	switch {
 	case x.Path == "verbosity":
 		e.verbosity = x.Value
+	case x.Path == "logprobs" && string(x.Value) == "true":
+		e.logprobs = true
+	case x.Path == "top_logprobs":
+		e.logprobs = true
+		e.Raw(x.Path, x.Value)
 	case own[x.Path]:
 		e.Raw(x.Path, x.Value)
 	default:

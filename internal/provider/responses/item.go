@@ -25,6 +25,7 @@ type item struct {
 	index   int64
 	begun   bool // a tool call that was passed on
 	call    int  // its number
+	custom  bool // of a custom tool
 	said    bool // deltas of text or a refusal have come
 	argued  bool // deltas of arguments have come
 	cited   bool // annotations have come
@@ -179,7 +180,7 @@ func (s *scanner) message(it *item, content []byte) {
 			continue
 		}
 		kind := llm.DeltaText
-		var text, annotations []byte
+		var text, annotations, logprobs []byte
 		for {
 			key, ok := c.Key()
 			if !ok {
@@ -193,12 +194,15 @@ func (s *scanner) message(it *item, content []byte) {
 				text, _ = c.Text()
 			case "annotations":
 				annotations = c.Value()
+			case "logprobs":
+				logprobs = c.Value()
 			default:
 				c.Skip()
 			}
 		}
 		if !said {
 			s.text(kind, text)
+			s.log(logprobs)
 		}
 		if !cited {
 			s.annotations(it, annotations)
@@ -288,7 +292,7 @@ func (s *scanner) tool(it *item, b *body) {
 	if it.begun {
 		return
 	}
-	it.begun, it.call = true, s.calls
+	it.begun, it.call, it.custom = true, s.calls, string(b.kind) == "custom_tool_call"
 	s.calls++
 	if s.stream {
 		s.weight += provider.CallWeight
@@ -301,7 +305,7 @@ func (s *scanner) tool(it *item, b *body) {
 		id = provider.Unescape(b.id)
 	}
 	s.deltas = append(s.deltas, llm.Delta{
-		Kind: llm.DeltaToolCall, Tool: it.call, ToolID: id, ToolName: provider.Unescape(b.name),
+		Kind: llm.DeltaToolCall, Tool: it.call, ToolID: id, ToolName: provider.Unescape(b.name), Custom: it.custom,
 	})
 }
 
@@ -333,7 +337,7 @@ func (s *scanner) args(it *item, inner []byte) {
 	}
 	it.argued = true
 	if s.translate {
-		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: it.call, Text: provider.Fragment(inner)})
+		s.deltas = append(s.deltas, llm.Delta{Kind: llm.DeltaToolArgs, Tool: it.call, Text: provider.Fragment(inner), Custom: it.custom})
 	}
 }
 
@@ -350,6 +354,13 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 	s.add(inner)
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
+	}
+}
+
+// log gives log probabilities to the newest text.
+func (s *scanner) log(tokens []byte) {
+	if n := len(s.deltas); len(tokens) > 2 && tokens[0] == '[' && n > 0 && s.deltas[n-1].Kind == llm.DeltaText {
+		s.deltas[n-1].Logprobs = json.RawMessage(string(tokens))
 	}
 }
 

@@ -29,6 +29,7 @@ type Options struct {
 	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
 	Stateless bool              // it gives out no sealed reasoning
 	Counts    bool              // it counts the tokens of requests
+	NoCustom  bool              // it knows no custom tools
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
 
@@ -39,6 +40,7 @@ type Provider struct {
 	family    string
 	keyHeader string
 	stateless bool
+	noCustom  bool
 	to        *url.URL
 	count     *url.URL // nil: it does not count
 	transport http.RoundTripper
@@ -73,7 +75,7 @@ func New(o Options) *Provider {
 	if o.Transport == nil {
 		o.Transport = provider.NewTransport(provider.DefaultTimeouts(true, false).Connect)
 	}
-	p := &Provider{name: o.Name, family: o.Family, keyHeader: o.KeyHeader, stateless: o.Stateless, to: base.JoinPath("responses"), transport: o.Transport}
+	p := &Provider{name: o.Name, family: o.Family, keyHeader: o.KeyHeader, stateless: o.Stateless, noCustom: o.NoCustom, to: base.JoinPath("responses"), transport: o.Transport}
 	if p.family == "" {
 		p.family = "openai"
 	}
@@ -146,13 +148,13 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return nil, provider.Refusal(p.Supports(r))
 	}
 	c.Reasons = c.Reasons && !p.stateless
-	x, err := p.post(ctx, c)
+	x, sent, err := p.post(ctx, c)
 	if plain := c; c.Reasons && refusesInclude(err) {
 		plain.Reasons = false
-		x, err = p.post(ctx, plain)
+		x, sent, err = p.post(ctx, plain)
 	}
 	if err != nil {
-		return nil, blame(r, err)
+		return nil, blame(r, provider.Own(r, sent, err))
 	}
 	if !r.Stream || c.Gathers && !x.Streams() {
 		return provider.NewStream(x, &whole{x: x, scanner: p.newScanner(c, false), call: c}), nil
@@ -164,13 +166,14 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 	return provider.NewEvents(x, s, !s.scanner.translate), nil
 }
 
-// post sends the request.
-func (p *Provider) post(ctx context.Context, c provider.Call) (*provider.Exchange, error) {
-	body, err := p.body(c)
+// post sends the request, and returns what it sent.
+func (p *Provider) post(ctx context.Context, c provider.Call) (x *provider.Exchange, sent []byte, err error) {
+	sent, err = p.body(c)
 	if err != nil {
-		return nil, provider.Refusal(err)
+		return nil, nil, provider.Refusal(err)
 	}
-	return p.send(ctx, c, p.to, body)
+	x, err = p.send(ctx, c, p.to, sent)
+	return x, sent, err
 }
 
 func (p *Provider) send(ctx context.Context, c provider.Call, to *url.URL, body []byte) (*provider.Exchange, error) {

@@ -116,6 +116,7 @@ type frame struct {
 	index, part                int64 // output_index, summary_index
 	delta                      []byte
 	item, annotation, response []byte
+	logprobs                   []byte
 	from                       int // where the response stands
 }
 
@@ -154,6 +155,8 @@ func (s *scanner) scan(data []byte) bool {
 			f.item = c.Value()
 		case "annotation":
 			f.annotation = c.Value()
+		case "logprobs":
+			f.logprobs = c.Value()
 		case "response":
 			c.Kind()
 			f.from = c.Offset()
@@ -187,6 +190,7 @@ func (s *scanner) meaning(f *frame) {
 	case textDelta:
 		s.at(f.index).said = true
 		s.text(llm.DeltaText, f.delta)
+		s.log(f.logprobs)
 	case refusalDelta:
 		s.at(f.index).said = true
 		s.text(llm.DeltaRefusal, f.delta)

@@ -18,6 +18,9 @@ const minOutput = 16
 // be sent back.
 const encrypted = `"reasoning.encrypted_content"`
 
+// logged is the member of include that asks for log probabilities.
+const logged = `"message.output_text.logprobs"`
+
 // splice returns the caller's body with what must change, and every other byte
 // as it was. What only the server that stored it can know is refused: the
 // gateway expands responses that it has stored itself before it comes to this.

@@ -160,6 +160,8 @@ func checkTranslation(t *testing.T, id string, from, to []byte) {
 		name := str(obj(x)["name"])
 		if f := obj(obj(x)["function"]); f != nil {
 			name = str(f["name"])
+		} else if c := obj(obj(x)["custom"]); c != nil {
+			name = str(c["name"])
 		}
 		tools = append(tools, name)
 	}
@@ -286,13 +288,12 @@ func TestWhatAResponseCannotBeAskedForIsRefused(t *testing.T) {
 		{`"logit_bias":{"5":1}`, "logit_bias", fault.UnsupportedParameter},
 		{`"frequency_penalty":0.5`, "frequency_penalty", fault.UnsupportedParameter},
 		{`"presence_penalty":-1`, "presence_penalty", fault.UnsupportedParameter},
-		{`"logprobs":true,"top_logprobs":2`, "logprobs", fault.UnsupportedParameter},
 		{`"top_k":4`, "top_k", fault.UnsupportedParameter},
 		{`"max_tokens":15`, "max_tokens", fault.UnsupportedParameter},
 		{`"max_completion_tokens":1`, "max_completion_tokens", fault.UnsupportedParameter},
 		{`"prediction":{"type":"content","content":"x"}`, "prediction", fault.UnsupportedParameter},
 		{`"web_search_options":{}`, "web_search_options", fault.UnsupportedParameter},
-		{`"tools":[{"type":"custom","custom":{"name":"x"}}]`, "tools.0", fault.UnsupportedParameter},
+		{`"tools":[{"type":"custom","custom":{"name":"x","format":{"type":"of_tomorrow"}}}]`, "tools.0.custom.format", fault.UnsupportedParameter},
 	} {
 		_, _, err := translated(t, p, provider.Call{}, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+c.member+`}`)
 		var fe *fault.Error

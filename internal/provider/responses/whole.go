@@ -74,6 +74,7 @@ func choice(deltas []llm.Delta) llm.Choice {
 		switch d.Kind {
 		case llm.DeltaText:
 			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartText, Text: d.Text})
+			ch.Log(d.Logprobs)
 		case llm.DeltaReasoning:
 			if sealed {
 				ch.Parts, sealed = append(ch.Parts, llm.Part{Kind: llm.PartReasoning}), false
@@ -87,10 +88,9 @@ func choice(deltas []llm.Delta) llm.Choice {
 		case llm.DeltaRefusal:
 			last(llm.PartRefusal).Text += d.Text
 		case llm.DeltaToolCall:
-			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName})
+			ch.Parts = append(ch.Parts, llm.Part{Kind: llm.PartToolCall, ToolID: d.ToolID, ToolName: d.ToolName, Custom: d.Custom})
 		case llm.DeltaToolArgs:
-			p := last(llm.PartToolCall)
-			p.Args = append(p.Args, d.Text...)
+			last(llm.PartToolCall).Argue(d.Text)
 		case llm.DeltaImage:
 			ch.Parts = append(ch.Parts, *d.Image)
 		case llm.DeltaCitation:

@@ -1,6 +1,9 @@
 package openai
 
 import (
+	"bytes"
+	"strings"
+
 	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -20,6 +23,7 @@ const (
 	maxTokens = 1 << 40
 	maxTools  = 4096
 	maxName   = 64
+	maxStops  = 64 // DeepSeek's are 16, OpenAI's 4
 
 	maxTokenIDs = 1 << 20
 )
@@ -92,7 +96,7 @@ func (c *checker) structure(name []byte, v jsonx.Value) {
 		c.messages(v)
 	case "stop":
 		if v.Kind() == jsonx.Array {
-			c.p.Strings(v, 1, 4)
+			c.p.Strings(v, 0, maxStops) // how many it takes is for the vendor to judge
 		} else if v.Kind() != jsonx.String {
 			c.p.Type(v, "a string or an array of strings")
 		}
@@ -238,12 +242,38 @@ func (c *checker) function(tool jsonx.Value, member string) {
 // signature checks name, description and parameters of a function.
 func (c *checker) signature(f jsonx.Value) {
 	if n, ok := c.p.Require(f, "name"); ok {
-		c.p.Name(n, maxName)
+		c.name(n)
 	}
 	c.p.String(f.Get("description"))
 	c.p.Bool(f.Get("strict"))
+	c.grammar(f.Get("format"))
 	if s := f.Get("parameters"); s.Exists() {
 		c.schemas.Check(&c.p, s)
+	}
+}
+
+// name checks the name of a tool. Dots and colons, which OpenAI does not take, are
+// Google's, and other vendors'.
+func (c *checker) name(v jsonx.Value) {
+	const known = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:"
+	if v.Kind() == jsonx.String && bytes.ContainsAny(v.Inner(), ".:") && strings.Trim(v.Text(), known) == "" {
+		c.p.Text(v, maxName)
+		return
+	}
+	c.p.Name(v, maxName)
+}
+
+// grammar checks the format of the text for a custom tool.
+func (c *checker) grammar(format jsonx.Value) {
+	if !c.p.Object(format) || !format.Get("type").Is("grammar") {
+		return
+	}
+	if g, ok := c.p.Require(format, "grammar"); ok && c.p.Object(g) {
+		for _, name := range [...]string{"syntax", "definition"} {
+			if v, ok := c.p.Require(g, name); ok {
+				c.p.String(v)
+			}
+		}
 	}
 }
 

@@ -101,7 +101,7 @@ func TestBadCompletionsNameTheirField(t *testing.T) {
 		{`,"prompt":"a","echo":"yes"`, "echo", fault.InvalidType},
 		{`,"prompt":"a","suffix":1`, "suffix", fault.InvalidType},
 		{`,"prompt":"a","temperature":3`, "temperature", fault.InvalidParameter},
-		{`,"prompt":"a","stop":["a","b","c","d","e"]`, "stop", fault.InvalidParameter},
+		{`,"prompt":"a","stop":{}`, "stop", fault.InvalidType},
 		{`,"prompt":"a","stream":1`, "stream", fault.InvalidType},
 		{`,"prompt":"a","messages":[]`, "messages", fault.UnknownParameter},
 		{`,"prompt":"a","max_completion_tokens":5`, "max_completion_tokens", fault.UnknownParameter},

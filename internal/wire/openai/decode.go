@@ -1,7 +1,9 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
+	"iter"
 
 	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -18,7 +20,17 @@ func decodeChat(root jsonx.Value) (*llm.Chat, error) {
 			d.Extra(v)
 		}
 	}
+	dialect.Rename(d.Chat)
 	return d.Chat, nil
+}
+
+// arguments returns what a function is called with: a text, or as some vendors have
+// it, the object itself.
+func arguments(v jsonx.Value) json.RawMessage {
+	if v.Kind() == jsonx.Object {
+		return json.RawMessage(v.Raw())
+	}
+	return dialect.Arguments(v.Text())
 }
 
 // decoder gathers a conversation.
@@ -133,8 +145,16 @@ func (d *decoder) structure(name []byte, v jsonx.Value) bool {
 	return true
 }
 
-// tool takes over one definition; types other than function have no field.
+// tool takes over one definition; types other than function and custom have no
+// field.
 func (d *decoder) tool(t jsonx.Value) {
+	if c := t.Get("custom"); t.Get("type").Is("custom") {
+		tool := d.Custom(c, c.Get("format").Get("grammar"))
+		tool.Cache = cacheMark(t)
+		d.Chat.Tools = append(d.Chat.Tools, tool)
+		d.Extras(t, "type", "custom", "cache_control", "prompt_cache_breakpoint")
+		return
+	}
 	f := t.Get("function")
 	if kind := t.Get("type"); kind.Exists() && !kind.Is("function") || !f.Exists() {
 		d.Extra(t)
@@ -159,23 +179,25 @@ func (d *decoder) function(f jsonx.Value) llm.Tool {
 	return tool
 }
 
-// choice takes over tool_choice, unless it names other tools than functions.
+// choice takes over tool_choice, unless it names other tools than functions and
+// custom ones.
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
 		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
 	case v.Is("any"):
 		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolRequired}
-	case v.Get("type").Is("function"):
-		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get("function").Get("name").Text()}
+	case v.Get("type").Is("function"), v.Get("type").Is("custom"):
+		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: v.Get(v.Get("type").Text()).Get("name").Text()}
 	case v.Get("type").Is("allowed_tools"):
 		allowed := v.Get("allowed_tools")
 		names := make([]string, 0, allowed.Get("tools").Len())
 		for _, t := range allowed.Get("tools").Items() {
-			if !t.Get("type").Is("function") {
+			kind := t.Get("type")
+			if !kind.Is("function") && !kind.Is("custom") {
 				return false
 			}
-			names = append(names, t.Get("function").Get("name").Text())
+			names = append(names, t.Get(kind.Text()).Get("name").Text())
 		}
 		d.Chat.ToolChoice = llm.Narrow(llm.ToolMode(allowed.Get("mode").Text()), names)
 	default:
@@ -305,6 +327,15 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 		parts = append(parts, d.functionCall(call))
 	}
 	for _, call := range m.Get("tool_calls").Items() {
+		if c := call.Get("custom"); call.Get("type").Is("custom") {
+			d.Extras(call, "id", "type", "custom", "index", "cache_control")
+			d.Extras(c, "name", "input")
+			parts = append(parts, llm.Part{
+				Kind: llm.PartToolCall, ToolID: call.Get("id").Text(), Custom: true,
+				ToolName: c.Get("name").Text(), Text: c.Get("input").Text(), Cache: cacheMark(call),
+			})
+			continue
+		}
 		f := call.Get("function")
 		if !f.Exists() {
 			d.Extra(call)
@@ -314,7 +345,7 @@ func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
 			Kind:     llm.PartToolCall,
 			ToolID:   call.Get("id").Text(),
 			ToolName: f.Get("name").Text(),
-			Args:     dialect.Arguments(f.Get("arguments").Text()),
+			Args:     arguments(f.Get("arguments")),
 			Cache:    cacheMark(call),
 
 			Signature: d.state(call, "id", "type", "function", "index", "cache_control"),
@@ -359,4 +390,41 @@ func cacheMark(v jsonx.Value) *llm.CacheMark {
 		return &llm.CacheMark{}
 	}
 	return nil
+}
+
+// customNames returns the names of the custom tools among those of a body.
+func customNames(tools []byte) map[string]bool {
+	if !bytes.Contains(tools, []byte(`"custom"`)) {
+		return nil
+	}
+	doc, err := jsonx.Parse(tools)
+	if err != nil {
+		return nil // cannot be: it was checked
+	}
+	names := map[string]bool{}
+	for _, t := range doc.Root().Items() {
+		if t.Get("type").Is("custom") {
+			names[t.Get("custom").Get("name").Text()] = true
+		}
+	}
+	return names
+}
+
+// toolNamesIn yields the names of all tools of a body.
+func toolNamesIn(body llm.Raw) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, list := range [...]string{"tools", "functions"} {
+			doc, err := jsonx.Parse(body.Value(list))
+			if err != nil {
+				continue // there is none: what is there was checked
+			}
+			for _, t := range doc.Root().Items() {
+				for _, f := range [...]jsonx.Value{t, t.Get("function"), t.Get("custom")} {
+					if name := f.Get("name"); name.Kind() == jsonx.String && !yield(name.Text()) {
+						return
+					}
+				}
+			}
+		}
+	}
 }

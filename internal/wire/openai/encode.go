@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
 	"github.com/pontage/pontage/internal/completion"
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
@@ -28,6 +30,8 @@ type chatEncoder struct {
 	now func() time.Time
 	end string // the choices of a chunk that ends one by its index, for its length
 
+	inputs dialect.Inputs // of custom tools
+
 	body []byte // whole: the answer, kept back
 
 	ended bool   // streamed: a choice has finished, so this or the next frame may be the last
@@ -43,6 +47,8 @@ func (e *chatEncoder) Heartbeat(dst []byte) []byte { return append(dst, keepAliv
 
 // Event appends what one event gives.
 func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
+	dialect.Restore(ev, func() iter.Seq[string] { return toolNamesIn(e.r.Raw) })
+	e.inputs.Restore(&ev)
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)
@@ -68,6 +74,7 @@ func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 func (e *chatEncoder) head() completion.Head {
 	return completion.Head{
 		ID: completion.NewID(), Created: e.now().Unix(), Model: e.r.Model,
+		Custom:    true, // what is told as such was defined as such
 		Functions: e.r.Raw.Value("functions") != nil && e.r.Place != nil,
 	}
 }

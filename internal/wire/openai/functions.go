@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 )
@@ -43,7 +42,7 @@ func (d *decoder) functionCall(v jsonx.Value) llm.Part {
 	d.calls = "call_" + strconv.Itoa(len(d.Chat.Messages))
 	d.called = v.Get("name").Text()
 	d.Extras(v, "name", "arguments")
-	return llm.Part{Kind: llm.PartToolCall, ToolID: d.calls, ToolName: d.called, Args: dialect.Arguments(v.Get("arguments").Text())}
+	return llm.Part{Kind: llm.PartToolCall, ToolID: d.calls, ToolName: d.called, Args: arguments(v.Get("arguments"))}
 }
 
 // functionPlace returns the names of places for callers who offer functions.

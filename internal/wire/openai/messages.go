@@ -43,7 +43,7 @@ func (c *checker) message(m jsonx.Value) {
 	switch {
 	case content.Exists():
 		c.content(content, role)
-	case ok && role.Is("assistant") && speaks(m), ok && role.Is("function") && content.Kind() == jsonx.Null:
+	case ok && role.Is("assistant") && speaks(m), ok && (role.Is("function") || role.Is("tool")) && content.Kind() == jsonx.Null:
 	default:
 		c.p.Missing(m, "content")
 	}
@@ -151,8 +151,12 @@ func (c *checker) calls(list jsonx.Value) {
 			continue
 		}
 		if kind.Is("custom") {
-			if f, ok := c.p.Require(call, "custom"); ok {
-				c.p.Object(f)
+			if f, ok := c.p.Require(call, "custom"); ok && c.p.Object(f) {
+				for _, name := range [...]string{"name", "input"} {
+					if v, ok := c.p.Require(f, name); ok {
+						c.p.String(v)
+					}
+				}
 			}
 			continue
 		}
@@ -170,7 +174,9 @@ func (c *checker) call(f jsonx.Value) {
 	if n, ok := c.p.Require(f, "name"); ok {
 		c.p.String(n)
 	}
-	c.p.String(f.Get("arguments"))
+	if args := f.Get("arguments"); args.Kind() != jsonx.Object { // as some vendors write and take them
+		c.p.String(args)
+	}
 }
 
 // content checks a message's content: a text, or parts.

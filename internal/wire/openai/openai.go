@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pontage/pontage/internal/dialect"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
@@ -68,7 +69,8 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 
 // Encoder returns the encoder of one answer to r.
 func (d *Chat) Encoder(r *llm.Request) wire.Encoder {
-	return &chatEncoder{r: r, now: d.now, end: endOfChat}
+	names := func() map[string]bool { return customNames(r.Raw.Value("tools")) }
+	return &chatEncoder{r: r, now: d.now, end: endOfChat, inputs: dialect.Inputs{Names: names}}
 }
 
 // Waiting returns a comment; see [wire.Patient].

@@ -142,38 +142,52 @@ func (d *decoder) namespace(t jsonx.Value) {
 }
 
 // tool takes over one definition, of a namespace if space is not empty; types other
-// than function have no field. about is what stands before its description.
+// than function and custom have no field. about is what stands before its
+// description.
 func (d *decoder) tool(t jsonx.Value, space, about string) {
-	if !t.Get("type").Is("function") {
+	var tool llm.Tool
+	switch kind := t.Get("type"); {
+	case kind.Is("custom"):
+		tool = d.Custom(t, t.Get("format"))
+	case kind.Is("function"):
+		tool = d.function(t)
+	default:
 		d.Extra(t)
 		return
 	}
 	d.at.tool(t)
-	tool := llm.Tool{Name: d.spaces.name(spaced{space, t.Get("name").Text()}), Description: t.Get("description").Text()}
+	tool.Name = d.spaces.name(spaced{space, tool.Name})
 	if about != "" {
 		tool.Description = strings.TrimSpace(about + "\n\n" + tool.Description)
 	}
+	d.Chat.Tools = append(d.Chat.Tools, tool)
+}
+
+// function returns a function as a tool.
+func (d *decoder) function(t jsonx.Value) llm.Tool {
+	tool := llm.Tool{Name: t.Get("name").Text(), Description: t.Get("description").Text()}
 	if s := t.Get("parameters"); s.Exists() {
 		tool.Schema = json.RawMessage(s.Raw())
 	}
 	if b, ok := t.Get("strict").Bool(); ok {
 		tool.Strict = &b
 	}
-	d.Chat.Tools = append(d.Chat.Tools, tool)
 	d.Extras(t, "type", "name", "description", "parameters", "strict")
+	return tool
 }
 
-// choice takes over tool_choice, unless it names something else than functions.
+// choice takes over tool_choice, unless it names something else than functions and
+// custom tools.
 func (d *decoder) choice(v jsonx.Value) bool {
 	switch {
 	case v.Is("auto"), v.Is("none"), v.Is("required"):
 		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolMode(v.Text())}
-	case v.Get("type").Is("function"):
+	case v.Get("type").Is("function"), v.Get("type").Is("custom"):
 		d.Chat.ToolChoice = &llm.ToolChoice{Mode: llm.ToolNamed, Name: d.named(v)}
 	case v.Get("type").Is("allowed_tools"):
 		names := make([]string, 0, v.Get("tools").Len())
 		for _, t := range v.Get("tools").Items() {
-			if !t.Get("type").Is("function") {
+			if kind := t.Get("type"); !kind.Is("function") && !kind.Is("custom") {
 				return false
 			}
 			names = append(names, d.named(t))
@@ -185,7 +199,7 @@ func (d *decoder) choice(v jsonx.Value) bool {
 	return true
 }
 
-// named returns the name of a function that v tells.
+// named returns the name of a tool that v tells.
 func (d *decoder) named(v jsonx.Value) string {
 	return d.spaces.name(spaced{v.Get("namespace").Text(), v.Get("name").Text()})
 }

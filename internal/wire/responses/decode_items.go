@@ -31,8 +31,14 @@ func (d *decoder) item(item jsonx.Value) {
 			Args: dialect.Arguments(item.Get("arguments").Text()),
 		}}, item)
 		d.Extras(item, "type", "id", "status", "call_id", "name", "namespace", "arguments")
-	case kindOutput:
-		result := llm.Part{Kind: llm.PartToolResult, ToolID: item.Get("call_id").Text()}
+	case kindCustomCall:
+		d.say(llm.RoleAssistant, []llm.Part{{
+			Kind: llm.PartToolCall, ToolID: item.Get("call_id").Text(), ToolName: d.named(item),
+			Custom: true, Text: item.Get("input").Text(),
+		}}, item)
+		d.Extras(item, "type", "id", "status", "call_id", "name", "namespace", "input")
+	case kindOutput, kindCustomOutput:
+		result := llm.Part{Kind: llm.PartToolResult, ToolID: item.Get("call_id").Text(), Custom: kindOf(item) == kindCustomOutput}
 		result.Parts, _ = d.parts(item.Get("output"))
 		d.result(result, item)
 		d.Extras(item, "type", "id", "status", "call_id", "output")

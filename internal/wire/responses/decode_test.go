@@ -121,7 +121,7 @@ func TestWhatOnlyThisDialectHasIsKeptForTranslatorsToRefuse(t *testing.T) {
 	t.Parallel()
 	for member, path := range map[string]string{
 		`"tools":[{"type":"function","name":"f"},{"type":"web_search"}]`:                                                                            "tools.1",
-		`"tools":[{"type":"custom","name":"f"}]`:                                                                                                    "tools.0",
+		`"tools":[{"type":"custom","name":"f","format":{"type":"of_tomorrow"}}]`:                                                                    "tools.0.format",
 		`"tools":[{"type":"function","name":"f","defer_loading":true}]`:                                                                             "tools.0.defer_loading",
 		`"tools":[{"type":"web_search"}],"tool_choice":{"type":"web_search"}`:                                                                       "tools.0",
 		`"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"mcp","server_label":"x"}]}`: "tool_choice",

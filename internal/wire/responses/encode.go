@@ -28,6 +28,8 @@ type encoder struct {
 	now func() time.Time
 	id  string // of the response
 
+	inputs dialect.Inputs // of custom tools; without Names until the first event
+
 	created int64 // Unix seconds; 0: when the first event comes
 
 	body   []byte  // whole, the provider's: the answer, kept back
@@ -49,6 +51,10 @@ func (e *encoder) Heartbeat(dst []byte) []byte {
 // Event appends what one event gives.
 func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 	dialect.Restore(ev, func() iter.Seq[string] { return offered(e.r.Raw.Value("tools")) })
+	if e.inputs.Names == nil {
+		e.inputs.Names = func() map[string]bool { return customIn(e.r.Raw.Value("tools")) }
+	}
+	e.inputs.Restore(&ev)
 	switch {
 	case !e.r.Stream:
 		return dst, e.whole(ev)

@@ -167,13 +167,10 @@ func (s *stream) retell(dst []byte, index int, v jsonx.Value) []byte {
 		if v.Get("status").Is(statusCompleted) {
 			dst = s.making(dst, it)
 		}
-	case it.kind == kindCall:
-		args := v.Get("arguments").Text()
-		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), args), '}')
-		dst = s.frame(dst, "response.function_call_arguments.delta", s.buf)
-		b := jsonx.AppendString(append(s.call(it), `,"name":`...), it.name)
-		s.buf = append(jsonx.AppendString(append(b, `,"arguments":`...), args), '}')
-		dst = s.frame(dst, "response.function_call_arguments.done", s.buf)
+	case it.calls():
+		it.args = []byte(v.Get(argumentsOf[it.kind]).Text())
+		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), string(it.args)), '}')
+		dst = s.calledWith(s.frame(dst, calledWith[it.kind]+".delta", s.buf), it)
 	default:
 		for _, p := range content.Items() {
 			dst = s.retellPart(dst, it, p)

@@ -81,11 +81,15 @@ func (s *stream) whole(a *llm.Answer) error {
 	c := &a.Choices[0]
 	var ds []llm.Delta
 	calls := 0
+	logprobs := contentLogs(c.Logprobs)
 	for i := range c.Parts {
 		p := &c.Parts[i]
 		switch p.Kind {
 		case llm.PartText:
-			ds = append(ds, llm.Delta{Kind: llm.DeltaText, Text: p.Text})
+			ds = append(ds, llm.Delta{Kind: llm.DeltaText, Text: p.Text, Logprobs: logprobs})
+			if p.Text != "" {
+				logprobs = nil
+			}
 			ds = append(ds, citations(p.Citations)...)
 		case llm.PartRefusal:
 			ds = append(ds, llm.Delta{Kind: llm.DeltaRefusal, Text: p.Text})
@@ -97,8 +101,12 @@ func (s *stream) whole(a *llm.Answer) error {
 		case llm.PartRedacted:
 			ds = append(ds, llm.Delta{Kind: llm.DeltaRedacted, Text: p.Data})
 		case llm.PartToolCall:
-			ds = append(ds, llm.Delta{Kind: llm.DeltaToolCall, Tool: calls, ToolID: p.ToolID, ToolName: p.ToolName},
-				llm.Delta{Kind: llm.DeltaToolArgs, Tool: calls, Text: argumentText(p.Args)})
+			text := p.Text
+			if !p.Custom {
+				text = argumentText(p.Args)
+			}
+			ds = append(ds, llm.Delta{Kind: llm.DeltaToolCall, Tool: calls, ToolID: p.ToolID, ToolName: p.ToolName, Custom: p.Custom},
+				llm.Delta{Kind: llm.DeltaToolArgs, Tool: calls, Text: text, Custom: p.Custom})
 			calls++
 		case llm.PartImage:
 			ds = append(ds, llm.Delta{Kind: llm.DeltaImage, Image: p})
@@ -109,6 +117,15 @@ func (s *stream) whole(a *llm.Answer) error {
 	ds = append(ds, llm.Delta{Kind: llm.DeltaFinish, Finish: c.Finish})
 	_, err := s.event(nil, llm.Event{Deltas: ds})
 	return err
+}
+
+// contentLogs returns the tokens of the text in the log probabilities of a choice.
+func contentLogs(logprobs []byte) []byte {
+	doc, err := jsonx.Parse(logprobs)
+	if err != nil {
+		return nil
+	}
+	return doc.Root().Get("content").Raw()
 }
 
 func citations(raw []byte) []llm.Delta {

@@ -9,7 +9,7 @@ import (
 
 // item is one item of an answer in progress.
 type item struct {
-	kind  string // kindMessage, kindCall, kindReasoning or kindImage
+	kind  string // kindMessage, kindCall, kindCustomCall, kindReasoning or kindImage
 	id    string
 	index int
 	open  bool
@@ -31,12 +31,19 @@ type item struct {
 	image, format string // of an image: its base64, and what kind of file that is
 }
 
+// argumentsOf is the member with what a call is called with, by its kind.
+var argumentsOf = map[string]string{kindCall: "arguments", kindCustomCall: "input"}
+
+// calls reports whether the item is a call of a tool.
+func (it *item) calls() bool { return argumentsOf[it.kind] != "" }
+
 // part is one part of an item's content.
 type part struct {
 	kind  string // output_text, refusal, reasoning_text or summary_text
 	text  []byte
 	notes []byte // annotations: elements with commas between them
 	noted int
+	logs  []byte // log probabilities: elements with commas between them
 	runes int
 }
 
@@ -48,6 +55,14 @@ const (
 	partSummary = "summary_text"
 )
 
+// log adds log probabilities.
+func (p *part) log(tokens []byte) {
+	if len(p.logs) > 0 && len(tokens) > 0 {
+		p.logs = append(p.logs, ',')
+	}
+	p.logs = append(p.logs, tokens...)
+}
+
 // append appends the part as it stands.
 func (p *part) append(dst []byte) []byte {
 	dst = append(append(append(dst, `{"type":"`...), p.kind...), `",`...)
@@ -56,7 +71,8 @@ func (p *part) append(dst []byte) []byte {
 		dst = jsonx.AppendString(append(dst, `"refusal":`...), string(p.text))
 	case partText:
 		dst = jsonx.AppendString(append(dst, `"text":`...), string(p.text))
-		dst = append(append(append(dst, `,"annotations":[`...), p.notes...), `],"logprobs":[]`...)
+		dst = append(append(append(dst, `,"annotations":[`...), p.notes...), `],"logprobs":[`...)
+		dst = append(append(dst, p.logs...), ']')
 	default:
 		dst = jsonx.AppendString(append(dst, `"text":`...), string(p.text))
 	}
@@ -74,13 +90,14 @@ func (it *item) append(dst []byte, status string) []byte {
 	switch it.kind {
 	case kindMessage:
 		dst = it.content(append(dst, `,"role":"assistant","content":`...))
-	case kindCall:
+	case kindCall, kindCustomCall:
 		dst = jsonx.AppendString(append(dst, `,"call_id":`...), it.callID)
 		dst = jsonx.AppendString(append(dst, `,"name":`...), it.name)
 		if it.space != "" {
 			dst = jsonx.AppendString(append(dst, `,"namespace":`...), it.space)
 		}
-		dst = jsonx.AppendString(append(dst, `,"arguments":`...), string(it.args))
+		dst = append(append(append(dst, `,"`...), argumentsOf[it.kind]...), `":`...)
+		dst = jsonx.AppendString(dst, string(it.args))
 	case kindReasoning:
 		if it.summary {
 			dst = it.content(append(dst, `,"summary":`...))

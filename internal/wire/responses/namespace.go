@@ -98,7 +98,32 @@ func (s *spaces) split(name string) spaced {
 	return spaced{name: name}
 }
 
-// offered yields the names of the functions of a request that stand in no namespace.
+// customIn returns the names by which the custom tools of a body go elsewhere, or if
+// they stand in no namespace, their own.
+func customIn(tools []byte) map[string]bool {
+	if !bytes.Contains(tools, []byte(`"custom"`)) {
+		return nil
+	}
+	doc, err := jsonx.Parse(tools)
+	if err != nil {
+		return nil // cannot be: it was checked
+	}
+	s, names := spacesOf(doc.Root()), map[string]bool{}
+	for _, t := range doc.Root().Items() {
+		if t.Get("type").Is("custom") {
+			names[t.Get("name").Text()] = true
+		}
+		for _, in := range t.Get("tools").Items() {
+			if in.Get("type").Is("custom") {
+				names[s.name(spaced{t.Get("name").Text(), in.Get("name").Text()})] = true
+			}
+		}
+	}
+	return names
+}
+
+// offered yields the names of the functions and custom tools of a request that stand
+// in no namespace.
 func offered(tools []byte) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		doc, err := jsonx.Parse(tools)
@@ -106,7 +131,7 @@ func offered(tools []byte) iter.Seq[string] {
 			return // cannot be: it was checked
 		}
 		for _, t := range doc.Root().Items() {
-			if t.Get("type").Is("function") && !yield(t.Get("name").Text()) {
+			if kind := t.Get("type"); (kind.Is("function") || kind.Is("custom")) && !yield(t.Get("name").Text()) {
 				return
 			}
 		}

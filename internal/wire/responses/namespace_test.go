@@ -28,6 +28,7 @@ func TestToolsOfANamespaceGoUnderJoinedNames(t *testing.T) {
 		{Name: "plain"},
 		{Name: "crm__find", Description: "Customers.\n\nFind one.", Schema: []byte(`{"type":"object"}`), Strict: &yes},
 		{Name: "crm__drop"},
+		{Name: "crm__say", Custom: true},
 	}
 	if d := cmp.Diff(want, c.Tools); d != "" {
 		t.Errorf("tools (-want +got):\n%s", d)
@@ -42,7 +43,7 @@ func TestToolsOfANamespaceGoUnderJoinedNames(t *testing.T) {
 	for _, x := range c.Extra {
 		extras = append(extras, x.Path)
 	}
-	if got := strings.Join(extras, " "); got != "tools.1.tools.0.output_schema tools.1.tools.0.defer_loading tools.1.tools.2" {
+	if got := strings.Join(extras, " "); got != "tools.1.tools.0.output_schema tools.1.tools.0.defer_loading" {
 		t.Errorf("extras %s", got)
 	}
 	if got := r.Place("tools.1.strict"); got != "tools.1.tools.0.strict" {

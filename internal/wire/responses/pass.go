@@ -116,7 +116,7 @@ func (p *passed) follow(name string, root jsonx.Value) {
 		if n := len(it.parts); n > 0 {
 			it.parts[n-1].text = append(it.parts[n-1].text, root.Get("delta").Text()...)
 		}
-	case "response.function_call_arguments.delta":
+	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
 		it.args = append(it.args, root.Get("delta").Text()...)
 	}
 }
@@ -127,7 +127,7 @@ func (it *item) begin(v jsonx.Value) {
 	it.callID, it.name, it.space = v.Get("call_id").Text(), v.Get("name").Text(), v.Get("namespace").Text()
 	it.summary = true
 	switch it.kind {
-	case kindMessage, kindCall, kindReasoning:
+	case kindMessage, kindCall, kindCustomCall, kindReasoning:
 	default: // what it comes to is only its provider's to say
 		it.raw = appendFlat(nil, v.Raw())
 	}

@@ -12,7 +12,7 @@ import (
 // *places takes no notes.
 type places struct {
 	said  [][]string // of each message: of its parts
-	tools []string   // of each function
+	tools []string   // of each function, and of each custom tool
 }
 
 // placesOf decodes a checked body once more, for where everything stood.
@@ -58,7 +58,7 @@ var named = map[string]string{
 
 // ofTool are the members of a function that providers name by its number among all
 // functions; what is named by its place in the body has other members.
-var ofTool = map[string]bool{"strict": true, "name": true, "function.name": true}
+var ofTool = map[string]bool{"strict": true, "name": true, "function.name": true, "custom.format": true}
 
 // of returns the caller's own name of a place in the conversation.
 func (p *places) of(path string) string {
@@ -69,7 +69,7 @@ func (p *places) of(path string) string {
 	case top == "messages" && err == nil && n < len(p.said) && len(p.said[n]) > 0:
 		return p.part(p.said[n], rest)
 	case top == "tools" && err == nil && n < len(p.tools) && ofTool[rest]:
-		return join(p.tools[n], strings.TrimPrefix(rest, "function."))
+		return join(p.tools[n], strings.TrimPrefix(strings.TrimPrefix(rest, "function."), "custom."))
 	case named[path] != "":
 		return named[path]
 	case named[top] != "":

@@ -25,7 +25,8 @@ type stream struct {
 
 	called bool
 	ending llm.Finish
-	cut    bool // the answer was cut off: what is open stays half told
+	logged []byte // log probabilities that are yet to be told: elements with commas between them
+	cut    bool   // the answer was cut off: what is open stays half told
 	buf    []byte
 }
 
@@ -77,6 +78,7 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 	}
 	switch d.Kind {
 	case llm.DeltaText:
+		s.log(d.Logprobs)
 		return s.grow(dst, kindMessage, partText, d.Text)
 	case llm.DeltaRefusal:
 		return s.grow(dst, kindMessage, partRefusal, d.Text)
@@ -93,7 +95,11 @@ func (s *stream) delta(dst []byte, d *llm.Delta) ([]byte, error) {
 	case llm.DeltaToolCall:
 		s.called = true
 		n := s.spaces.split(d.ToolName)
-		call := &item{kind: kindCall, id: newID("fc_"), tool: d.Tool, callID: d.ToolID, name: n.name, space: n.space}
+		kind := kindCall
+		if d.Custom {
+			kind = kindCustomCall
+		}
+		call := &item{kind: kind, id: newID(idPrefix[kind]), tool: d.Tool, callID: d.ToolID, name: n.name, space: n.space}
 		if call.callID == "" {
 			call.callID = "call_" + rand.Text()
 		}
@@ -134,7 +140,7 @@ func (s *stream) open(dst []byte, it *item) ([]byte, error) {
 
 // close ends the last item, unless it is a call of a tool.
 func (s *stream) close(dst []byte) []byte {
-	if last := s.last(); last != nil && last.open && last.kind != kindCall {
+	if last := s.last(); last != nil && last.open && !last.calls() {
 		return s.done(dst, last, statusCompleted)
 	}
 	return dst
@@ -164,14 +170,33 @@ func (s *stream) grow(dst []byte, kind, partKind, text string) ([]byte, error) {
 	p.runes += utf8.RuneCountInString(text)
 	b := jsonx.AppendString(append(s.place(last, partKind), `,"delta":`...), text)
 	if partKind == partText {
-		b = append(b, `,"logprobs":[]`...)
+		b = append(append(append(b, `,"logprobs":[`...), s.logged...), ']')
+		p.log(s.logged)
+		s.logged = nil
 	}
 	s.buf = append(b, '}')
 	return s.frame(dst, eventsOf[partKind].delta, s.buf), nil
 }
 
+// log takes over log probabilities of the text that comes with them, or next.
+func (s *stream) log(tokens []byte) {
+	if len(tokens) == 0 {
+		return
+	}
+	doc, err := jsonx.Parse(tokens)
+	if err != nil {
+		return
+	}
+	for _, t := range doc.Root().Items() {
+		if len(s.logged) > 0 {
+			s.logged = append(s.logged, ',')
+		}
+		s.logged = appendFlat(s.logged, t.Raw())
+	}
+}
+
 // idPrefix begins the ids of items.
-var idPrefix = map[string]string{kindMessage: "msg_", kindReasoning: "rs_", kindCall: "fc_"}
+var idPrefix = map[string]string{kindMessage: "msg_", kindReasoning: "rs_", kindCall: "fc_", kindCustomCall: "ctc_"}
 
 // partEvents are the events of a kind of part, and the member that numbers it.
 type partEvents struct{ added, delta, done, end, index, text string }
@@ -213,11 +238,15 @@ func (s *stream) donePart(dst []byte, it *item) []byte {
 		return dst
 	}
 	p := &it.parts[len(it.parts)-1]
+	if p.kind == partText {
+		p.log(s.logged)
+		s.logged = nil
+	}
 	e := eventsOf[p.kind]
 	b := append(append(append(s.place(it, p.kind), `,"`...), e.text...), `":`...)
 	b = jsonx.AppendString(b, string(p.text))
 	if p.kind == partText {
-		b = append(b, `,"logprobs":[]`...)
+		b = append(append(append(b, `,"logprobs":[`...), p.logs...), ']')
 	}
 	s.buf = append(b, '}')
 	dst = s.frame(dst, e.done, s.buf)
@@ -242,7 +271,7 @@ func (s *stream) seal(dst []byte, seal string) ([]byte, error) {
 // arguments appends a piece of a call's arguments.
 func (s *stream) arguments(dst []byte, d *llm.Delta) ([]byte, error) {
 	for _, it := range s.items {
-		if it.kind != kindCall || it.tool != d.Tool {
+		if !it.calls() || it.tool != d.Tool {
 			continue
 		}
 		if d.Text == "" {
@@ -250,15 +279,29 @@ func (s *stream) arguments(dst []byte, d *llm.Delta) ([]byte, error) {
 		}
 		it.args = append(it.args, d.Text...)
 		s.buf = append(jsonx.AppendString(append(s.call(it), `,"delta":`...), d.Text), '}')
-		return s.frame(dst, "response.function_call_arguments.delta", s.buf), nil
+		return s.frame(dst, calledWith[it.kind]+".delta", s.buf), nil
 	}
 	return dst, errors.New("answer continues a tool call that it has not begun")
 }
+
+// calledWith begins the names of the events of what a call is called with.
+var calledWith = map[string]string{kindCall: "response.function_call_arguments", kindCustomCall: "response.custom_tool_call_input"}
 
 // call begins the members of an event of a call's arguments.
 func (s *stream) call(it *item) []byte {
 	b := jsonx.AppendString(append(s.buf[:0], `"item_id":`...), it.id)
 	return strconv.AppendInt(append(b, `,"output_index":`...), int64(it.index), 10)
+}
+
+// calledWith appends all that a call is called with.
+func (s *stream) calledWith(dst []byte, it *item) []byte {
+	b := s.call(it)
+	if it.kind == kindCall {
+		b = jsonx.AppendString(append(b, `,"name":`...), it.name)
+	}
+	b = append(append(append(b, `,"`...), argumentsOf[it.kind]...), `":`...)
+	s.buf = append(jsonx.AppendString(b, string(it.args)), '}')
+	return s.frame(dst, calledWith[it.kind]+".done", s.buf)
 }
 
 // cite appends where the newest text came from.
@@ -288,13 +331,11 @@ func (s *stream) done(dst []byte, it *item, status string) []byte {
 	it.open, it.status = false, status
 	switch {
 	case it.raw != nil:
-	case it.kind == kindCall:
-		if len(it.args) == 0 && status == statusCompleted {
+	case it.calls():
+		if it.kind == kindCall && len(it.args) == 0 && status == statusCompleted {
 			it.args = append(it.args, "{}"...)
 		}
-		b := jsonx.AppendString(append(s.call(it), `,"name":`...), it.name)
-		s.buf = append(jsonx.AppendString(append(b, `,"arguments":`...), string(it.args)), '}')
-		dst = s.frame(dst, "response.function_call_arguments.done", s.buf)
+		dst = s.calledWith(dst, it)
 	default:
 		dst = s.donePart(dst, it)
 	}
