@@ -108,33 +108,7 @@ const mustCost = "must be above 0; what is really free says so, with price: {fre
 // price checks e and fills in what is unknown. Errors are given to bad with the
 // name of the field.
 func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
-	for _, f := range []struct {
-		name string
-		rate *money.Rate
-	}{
-		{"input", e.Input},
-		{"output", e.Output},
-		{"cached_input", e.CachedInput},
-		{"cache_write", e.CacheWrite},
-		{"cache_write_1h", e.CacheWrite1h},
-		{"image_input", e.ImageInput},
-		{"audio_input", e.AudioInput},
-		{"characters", e.Characters},
-	} {
-		if f.rate == nil {
-			continue
-		}
-		switch {
-		case *f.rate <= 0 && strings.HasPrefix(f.name, "cache"):
-			bad(f.name, "must be above 0; leave it out where the cache has no price of its own")
-		case *f.rate <= 0:
-			bad(f.name, mustCost)
-		case *f.rate < MinRate:
-			bad(f.name, "is below 0.0001 dollars per million tokens: it looks like the price of one token")
-		case *f.rate > MaxRate:
-			bad(f.name, "is above 10000 dollars per million tokens")
-		}
-	}
+	e.rates(bad)
 	p := Price{PerToken: e.Input != nil || e.Output != nil, PerUnit: e.Image != nil || e.Characters != nil || e.Minute != nil}
 	for _, f := range []struct {
 		name string
@@ -180,6 +154,37 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 	}
 	p.fill(e)
 	return p
+}
+
+// rates calls bad for every rate that is out of bounds.
+func (e PriceEntry) rates(bad func(field, reason string)) {
+	for _, f := range []struct {
+		name string
+		rate *money.Rate
+	}{
+		{"input", e.Input},
+		{"output", e.Output},
+		{"cached_input", e.CachedInput},
+		{"cache_write", e.CacheWrite},
+		{"cache_write_1h", e.CacheWrite1h},
+		{"image_input", e.ImageInput},
+		{"audio_input", e.AudioInput},
+		{"characters", e.Characters},
+	} {
+		if f.rate == nil {
+			continue
+		}
+		switch {
+		case *f.rate <= 0 && strings.HasPrefix(f.name, "cache"):
+			bad(f.name, "must be above 0; leave it out where the cache has no price of its own")
+		case *f.rate <= 0:
+			bad(f.name, mustCost)
+		case *f.rate < MinRate:
+			bad(f.name, "is below 0.0001 dollars per million tokens: it looks like the price of one token")
+		case *f.rate > MaxRate:
+			bad(f.name, "is above 10000 dollars per million tokens")
+		}
+	}
 }
 
 // fill sets every rate of p from e, and stands in for those that are unknown.

@@ -113,26 +113,11 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		b = appendRedacted(b, d.Text)
 		b = append(b, ']')
 	case llm.DeltaToolCall:
-		if c.tool(d.Tool); s.head.Functions {
-			if len(c.args) > 1 {
-				return dst, errSeveralFunctions
-			}
-			b = jsonx.AppendString(append(b, `"function_call":{"name":`...), d.ToolName)
-			b = append(b, `,"arguments":""}`...)
-			break
+		c.tool(d.Tool)
+		if s.head.Functions && len(c.args) > 1 {
+			return dst, errSeveralFunctions
 		}
-		b = append(b, `"tool_calls":[{"index":`...)
-		b = strconv.AppendInt(b, int64(d.Tool), 10)
-		b = append(b, `,"id":`...)
-		b = jsonx.AppendString(b, d.ToolID)
-		if d.Custom && s.head.Custom {
-			*c.tool(d.Tool) = true // no arguments are no text
-			b = append(appendInput(b, d.ToolName, ""), `}]`...)
-			break
-		}
-		b = append(b, `,"type":"function","function":{"name":`...)
-		b = jsonx.AppendString(b, d.ToolName)
-		b = append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
+		b = s.call(b, c, d)
 	case llm.DeltaToolArgs:
 		*c.tool(d.Tool) = true
 		if d.Custom && s.head.Custom {
@@ -142,15 +127,7 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 		}
 		b = s.arguments(b, d.Tool, d.Text)
 	case llm.DeltaCitation:
-		doc, err := jsonx.Parse(d.Value)
-		if err != nil {
-			return dst, nil
-		}
-		at := c.runes
-		if doc.Root().Get("start_index").Exists() {
-			at = 0 // it says where; texts of one answer are one here
-		}
-		note := appendCitation(nil, doc.Root(), at, at)
+		note := citation(d.Value, c.runes)
 		if len(note) == 0 {
 			return dst, nil
 		}
@@ -168,6 +145,35 @@ func (s *Stream) delta(dst []byte, c *choice, d *llm.Delta) ([]byte, error) {
 	}
 	s.buf = b
 	return s.chunk(dst, d.Choice, b), nil
+}
+
+// call appends the member that begins a tool call.
+func (s *Stream) call(b []byte, c *choice, d *llm.Delta) []byte {
+	if s.head.Functions {
+		b = jsonx.AppendString(append(b, `"function_call":{"name":`...), d.ToolName)
+		return append(b, `,"arguments":""}`...)
+	}
+	b = strconv.AppendInt(append(b, `"tool_calls":[{"index":`...), int64(d.Tool), 10)
+	b = jsonx.AppendString(append(b, `,"id":`...), d.ToolID)
+	if d.Custom && s.head.Custom {
+		*c.tool(d.Tool) = true // no arguments are no text
+		return append(appendInput(b, d.ToolName, ""), `}]`...)
+	}
+	b = jsonx.AppendString(append(b, `,"type":"function","function":{"name":`...), d.ToolName)
+	return append(appendState(append(b, `,"arguments":""}`...), d.Signature), `}]`...)
+}
+
+// citation returns an annotation of a text of which so many runes were told; nil:
+// there is none to tell.
+func citation(v []byte, runes int) []byte {
+	doc, err := jsonx.Parse(v)
+	if err != nil {
+		return nil
+	}
+	if doc.Root().Get("start_index").Exists() {
+		runes = 0 // it says where; texts of one answer are one here
+	}
+	return appendCitation(nil, doc.Root(), runes, runes)
 }
 
 // tool returns whether arguments have come for tool call n.
