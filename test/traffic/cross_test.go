@@ -274,6 +274,7 @@ var reasons = map[string]string{
 	"thinking":                       "other vendors' switch",
 	"tool_choice":                    "Claude cannot be made to call a tool while it thinks",
 	"tools.#":                        "tools that the provider runs, and grammars",
+	"tools.#.custom.format":          "a grammar that a tool's text follows",
 	"tools.#.defer_loading":          "part of Anthropic's tool search",
 	"top_k":                          "OpenAI has none",
 	"venice_parameters":              "Venice's own",
