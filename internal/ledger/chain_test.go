@@ -204,7 +204,7 @@ func TestWhatIsClosedIsRecordedForAnOldDatabase(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = old.Exec(c.do + "ALTER TABLE ledger_mark DROP COLUMN closed_to; ALTER TABLE ledger_mark DROP COLUMN digested_to; DROP TABLE response_items; DROP TABLE responses; ALTER TABLE jobs DROP COLUMN surface; DELETE FROM goose_db_version WHERE version_id >= 8")
+			_, err = old.Exec(c.do + "ALTER TABLE ledger_mark DROP COLUMN closed_to; ALTER TABLE ledger_mark DROP COLUMN digested_to; DROP TABLE response_events; DROP TABLE response_items; DROP TABLE responses; ALTER TABLE jobs DROP COLUMN surface; DELETE FROM goose_db_version WHERE version_id >= 8")
 			if err != nil {
 				t.Fatal(err)
 			}
