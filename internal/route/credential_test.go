@@ -181,8 +181,13 @@ func TestWhatALookFindsOutNoRequestHasTo(t *testing.T) {
 	if s := h.Status(); !s.QuarantinedUntil.IsZero() {
 		t.Errorf("its credential is good again: %+v", s)
 	}
-	// What is no failure of the provider's changes nothing.
+	// What is no failure of the provider's changes nothing; nor does a 403, which may be
+	// of the path alone: there are keys that may use models and not list them.
 	h = NewHealth(b.clock.now, Norms{})
+	h.Checked(&provider.Failure{Fault: &fault.Error{Code: fault.UpstreamAuth, UpstreamStatus: 403}, Quarantine: true})
+	if !h.Fit() {
+		t.Error("a key that may not see the path is kept from everything")
+	}
 	h.Checked(&provider.Failure{Fault: fault.New(fault.UpstreamRateLimited, "")})
 	if !h.Fit() {
 		t.Error("a look that came too often takes the target out of use")

@@ -64,7 +64,7 @@ const (
 
 func judge(f *provider.Failure) verdict {
 	v := verdict{code: f.Fault.Code, breaker: f.Breaker, quarantine: f.Quarantine}
-	v.forbidden = f.Fault.Code == fault.UpstreamAuth && f.Fault.UpstreamStatus == 403
+	v.forbidden = forbidden(f)
 	if f.Fault.Code == fault.UpstreamRateLimited {
 		v.cooldown = max(f.Cooldown, time.Second)
 	}
@@ -119,4 +119,10 @@ func Weigh(a, b *fault.Error) *fault.Error {
 		return b
 	}
 	return a
+}
+
+// forbidden reports whether the provider knows the credential, which may not do what
+// was asked: that may be for the model's sake, or the path's.
+func forbidden(f *provider.Failure) bool {
+	return f.Fault.Code == fault.UpstreamAuth && f.Fault.UpstreamStatus == 403
 }

@@ -396,7 +396,7 @@ func (h *Health) count(now time.Time, bad bool) {
 
 // Checked records what came of a look at whether the provider is there. One that
 // is not is out of use at once, and one whose credential is refused quarantined,
-// so that no request has to find it out. One that is there again may be asked by
+// so that no request has to find it out; one that may not see the path is there. One that is there again may be asked by
 // the next request, whatever time it had left; whether it answers is for that to
 // tell.
 func (h *Health) Checked(err error) {
@@ -416,7 +416,7 @@ func (h *Health) Checked(err error) {
 	switch {
 	case err == nil:
 		h.credential.accepted()
-	case f != nil && f.Quarantine:
+	case f != nil && f.Quarantine && !forbidden(f):
 		h.credential.refused(f.Fault.Code)
 	}
 	h.tell(change, changed)
