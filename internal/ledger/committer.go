@@ -24,7 +24,7 @@ type keeper struct {
 // Pace of the committer.
 const (
 	lingerAbove = 500 // operations per second above which a batch waits for more
-	lingerTime  = 2 * time.Millisecond
+	lingerTime  = time.Millisecond
 	lingerUntil = 256                    // operations after which it does not
 	foldAge     = 500 * time.Millisecond // age at which a changed row is folded
 	foldRows    = 64                     // rows folded in one transaction, normally
