@@ -119,7 +119,7 @@ func refusesStream(err error) bool {
 		return false
 	}
 	// Google says which method there is not, for models that are not there as well.
-	return strings.HasPrefix(f.Fault.Param, "stream") || strings.Contains(f.Fault.Said, "streamGenerateContent")
+	return strings.HasPrefix(f.Fault.Param, "stream") || strings.HasPrefix(f.Added, "stream") || strings.Contains(f.Fault.Said, "streamGenerateContent")
 }
 
 // merger puts the payloads of a dialect's stream together.
