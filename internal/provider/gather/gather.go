@@ -208,7 +208,7 @@ func (g *gathered) read() (llm.Event, error) {
 			g.usage = *ev.Usage
 			out.Usage = &g.usage
 		}
-		if size += len(ev.Data) + ev.OutputBytes; size > provider.MaxWhole {
+		if size += sizeOf(ev); size > provider.MaxWhole {
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("answer is longer than %d bytes", provider.MaxWhole))
 		}
 		answer.add(ev.Deltas)
@@ -234,6 +234,16 @@ func (g *gathered) read() (llm.Event, error) {
 	}
 	out.Raw, out.Data = body, body
 	return out, nil
+}
+
+// sizeOf is how many bytes of an event are kept, but for images, which have a bound
+// of their own; see provider.Images.
+func sizeOf(ev llm.Event) int {
+	n := len(ev.Data) + ev.OutputBytes
+	for i := range ev.Deltas {
+		n += len(ev.Deltas[i].Logprobs) + len(ev.Deltas[i].Value)
+	}
+	return n
 }
 
 // Close ends the stream; see llm.Stream.
