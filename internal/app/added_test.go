@@ -85,3 +85,23 @@ func TestWhatTheGatewayAddedIsNotTheCallersMistake(t *testing.T) {
 		t.Error("the log does not say what was added")
 	}
 }
+
+// A long answer is asked for as a stream, which the caller knows nothing of: who
+// refuses what belongs to it is asked for the answer in one piece.
+func TestAGatheredAnswerComesInOnePieceWhereItCannotStream(t *testing.T) {
+	t.Parallel()
+	b := standOn(t, addedUpstreams)
+	for _, param := range []string{"stream", "stream_options", "stream_options.include_usage"} {
+		b.first.Queue(testkit.JSON(400, `{"error":{"message":"Unknown parameter: '`+param+`'.","type":"invalid_request_error","param":"`+param+`","code":"unknown_parameter"}}`),
+			testkit.JSON(200, `{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"in one piece"},"finish_reason":"stop"}]}`))
+		before := len(b.first.Received())
+		resp, got := b.post(t, chatPath, `{"model":"chat","max_tokens":9000,"messages":[{"role":"user","content":"hi"}]}`)
+		sent := b.first.Received()[before:]
+		if resp.StatusCode != 200 || !strings.Contains(got, "in one piece") || len(sent) != 2 {
+			t.Fatalf("%s: %d requests, %d %s", param, len(sent), resp.StatusCode, got)
+		}
+		if !strings.Contains(string(sent[0].Body), "stream_options") || strings.Contains(string(sent[1].Body), "stream") {
+			t.Errorf("%s: %s, then %s", param, sent[0].Body, sent[1].Body)
+		}
+	}
+}

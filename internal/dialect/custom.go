@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -270,7 +269,7 @@ func unit(s string) (rune, beginning) {
 		return 0, wrong
 	}
 	digits := s[2:min(len(s), 6)]
-	if bytes.ContainsFunc([]byte(digits), func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }) {
+	if strings.ContainsFunc(digits, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }) {
 		return 0, wrong
 	}
 	if len(digits) < 4 {

@@ -105,6 +105,7 @@ func (call *Call) Next() (llm.Event, error) {
 	if call.growth.on && !call.keepUp(&ev) {
 		return call.cutOff(ev), nil
 	}
+	call.c.v.Event.Left = append(call.c.v.Event.Left, ev.Left...)
 	call.produced += int64(ev.OutputBytes)
 	if ev.OutputBytes > 0 {
 		call.told = false

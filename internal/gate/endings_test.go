@@ -289,6 +289,26 @@ func TestTheLastFinishOfAChoiceCounts(t *testing.T) {
 	}
 }
 
+// Whoever reads the answer, and a task is read by nobody's edge.
+func TestWhatAnAnswerLeavesOutIsOnTheRecord(t *testing.T) {
+	t.Parallel()
+	w := setup(t, money.Dollar)
+	w.up.events = []llm.Event{{Left: []string{"a"}}, {Content: true, OutputBytes: 8, Left: []string{"b", "c"}}, {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 5}}}
+	caller, err := w.enter(w.key(account.NewKey{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Leave()
+	call, err := caller.Open(context.Background(), request(), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consume(call, false)
+	if got := strings.Join(caller.v.Event.Left, " "); got != "a b c" {
+		t.Errorf("it says %q", got)
+	}
+}
+
 // With a key of an answer that cannot be read to its end any more, the caller
 // pays what he would without, once: the key stands for that.
 func TestAKeyDoesNotMakeHalfAnAnswerFree(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // cannot be reached or does not answer, whoever asks.
 var failsOver = map[fault.Code]bool{
 	fault.UpstreamFailed: true, fault.UpstreamTimeout: true, fault.UpstreamOverloaded: true, fault.UpstreamRateLimited: true,
-	fault.UpstreamAuth: true, fault.UpstreamQuota: true, fault.NoTarget: true, fault.EmptyResponse: true,
+	fault.UpstreamAuth: true, fault.UpstreamQuota: true, fault.NoTarget: true, fault.EmptyResponse: true, fault.TranslationError: true,
 }
 
 // failsOverFor lists what else it is for those who name the models themselves: what
@@ -89,13 +89,16 @@ func (call *Call) begin(w Wishes) (rest []string, err error) {
 // with first. It returns nil as soon as one of them answers: the call is that
 // model's then, at its price and in its class. Otherwise it returns first where no
 // other model was to be asked; FallbackBlocked or NoFallback where the caller
-// forbids it; or AllFallbacksFailed, because of what tells him most.
+// forbids it; or AllFallbacksFailed, because of what tells him most. It returns a
+// translation error itself.
 func (call *Call) fallBack(ctx context.Context, first *fault.Error, list []string, w Wishes) error {
 	named := len(w.Models) > 0
 	over := func(e *fault.Error) bool { return failsOver[e.Code] || named && failsOverFor[e.Code] }
 	switch {
 	case !over(first) || call.deserted(ctx, first):
 		return first
+	case first.Code == fault.TranslationError && (w.NoFallback || w.Sticky || call.stays):
+		return first // no waiting mends it
 	case w.Sticky || call.stays:
 		return instead(fault.FallbackBlocked, first)
 	case w.NoFallback:
@@ -130,6 +133,9 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, list []strin
 		return first
 	}
 	call.c.terms = own // what is left is told of the class that was asked for
+	if worst.Code == fault.TranslationError {
+		return worst // nor what was wrong with every one
+	}
 	all := instead(fault.AllFallbacksFailed, worst)
 	all.RetryAfter = soonest
 	return all

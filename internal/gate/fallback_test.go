@@ -66,6 +66,11 @@ func down(code fault.Code) *provider.Failure {
 	return &provider.Failure{Fault: fault.New(code, ""), Failover: true, Breaker: true}
 }
 
+// added is a provider's objection to what the gateway added to the request.
+func added() *provider.Failure {
+	return &provider.Failure{Fault: fault.New(fault.TranslationError, ""), Failover: true, Added: "x"}
+}
+
 // asks is a request to a model, with more members in its body.
 func asks(model, more string) *llm.Request {
 	body := fmt.Sprintf(`{"model":%q%s}`, model, more)
@@ -123,6 +128,22 @@ func TestTheNextModelAnswersAtItsOwnPrice(t *testing.T) {
 	}
 }
 
+// Waiting does not mend what the gateway has put wrongly for each of the models.
+func TestWhatCouldBePutForNoModelIsNoMatterOfTime(t *testing.T) {
+	t.Parallel()
+	c := chained(t, money.Dollar, catalog.Input{}, catalog.Overlay{})
+	for _, u := range c.up {
+		u.open = added()
+	}
+	_, caller, err := c.open(c.key(account.NewKey{}), asks("first", ""), Wishes{})
+	if !fault.Is(err, fault.TranslationError) || len(c.receipt(caller).Attempts) != 3 {
+		t.Errorf("%v after %+v", err, c.receipt(caller).Attempts)
+	}
+	if c.posted() != money.Dollar || !c.ledger.Idle() {
+		t.Error("it was to be free")
+	}
+}
+
 func TestWhenNoModelAnswers(t *testing.T) {
 	t.Parallel()
 	for _, k := range []struct {
@@ -138,6 +159,9 @@ func TestWhenNoModelAnswers(t *testing.T) {
 		{"the caller stays with his cache", "first", Wishes{Sticky: true}, down(fault.UpstreamFailed), fault.FallbackBlocked, []string{"first"}},
 		{"there is none", "extra", Wishes{}, down(fault.UpstreamFailed), fault.UpstreamFailed, []string{"extra"}},
 		{"there is none, and he forbids it", "extra", Wishes{NoFallback: true}, down(fault.UpstreamTimeout), fault.NoFallback, []string{"extra"}},
+		{"the gateway added what the first does not take", "first", Wishes{}, added(), fault.AllFallbacksFailed, []string{"first", "second", "third"}},
+		{"and the caller forbids another", "first", Wishes{NoFallback: true}, added(), fault.TranslationError, []string{"first"}},
+		{"and the caller stays with his cache", "first", Wishes{Sticky: true}, added(), fault.TranslationError, []string{"first"}},
 		{"it is the request's own fault", "first", Wishes{}, &provider.Failure{Fault: fault.New(fault.ContentPolicy, "")}, fault.ContentPolicy, []string{"first"}},
 		{"and then, too, if he forbids it", "first", Wishes{NoFallback: true}, &provider.Failure{Fault: fault.New(fault.InvalidParameter, "")}, fault.InvalidParameter, []string{"first"}},
 	} {

@@ -119,6 +119,7 @@ type Request struct {
 
 	Stream       bool
 	IncludeUsage bool // the caller asked for usage in the stream
+	Functions    bool // of chat completions: he offers functions and no tools, and is told calls as theirs
 	MaxOutput    int64
 	HasMaxOutput bool  // the caller set MaxOutput (0 is a legal value)
 	UsualOutput  int64 // tokens that the surface allows who sets no limit, or fewer if the model gives fewer; 0: as many as the model gives

@@ -169,14 +169,16 @@ type Choice struct {
 // Log adds tokens of the text with their log probabilities, as [Delta] has them.
 func (c *Choice) Log(tokens json.RawMessage) {
 	const head, tail = `{"content":[`, `],"refusal":null}`
-	if inner := inside(tokens); len(inner) > 0 {
-		before := bytes.TrimSuffix(bytes.TrimPrefix(c.Logprobs, []byte(head)), []byte(tail))
-		c.Logprobs = append([]byte(head), before...)
-		if len(before) > 0 {
-			c.Logprobs = append(c.Logprobs, ',')
-		}
-		c.Logprobs = append(append(c.Logprobs, inner...), tail...)
+	inner := inside(tokens)
+	if len(inner) == 0 {
+		return
 	}
+	if before, some := bytes.CutSuffix(c.Logprobs, []byte(tail)); some {
+		c.Logprobs = append(before, ',')
+	} else {
+		c.Logprobs = []byte(head)
+	}
+	c.Logprobs = append(append(c.Logprobs, inner...), tail...)
 }
 
 // inside returns the elements of an array, with commas between them.

@@ -28,7 +28,7 @@ type Images struct {
 
 // Take returns the image as it is told. Nil: the caller's dialect has no place for
 // it, or those of the answer are too long together; see Err. An image of a type that
-// nobody tells is of that which its base64 says, or else PNG, or
+// nobody tells is of that which its base64 says, or else PNG; one that is elsewhere,
 // of that which the end of its URL says.
 func (m *Images) Take(p llm.Part) *llm.Part {
 	p.Kind = llm.PartImage

@@ -23,15 +23,18 @@ func Own(r *llm.Request, body []byte, err error) error {
 	}
 	for _, path := range objected(f.Fault) {
 		name, ok := standing(body, path)
-		if !ok || asked(r, name, path) {
+		switch {
+		case !ok:
 			continue
+		case asked(r, name, path):
+			return err
 		}
 		return &Failure{
 			Fault: &fault.Error{
 				Code: fault.TranslationError, UpstreamStatus: f.Fault.UpstreamStatus, Upstream: f.Fault.Upstream,
 				Cause: fmt.Errorf("the provider objects to %.128s, which the gateway added", path),
 			},
-			Failover: true,
+			Failover: true, Added: path,
 		}
 	}
 	return err
@@ -44,7 +47,8 @@ var callers = map[fault.Code]bool{
 }
 
 // objections are how providers name in their words a member that they do not take.
-// They are no more than hints: a member counts only if it was sent, and not asked for.
+// They are no more than hints: the first member that was sent counts, and only if it
+// was not asked for.
 var objections = []*regexp.Regexp{
 	regexp.MustCompile(`Unknown name \\*"([\w.]+)\\*" at '([\w.\[\]]+)'`),
 	regexp.MustCompile(`Unknown name \\*"([\w.]+)\\*"`),
@@ -194,12 +198,14 @@ var made = map[string]func(*llm.Request, *llm.Chat) bool{
 	"outputconfig": func(r *llm.Request, c *llm.Chat) bool { return formed(r, c) || reasons(r, c) },
 
 	"user": userKnown, "safetyidentifier": userKnown, "metadata": userKnown, "requestmetadata": userKnown,
-	"cachecontrol": always,
-	"include":      logs, "logprobs": logs,
+	"cachecontrol":  always,
+	"anthropicbeta": always, // of a header
+	"include":       logs, "logprobs": logs,
+	"responsemodalities": func(r *llm.Request, _ *llm.Chat) bool { return r.Raw.Value("modalities") != nil },
 }
 
 func logs(r *llm.Request, _ *llm.Chat) bool {
-	return r.Raw.Value("include") != nil || r.Raw.Value("logprobs") != nil
+	return r.Raw.Value("include") != nil || r.Raw.Value("logprobs") != nil || r.Raw.Value("top_logprobs") != nil
 }
 
 func limited(_ *llm.Request, c *llm.Chat) bool   { return c.MaxOutput != nil }

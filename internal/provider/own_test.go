@@ -42,6 +42,11 @@ func TestWhoseMemberItIs(t *testing.T) {
 		{"Bedrock", "bedrock", `{}`, llm.Chat{}, `{"messages":[],"inferenceConfig":{"maxTokens":9000}}`, 400, `{"message":"Malformed input request: #/inferenceConfig/maxTokens: 9000 is not less or equal to 8192, please reformat your input and try again."}`, true},
 		{"Bedrock, of a limit", "bedrock", `{}`, llm.Chat{MaxOutput: &limit}, `{"inferenceConfig":{"maxTokens":9000}}`, 400, `{"message":"Malformed input request: #/inferenceConfig/maxTokens: 9000 is not less or equal to 8192, please reformat your input and try again."}`, false},
 		{"Bedrock, a key", "bedrock", `{}`, llm.Chat{}, `{"requestMetadata":{}}`, 400, `{"message":"Malformed input request: #: extraneous key [requestMetadata] is not permitted"}`, true},
+		{"Google, of the modalities that were asked for", "gemini", `{"modalities":["text","image"]}`, llm.Chat{}, `{"contents":[],"generationConfig":{"responseModalities":["TEXT","IMAGE"]}}`, 400, `{"error":{"code":400,"message":"Unknown name \"responseModalities\" at 'generation_config': Cannot find field.","status":"INVALID_ARGUMENT"}}`, false},
+		{"Bedrock, a flag of a header", "bedrock", `{}`, llm.Chat{}, `{"additionalModelRequestFields":{"anthropic_beta":["x"]}}`, 400, `{"message":"The model returned the following errors: anthropic_beta: Extra inputs are not permitted"}`, false},
+		{"OpenAI, log probabilities by their number", "openai", `{"top_logprobs":3}`, llm.Chat{}, `{"logprobs":true,"top_logprobs":3}`, 400, `{"error":{"message":"m","param":"logprobs","code":"unsupported_parameter"}}`, false},
+		{"OpenAI, the same to responses", "openai", `{"top_logprobs":3}`, llm.Chat{}, `{"include":["message.output_text.logprobs"],"top_logprobs":3}`, 400, `{"error":{"message":"m","param":"include","code":"unsupported_parameter"}}`, false},
+		{"OpenAI, the caller's by param, and words beside it", "openai", `{"temperature":1}`, llm.Chat{}, `{"temperature":1,"store":false}`, 400, `{"error":{"message":"` + "`store` is of no use with `temperature`" + `","param":"temperature","code":"unsupported_parameter"}}`, false},
 		{"words of the prompt", "openai", `{"messages":[]}`, llm.Chat{}, `{"messages":[],"store":false}`, 400, `{"error":{"message":"messages[0] is wrong: Unknown parameter: 'shop'","param":"messages[0].content","code":"invalid_value"}}`, false},
 	} {
 		raw, err := jsonx.Scan([]byte(c.asked))
@@ -62,7 +67,7 @@ func TestWhoseMemberItIs(t *testing.T) {
 		switch {
 		case !c.own && f != given:
 			t.Errorf("%s: another error has come back: %v", c.name, got)
-		case c.own && (f.Fault.Param != "" || f.Fault.Message != "" || f.Fault.Said != "" || f.Fault.UpstreamStatus != c.status || f.Fault.Upstream == "" || f.Fault.Cause == nil || !f.Failover || f.Retry || f.Breaker || f.Quarantine || f.Sent):
+		case c.own && (f.Fault.Param != "" || f.Fault.Message != "" || f.Fault.Said != "" || f.Fault.UpstreamStatus != c.status || f.Fault.Upstream == "" || f.Fault.Cause == nil || f.Added == "" || !f.Failover || f.Retry || f.Breaker || f.Quarantine || f.Sent):
 			t.Errorf("%s: %+v %+v", c.name, f, f.Fault)
 		}
 	}

@@ -127,6 +127,8 @@ type Failure struct {
 	Cooldown   time.Duration // the provider asked for this much quiet; 0: it did not say
 
 	Sent bool // the request had been written, so the provider may have worked, and may bill us
+
+	Added string // the member of the gateway's own to which the provider objects; empty: it does not
 }
 
 // Error returns the fault's text, for the log.

@@ -95,7 +95,8 @@ func (s *Seen) add(ev llm.Event) {
 func sizeOf(ev llm.Event) int {
 	n := len(ev.Raw) + len(ev.Data)
 	for i := range ev.Deltas {
-		n += len(ev.Deltas[i].Text) + len(ev.Deltas[i].Value)
+		d := &ev.Deltas[i]
+		n += len(d.Text) + len(d.Signature) + len(d.Value) + len(d.Logprobs)
 	}
 	return n
 }

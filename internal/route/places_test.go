@@ -107,6 +107,7 @@ func TestAProbeThatBreaksOffAfterContentCountsAsAnyFailure(t *testing.T) {
 type flood struct {
 	script
 	left int
+	ev   llm.Event
 }
 
 func (f *flood) Open(context.Context, provider.Call) (llm.Stream, error) { return f, nil }
@@ -115,18 +116,26 @@ func (f *flood) Next() (llm.Event, error) {
 	if f.left--; f.left < 0 {
 		return llm.Event{}, io.EOF
 	}
-	return llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaSignature, Text: strings.Repeat("x", 1<<20)}}}, nil
+	return f.ev, nil
 }
 
 func TestWhatIsKeptWhileWaitingForContentIsBoundedInBytesWhateverItsForm(t *testing.T) {
 	t.Parallel()
-	b, f := setup(), &flood{left: 100}
-	target := &Target{ID: "p/m", Provider: f, Model: "m", Health: NewHealth(b.clock.now, Norms{})}
-	if _, _, err := b.open(Plan{Targets: []*Target{target}, Attempts: 1}); !fault.Is(err, fault.UpstreamFailed) {
-		t.Errorf("error %v", err)
-	}
-	if read := 100 - f.left; read > 6 {
-		t.Errorf("%d MiB were kept", read)
+	long := strings.Repeat("x", 1<<20)
+	for name, d := range map[string]llm.Delta{
+		"a seal":            {Kind: llm.DeltaSignature, Text: long},
+		"a citation":        {Kind: llm.DeltaCitation, Value: []byte(long)},
+		"log probabilities": {Kind: llm.DeltaText, Logprobs: []byte(long)},
+		"a seal of no text": {Kind: llm.DeltaText, Signature: long},
+	} {
+		b, f := setup(), &flood{left: 100, ev: llm.Event{Deltas: []llm.Delta{d}}}
+		target := &Target{ID: "p/m", Provider: f, Model: "m", Health: NewHealth(b.clock.now, Norms{})}
+		if _, _, err := b.open(Plan{Targets: []*Target{target}, Attempts: 1}); !fault.Is(err, fault.UpstreamFailed) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if read := 100 - f.left; read > 6 {
+			t.Errorf("%s: %d MiB were kept", name, read)
+		}
 	}
 }
 

@@ -325,10 +325,10 @@ func (x *exchange) final(b Bill) Final {
 	}
 }
 
-// meet notes the first event with content, and tells what of the answer is left out.
+// meet notes the first event with content, and tells what of the answer is left out,
+// as the gateway has put it on the record.
 func (x *exchange) meet(ev llm.Event) {
 	if len(ev.Left) > 0 {
-		x.ev.Left = append(x.ev.Left, ev.Left...)
 		x.header("X-Dropped-Output", dropped(inHeader(x.ev.Left)))
 	}
 	if ev.Content && x.ev.FirstEvent == 0 {

@@ -115,7 +115,7 @@ type Wishes struct {
 
 // routes reports whether the caller has a say in where the request goes.
 func (w *Wishes) routes() bool {
-	return w.Selects || w.NoFallback || w.Sticky || len(w.Models) > 0 || w.MaxPriceAt != ""
+	return w.Selects || w.NoFallback || w.Sticky || w.Caching || len(w.Models) > 0 || w.MaxPriceAt != ""
 }
 
 // Kept is an answer that an idempotency key stands for.

@@ -300,7 +300,7 @@ func (x *exchange) generate() error {
 	x.asked = req
 	if t := req.Thread; t != nil && t.Background {
 		if w.routes() {
-			return fault.New(fault.UnsupportedParameter, "background cannot be combined with a choice of providers, fallbacks or prices.").At("background")
+			return fault.New(fault.UnsupportedParameter, "background cannot be combined with a choice of providers, fallbacks, caches or prices.").At("background")
 		}
 		return x.later(d, req)
 	}

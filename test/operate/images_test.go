@@ -85,8 +85,12 @@ models: {m: {targets: [{provider: up, model: x, api: responses}], context: 32768
 			t.Errorf("told %q", r.header.Get("X-Dropped-Output"))
 		}
 	}
-	asked.body, asked.header = body+`,"stream":true}`, nil
+	asked.body, asked.header = body+`,"stream":true}`, map[string]string{"Idempotency-Key": "two"}
 	if r := ask(t, g, asked).is(t, 200); r.trailer.Get("X-Dropped-Output") != "web_search_call" || r.header.Get("X-Dropped-Output") != "" {
 		t.Errorf("told %q behind the stream, %v", r.trailer.Get("X-Dropped-Output"), r.header)
+	}
+	// Of one that is kept all is known beforehand.
+	if r := ask(t, g, asked).is(t, 200); r.header.Get("X-Dropped-Output") != "web_search_call" || r.trailer.Get("X-Dropped-Output") != "" || r.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("told %q behind the stream that is told again, %v", r.trailer.Get("X-Dropped-Output"), r.header)
 	}
 }

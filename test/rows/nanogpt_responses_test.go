@@ -68,6 +68,12 @@ func nanoBackground(p *proof, c caller) {
 	if p.text(a, "error", "param") != "stream" || p.text(a, "error", "code") != "invalid_parameter_value" {
 		p.Errorf("%s", a.body)
 	}
+	for _, wish := range []string{`"caching":true`, `"stickyProvider":true`, `"provider":{"sort":"price"}`, `"models":["other"]`, `"byok":{"disableFallbacks":true}`} {
+		a := p.declined(c, nanoResponses, responding(background, limit, wish))
+		if p.wants(a, http.StatusBadRequest); p.text(a, "error", "param") != "background" {
+			p.Errorf("%s: %s", wish, a.body)
+		}
+	}
 	p.wants(p.refused(c, nanoResponses, responding(background, limit), noKey), http.StatusUnauthorized)
 }
 

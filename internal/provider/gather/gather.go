@@ -119,7 +119,7 @@ func refusesStream(err error) bool {
 		return false
 	}
 	// Google says which method there is not, for models that are not there as well.
-	return strings.HasPrefix(f.Fault.Param, "stream") || strings.Contains(f.Fault.Said, "streamGenerateContent")
+	return strings.HasPrefix(f.Fault.Param, "stream") || strings.HasPrefix(f.Added, "stream") || strings.Contains(f.Fault.Said, "streamGenerateContent")
 }
 
 // merger puts the payloads of a dialect's stream together.
@@ -208,7 +208,7 @@ func (g *gathered) read() (llm.Event, error) {
 			g.usage = *ev.Usage
 			out.Usage = &g.usage
 		}
-		if size += len(ev.Data) + ev.OutputBytes; size > provider.MaxWhole {
+		if size += sizeOf(ev); size > provider.MaxWhole {
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("answer is longer than %d bytes", provider.MaxWhole))
 		}
 		answer.add(ev.Deltas)
@@ -234,6 +234,16 @@ func (g *gathered) read() (llm.Event, error) {
 	}
 	out.Raw, out.Data = body, body
 	return out, nil
+}
+
+// sizeOf is how many bytes of an event are kept, but for images, which have a bound
+// of their own; see provider.Images.
+func sizeOf(ev llm.Event) int {
+	n := len(ev.Data) + ev.OutputBytes
+	for i := range ev.Deltas {
+		n += len(ev.Deltas[i].Logprobs) + len(ev.Deltas[i].Value)
+	}
+	return n
 }
 
 // Close ends the stream; see llm.Stream.

@@ -1,7 +1,9 @@
 package gather
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
@@ -303,6 +306,32 @@ func TestGatheredAnswersHaveTheShapeOfThoseInOnePiece(t *testing.T) {
 		delete(lacking, ".system_fingerprint") // one of DeepSeek's streams has none
 		if len(strange)+len(lacking) > 0 {
 			t.Errorf("%v: %d wholes, %d gathered, strange %v, lacking %v", c, wholes, n, strange, lacking)
+		}
+	}
+}
+
+// endless is a provider whose answer has no end.
+type endless struct{ ev llm.Event }
+
+func (p endless) Supports(*llm.Request) error { return nil }
+
+func (p endless) Open(context.Context, provider.Call) (llm.Stream, error) { return p, nil }
+
+func (p endless) Next() (llm.Event, error) { return p.ev, nil }
+
+func (p endless) Close() error { return nil }
+
+func TestWhatIsGatheredHasABound(t *testing.T) {
+	t.Parallel()
+	long := []byte(`["` + strings.Repeat("x", 24<<20) + `"]`)
+	for name, d := range map[string]llm.Delta{
+		"log probabilities": {Kind: llm.DeltaText, Text: "a", Logprobs: long},
+		"citations":         {Kind: llm.DeltaCitation, Value: long},
+	} {
+		_, err := one(t, Over(endless{llm.Event{Content: true, OutputBytes: 1, Deltas: []llm.Delta{d}}}), asking(t, llm.OpenAIChat))
+		var f *provider.Failure
+		if !errors.As(err, &f) || f.Fault.Code != fault.UpstreamFailed {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

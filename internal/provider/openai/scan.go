@@ -301,12 +301,13 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 	s.readMessage(body, ch)
 	if s.stream {
 		s.log(before, ch, logprobs)
+	} else {
+		s.keep(ch, logprobs)
 	}
 	if s.texts && len(text) > 0 { // elsewhere it says again what stands in the delta
 		s.text(llm.DeltaText, ch, text)
 	}
 	s.end(ch, string(finish), string(native))
-	s.keep(ch, logprobs)
 }
 
 // keep notes the log probabilities of a choice of a whole answer.

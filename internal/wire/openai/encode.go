@@ -75,7 +75,7 @@ func (e *chatEncoder) head() completion.Head {
 	return completion.Head{
 		ID: completion.NewID(), Created: e.now().Unix(), Model: e.r.Model,
 		Custom:    true, // what is told as such was defined as such
-		Functions: e.r.Raw.Value("functions") != nil && e.r.Place != nil,
+		Functions: e.r.Functions,
 	}
 }
 

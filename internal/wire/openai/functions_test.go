@@ -103,6 +103,12 @@ func TestCallsAreToldAsFunctions(t *testing.T) {
 	if strings.Contains(got+whole, "tool_calls") {
 		t.Errorf("tools are told of: %s %s", got, whole)
 	}
+	// What names places in another way says nothing of functions.
+	both, _ := decoded(t, hi+`,"tools":[{"type":"function","function":{"name":"f"}}]}`)
+	both.Place = func(path string) string { return path }
+	if got := answered(t, both, llm.Event{Whole: &answer}); !strings.Contains(got, `"tool_calls":[{"id":"toolu_1"`) || strings.Contains(got, "function_call\"") {
+		t.Errorf("with tools beside functions: %s", got)
+	}
 	// Two at once have no place, and are not told as one.
 	answer.Choices[0].Parts = append(answer.Choices[0].Parts, answer.Choices[0].Parts[0])
 	if err := NewChat(Options{}).Encoder(r).(*chatEncoder).whole(llm.Event{Whole: &answer}); err == nil {

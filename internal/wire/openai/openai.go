@@ -60,7 +60,7 @@ func (d *Chat) Decode(body []byte, _ map[string][]string) (*llm.Request, error) 
 	if err := c.p.Err(); err != nil {
 		return c.r, err // what it was to be for is told of, all the same
 	}
-	if legacy(root) {
+	if c.r.Functions = legacy(root); c.r.Functions {
 		c.r.Place = functionPlace
 	}
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
