@@ -28,7 +28,7 @@ type feed struct {
 	*response.Stream
 	id       string
 	users    int  // guarded by feeds.mu, as is begun
-	begun    bool // a task answers it, or has: it will end
+	begun    bool // a task answers it, or has, or could not: it will end
 	streamed bool // it is told while it is answered; its task's
 }
 
@@ -95,6 +95,23 @@ func (fs *feeds) leave(f *feed) {
 	}
 }
 
+// fail ends the feed of a response that stays as it is in this process, whether it was
+// begun or not. It is kept, for who asks later.
+func (fs *feeds) fail(id string, err error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.open[id]
+	if f == nil {
+		f = &feed{Stream: response.NewStream(0), id: id}
+		fs.open[id] = f
+	}
+	if !f.begun {
+		f.begun = true
+		f.users++
+	}
+	f.Break(err)
+}
+
 // stop ends the feeds of what will not be answered before the process ends, and
 // those that are joined from now on.
 func (fs *feeds) stop() {
@@ -127,18 +144,18 @@ func (t *tasks) quit(ctx context.Context, task job.Task, err error) {
 	if task.Job.Surface != surfaceResponses {
 		return
 	}
+	if err != nil && !errors.Is(err, job.ErrStopping) {
+		t.feeds.fail(task.Item.Name, fault.Wrap(fault.Internal, err))
+		return
+	}
 	f := t.feeds.of(task.Item.Name)
 	if f == nil {
 		return
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		f.conclude(ctx, t.a)
-	case errors.Is(err, job.ErrStopping):
+	} else {
 		f.Break(fault.New(fault.Draining, ""))
-	default: // it stays as it is in this process, and so does its feed, for who asks later
-		f.Break(fault.Wrap(fault.Internal, err))
-		return
 	}
 	if t.feeds.isBegun(f) {
 		t.feeds.leave(f)

@@ -183,12 +183,12 @@ func (t *tasks) GiveBack(ctx context.Context, task job.Task) error {
 			t.unsay(ctx, kept)
 		}
 	}
-	if err := gate.GiveBack(h, nil, job.Result{Fault: job.Cancelled}.Encode()); err != nil {
-		return err
+	err := gate.GiveBack(h, nil, job.Result{Fault: job.Cancelled}.Encode())
+	t.quit(context.WithoutCancel(ctx), task, err)
+	if err == nil {
+		t.forget(task.Item.Request)
 	}
-	t.quit(context.WithoutCancel(ctx), task, nil)
-	t.forget(task.Item.Request)
-	return nil
+	return err
 }
 
 // maxViews is how many answers about its jobs an account gets at once: each may

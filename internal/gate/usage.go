@@ -37,7 +37,7 @@ func (call *Call) used() llm.Usage {
 	if u := call.usage; u != nil && call.plausible(*u) {
 		all := call.reckoned(*u)
 		all.Estimated = all.Estimated || all.SecondsEstimated && call.model.Price.Minute > 0
-		if !call.told && !call.model.Price.PerUnit { // or the price by the piece takes their place
+		if !call.told && !call.model.Price.PerUnit { // or the price by the piece takes its place
 			all.Output, all.Estimated = max(u.Output, call.estimateOutput()), true
 		}
 		return all
@@ -53,6 +53,9 @@ func (call *Call) used() llm.Usage {
 		u.Images, u.Characters, u.Seconds = told.Images, told.Characters, told.Seconds
 	} else { // no image is known to be made, but what is spoken or heard is the prompt
 		u.Characters, u.Seconds, u.SecondsEstimated = call.req.Characters, call.req.Heard, call.req.Heard > 0
+	}
+	if p := call.model.Price; p.PerUnit && p.PerToken {
+		return u // the price by the piece takes the place of that by tokens
 	}
 	if u = call.reckoned(u); u.Input == 0 {
 		u.Input = min(countInput(call.req), call.quote.Input)

@@ -32,6 +32,7 @@ type Runner struct {
 	total   int
 	bytes   int                                  // of the requests
 	left    map[ID]int                           // of each job: tasks that have not ended
+	stuck   map[ID]int                           // of those: which only the next process can end
 	running map[[16]byte]context.CancelCauseFunc // by request
 	busy    map[account.ID]int                   // tasks that run
 	gone    map[ID]bool                          // cancelled: what waits is given back, and what is yet to be submitted
@@ -45,7 +46,7 @@ func NewRunner(s Store, g Gate, now func() time.Time, fail func(error)) *Runner 
 	}
 	r := &Runner{
 		store: s, gate: g, now: now, fail: fail,
-		open: map[account.ID]int{}, left: map[ID]int{}, running: map[[16]byte]context.CancelCauseFunc{}, gone: map[ID]bool{},
+		open: map[account.ID]int{}, left: map[ID]int{}, stuck: map[ID]int{}, running: map[[16]byte]context.CancelCauseFunc{}, gone: map[ID]bool{},
 		busy: map[account.ID]int{},
 	}
 	r.ready = sync.NewCond(&r.mu)
@@ -244,14 +245,18 @@ func (r *Runner) Running(request [16]byte) bool {
 	return ok
 }
 
-// Rested waits until nothing of a job waits or runs any more, or ctx ends.
+// Rested waits until nothing of a job waits or runs any more, or ctx ends. It is an
+// Internal fault if some of it can be ended by the next process only.
 func (r *Runner) Rested(ctx context.Context, id ID) error {
 	for {
 		r.mu.Lock()
-		left := r.left[id]
+		left, stuck := r.left[id], r.stuck[id]
 		r.mu.Unlock()
-		if left == 0 {
+		switch {
+		case left == 0:
 			return nil
+		case left == stuck:
+			return fault.New(fault.Internal, "")
 		}
 		select {
 		case <-ctx.Done():
@@ -332,8 +337,7 @@ func (r *Runner) work() {
 		case err == nil:
 			r.ended(r.ctx, t)
 		case !errors.Is(err, ErrStopping):
-			// Its hold is still open: the next process takes it up.
-			r.fail(fmt.Errorf("job %s: %w", t.Job.ID, err))
+			r.leaveOpen(t, err)
 		}
 	}
 }
@@ -360,10 +364,12 @@ func (r *Runner) next() (t Task, ctx context.Context, ok bool) {
 	return t, ctx, true
 }
 
-// rest notes that a task of the account does not run any more.
+// rest notes that a task does not run any more.
 func (r *Runner) rest(t Task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.running[t.Item.Request](nil)
+	delete(r.running, t.Item.Request)
 	if r.busy[t.Job.Account]--; r.busy[t.Job.Account] == 0 {
 		delete(r.busy, t.Job.Account)
 	}
@@ -385,11 +391,19 @@ func (r *Runner) turn() int {
 	return best
 }
 
-// giveBack ends a task that is not to run. If that fails its hold stays open,
-// and the next process gives it back.
+// leaveOpen notes that a task could not be ended. Its hold is still open: the next
+// process takes it up.
+func (r *Runner) leaveOpen(t Task, err error) {
+	r.mu.Lock()
+	r.stuck[t.Job.ID]++
+	r.mu.Unlock()
+	r.fail(fmt.Errorf("job %s: %w", t.Job.ID, err))
+}
+
+// giveBack ends a task that is not to run, if it can.
 func (r *Runner) giveBack(ctx context.Context, t Task) {
 	if err := r.gate.GiveBack(ctx, t); err != nil {
-		r.fail(fmt.Errorf("job %s: give back: %w", t.Job.ID, err))
+		r.leaveOpen(t, fmt.Errorf("give back: %w", err))
 		return
 	}
 	r.ended(ctx, t)
@@ -397,12 +411,6 @@ func (r *Runner) giveBack(ctx context.Context, t Task) {
 
 // ended notes the end of a task, and of its job if it was the last.
 func (r *Runner) ended(ctx context.Context, t Task) {
-	r.mu.Lock()
-	if cancel := r.running[t.Item.Request]; cancel != nil {
-		cancel(nil)
-		delete(r.running, t.Item.Request)
-	}
-	r.mu.Unlock()
 	if !r.leave(t.Job, []Item{*t.Item}) {
 		return
 	}

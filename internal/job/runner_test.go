@@ -374,3 +374,57 @@ func TestIDsReadBack(t *testing.T) {
 		}
 	}
 }
+
+// jammed is a gate that can end nothing.
+type jammed struct{ *booth }
+
+func (jammed) Run(context.Context, Task) error      { return errors.New("the disk") }
+func (jammed) GiveBack(context.Context, Task) error { return errors.New("the disk") }
+
+// Whoever cancels what only the next process can end is told so, and does not wait
+// for it.
+func TestNobodyWaitsForWhatCannotBeEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := &shelf{jobs: map[ID]*Job{}}, newBooth(9)
+		var mu sync.Mutex
+		var failures []error
+		r := NewRunner(s, jammed{b}, time.Now, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			failures = append(failures, err)
+		})
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ran, gone := batch(1, 7, 1, 3), batch(2, 7, 4, 6)
+		submit(t, r, b, ran)
+		if err := r.Draft(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Cancel(t.Context(), 7, false, gone.ID.String()); err != nil {
+			t.Fatal(err)
+		}
+		r.Submit(gone)
+		synctest.Wait()
+		for _, j := range []*Job{ran, gone} {
+			if err := r.Cancel(t.Context(), 7, false, j.ID.String()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			if err := r.Rested(ctx, j.ID); !fault.Is(err, fault.Internal) {
+				t.Errorf("job %s: %v", j.ID, err)
+			}
+			cancel()
+			for _, i := range j.Items {
+				if r.Running(i.Request) {
+					t.Error("what does not run is said to run")
+				}
+			}
+		}
+		if len(failures) != 6 {
+			t.Errorf("%d failures: %v", len(failures), failures)
+		}
+		r.Stop(now)
+	})
+}

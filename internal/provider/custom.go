@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/jsonx"
@@ -52,4 +53,19 @@ func Functions(c *llm.Chat) (*llm.Chat, error) {
 
 func callsCustom(m llm.Message) bool {
 	return slices.ContainsFunc(m.Parts, func(p llm.Part) bool { return p.Kind == llm.PartToolCall && p.Custom })
+}
+
+// Arguments writes the member of a call, as OpenAI has it, that says what it calls a
+// tool with: the input of a custom tool, or the arguments, as a text.
+func (e *Encoding) Arguments(p *llm.Part) {
+	switch args := strings.TrimSpace(string(p.Args)); {
+	case p.Custom:
+		e.Text("input", p.Text)
+	case args == "":
+		e.Text("arguments", "{}")
+	case args[0] == '"':
+		e.Raw("arguments", p.Args) // not JSON: kept as the text that it is
+	default:
+		e.Text("arguments", string(p.Args))
+	}
 }

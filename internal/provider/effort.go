@@ -18,6 +18,14 @@ func EffortOf(budget int64) string {
 	return "high"
 }
 
+// Silenced is the parameter by which a caller switched thinking off.
+func Silenced(r *llm.Reasoning) string {
+	if r.Disabled {
+		return "thinking"
+	}
+	return "reasoning_effort"
+}
+
 // Unfinished reports whether the conversation ends in the middle of the assistant's
 // turn, with the results of tools that it called.
 func Unfinished(c *llm.Chat) bool {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -118,6 +119,14 @@ func (x *Exchange) ReadAll(limit int) ([]byte, error) {
 		return nil, BadAnswer(http.StatusOK, nil, fmt.Errorf("answer is longer than %d bytes", limit))
 	}
 	return body, nil
+}
+
+// ReadJSON is [Exchange.ReadAll] for an answer of at most [MaxWhole] bytes in JSON,
+// without the space before it: some providers send empty lines to keep the connection
+// open.
+func (x *Exchange) ReadJSON() ([]byte, error) {
+	body, err := x.ReadAll(MaxWhole)
+	return bytes.TrimLeft(body, " \t\r\n"), err
 }
 
 // maxGuess is how much memory a length that a server claims is trusted with.

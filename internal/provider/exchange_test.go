@@ -367,7 +367,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f, err := NewReader(x, 0).Next(); err != nil || string(f.Data) != "[DONE]" {
+		if f, err := (&Reader{src: x, max: MaxFrame}).Next(); err != nil || string(f.Data) != "[DONE]" {
 			t.Fatalf("Next() = %v, %v", f, err)
 		}
 		x.Over()

@@ -36,8 +36,8 @@ func Rename(patches []Patch, data []byte, at Span, name []byte) []Patch {
 	return append(patches, Patch{at, name})
 }
 
-// AppendPatched appends data with its patches, which are in their order and apart.
-func AppendPatched(dst, data []byte, patches []Patch) []byte {
+// appendPatched appends data with its patches, which are in their order and apart.
+func appendPatched(dst, data []byte, patches []Patch) []byte {
 	from := 0
 	for _, p := range patches {
 		dst = append(append(dst, data[from:p.At.From]...), p.With...)
@@ -55,5 +55,5 @@ func Patched(data []byte, patches []Patch) []byte {
 	for _, p := range patches {
 		n += len(p.With)
 	}
-	return AppendPatched(make([]byte, 0, n), data, patches)
+	return appendPatched(make([]byte, 0, n), data, patches)
 }

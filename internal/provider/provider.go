@@ -43,6 +43,16 @@ type Call struct {
 	Timeouts  Timeouts
 }
 
+// Named returns the name that a parameter has in the caller's dialect: by default that
+// of chat completions, or that of Anthropic's messages.
+func (c Call) Named(chat, messages string) string {
+	switch c.Request.Dialect {
+	case llm.AnthropicMessages, llm.AnthropicCountTokens:
+		return messages
+	}
+	return chat
+}
+
 // Timeouts are the timers of one attempt. Zero means the default of
 // [DefaultTimeouts]; a negative value switches the timer off.
 type Timeouts struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -71,5 +72,29 @@ func TestAFailureHidesTheKeyThatWasUsed(t *testing.T) {
 	f.Hide("abc")
 	if f.Fault.Said != "An abc" {
 		t.Errorf("a key that is no key: %q", f.Fault.Said)
+	}
+}
+
+func TestSecretsDoNotReachTheLog(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{
+		"sk-proj-abcDEF123456", "sk-ant-api03-xyz_123-456", "gsk_abcdefghijk", "xai-abcdefgh", "pplx-abcdef", "hf_abcdefgh",
+		"Bearer abc.def.ghi", "AIzaSyA1234567890", "AKIAIOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.sig",
+		"org-abc123def456", "proj_abc123def456", "someone@example.com", "sk-or-v1-abcdef0123456789", "invalid-*****2345",
+		"api_key=verysecretvalue", "password: hunter2hunter2",
+	} {
+		body := `{"error":{"message":"Refused: ` + secret + ` is wrong","code":"x"}}`
+		f := Classify("openai", 401, nil, []byte(body))
+		if strings.Contains(f.Fault.Error(), secret) || !strings.Contains(f.Fault.Upstream, "[redacted]") {
+			t.Errorf("the log has %s", f.Fault.Upstream)
+		}
+	}
+	long := Classify("openai", 500, nil, []byte(strings.Repeat("é", 9000))).Fault.Upstream
+	if len(long) > maxWords+2 || !utf8.ValidString(long) {
+		t.Errorf("the log has %d bytes of a long answer", len(long))
+	}
+	plain := `The model gpt-5-mini takes max_tokens up to 128000.`
+	if got := Redact(plain); got != plain {
+		t.Errorf("Redact(%q) = %q", plain, got)
 	}
 }

@@ -2,8 +2,10 @@ package provider
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/pontage/pontage/internal/llm"
@@ -99,7 +101,7 @@ func texts(k llm.DeltaKind) bool {
 // end comes with the next.
 func (s *seams) join(deltas []llm.Delta) []llm.Delta {
 	cut := func(d llm.Delta) bool {
-		return texts(d.Kind) && (whole(d.Text) < len(d.Text) || len(d.Text) > 2 && d.Text[0] == 0xed && d.Text[1] >= 0xb0)
+		return texts(d.Kind) && (whole(d.Text) < len(d.Text) || surrogate(d.Text) >= 0xdc00)
 	}
 	if len(s.open) == 0 && !slices.ContainsFunc(deltas, cut) {
 		return deltas
@@ -149,16 +151,56 @@ func (s *seams) take(d llm.Delta) string {
 // joined is a text behind the beginning of a character. Halves of surrogate pairs
 // that do not belong together are characters that nobody knows.
 func joined(begun, text string) string {
-	high := len(begun) == 3 && begun[0] == 0xed
-	low := len(text) > 2 && text[0] == 0xed && text[1] >= 0xb0
-	switch {
-	case high && low:
-		r := 0x10000 + rune(begun[1]&0x0f)<<16 + rune(begun[2]&0x3f)<<10 + rune(text[1]&0x0f)<<6 + rune(text[2]&0x3f)
+	first, second := surrogate(begun), surrogate(text)
+	switch r := utf16.DecodeRune(first, second); {
+	case r != utf8.RuneError:
 		return string(r) + text[3:]
-	case low:
+	case second >= 0xdc00:
 		return begun + string(utf8.RuneError) + text[3:]
-	case high && text != "":
+	case first != 0 && text != "":
 		return string(utf8.RuneError) + text
 	}
 	return begun + text
+}
+
+// settle leaves whole characters only in an answer in one piece.
+func settle(a *llm.Answer) {
+	for i := range a.Choices {
+		for j := range a.Choices[i].Parts {
+			p := &a.Choices[i].Parts[j]
+			p.Text = entire(p.Text)
+			if !utf8.Valid(p.Args) {
+				p.Args = json.RawMessage(entire(string(p.Args)))
+			}
+		}
+	}
+}
+
+// entire returns a text, put together of what [Fragment] returned, with whole
+// characters only.
+func entire(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if u := surrogate(s); u != 0 {
+			n = 3
+			if r = utf16.DecodeRune(u, surrogate(s[3:])); r != utf8.RuneError {
+				n = 6
+			}
+		}
+		out = utf8.AppendRune(out, r)
+		s = s[n:]
+	}
+	return string(out)
+}
+
+// surrogate returns the half of a surrogate pair that s begins with; 0: none.
+func surrogate(s string) rune {
+	if len(s) < 3 || s[0] != 0xed || s[1]&0xe0 != 0xa0 || utf8.RuneStart(s[2]) {
+		return 0
+	}
+	return 0xd000 | rune(s[1]&0x3f)<<6 | rune(s[2]&0x3f)
 }

@@ -134,3 +134,26 @@ func TestHalfACharacterIsTold(t *testing.T) {
 		}
 	}
 }
+
+// TestAWholeAnswerHasWholeCharacters joins what stands in one text, however it was
+// cut.
+func TestAWholeAnswerHasWholeCharacters(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.ToValidUTF8(rapid.StringOf(rapid.SampledFrom([]rune("aé漢😀\"\\\n\u07ff\uffff𠮷"))).Draw(t, "text"), "")
+		got := ""
+		for _, piece := range cutUp(text, rapid.Bool().Draw(t, "escaped")) {
+			got += Fragment([]byte(piece))
+		}
+		if got = entire(got); got != text {
+			t.Errorf("%q, want %q", got, text)
+		}
+	})
+	for in, want := range map[string]string{
+		`a\ud83d`: "a\ufffd", `\ude00b`: "\ufffdb", `\ud83d`: "\ufffd", "\xed": "\ufffd", "": "",
+	} {
+		if got := entire(Fragment([]byte(in))); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}

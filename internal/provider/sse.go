@@ -35,7 +35,7 @@ type Frame struct {
 // the bytes arrive. It belongs to one goroutine and allocates only to grow.
 type Reader struct {
 	src io.Reader
-	max int
+	max int   // length of an event
 	err error // of src
 
 	buf   []byte
@@ -47,15 +47,6 @@ type Reader struct {
 	joined []byte // payload of several lines
 	clean  []byte // see Clean
 	name   string // the last event name, to be used again
-}
-
-// NewReader returns a Reader of r that refuses events longer than maxFrame
-// bytes. Zero or less means [MaxFrame].
-func NewReader(r io.Reader, maxFrame int) *Reader {
-	if maxFrame <= 0 {
-		maxFrame = MaxFrame
-	}
-	return &Reader{src: r, max: maxFrame}
 }
 
 // Next returns the next event or comment. At the end of the source it returns
@@ -141,7 +132,7 @@ func (r *Reader) Edit(f Frame, data []byte, patches []Patch) (raw, payload []byt
 	}
 	b = append(b, "data: "...)
 	from := len(b)
-	b = AppendPatched(b, data, patches)
+	b = appendPatched(b, data, patches)
 	to := len(b)
 	for i := from; i < to; i++ {
 		if b[i] == '\n' { // between members

@@ -20,7 +20,7 @@ type plain struct {
 
 func readFrames(t testing.TB, src io.Reader, max int) ([]plain, error) {
 	t.Helper()
-	r := NewReader(src, max)
+	r := &Reader{src: src, max: max}
 	var out []plain
 	for range 1 << 20 {
 		f, err := r.Next()
@@ -71,7 +71,7 @@ func TestReaderSplitsFrames(t *testing.T) {
 		{"nothing but newlines", "\n\r\n\n", nil},
 		{"nothing", "", nil},
 	} {
-		got, err := readFrames(t, strings.NewReader(c.in), 0)
+		got, err := readFrames(t, strings.NewReader(c.in), MaxFrame)
 		if err != io.EOF {
 			t.Errorf("%s: Next() ends with %v, want EOF", c.name, err)
 		}
@@ -90,21 +90,21 @@ const streams = "\xef\xbb\xbf: hi\r\n\r\ndata: {\"a\":1}\n\nevent: x\r\ndata: ü
 
 func TestFramesDoNotDependOnHowBytesArrive(t *testing.T) {
 	t.Parallel()
-	want, _ := readFrames(t, strings.NewReader(streams), 0)
+	want, _ := readFrames(t, strings.NewReader(streams), MaxFrame)
 	if len(want) < 8 {
 		t.Fatalf("only %d frames in the sample", len(want))
 	}
 	for at := range streams {
-		got, err := readFrames(t, twoReads(streams, at), 0)
+		got, err := readFrames(t, twoReads(streams, at), MaxFrame)
 		if err != io.EOF || !cmp.Equal(want, got) {
 			t.Fatalf("split at %d: %v (-want +got):\n%s", at, err, cmp.Diff(want, got))
 		}
 	}
-	got, _ := readFrames(t, iotest.OneByteReader(strings.NewReader(streams)), 0)
+	got, _ := readFrames(t, iotest.OneByteReader(strings.NewReader(streams)), MaxFrame)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("byte by byte (-want +got):\n%s", d)
 	}
-	got, _ = readFrames(t, iotest.DataErrReader(strings.NewReader(streams)), 0)
+	got, _ = readFrames(t, iotest.DataErrReader(strings.NewReader(streams)), MaxFrame)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("with EOF beside the data (-want +got):\n%s", d)
 	}
@@ -114,7 +114,7 @@ func TestFramesOfAnyTextDoNotDependOnHowBytesArrive(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"\n", "\r", "\r\n", "data: x", "data", "event: a", ":", "id: 1", "x", " ", "\xef\xbb\xbf"})).Draw(t, "text"), "")
-		want, _ := readFrames(&testing.T{}, strings.NewReader(s), 0)
+		want, _ := readFrames(&testing.T{}, strings.NewReader(s), MaxFrame)
 		all := ""
 		for _, f := range want {
 			all += f.Raw
@@ -123,11 +123,11 @@ func TestFramesOfAnyTextDoNotDependOnHowBytesArrive(t *testing.T) {
 			t.Fatalf("the frames of %q make %q", s, all)
 		}
 		at := rapid.IntRange(0, len(s)).Draw(t, "at")
-		got, err := readFrames(&testing.T{}, twoReads(s, at), 0)
+		got, err := readFrames(&testing.T{}, twoReads(s, at), MaxFrame)
 		if err != io.EOF || !cmp.Equal(want, got) {
 			t.Fatalf("%q split at %d: %v (-want +got):\n%s", s, at, err, cmp.Diff(want, got))
 		}
-		one, _ := readFrames(&testing.T{}, iotest.OneByteReader(strings.NewReader(s)), 0)
+		one, _ := readFrames(&testing.T{}, iotest.OneByteReader(strings.NewReader(s)), MaxFrame)
 		if !cmp.Equal(want, one) {
 			t.Fatalf("%q byte by byte (-want +got):\n%s", s, cmp.Diff(want, one))
 		}
@@ -156,11 +156,11 @@ func TestReaderRefusesLongFrames(t *testing.T) {
 func TestReaderPassesErrorsOn(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	got, err := readFrames(t, io.MultiReader(strings.NewReader("data: x\n\ndata: y"), iotest.ErrReader(broken)), 0)
+	got, err := readFrames(t, io.MultiReader(strings.NewReader("data: x\n\ndata: y"), iotest.ErrReader(broken)), MaxFrame)
 	if len(got) != 1 || !errors.Is(err, broken) {
 		t.Errorf("frames before an error = %v, %v", got, err)
 	}
-	if _, err := readFrames(t, idle{}, 0); !errors.Is(err, io.ErrNoProgress) {
+	if _, err := readFrames(t, idle{}, MaxFrame); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a source without progress gives %v", err)
 	}
 }
@@ -180,7 +180,7 @@ func TestBufferedTellsOfWholeFrames(t *testing.T) {
 		"data: a\n\n":                    false,
 		"data: a\n\n: comment\n\ndata: ": true,
 	} {
-		r := NewReader(strings.NewReader(in), 0)
+		r := &Reader{src: strings.NewReader(in), max: MaxFrame}
 		if _, err := r.Next(); err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func FuzzReader(f *testing.F) {
 func TestReaderAllocatesLittle(t *testing.T) {
 	in := []byte(strings.Repeat("event: content_block_delta\ndata: {\"delta\":{\"text\":\"hello\"}}\n\n", 1000))
 	n := testing.AllocsPerRun(10, func() {
-		r := NewReader(bytes.NewReader(in), 0)
+		r := &Reader{src: bytes.NewReader(in), max: MaxFrame}
 		for {
 			if _, err := r.Next(); err != nil {
 				break
@@ -224,7 +224,7 @@ func BenchmarkReader(b *testing.B) {
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {
-		r := NewReader(bytes.NewReader(in), 0)
+		r := &Reader{src: bytes.NewReader(in), max: MaxFrame}
 		for {
 			if _, err := r.Next(); err != nil {
 				break

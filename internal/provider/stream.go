@@ -59,6 +59,9 @@ func (s *Stream) Next() (llm.Event, error) {
 		s.x.Over()
 	}
 	ev.Deltas = s.seams.join(ev.Deltas)
+	if ev.Whole != nil {
+		settle(ev.Whole)
+	}
 	meant := ev.Content || ev.Finish != ""
 	s.fresh = meant || s.UsageMeans && ev.Usage != nil
 	s.content = s.content || meant

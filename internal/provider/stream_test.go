@@ -233,7 +233,7 @@ func (*endless) Complete() bool { return false }
 
 func TestEdit(t *testing.T) {
 	t.Parallel()
-	r := NewReader(strings.NewReader("event: a\ndata:  {1,\ndata: 2}\n\ndata: {1}\nid: 3\n\n"), 0)
+	r := &Reader{src: strings.NewReader("event: a\ndata:  {1,\ndata: 2}\n\ndata: {1}\nid: 3\n\n"), max: MaxFrame}
 	for _, c := range []struct {
 		patches      []Patch
 		raw, payload string

@@ -49,12 +49,11 @@ func (r *Router) candidates(req *llm.Request, p *Plan) ([]*Target, *fault.Error)
 	}
 	p.pinned = r.pinned(order, p)
 	r.arrange(order, p)
-	if len(p.Prefer) > 0 {
-		first(order, func(t *Target) int { return rank(p.Prefer, t.Name) })
+	issuer, sealed := llm.Issuer(req.Raw.Body)
+	before := func(t *Target) int { // who sealed what it carries, then whom the caller prefers
+		return rank(p.Prefer, t.Name) + boolInt(sealed && t.Name != issuer)*(len(p.Prefer)+1)
 	}
-	if issuer, ok := llm.Issuer(req.Raw.Body); ok {
-		first(order, func(t *Target) int { return boolInt(t.Name != issuer) })
-	}
+	first(order, before)
 	if p.Stay != Anywhere {
 		head := order[0]
 		order = slices.DeleteFunc(order, func(t *Target) bool {
@@ -62,7 +61,7 @@ func (r *Router) candidates(req *llm.Request, p *Plan) ([]*Target, *fault.Error)
 		})
 	}
 	// By latency what is out of use is not first already.
-	if order[0] == p.pinned || p.Order == ByLatency && len(p.Prefer) == 0 && p.pinned != nil && !p.pinned.Health.Fit() {
+	if order[0] == p.pinned || p.Order == ByLatency && p.pinned != nil && !p.pinned.Health.Fit() && before(p.pinned) == before(order[0]) {
 		p.stayed = p.pinned
 	}
 	first(order, func(t *Target) int { return boolInt(!t.Health.Fit()) })

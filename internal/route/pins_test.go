@@ -1,11 +1,13 @@
 package route
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/pontage/pontage/internal/fault"
+	"github.com/pontage/pontage/internal/llm"
 )
 
 // pinned makes a bench that remembers, and a plan of a conversation at two equal
@@ -171,5 +173,45 @@ func TestAPinHoldsAgainstLatency(t *testing.T) {
 	p.Targets[1].Health.openUntil = b.clock.t.Add(time.Minute)
 	if a := b.at(t, p); a.Target() != "a" || !a.Moved() {
 		t.Errorf("its target is out of use: it is at %s, moved %v", a.Target(), a.Moved())
+	}
+}
+
+// Who sealed what a conversation carries decides where it goes, whether the target
+// where it was is in use or not: that is no break. Another target of the same is one.
+func TestWhoSealedStateDecidesAgainstAPin(t *testing.T) {
+	t.Parallel()
+	b, p, _, _ := pinned(t)
+	p.Order = ByLatency
+	b.at(t, p)
+	b.broken(p.Targets[0])
+	p.Targets[0].Health.openUntil = b.clock.t.Add(time.Minute)
+	for _, c := range []struct {
+		names  [2]string
+		prefer []string
+		issuer string
+		moved  bool
+	}{
+		{[2]string{"x", "y"}, nil, "y", false},
+		{[2]string{"x", "x"}, nil, "x", true},
+		{[2]string{"x", "y"}, nil, "z", true}, // who is not here decides nothing
+		{[2]string{"x", "y"}, []string{"y"}, "", false},
+		{[2]string{"x", "x"}, []string{"x"}, "", true},
+	} {
+		p.Targets[0].Name, p.Targets[1].Name = c.names[0], c.names[1]
+		p.Prefer = c.prefer
+		b.router.Pins.put(p.pinKey(), p.Targets[0], p.Pin)
+		req := &llm.Request{Stream: true}
+		if c.issuer != "" {
+			req.Raw.Body = []byte(`{"signature":"` + llm.Seal(c.issuer, "state") + `"}`)
+		}
+		b.log = nil
+		a, err := b.router.Open(context.Background(), req, p, &b.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = a.Close()
+		if a.Target() != "b" || a.Moved() != c.moved {
+			t.Errorf("%+v: at %s, moved %v", c, a.Target(), a.Moved())
+		}
 	}
 }

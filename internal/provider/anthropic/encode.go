@@ -286,7 +286,7 @@ func (e *encoder) reasoning() {
 	effort, budget := r.Effort, r.Budget
 	if budgetModel(e.call.Model) {
 		if e.halted() {
-			e.Drop(e.named("reasoning_effort", "thinking"))
+			e.Drop(e.call.Named("reasoning_effort", "thinking"))
 		} else {
 			e.thinkingRules()
 			e.budget(effort, budget)
@@ -316,15 +316,6 @@ func (e *encoder) reasoning() {
 // on of which the thoughts are not there any more, and models with a budget refuse
 // to think on without them.
 func (e *encoder) halted() bool { return !e.mused && provider.Unfinished(e.chat) }
-
-// named returns the name that the caller's dialect has for a member: that of chat
-// completions, or Anthropic's own.
-func (e *encoder) named(chat, own string) string {
-	if e.call.Request.Dialect == llm.AnthropicMessages {
-		return own
-	}
-	return chat
-}
 
 func budgetModel(name string) bool { return begins(name, budgetModels) }
 

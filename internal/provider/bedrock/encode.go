@@ -67,15 +67,6 @@ func (p *Provider) encode(c provider.Call, t traits) (*encoder, error) {
 	return e, nil
 }
 
-// called returns a parameter's name in the caller's dialect: by default that of
-// chat completions, or that of Anthropic's messages.
-func (e *encoder) called(chat, messages string) string {
-	if e.call.Request.Dialect == llm.AnthropicMessages {
-		return messages
-	}
-	return chat
-}
-
 // maxMarks is how many cache marks a request may have.
 const maxMarks = 4
 
@@ -183,7 +174,7 @@ func (e *encoder) tool(path string, t *llm.Tool) {
 	if t.Name == "" || len(t.Name) > 64 || strings.ContainsFunc(t.Name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	}) {
-		e.Unsupported(path + e.called(".function.name", ".name"))
+		e.Unsupported(path + e.call.Named(".function.name", ".name"))
 	}
 	e.Element()
 	e.Open('{')
@@ -280,7 +271,7 @@ func (e *encoder) inference() {
 		e.Open('[')
 		for _, s := range stops {
 			if strings.TrimSpace(s) == "" {
-				e.Refuse(fault.UnsupportedParameter, e.called("stop", "stop_sequences"), "This model takes no stop sequence of nothing but white space.")
+				e.Refuse(fault.UnsupportedParameter, e.call.Named("stop", "stop_sequences"), "This model takes no stop sequence of nothing but white space.")
 			}
 			e.Element()
 			e.String(s)
@@ -380,7 +371,7 @@ func (e *encoder) own() {
 			e.Unsupported("top_k")
 		}
 		if alone {
-			e.Unsupported(e.called("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"))
+			e.Unsupported(e.call.Named("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"))
 		}
 		return
 	}

@@ -51,7 +51,7 @@ func (e *encoder) thinking() string {
 		}
 		return ""
 	case e.halted():
-		e.Drop(e.called("reasoning_effort", "thinking"))
+		e.Drop(e.call.Named("reasoning_effort", "thinking"))
 		return e.off()
 	}
 	e.thinkingRules()
@@ -128,12 +128,12 @@ func (e *encoder) budget(r *llm.Reasoning) int64 {
 	}
 	room := max(limit-minBudget, min(minBudget, limit-1))
 	if room < minBudget {
-		e.Refuse(fault.UnsupportedParameter, e.called("reasoning_effort", "thinking"), "Reasoning needs a limit of more than %d output tokens for this model.", minBudget)
+		e.Refuse(fault.UnsupportedParameter, e.call.Named("reasoning_effort", "thinking"), "Reasoning needs a limit of more than %d output tokens for this model.", minBudget)
 		return budget
 	}
 	if budget > room {
 		if budget != budgets["max"] {
-			e.Drop(e.called("reasoning_effort", "thinking.budget_tokens"))
+			e.Drop(e.call.Named("reasoning_effort", "thinking.budget_tokens"))
 		}
 		budget = room
 	}

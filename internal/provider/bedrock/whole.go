@@ -1,7 +1,6 @@
 package bedrock
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,12 +19,12 @@ type whole struct {
 
 // Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	body, err := w.x.ReadAll(provider.MaxWhole)
+	body, err := w.x.ReadJSON()
 	if err != nil {
 		return llm.Event{}, err
 	}
 	k := &w.scanner
-	switch ok := k.whole(bytes.TrimSpace(body)); {
+	switch ok := k.whole(body); {
 	case !ok:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))
 	case !k.known && w.x.Header.Get("X-Amzn-Errortype") != "":

@@ -62,23 +62,13 @@ func (p *Provider) encode(c provider.Call) (*encoder, error) {
 	e.contents()
 	e.config()
 	if chat.User != "" {
-		e.Drop(e.named("user", "metadata.user_id"))
+		e.Drop(e.call.Named("user", "metadata.user_id"))
 	}
 	if e.Err != nil {
 		return nil, e.Err
 	}
 	e.Body = append(e.Body, '}')
 	return e, nil
-}
-
-// named returns the name that the caller's dialect has for a member: OpenAI's, or
-// Anthropic's.
-func (e *encoder) named(openai, anthropic string) string {
-	switch e.call.Request.Dialect {
-	case llm.AnthropicMessages, llm.AnthropicCountTokens:
-		return anthropic
-	}
-	return openai
 }
 
 // modalities takes over what a chat completion is to hold: texts and images, and no
@@ -129,7 +119,7 @@ func (e *encoder) limits() {
 	if e.chat.MaxOutput != nil {
 		limit = *e.chat.MaxOutput
 		if limit < 1 {
-			e.Refuse(fault.UnsupportedParameter, e.named("max_completion_tokens", "max_tokens"), "This model takes a limit of at least 1 token.")
+			e.Refuse(fault.UnsupportedParameter, e.call.Named("max_completion_tokens", "max_tokens"), "This model takes a limit of at least 1 token.")
 		}
 	}
 	if limit > 0 {
@@ -174,7 +164,7 @@ func (e *encoder) sampling() {
 		e.Int("candidateCount", int64(c.Choices))
 	}
 	if len(c.Stop) > maxStops {
-		e.Refuse(fault.UnsupportedParameter, e.named("stop", "stop_sequences"), "This model takes at most %d stop sequences.", maxStops)
+		e.Refuse(fault.UnsupportedParameter, e.call.Named("stop", "stop_sequences"), "This model takes at most %d stop sequences.", maxStops)
 	}
 	if len(c.Stop) > 0 {
 		e.Name("stopSequences")
@@ -195,7 +185,7 @@ func (e *encoder) format() {
 	}
 	t := e.chat.ToolChoice
 	if len(e.chat.Tools) > 0 && !e.family.formTool && (t == nil || t.Mode != llm.ToolNone) {
-		e.Refuse(fault.UnsupportedParameter, e.named("response_format", "output_config.format"), "A response format does not go with tools for this model.")
+		e.Refuse(fault.UnsupportedParameter, e.call.Named("response_format", "output_config.format"), "A response format does not go with tools for this model.")
 	}
 	e.Text("responseMimeType", "application/json")
 	if len(f.Schema) > 0 {
@@ -226,7 +216,7 @@ func (e *encoder) thinking() {
 		return
 	}
 	if !e.family.thinks() {
-		e.Unsupported(e.named("reasoning_effort", "thinking"))
+		e.Unsupported(e.call.Named("reasoning_effort", "thinking"))
 		return
 	}
 	e.Name("thinkingConfig")
@@ -255,14 +245,14 @@ func (e *encoder) thoughtless() {
 		e.Name("thinkingConfig")
 		e.Value(`{"thinkingLevel":"MINIMAL"}`)
 	default:
-		e.Refuse(fault.UnsupportedParameter, e.named("reasoning_effort", "thinking"), "This model cannot be kept from thinking.")
+		e.Refuse(fault.UnsupportedParameter, e.call.Named("reasoning_effort", "thinking"), "This model cannot be kept from thinking.")
 	}
 }
 
 // level returns the level that is nearest to what was asked for; nothing means
 // the model's own choice.
 func (e *encoder) level(r *llm.Reasoning) string {
-	path := e.named("reasoning_effort", "output_config.effort")
+	path := e.call.Named("reasoning_effort", "output_config.effort")
 	effort := r.Effort
 	if r.Budget > 0 {
 		effort = provider.EffortOf(r.Budget)
@@ -309,7 +299,7 @@ func (e *encoder) budget(r *llm.Reasoning) int64 {
 		fit = max(*limit/2, e.family.least)
 	}
 	if fit != n && n != math.MaxInt32 {
-		e.Drop(e.named("reasoning_effort", "thinking.budget_tokens"))
+		e.Drop(e.call.Named("reasoning_effort", "thinking.budget_tokens"))
 	}
 	return fit
 }

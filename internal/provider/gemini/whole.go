@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 
@@ -19,11 +18,10 @@ type whole struct {
 
 // Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	body, err := w.x.ReadAll(provider.MaxWhole)
+	body, err := w.x.ReadJSON()
 	if err != nil {
 		return llm.Event{}, err
 	}
-	body = bytes.TrimLeft(body, " \t\r\n")
 	if r := w.call.Request; r.Task == llm.TaskEmbed && !passes(r) {
 		return w.vectors(body)
 	}

@@ -194,6 +194,39 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
+// A translated answer in one piece has whole characters, wherever its texts were cut.
+func TestAWholeAnswerIsPutTogetherAtItsSeams(t *testing.T) {
+	t.Parallel()
+	raw, err := jsonx.Scan([]byte(`{"model":"m","max_tokens":9,"messages":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range map[string]string{
+		`[{"type":"text","text":"a\ud83d"},{"type":"text","text":"\ude00b"}]`: "a😀b",
+		`"cut off \ud83d"`: "cut off \ufffd",
+	} {
+		p := New(Options{Vendor: "mistral", Transport: canned{
+			status: 200, header: http.Header{"Content-Type": {jsonType}},
+			body: func() io.Reader {
+				return strings.NewReader(`{"choices":[{"index":0,"message":{"content":` + content + `},"finish_reason":"length"}]}`)
+			},
+		}})
+		q := &llm.Request{
+			Dialect: llm.AnthropicMessages, Model: "m", Raw: raw, Choices: 1,
+			DecodeChat: func() (*llm.Chat, error) {
+				return &llm.Chat{Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.PartText, Text: "x"}}}}}, nil
+			},
+		}
+		evs, err := run(p, provider.Call{Request: q, Model: "m"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := evs[len(evs)-1].Whole.Choices[0].Parts[0].Text; got != want {
+			t.Errorf("%s: %q, want %q", content, got, want)
+		}
+	}
+}
+
 func TestEmptyAnswersHaveNoContent(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{

@@ -254,7 +254,7 @@ func (e *encoder) reasoning() {
 		e.Value(`{"type":"disabled"}`)
 		return
 	case (r.Disabled || effort == "none") && !e.call.Reasons:
-		e.Drop(switched(r)) // it does not think, and would refuse to be told so
+		e.Drop(provider.Silenced(r)) // it does not think, and would refuse to be told so
 		return
 	case r.Disabled && e.vendor.effort:
 		effort = "none"
@@ -268,14 +268,6 @@ func (e *encoder) reasoning() {
 	if effort != "" {
 		e.Text("reasoning_effort", effort)
 	}
-}
-
-// switched is the member by which thinking was switched off.
-func switched(r *llm.Reasoning) string {
-	if r.Disabled {
-		return "thinking"
-	}
-	return "reasoning_effort"
 }
 
 // sampling writes the numbers that steer the choice of tokens, and what else

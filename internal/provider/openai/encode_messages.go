@@ -325,15 +325,6 @@ func (e *encoder) called(p *llm.Part) {
 	e.Name(kind)
 	e.Open('{')
 	e.Text("name", p.ToolName)
-	switch args := strings.TrimSpace(string(p.Args)); {
-	case p.Custom:
-		e.Text("input", p.Text)
-	case args == "":
-		e.Text("arguments", "{}")
-	case args[0] == '"':
-		e.Raw("arguments", p.Args) // not JSON: kept as the text that it is
-	default:
-		e.Text("arguments", string(p.Args))
-	}
+	e.Arguments(p)
 	e.Close('}')
 }

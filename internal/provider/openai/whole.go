@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -22,12 +21,10 @@ type whole struct {
 
 // Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	body, err := w.x.ReadAll(provider.MaxWhole)
+	body, err := w.x.ReadJSON()
 	if err != nil {
 		return llm.Event{}, err
 	}
-	// Some providers send empty lines to keep the connection open.
-	body = bytes.TrimLeft(body, " \t\r\n")
 	k := &w.scanner
 	switch ok := k.scan(body); {
 	case !ok:

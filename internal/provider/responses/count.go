@@ -1,7 +1,6 @@
 package responses
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"slices"
@@ -53,11 +52,10 @@ type tally struct {
 
 // Next returns the answer; see provider.Source.
 func (t *tally) Next() (llm.Event, error) {
-	body, err := t.x.ReadAll(provider.MaxWhole)
+	body, err := t.x.ReadJSON()
 	if err != nil {
 		return llm.Event{}, err
 	}
-	body = bytes.TrimLeft(body, " \t\r\n")
 	doc, err := jsonx.Parse(body)
 	if err != nil || doc.Root().Kind() != jsonx.Object {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer is not a JSON object"))

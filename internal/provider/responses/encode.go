@@ -232,11 +232,7 @@ func (e *encoder) reasoning() {
 	effort, summary := r.Effort, r.Display == "summarized"
 	switch {
 	case (r.Disabled || effort == "none") && !e.call.Reasons && !e.stateless:
-		name := "reasoning_effort"
-		if r.Disabled {
-			name = "thinking"
-		}
-		e.Drop(name) // it does not think, and would refuse to be told so
+		e.Drop(provider.Silenced(r)) // it does not think, and would refuse to be told so
 		return
 	case r.Disabled:
 		effort, summary = "none", false

@@ -1,7 +1,6 @@
 package responses
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,11 +19,10 @@ type whole struct {
 
 // Next returns the answer; see provider.Source.
 func (w *whole) Next() (llm.Event, error) {
-	body, err := w.x.ReadAll(provider.MaxWhole)
+	body, err := w.x.ReadJSON()
 	if err != nil {
 		return llm.Event{}, err
 	}
-	body = bytes.TrimLeft(body, " \t\r\n")
 	k := &w.scanner
 	switch ok := k.scan(body); {
 	case !ok:

@@ -203,18 +203,26 @@ func decodeVariation(body []byte, headers map[string][]string) (*llm.Request, er
 	if f.r.Model = "dall-e-2"; len(f.settings["model"]) > 0 {
 		f.r.Model = f.text("model", maxModel)
 	}
-	switch files := f.files["image"]; {
-	case len(files) == 0:
-		f.bad("image", fault.MissingParameter, "Required")
-	case len(files) > 1:
-		f.bad("image", fault.InvalidParameter, "Must be given once")
-	case len(files[0].data) == 0:
-		f.bad("image", fault.InvalidParameter, "Must not be empty")
-	}
+	f.file("image")
 	f.r.Size.Images = 1
 	f.images()
 	f.oneOf("response_format", "url", "b64_json")
 	return f.done()
+}
+
+// file returns the bytes of the one file of that name; nil: it is not as it must be.
+func (f *form) file(name string) []byte {
+	switch files := f.files[name]; {
+	case len(files) == 0:
+		f.bad(name, fault.MissingParameter, "Required")
+	case len(files) > 1:
+		f.bad(name, fault.InvalidParameter, "Must be given once")
+	case len(files[0].data) == 0:
+		f.bad(name, fault.InvalidParameter, "Must not be empty")
+	default:
+		return files[0].data
+	}
+	return nil
 }
 
 // images reads how many images are to be made.
@@ -254,17 +262,10 @@ func readSound(body []byte, headers map[string][]string, d llm.Dialect, formats 
 		return nil, err
 	}
 	f.r.Model = f.text("model", maxModel)
-	switch files := f.files["file"]; {
-	case len(files) == 0:
-		f.bad("file", fault.MissingParameter, "Required")
-	case len(files) > 1:
-		f.bad("file", fault.InvalidParameter, "Must be given once")
-	case len(files[0].data) == 0:
-		f.bad("file", fault.InvalidParameter, "Must not be empty")
-	case len(files[0].data) > maxAudio:
+	if sound := f.file("file"); len(sound) > maxAudio {
 		f.bad("file", fault.InvalidParameter, "Must be at most 25 MiB")
-	default:
-		f.r.Seconds, f.r.Heard = length(files[0].data)
+	} else if sound != nil {
+		f.r.Seconds, f.r.Heard = length(sound)
 	}
 	f.weigh(f.one("prompt"))
 	f.number("temperature", 0, 1, 0)
