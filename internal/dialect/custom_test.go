@@ -144,6 +144,16 @@ func TestWhatIsNoInputIsGivenAsItIs(t *testing.T) {
 }
 
 // TestACallThatIsOneAlreadyStays has a provider that knows custom tools itself.
+// What may stand before the input has a bound, beyond which it is the text itself.
+func TestWhatStandsBeforeTheInputIsBounded(t *testing.T) {
+	t.Parallel()
+	for spaces, want := range map[int]string{maxOpening - 1: "x", maxOpening: "{" + strings.Repeat(" ", maxOpening) + `"input":"x"}`} {
+		if got := streamed(t, "shell", "{", strings.Repeat(" ", spaces), `"input":"x"}`); got != want {
+			t.Errorf("%d spaces: %d bytes, want %d", spaces, len(got), len(want))
+		}
+	}
+}
+
 func TestACallThatIsOneAlreadyStays(t *testing.T) {
 	t.Parallel()
 	in := Inputs{Names: named("shell")}

@@ -87,6 +87,28 @@ func TestAllReadersOfAStreamAreToldTheSame(t *testing.T) {
 	}
 }
 
+// Who waits is woken by one more event, and by an end without any.
+func TestWhoWaitsForAStreamIsWoken(t *testing.T) {
+	t.Parallel()
+	for name, happens := range map[string]func(*Stream){
+		"an event": func(s *Stream) { s.Add(event(0, 1)) },
+		"the end":  func(s *Stream) { s.End(nil) },
+		"a break":  func(s *Stream) { s.Break(io.ErrUnexpectedEOF) },
+	} {
+		s := NewStream(0)
+		_, _, more, err := s.Read(-1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		happens(s)
+		select {
+		case <-more:
+		default:
+			t.Errorf("%s wakes nobody", name)
+		}
+	}
+}
+
 func TestAStreamMayBreakOff(t *testing.T) {
 	t.Parallel()
 	s := NewStream(0)

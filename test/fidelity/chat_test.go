@@ -7,7 +7,7 @@ import (
 
 // readChatRequest reads a request of chat completions.
 func readChatRequest(body value) talk {
-	q := talk{alone: string(in(body, "parallel_tool_calls")) == "false", effort: text(in(body, "reasoning_effort"))}
+	q := talk{alone: string(in(body, "parallel_tool_calls")) == "false", effort: chatEffort(body)}
 	for _, m := range items(in(body, "messages")) {
 		q.chatMessage(m)
 	}
@@ -33,10 +33,27 @@ func readChatRequest(body value) talk {
 	}
 	q.set("seed", any1(body, "seed", "random_seed"))
 	q.stop = texts(in(body, "stop"))
-	if text(in(body, "thinking", "type")) == "disabled" {
-		q.effort = "none"
-	}
 	return q
+}
+
+// chatEffort reads the ways to say how much to think: OpenAI's, what OpenRouter has,
+// and what others took over from Anthropic.
+func chatEffort(body value) string {
+	if e := text(in(body, "reasoning_effort")); e != "" && e != "default" {
+		return e
+	}
+	r, kind := in(body, "reasoning"), text(in(body, "thinking", "type"))
+	switch {
+	case kind == "disabled", string(in(r, "enabled")) == "false":
+		return "none"
+	case in(r, "effort") != nil:
+		return text(in(r, "effort"))
+	case in(r, "max_tokens") != nil:
+		return budgeted(in(r, "max_tokens"))
+	case yes(in(r, "enabled")), kind != "":
+		return budgeted(in(body, "thinking", "budget_tokens"))
+	}
+	return ""
 }
 
 // texts reads one text or a list of them.

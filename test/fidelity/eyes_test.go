@@ -61,6 +61,7 @@ func TestARequestThatIsNotTheSameIsSeen(t *testing.T) {
 		{"several at a time", `,"disable_parallel_tool_use":true`, ``, "lost: one call"},
 		{"no format", `,"format":{"type":"json_schema","schema":{"type":"object"}}`, ``, "lost: format"},
 		{"no thought", `"thinking":{"type":"adaptive"},"output_config":{"effort":"low",`, `"output_config":{`, "lost: thinks"},
+		{"another effort", `"effort":"low"`, `"effort":"high"`, "lost: thinks: low; added: thinks: high"},
 		{"another limit", `"max_tokens":9`, `"max_tokens":99`, "lost: max"},
 		{"another temperature", `0.5`, `0.6`, "lost: temperature"},
 		{"no stop", `"stop_sequences":["z"],`, ``, "lost: stop"},

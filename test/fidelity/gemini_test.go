@@ -61,12 +61,10 @@ func (q *talk) geminiConfig(c value) {
 	}
 	if t := any1(c, "thinkingConfig", "thinking_config"); t != nil {
 		switch budget, level := any1(t, "thinkingBudget", "thinking_budget"), text(any1(t, "thinkingLevel", "thinking_level")); {
-		case string(budget) == "0" || level == "MINIMAL": // the newer models' word for not at all
-			q.effort = "none"
 		case level != "":
 			q.effort = strings.ToLower(level)
-		case budget != nil && string(budget) != "-1", yes(any1(t, "includeThoughts", "include_thoughts")):
-			q.effort = "some"
+		case budget != nil, yes(any1(t, "includeThoughts", "include_thoughts")):
+			q.effort = budgeted(budget)
 		}
 	}
 	for _, name := range []string{"candidateCount", "responseModalities", "responseLogprobs", "speechConfig", "imageConfig"} {
@@ -215,8 +213,8 @@ func geminiCan(q talk) talk {
 	switch q.effort {
 	case "some":
 		q.effort = "medium"
-	case "minimal":
-		q.effort = "low"
+	case "xhigh", "max":
+		q.effort = "high"
 	}
 	for i := range q.turns { // a system message in the middle is the user's
 		if q.turns[i].role == "system" && i > 0 && q.turns[i-1].role != "system" {
@@ -294,10 +292,8 @@ func writeGeminiConfig(q talk) object {
 	case "":
 	case "none":
 		c["thinkingConfig"] = object{"thinkingBudget": 0}
-	case "low", "medium":
-		c["thinkingConfig"] = object{"thinkingLevel": strings.ToUpper(q.effort), "includeThoughts": true}
 	default:
-		c["thinkingConfig"] = object{"thinkingLevel": "HIGH", "includeThoughts": true}
+		c["thinkingConfig"] = object{"thinkingLevel": strings.ToUpper(q.effort), "includeThoughts": true}
 	}
 	return c
 }

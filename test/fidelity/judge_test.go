@@ -46,7 +46,7 @@ func (p *play) arrived(q talk, sent received, r reply) {
 		}
 		return
 	}
-	for _, l := range q.hear().lost(p.own.heard(sent.body).hear(), r.dropped) {
+	for _, l := range q.aims(p.own).hear().lost(p.own.heard(sent.body).hear(), r.dropped) {
 		p.differ("request: %s", l)
 	}
 	if len(p.differences) > 0 && strings.HasPrefix(p.differences[0], "request: ") {

@@ -40,7 +40,7 @@ func readMessagesRequest(body value) talk {
 		q.effort = "none"
 	case "enabled", "adaptive":
 		if q.effort == "" {
-			q.effort = "some"
+			q.effort = budgeted(in(body, "thinking", "budget_tokens"))
 		}
 	}
 	f := in(body, "output_config", "format")

@@ -16,7 +16,7 @@ type talk struct {
 	// choice is auto, none, required, or =NAME for one tool.
 	choice string
 	alone  bool // one call at a time
-	effort string
+	effort string // none, minimal, low, medium, high, xhigh, max, or some: as the model likes
 	format *format
 	sets   map[string]string // max, temperature, top_p, top_k, seed, frequency, presence: numbers as written
 	stop   []string
@@ -114,6 +114,40 @@ func (q talk) asksAnything() bool {
 	return slices.ContainsFunc(q.turns, func(t turn) bool { return t.role == "user" })
 }
 
+// nearest are the efforts that a protocol, or the newest models of its vendor, lack,
+// and what the gateway asks for instead: the next that there is, and where there is no
+// word for as the model likes, nothing.
+var nearest = map[string]map[string]string{
+	"openai.chat":        {"some": ""},
+	"openai.responses":   {"some": ""},
+	"anthropic.messages": {"minimal": "low"},
+	"gemini.generate":    {"none": "minimal", "xhigh": "high", "max": "high"},
+}
+
+// aims returns q with the effort that a provider of that protocol is to be asked for.
+func (q talk) aims(own *dialect) talk {
+	if e, lacks := nearest[own.name][q.effort]; lacks {
+		q.effort = e
+	}
+	return q
+}
+
+// budgeted is the effort that a budget of tokens stands for, by protocols.md §3.5;
+// without one, or below 0, the model does as it likes.
+func budgeted(n value) string {
+	switch tokens := count(n); {
+	case n == nil || tokens < 0:
+		return "some"
+	case tokens == 0:
+		return "none"
+	case tokens <= 2048:
+		return "low"
+	case tokens <= 8192:
+		return "medium"
+	}
+	return "high"
+}
+
 // hello is a request that any answer fits.
 func hello() talk {
 	return talk{turns: []turn{{"user", []part{{kind: "text", text: "Hello"}}}}}
@@ -162,7 +196,7 @@ func (q talk) hear() heard {
 		h.add("format: any object")
 	}
 	if q.effort != "" {
-		h.add("thinks: %t", q.effort != "none")
+		h.add("thinks: %s", q.effort)
 	}
 	for name, v := range q.sets {
 		h.add("%s: %s", name, sorted(value(v)))

@@ -142,11 +142,7 @@ func TestResponses(t *testing.T) {
 func TestResponsesMakeRoom(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := openTemp(t)
 	at := time.UnixMilli(1_790_000_000_000).UTC()
 	s := db.Responses()
 	put := func(id string, account int64, bytes int, n int) {
@@ -183,11 +179,7 @@ func TestResponsesMakeRoom(t *testing.T) {
 func TestManySmallResponsesMakeRoom(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := openTemp(t)
 	const most = 4 * crowded
 	at := time.UnixMilli(1_790_000_000_000).UTC()
 	put := func(n, bytes int) {

@@ -17,11 +17,7 @@ import (
 func TestAVisitSeesEveryRowInOrder(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := openTemp(t)
 	conn, err := db.views.Conn(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -76,11 +72,7 @@ func TestAVisitSeesEveryRowInOrder(t *testing.T) {
 func TestNoVisitIsSorted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := openTemp(t)
 	plan := func(q visit) (plan string) {
 		args := make([]any, strings.Count(q.text(), "?"))
 		err := eachRow(ctx, db.read, "EXPLAIN QUERY PLAN "+q.text(), args, func(rows *sql.Rows) error {
