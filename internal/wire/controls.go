@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"mime/multipart"
 	"net/http"
 	"strings"
 
@@ -42,7 +43,10 @@ func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
 		return nil, err
 	}
 	body := x.body
-	if IsForm(x.r.Header) { // which has no members
+	if IsForm(x.r.Header) {
+		if err := inForm(list, x.r.Header, body); err != nil {
+			return nil, err
+		}
 		return x.decode(d, body)
 	}
 	body, err := x.retention(body)
@@ -62,6 +66,31 @@ func (x *exchange) request(d Dialect, w *Wishes) (*llm.Request, error) {
 		return nil, err
 	}
 	return x.decode(d, body)
+}
+
+// inForm refuses a form in which a part speaks to the gateway: nothing is taken out
+// of forms, so it would be ignored, and sent on. A part counts by its name up to the
+// first bracket or dot, as SDKs write what is nested. A form that cannot be read is
+// for the dialect to refuse.
+func inForm(list []contract.Control, h http.Header, body []byte) error {
+	boundary, _ := boundaryOf(h)
+	for i := range list {
+		c := &list[i]
+		if len(c.Member) == 0 || c.Means == contract.ControlNothing || c.Means == contract.ControlChain || !bytes.Contains(body, []byte(c.Member[0])) {
+			continue
+		}
+		in := multipart.NewReader(bytes.NewReader(body), boundary)
+		for p, err := in.NextRawPart(); err == nil; p, err = in.NextRawPart() {
+			name := p.FormName()
+			if end := strings.IndexAny(name, "[."); end > 0 {
+				name = name[:end]
+			}
+			if name == c.Member[0] {
+				return fault.New(fault.UnsupportedParameter, "%s cannot be said in a form: send JSON, or a header that says it.", name).At(name)
+			}
+		}
+	}
+	return nil
 }
 
 // headers reads the headers that the contract says speak to the gateway.

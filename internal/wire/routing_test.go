@@ -137,3 +137,37 @@ func TestHowLongAClientWaitsIsBelieved(t *testing.T) {
 		}
 	}
 }
+
+// A form has no members that could be taken out: what in it speaks to the gateway is
+// refused, where it would be ignored and sent on. A text that only mentions it is not.
+func TestAFormThatSpeaksToTheGatewayIsRefused(t *testing.T) {
+	t.Parallel()
+	const head = "multipart/form-data; boundary=b"
+	for _, c := range []struct{ contract, name, value, bad string }{
+		{"openai", "provider", "acme", "provider"},
+		{"openai", "provider[max_price][minute]", "0.001", "provider"},
+		{"openai", "provider.order.0", "acme", "provider"},
+		{"openai", "models[]", "a", "models"},
+		{"openai", "model", "a", ""},
+		{"openai", "prompt", "the models of a provider", ""},
+		{"openai", "providers", "a", ""},
+		{"nanogpt", "memory", "on", "memory"},
+		{"nanogpt", "billing_mode", "x", ""}, // which means nothing
+		{"ninjachat", "model", "a", ""},
+		{"modelswitch", "provider", "acme", ""},
+	} {
+		con, err := contract.Load(c.contract)
+		if err != nil {
+			t.Fatal(err)
+		}
+		surface := "openai.transcriptions"
+		if c.contract == "ninjachat" {
+			surface = "chat"
+		}
+		body := "--b\r\nContent-Disposition: form-data; name=\"" + c.name + "\"\r\n\r\n" + c.value + "\r\n--b--\r\n"
+		err = inForm(con.Controls(surface), http.Header{"Content-Type": {head}}, []byte(body))
+		if e := fault.From(err); (err != nil) != (c.bad != "") || err != nil && (e.Code != fault.UnsupportedParameter || e.Param != c.bad) {
+			t.Errorf("%s: %s: %v", c.contract, c.name, err)
+		}
+	}
+}

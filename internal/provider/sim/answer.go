@@ -49,6 +49,7 @@ type part struct {
 	text   string
 	id     string // of a tool call
 	name   string
+	space  string // namespace of a tool; empty: none
 	custom bool
 	seal   string // Anthropic's signature of reasoning
 	chunks int    // events to stream it in; 0: one a word
@@ -252,7 +253,7 @@ func (s *Sim) call(a *ask, calls []tool, c *choice, limit int64, i int) (used in
 		}
 		text, n, cut := s.cut(args, left)
 		used += n
-		c.parts = append(c.parts, part{kind: partTool, id: callID(a, i, k), name: t.name, text: text, custom: t.custom})
+		c.parts = append(c.parts, part{kind: partTool, id: callID(a, i, k), name: t.name, space: t.space, text: text, custom: t.custom})
 		if cut {
 			c.finish = llm.FinishLength
 			return min(used, limit)

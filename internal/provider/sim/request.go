@@ -59,6 +59,7 @@ type tool struct {
 	name   string
 	schema jsontext.Value // nil: no arguments
 	custom bool           // OpenAI's free-form tools
+	space  string         // namespace, which responses alone have; empty: none
 }
 
 // usage counts tokens; classes as in llm.Usage, but uncached input on its own.

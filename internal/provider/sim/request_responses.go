@@ -35,6 +35,22 @@ type responsesTool struct {
 	Name        string         `json:"name"`
 	Description string         `json:"description"`
 	Parameters  jsontext.Value `json:"parameters"`
+
+	Tools []responsesTool `json:"tools"` // of a namespace
+}
+
+// responsesChoice is tool_choice where it is an object, and a tool that it allows.
+type responsesChoice struct {
+	Type      string            `json:"type"`
+	Name      string            `json:"name"`
+	Namespace string            `json:"namespace"`
+	Mode      string            `json:"mode"`
+	Tools     []responsesChoice `json:"tools"`
+}
+
+// means reports whether a choice means a tool; without a namespace, of any.
+func (c responsesChoice) means(t tool) bool {
+	return c.Name == t.name && (c.Namespace == "" || c.Namespace == t.space)
 }
 
 // responsesItem is an item of the input.
@@ -79,14 +95,7 @@ func decodeResponses(body []byte, count func(string) int64) (*ask, error) {
 
 	r := reader{meter: meter{count: count}}
 	r.meter.text(q.Instructions)
-	for _, t := range q.Tools {
-		r.meter.text(t.Name)
-		r.meter.text(t.Description)
-		r.meter.text(string(t.Parameters))
-		if t.Type == "function" || t.Type == "custom" {
-			a.tools = append(a.tools, tool{name: t.Name, schema: object(t.Parameters), custom: t.Type == "custom"})
-		}
-	}
+	a.responsesTools(&r, q.Tools, "")
 	if err := a.responsesToolChoice(q.ToolChoice); err != nil {
 		return nil, err
 	}
@@ -101,27 +110,42 @@ func decodeResponses(body []byte, count func(string) int64) (*ask, error) {
 	return a, nil
 }
 
+// responsesTools adds tools that stand in a namespace, or, if space is empty, in none.
+func (a *ask) responsesTools(r *reader, list []responsesTool, space string) {
+	for _, t := range list {
+		r.meter.text(t.Name)
+		r.meter.text(t.Description)
+		r.meter.text(string(t.Parameters))
+		switch {
+		case t.Type == "function", t.Type == "custom":
+			a.tools = append(a.tools, tool{name: t.Name, schema: object(t.Parameters), custom: t.Type == "custom", space: space})
+		case t.Type == "namespace" && space == "":
+			a.responsesTools(r, t.Tools, t.Name)
+		}
+	}
+}
+
 // responsesToolChoice reads tool_choice, whose objects are flat here.
 func (a *ask) responsesToolChoice(v jsontext.Value) error {
 	if v.Kind() != '{' {
 		return a.openaiToolChoice(v)
 	}
-	var c struct {
-		Type string `json:"type"`
-		Name string `json:"name"`
-		Mode string `json:"mode"`
-	}
+	var c responsesChoice
 	if err := json.Unmarshal(v, &c); err != nil {
 		return refuse(400, "tool_choice", "invalid_type", "Invalid 'tool_choice' (simulated): %v", err)
 	}
 	if c.Type == "allowed_tools" {
 		a.must = c.Mode == "required"
+		a.tools = slices.DeleteFunc(a.tools, func(t tool) bool {
+			return !slices.ContainsFunc(c.Tools, func(w responsesChoice) bool { return w.means(t) })
+		})
 		return nil
 	}
-	a.must, a.named = true, c.Name
-	if !slices.ContainsFunc(a.tools, func(t tool) bool { return t.name == c.Name }) {
+	i := slices.IndexFunc(a.tools, c.means)
+	if i < 0 {
 		return refuse(400, "tool_choice", "invalid_value", "Tool choice '%s' not found in 'tools' parameter.", c.Name)
 	}
+	a.must, a.tools = true, a.tools[i:i+1]
 	return nil
 }
 

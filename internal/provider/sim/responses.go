@@ -123,6 +123,9 @@ func (a *answer) appendItem(dst []byte, p part, i int, whole bool) []byte {
 		dst = quote(append(dst, name...), text)
 		dst = quote(append(dst, `,"call_id":`...), p.id)
 		dst = quote(append(dst, `,"name":`...), p.name)
+		if p.space != "" {
+			dst = quote(append(dst, `,"namespace":`...), p.space)
+		}
 	default:
 		dst = append(dst, `,"type":"message","role":"assistant","content":[`...)
 		if whole {

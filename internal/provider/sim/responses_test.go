@@ -87,3 +87,47 @@ func TestResponsesRefuseWhatTheProtocolDoes(t *testing.T) {
 		}
 	}
 }
+
+// A tool of a namespace is called with that beside its name, and a choice is kept to.
+func TestResponsesCallWhatMayBeCalled(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, Options{})
+	event := testkit.LoadSchema(t, "openai.json#ResponseStreamEvent")
+	const tools = `"tools":[{"type":"function","name":"get_weather"},{"type":"namespace","name":"agents","description":"d","tools":[
+		{"type":"function","name":"spawn","parameters":{"type":"object"}},{"type":"custom","name":"whisper"}]}]`
+	const weather, spawn, whisper = `function_call get_weather `, `function_call spawn agents`, `custom_tool_call whisper agents`
+	for _, c := range []struct{ prompt, choice, want string }{
+		{"Please spawn one", `"auto"`, spawn},
+		{"Please whisper", `"auto"`, whisper},
+		{"weather", `{"type":"function","namespace":"agents","name":"spawn"}`, spawn},
+		{"weather", `{"type":"custom","name":"whisper"}`, whisper},
+		{"weather", `{"type":"function","namespace":"other","name":"spawn"}`, ""},
+		{"weather", `{"type":"allowed_tools","mode":"required","tools":[{"type":"function","namespace":"agents","name":"spawn"}]}`, spawn},
+		{"weather", `{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"get_weather"}]}`, weather},
+		{"weather", `{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"spawn"}]}`, "message  "},
+	} {
+		body := `{"model":"m","input":"` + c.prompt + `",` + tools + `,"tool_choice":` + c.choice
+		got := ask1(t, s, responsesPath, body+`}`)
+		if c.want == "" {
+			if got.status != 400 || !strings.Contains(got.body, `"param":"tool_choice"`) {
+				t.Errorf("%s: %d %s", c.choice, got.status, got.body)
+			}
+			continue
+		}
+		out := decode[struct {
+			Output []struct {
+				Type      string `json:"type"`
+				Name      string `json:"name"`
+				Namespace string `json:"namespace"`
+			} `json:"output"`
+		}](t, got.body).Output
+		if len(out) != 1 || out[0].Type+" "+out[0].Name+" "+out[0].Namespace != c.want {
+			t.Errorf("%s, %s: %+v, want %s", c.prompt, c.choice, out, c.want)
+		}
+		for _, f := range frames(t, ask1(t, s, responsesPath, body+`,"stream":true}`).body) {
+			if err := event.Check([]byte(f)); err != nil {
+				t.Errorf("%s: %v in %s", c.choice, err, f)
+			}
+		}
+	}
+}
