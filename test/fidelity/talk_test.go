@@ -15,7 +15,7 @@ type talk struct {
 	tools []tool
 	// choice is auto, none, required, or =NAME for one tool.
 	choice string
-	alone  bool // one call at a time
+	alone  bool   // one call at a time
 	effort string // none, minimal, low, medium, high, xhigh, max, or some: as the model likes
 	format *format
 	sets   map[string]string // max, temperature, top_p, top_k, seed, frequency, presence: numbers as written
