@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -255,5 +256,10 @@ func TestWhatWasLeftOutIsTold(t *testing.T) {
 	defer call.Close()
 	if got := strings.Join(call.Dropped(), " "); got != "seed messages.0.name" || len(caller.v.Event.Dropped) != 2 {
 		t.Errorf("dropped %q", got)
+	}
+	caller.v.Event.Left = []string{"web_search_call"}
+	call.req.Place = strings.ToUpper
+	if r := call.receipt(llm.Usage{}); fmt.Sprint(r.Dropped, r.Left) != "[SEED MESSAGES.0.NAME] [web_search_call]" {
+		t.Errorf("the receipt says %q and %q", r.Dropped, r.Left)
 	}
 }

@@ -155,6 +155,19 @@ type Request struct {
 	Thread *Thread
 }
 
+// Own names places in the Chat as the caller does; see Place. A nil request names
+// them as they are.
+func (r *Request) Own(paths []string) []string {
+	if r == nil || r.Place == nil || len(paths) == 0 {
+		return paths
+	}
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = r.Place(p)
+	}
+	return slices.Compact(out)
+}
+
 // Thread is what a request asks of the gateway's memory of answers.
 type Thread struct {
 	Store      bool          // the answer is to be kept
