@@ -213,7 +213,7 @@ func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *ob
 	update := response.Update{Object: rec.Object, Items: rec.Items}
 	var last [][]byte
 	if f.streamed {
-		last = responses.Frames(slices.Collect(responses.Events(said)), f.Next())
+		last = responses.Frames(slices.Collect(f.listener.Events(said)), f.Next())
 		update.Events = f.Chunks(last)
 	}
 	if err := t.a.responses.Update(ctx, rec.ID, update); err != nil {
