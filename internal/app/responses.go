@@ -34,6 +34,7 @@ const (
 	surfaceResponseItems  = "openai.responses.input_items"
 	surfaceResponseCancel = "openai.responses.cancel"
 	surfaceCount          = "openai.responses.input_tokens"
+	surfaceCompact        = "openai.responses.compact"
 )
 
 var keptSurfaces = []string{surfaceResponse, surfaceResponseItems, surfaceResponseCancel}

@@ -104,7 +104,7 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	switch {
 	case strings.HasPrefix(r.Surface, "gemini.") && r.Surface != "gemini.models" && !one:
 		p.fail(at.key, "%s: surface %s has its model in the path, which needs a wildcard", what, r.Surface)
-	case strings.HasPrefix(r.Surface, "openai.responses.") && r.Surface != "openai.responses.input_tokens" && !one:
+	case strings.HasPrefix(r.Surface, "openai.responses.") && r.Surface != "openai.responses.input_tokens" && r.Surface != "openai.responses.compact" && !one:
 		p.fail(at.key, "%s: surface %s is of one response, whose id needs a wildcard", what, r.Surface)
 	case r.Surface == "prompt" && !one:
 		p.fail(at.key, "%s: surface prompt has its model in the path, which needs a wildcard", what)

@@ -23,6 +23,7 @@ const (
 	OpenAIChat           Dialect = "openai.chat"
 	OpenAIResponses      Dialect = "openai.responses"
 	OpenAIInputTokens    Dialect = "openai.responses.input_tokens"
+	OpenAICompact        Dialect = "openai.responses.compact" // a chat whose answer only its provider can make and read
 	OpenAICompletions    Dialect = "openai.completions"
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
 	OpenAIModerations    Dialect = "openai.moderations"

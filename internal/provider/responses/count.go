@@ -30,7 +30,7 @@ func (p *Provider) counting(c provider.Call) []byte {
 	if c.Model != r.Model {
 		edits = append(edits, llm.Edit{Name: "model", Value: jsonx.AppendString(nil, c.Model)})
 	}
-	if input, n := p.ownInput(r); n > 0 {
+	if input, n, _ := p.ownInput(r); n > 0 {
 		edits = append(edits, llm.Edit{Name: "input", Value: input})
 	}
 	for _, m := range r.Raw.Members {
