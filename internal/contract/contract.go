@@ -34,6 +34,10 @@ type Route struct {
 	Only     string // of a list of models: chat or embedding; empty: both
 	Status   int    // of a success that the contract shapes
 
+	// Reasoning is the member of a chat completion's messages that has what the model
+	// thought: reasoning, reasoning_content or content; empty: as it comes.
+	Reasoning string
+
 	answer   *node // nil: the surface's own shape
 	detailed *node // nil: the same as answer
 }

@@ -45,7 +45,7 @@ func (r Route) Ending() string {
 	return ending
 }
 
-var routeFields = []string{"surface", "envelope", "kind", "role", "answer", "detailed", "only", "status"}
+var routeFields = []string{"surface", "envelope", "kind", "role", "answer", "detailed", "only", "status", "reasoning"}
 
 func (p *parser) routes(n *yaml.Node) {
 	mux := http.NewServeMux()
@@ -84,6 +84,11 @@ func (p *parser) routes(n *yaml.Node) {
 		}
 		if v := f["role"]; v != nil {
 			r.Role = p.choice(v, what+": role", "api", "dashboard")
+		}
+		if v := f["reasoning"]; v != nil {
+			if r.Reasoning = p.choice(v, what+": reasoning", "reasoning", "reasoning_content", "content"); r.Surface != "" && r.Surface != "openai.chat" {
+				p.fail(v, "%s: reasoning is only for surface openai.chat", what)
+			}
 		}
 		p.asked(&r, f, at, what)
 		p.answer(&r, at.value, f, what)
