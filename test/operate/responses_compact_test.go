@@ -29,7 +29,7 @@ providers:
   other: {kind: openai, base_url: %q, api_key: sk-upstream-4713}
 models:
   o: {targets: [{provider: official, model: upstream-o}, {provider: other}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
-  s: {targets: [{provider: second, model: upstream-s}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
+  s: {targets: [{provider: second, model: upstream-s, api: responses}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
   m: {targets: [{provider: other, model: upstream-m}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
 sites: [{hosts: ["*"], contract: openai}]
 `, official1.URL+"/v1", official2.URL+"/v1", chats.URL+"/v1")})
@@ -140,5 +140,27 @@ sites: [{hosts: ["*"], contract: openai}]
 		t.Errorf("%+v", rc)
 	}
 	c.stored(t, "GET", "resp_1").is(t, 404)
+	g.Verify(t)
+}
+
+// The simulator compacts, too, so that clients can be tried without a provider.
+func TestTheSimulatorCompacts(t *testing.T) {
+	t.Parallel()
+	g := harness.Start(t, harness.Options{Config: `
+providers: {up: {kind: sim}}
+models:
+  o: {targets: [{provider: up}], context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
+  r: {targets: [{provider: up, api: responses}], context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
+sites: [{hosts: ["*"], contract: openai}]
+`})
+	c := newCustomer(t, g, "1", nil)
+	for _, model := range []string{"o", "r"} {
+		r := ask(t, g, call{path: "/v1/responses/compact", key: c.key, body: `{"model":"` + model + `","input":[{"role":"user","content":"What is the sky?"}],"instructions":"Be brief."}`}).is(t, 200)
+		official(t, "CompactResource", r.body)
+		if charge := r.header.Get("X-Charge-Usd"); charge == "" || charge == "0" {
+			t.Errorf("charged %q", charge)
+		}
+		ask(t, g, call{path: responsesPath, key: c.key, body: `{"model":"r","input":` + r.at(t, "output") + `}`}).is(t, 200)
+	}
 	g.Verify(t)
 }
