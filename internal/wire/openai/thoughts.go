@@ -130,7 +130,7 @@ func (t *thoughts) message(dst, object []byte) []byte {
 		switch {
 		case thought[0] != '"':
 		case content < 0:
-			all, content = append(all, pair{[]byte(`"content"`), thought}), len(all)
+			all = append(all, pair{[]byte(`"content"`), thought})
 		case all[content].value[0] == '"':
 			all[content].value = joinStrings(thought, all[content].value)
 		default: // null
