@@ -125,17 +125,8 @@ func (t *thoughts) message(dst, object []byte) []byte {
 	if first < 0 {
 		return append(dst, object...)
 	}
-	thought := all[first].value
 	if t.member == "content" {
-		switch {
-		case thought[0] != '"':
-		case content < 0:
-			all = append(all, pair{[]byte(`"content"`), thought})
-		case all[content].value[0] == '"':
-			all[content].value = joinStrings(thought, all[content].value)
-		default: // null
-			all[content].value = thought
-		}
+		all = inContent(all, content, all[first].value)
 		first = -1
 	} else {
 		all[first].name = []byte(`"` + t.member + `"`)
@@ -153,6 +144,28 @@ func (t *thoughts) message(dst, object []byte) []byte {
 		dst = append(append(append(dst, p.name...), ':'), p.value...)
 	}
 	return append(dst, '}')
+}
+
+// inContent returns the members of a message with a thought in front of what it says
+// at content; below 0: it has no such member.
+func inContent(all []pair, content int, thought []byte) []pair {
+	switch {
+	case thought[0] != '"': // null
+	case content < 0:
+		return append(all, pair{[]byte(`"content"`), thought})
+	case all[content].value[0] == '"':
+		all[content].value = joinStrings(thought, all[content].value)
+	case all[content].value[0] == '[': // parts, as some servers have them
+		rest := bytes.TrimLeft(all[content].value[1:], " \t\r\n")
+		value := append(append([]byte(`[{"type":"text","text":`), thought...), '}')
+		if rest[0] != ']' {
+			value = append(value, ',')
+		}
+		all[content].value = append(value, rest...)
+	default: // null
+		all[content].value = thought
+	}
+	return all
 }
 
 // thinks reports whether the member has what a model thought, in words.

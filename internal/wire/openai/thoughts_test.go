@@ -35,6 +35,10 @@ func TestThoughtsAreToldWhereTheyAreWanted(t *testing.T) {
 		`{"reasoning":"h","reasoning_content":"h","content":""}`: {
 			`{"reasoning":"h","content":""}`, `{"reasoning_content":"h","content":""}`, `{"content":"h"}`,
 		},
+		`{"content":[{"type":"text","text":"a"}],"reasoning":"h"}`: {
+			`{"content":[{"type":"text","text":"a"}],"reasoning":"h"}`, `{"content":[{"type":"text","text":"a"}],"reasoning_content":"h"}`, `{"content":[{"type":"text","text":"h"},{"type":"text","text":"a"}]}`,
+		},
+		`{"content":[ ],"reasoning":"h"}`:          {`{"content":[ ],"reasoning":"h"}`, `{"content":[ ],"reasoning_content":"h"}`, `{"content":[{"type":"text","text":"h"}]}`},
 		`{"reasoning_content":null,"content":"a"}`: {`{"reasoning":null,"content":"a"}`, `{"reasoning_content":null,"content":"a"}`, `{"content":"a"}`},
 		`{"content":"\"reasoning\": it is"}`:       {`{"content":"\"reasoning\": it is"}`, `{"content":"\"reasoning\": it is"}`, `{"content":"\"reasoning\": it is"}`},
 		// Halves of characters are what others have the other half of.
