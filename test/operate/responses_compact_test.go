@@ -21,7 +21,6 @@ func TestAConversationIsCompacted(t *testing.T) {
 	for _, u := range []*testkit.Upstream{official1, official2, chats} {
 		u.Always(testkit.JSON(200, whole))
 	}
-	official1.Queue(testkit.JSON(200, recorded))
 	g := harness.Start(t, harness.Options{Config: fmt.Sprintf(`
 providers:
   official: {kind: openai, quirks: openai, base_url: %q, api_key: sk-upstream-4711}
@@ -54,13 +53,24 @@ sites: [{hosts: ["*"], contract: openai}]
 	if r := compact("m", `,"input":"x"`).is(t, 400); r.at(t, "error.param") != "model" {
 		t.Errorf("%s", r.body)
 	}
+	// A conversation that is too long is so by its place, here as at the provider.
+	c.credit(t, "1")
+	if r := compact("o", `,"input":"`+strings.Repeat("What is the sky? ", 40_000)+`"`).is(t, 400); r.at(t, "error.param") != "input" || r.at(t, "error.code") != "context_length_exceeded" {
+		t.Errorf("%s", r.body)
+	}
+	c.credit(t, "-1")
+	official1.Queue(testkit.JSON(400, `{"error":{"message":"Invalid value.","type":"invalid_request_error","param":"input[0].role","code":"invalid_value"}}`))
+	if r := compact("o", `,"input":[{"role":"user","content":"x"}]`).is(t, 400); r.at(t, "error.param") != "input.0.role" {
+		t.Errorf("%s", r.body)
+	}
 	c.holds(t, 10_200_000, 0)
+	official1.Queue(testkit.JSON(200, recorded))
 	r := compact("o", `,"input":"hi","store":false,"stream":false,"prompt_cache_key":null`).is(t, 200)
 	official(t, "CompactResource", r.body)
 	if r.at(t, "object") != "response.compaction" || r.at(t, "output.1.type") != "compaction" || r.at(t, "usage.input_tokens") != "117" || r.header.Get("X-Charge-Usd") != "0.000503" {
 		t.Errorf("%s, for %s", r.body, r.header.Get("X-Charge-Usd"))
 	}
-	if sent := official1.Request(0); sent.Path != "/v1/responses/compact" || string(sent.Body) != `{"model":"upstream-o","input":"hi","prompt_cache_key":null}` {
+	if sent := official1.Request(1); sent.Path != "/v1/responses/compact" || string(sent.Body) != `{"model":"upstream-o","input":"hi","prompt_cache_key":null}` {
 		t.Errorf("%s %s", sent.Path, sent.Body)
 	}
 	c.holds(t, 10_200_000-503_000, 0)

@@ -1,7 +1,6 @@
 package responses
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -79,11 +78,11 @@ func (a *compacted) Next() (llm.Event, error) {
 	case k.failed:
 		return llm.Event{}, provider.Classify(a.x.Family(), http.StatusOK, a.x.Header, k.fault(body))
 	}
-	sealed, bytes, ok := a.sealed(k.output)
+	sealed, size, ok := a.sealed(k.output)
 	if !ok {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no compaction"))
 	}
-	ev := llm.Event{Content: true, OutputBytes: bytes, Finish: llm.FinishStop, Last: true}
+	ev := llm.Event{Content: true, OutputBytes: size, Finish: llm.FinishStop, Last: true}
 	if u, told := k.counts.usage(); told {
 		a.usage = u
 		ev.Usage = &a.usage
@@ -112,7 +111,7 @@ func (a *compacted) sealed(output []byte) (out []byte, size int, ok bool) {
 		}
 		size, ok = size+len(blob), true
 		seal := llm.Seal(a.issuer, pack(item.Get("id").Text(), blob))
-		out = append(out, bytes.Clone(jsonx.Splice(item.Raw(), []llm.Edit{{Name: "encrypted_content", Value: jsonx.AppendString(nil, seal)}}))...)
+		out = append(out, jsonx.Splice(item.Raw(), []llm.Edit{{Name: "encrypted_content", Value: jsonx.AppendString(nil, seal)}})...)
 	}
 	return append(out, ']'), size, ok
 }

@@ -223,7 +223,7 @@ func blame(r *llm.Request, err error) error {
 		return err
 	}
 	top, _, _ := strings.Cut(f.Fault.Param, ".")
-	if passes(r) {
+	if passes(r) || r.Dialect == llm.OpenAICompact {
 		if top == "messages" {
 			f.Fault.Param = "input"
 		}

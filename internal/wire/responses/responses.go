@@ -81,16 +81,15 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 		c.r.Task, c.r.Dialect, c.r.Stream = llm.TaskCountTokens, llm.OpenAIInputTokens, false
 		c.r.Thread.Store, c.r.Thread.Asked, c.r.Thread.Background = false, false, false
 	}
+	places := sync.OnceValue(func() *places { return placesOf(root) })
+	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
+	c.r.Place = func(path string) string { return places().of(path) }
 	if d.compact {
 		c.r.Dialect, c.r.Stream, c.r.Thread.Store, c.r.Thread.Asked = llm.OpenAICompact, false, false, false
 		c.r.DecodeChat = func() (*llm.Chat, error) {
 			return nil, fault.New(fault.UnsupportedParameter, "Conversations cannot be compacted for this model.").At("model")
 		}
-		return c.r, nil
 	}
-	places := sync.OnceValue(func() *places { return placesOf(root) })
-	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
-	c.r.Place = func(path string) string { return places().of(path) }
 	return c.r, nil
 }
 
