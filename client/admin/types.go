@@ -220,7 +220,9 @@ type Receipt struct {
 	Price       Text       `json:"price"` // names the rates of Lines; empty: none
 	Lines       []Line     `json:"lines"` // what was used at its price; more than the charge where some was absorbed
 	Attempts    []Attempt  `json:"attempts"`
-	Delivery    string     `json:"delivery"` // complete, partial, none or unknown
+	Dropped     []string   `json:"dropped_params"` // members of the request that were left out as harmless; at most 32, and "and N more"
+	Left        []string   `json:"dropped_output"` // kinds of output that the answer has no place for, likewise
+	Delivery    string     `json:"delivery"`       // complete, partial, none or unknown
 	StartedAt   *time.Time `json:"started_at"`
 	MS          float64    `json:"ms"`
 }

@@ -177,8 +177,9 @@ func (g *gateway) spend(acc, key string, charge money.Amount) string {
 	_, err = h.Settle(g.t.Context(), ledger.Settlement{Actual: charge, Alerts: g.alerts, Receipt: &ledger.Receipt{
 		ID: id, Account: int64(a), Key: int64(k), Site: "openai", Surface: "openai.chat", Model: "gpt-5-mini", Outcome: "ok", Status: 200, Delivery: ledger.DeliveryComplete,
 		Usage: ledger.Tokens{Input: 100, CachedInput: 40, Output: 7}, Started: at, Took: 1500 * time.Millisecond,
-		Lines:    []ledger.Line{{Kind: "input", Units: 100, Amount: charge, Rate: 10_000 * money.Rate(charge), Rated: true}},
-		Price:    "0123abcd",
+		Lines:   []ledger.Line{{Kind: "input", Units: 100, Amount: charge, Rate: 10_000 * money.Rate(charge), Rated: true}},
+		Price:   "0123abcd",
+		Dropped: []string{"seed", "messages.0.name"}, Left: []string{"web_search_call"},
 		Attempts: []ledger.Attempt{{Target: "sim/gpt-5-mini", Outcome: "ok", Status: 200, Took: time.Second}},
 	}})
 	if err != nil {
@@ -309,7 +310,7 @@ func TestLookingIntoRequests(t *testing.T) {
 
 	like(t, g.well("request", "show", id), `
 		request `+id+` started {day} {time} took 1.5s account {acc} key {key} site openai surface openai.chat model gpt-5-mini
-		outcome ok status 200 delivery complete input tokens 100 of them cached 40 output tokens 7 held $0.002469134 charged $0.001234567 price 0123abcd
+		outcome ok status 200 delivery complete input tokens 100 of them cached 40 output tokens 7 held $0.002469134 charged $0.001234567 price 0123abcd left out of the request seed, messages.0.name left out of the answer web_search_call
 		LINE UNITS RATE AMOUNT input 100 × $12.34567 / 1M = $0.001234567
 		The sum is rounded up once, to a nano-dollar ($0.000000001); each line is what the sum grows by with it.
 		- The answer came to its end and is charged as used.

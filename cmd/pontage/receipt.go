@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pontage/pontage/client/admin"
 	"github.com/pontage/pontage/internal/money"
@@ -18,7 +19,8 @@ func (r *remote) receipt(v *admin.Receipt) error {
 		"site", string(v.Site), "surface", string(v.Surface), "model", string(v.Model), "answered by", string(v.AnsweredBy),
 		"outcome", v.Outcome, "status", status, "delivery", v.Delivery,
 		"input tokens", count(v.Tokens.Input), "  of them cached", count(v.Tokens.CachedInput), "  of them written to cache", count(v.Tokens.CacheWrite+v.Tokens.CacheWrite1h), "output tokens", count(v.Tokens.Output), "  of them reasoning", count(v.Tokens.Reasoning),
-		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD), "price", string(v.Price))
+		"estimated", yes(v.Estimated, "yes"), "held", dollars(v.HoldUSD), "charged", dollars(v.ChargeUSD), "refunded", some(v.RefundedUSD), "absorbed", some(v.AbsorbedUSD), "price", string(v.Price),
+		"left out of the request", strings.Join(v.Dropped, ", "), "left out of the answer", strings.Join(v.Left, ", "))
 	if err == nil && len(v.Lines) > 0 {
 		err = r.lines(v)
 	}

@@ -27,9 +27,10 @@ type feeds struct {
 type feed struct {
 	*response.Stream
 	id       string
-	users    int  // guarded by feeds.mu, as is begun
-	begun    bool // a task answers it, or has, or could not: it will end
-	streamed bool // it is told while it is answered; its task's
+	users    int                // guarded by feeds.mu, as is begun
+	begun    bool               // a task answers it, or has, or could not: it will end
+	streamed bool               // it is told while it is answered; its task's
+	listener responses.Listener // its task's
 }
 
 // base is the number of the first event that a response has next time: what an
@@ -134,7 +135,7 @@ func (f *feed) tell(events ...responses.Event) {
 
 // hear adds the events of frames that an encoder wrote.
 func (f *feed) hear(frames []byte) {
-	for e := range responses.Events(frames) {
+	for e := range f.listener.Events(frames) {
 		f.tell(e)
 	}
 }

@@ -156,11 +156,16 @@ func (t *tasks) answer(ctx context.Context, task job.Task, h *ledger.Hold, ev *o
 // refuse ends a task that failed because of e.
 func (t *tasks) refuse(h *ledger.Hold, call *gate.Call, ev *obs.Event, e *fault.Error) error {
 	ev.Fault, ev.Error = e.Code.String(), e.Error()
-	result := job.Result{Fault: e.Code.String(), Message: e.Public()}.Encode()
+	result := failed(e).Encode()
 	if call == nil {
 		return gate.GiveBack(h, nil, result)
 	}
 	return call.FailTask(e, result)
+}
+
+// failed is the result of a task that failed because of e.
+func failed(e *fault.Error) job.Result {
+	return job.Result{Fault: e.Code.String(), Message: e.Public()}
 }
 
 // cancel ends a task whose job was cancelled while it ran.

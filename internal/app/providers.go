@@ -252,6 +252,7 @@ func speaksOpenAI(o openai.Options) (speaks, asked *spoken) {
 	}
 	if traits.Counts {
 		speaks.own[llm.OpenAIInputTokens] = resp
+		speaks.own[llm.OpenAICompact] = resp
 	}
 	drawn := newMedia(o, traits)
 	for _, d := range media.Dialects() {
@@ -274,7 +275,7 @@ func newMedia(o openai.Options, t openai.Traits) provider.Provider {
 
 func newResponses(o openai.Options, t openai.Traits) provider.Provider {
 	return gather.Over(responses.New(responses.Options{
-		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Counts: t.Counts, NoCustom: !t.Custom, Transport: o.Transport,
+		Name: o.Name, BaseURL: o.BaseURL, Family: t.Family, KeyHeader: t.KeyHeader, Stateless: t.Stateless, Counts: t.Counts, Compacts: t.Counts, NoCustom: !t.Custom, Transport: o.Transport,
 	}))
 }
 

@@ -34,6 +34,7 @@ const (
 	surfaceResponseItems  = "openai.responses.input_items"
 	surfaceResponseCancel = "openai.responses.cancel"
 	surfaceCount          = "openai.responses.input_tokens"
+	surfaceCompact        = "openai.responses.compact"
 )
 
 var keptSurfaces = []string{surfaceResponse, surfaceResponseItems, surfaceResponseCancel}
@@ -182,13 +183,29 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 		}
 		return job.ErrStopping
 	case err != nil && ctx.Err() != nil:
+		t.keepRest(ctx, f, enc, job.Result{Fault: job.Cancelled})
 		return t.cancel(h, call, ev)
-	case err != nil:
-		return t.refuse(h, call, ev, fault.From(err))
-	case call.Blocked():
-		return t.refuse(h, call, ev, fault.New(fault.ContentPolicy, ""))
+	case err == nil && call.Blocked():
+		err = fault.New(fault.ContentPolicy, "")
+	}
+	if err != nil {
+		e := fault.From(err)
+		t.keepRest(ctx, f, enc, failed(e))
+		return t.refuse(h, call, ev, e)
 	}
 	return t.pay(ctx, h, call, ev, enc, f)
+}
+
+// keepRest keeps what a response came to that is told while it is answered, and ends
+// as a result says. It is told of once the hold has ended so, and costs nothing.
+func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r job.Result) {
+	if !f.streamed {
+		return
+	}
+	object := enc.BrokenOff(ending(r))
+	if err := t.a.responses.Update(context.WithoutCancel(ctx), f.id, response.Update{Object: object}); err != nil {
+		t.a.obs.Logger().Error("what a response came to was not stored", "response", f.id, "error", err.Error())
+	}
 }
 
 // unsay deletes what an attempt of a process before has told of a response that is
@@ -213,7 +230,7 @@ func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *ob
 	update := response.Update{Object: rec.Object, Items: rec.Items}
 	var last [][]byte
 	if f.streamed {
-		last = responses.Frames(slices.Collect(responses.Events(said)), f.Next())
+		last = responses.Frames(slices.Collect(f.listener.Events(said)), f.Next())
 		update.Events = f.Chunks(last)
 	}
 	if err := t.a.responses.Update(ctx, rec.ID, update); err != nil {
@@ -279,14 +296,19 @@ func outcome(r *response.Response, holds []ledger.HoldRow) (status, code, messag
 	case holds[0].State == ledger.DurablePosted:
 		return "", "", ""
 	}
-	result := job.DecodeResult(holds[0].Result)
-	switch message = result.Message; result.Fault {
+	return ending(job.DecodeResult(holds[0].Result))
+}
+
+// ending is how a response ended that came to nothing, and the error of one that
+// failed.
+func ending(r job.Result) (status, code, message string) {
+	switch r.Fault {
 	case job.Cancelled:
 		return statusCancelled, "", ""
 	case fault.UpstreamRateLimited.String():
-		code = "rate_limit_exceeded"
+		return statusFailed, "rate_limit_exceeded", r.Message
 	}
-	return status, code, message
+	return statusFailed, "server_error", r.Message
 }
 
 // The states of a response that are told from its hold.

@@ -22,6 +22,7 @@ func dialects() map[string]wire.Dialect {
 		"openai.completions":      openai.NewCompletions(openai.Options{}),
 		"openai.responses":        responses.New(responses.Options{}),
 		surfaceCount:              responses.NewCount(),
+		surfaceCompact:            responses.NewCompact(),
 		"openai.embeddings":       openai.NewEmbeddings(openai.Options{}),
 		"anthropic.messages":      anthropic.NewMessages(),
 		"anthropic.count_tokens":  anthropic.NewCountTokens(),

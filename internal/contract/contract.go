@@ -34,6 +34,10 @@ type Route struct {
 	Only     string // of a list of models: chat or embedding; empty: both
 	Status   int    // of a success that the contract shapes
 
+	// Reasoning is the member of a chat completion's messages that has what the model
+	// thought: reasoning, reasoning_content or content; empty: as it comes.
+	Reasoning string
+
 	answer   *node // nil: the surface's own shape
 	detailed *node // nil: the same as answer
 }
@@ -303,7 +307,7 @@ func (c *Contract) Code(envelope string, code fault.Code) string {
 // served by every build; who serves them says so at start.
 func Surfaces() []string {
 	return []string{
-		"openai.chat", "openai.responses", "openai.responses.item", "openai.responses.input_items", "openai.responses.cancel", "openai.responses.input_tokens", "openai.completions", "openai.embeddings", "openai.models", "openai.moderations",
+		"openai.chat", "openai.responses", "openai.responses.item", "openai.responses.input_items", "openai.responses.cancel", "openai.responses.input_tokens", "openai.responses.compact", "openai.completions", "openai.embeddings", "openai.models", "openai.moderations",
 		"openai.images", "openai.image_edits", "openai.image_variations", "openai.speech", "openai.transcriptions", "openai.translations",
 		"anthropic.messages", "anthropic.count_tokens", "anthropic.models",
 		"gemini.generate", "gemini.count_tokens", "gemini.embed", "gemini.models",

@@ -152,6 +152,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"each in an item":             {"surface: chat, ", "surface: jobs, answer: {each: $results, as: {each: $results, as: 1}}, ", `there is nothing to repeat in an item of results of jobs`},
 		"each where there is no list": {"defaults:", "extras: {y: {members: {z: {each: $details, as: 1}}}}\ndefaults:", `must be $fallback_chain or $fallback_attempts`},
 		"detailed of no models":       {"surface: chat, ", "surface: chat, detailed: {a: 1}, ", `4: route POST /v1/chat: detailed is only for surface openai.models`},
+		"reasoning of no chat":        {"surface: chat, ", "surface: chat, reasoning: content, ", `4: route POST /v1/chat: reasoning is only for surface openai.chat`},
+		"reasoning nowhere":           {"surface: chat, ", "surface: openai.chat, reasoning: somewhere, ", `reasoning: unknown "somewhere"`},
 		"only of no models":           {"surface: chat, ", "surface: chat, only: chat, ", `only is only for surface openai.models`},
 		"only of a strange kind":      {"surface: chat, ", "surface: openai.models, only: images, ", `only: unknown "images"`},
 		"status without answer":       {"surface: chat, ", "surface: chat, status: 201, ", `4: route POST /v1/chat: status without answer`},

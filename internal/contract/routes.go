@@ -45,7 +45,7 @@ func (r Route) Ending() string {
 	return ending
 }
 
-var routeFields = []string{"surface", "envelope", "kind", "role", "answer", "detailed", "only", "status"}
+var routeFields = []string{"surface", "envelope", "kind", "role", "answer", "detailed", "only", "status", "reasoning"}
 
 func (p *parser) routes(n *yaml.Node) {
 	mux := http.NewServeMux()
@@ -85,6 +85,11 @@ func (p *parser) routes(n *yaml.Node) {
 		if v := f["role"]; v != nil {
 			r.Role = p.choice(v, what+": role", "api", "dashboard")
 		}
+		if v := f["reasoning"]; v != nil {
+			if r.Reasoning = p.choice(v, what+": reasoning", "reasoning", "reasoning_content", "content"); r.Surface != "" && r.Surface != "openai.chat" {
+				p.fail(v, "%s: reasoning is only for surface openai.chat", what)
+			}
+		}
 		p.asked(&r, f, at, what)
 		p.answer(&r, at.value, f, what)
 		p.c.routes = append(p.c.routes, r)
@@ -104,7 +109,7 @@ func (p *parser) asked(r *Route, f map[string]*yaml.Node, at pair, what string) 
 	switch {
 	case strings.HasPrefix(r.Surface, "gemini.") && r.Surface != "gemini.models" && !one:
 		p.fail(at.key, "%s: surface %s has its model in the path, which needs a wildcard", what, r.Surface)
-	case strings.HasPrefix(r.Surface, "openai.responses.") && r.Surface != "openai.responses.input_tokens" && !one:
+	case strings.HasPrefix(r.Surface, "openai.responses.") && r.Surface != "openai.responses.input_tokens" && r.Surface != "openai.responses.compact" && !one:
 		p.fail(at.key, "%s: surface %s is of one response, whose id needs a wildcard", what, r.Surface)
 	case r.Surface == "prompt" && !one:
 		p.fail(at.key, "%s: surface prompt has its model in the path, which needs a wildcard", what)

@@ -57,7 +57,7 @@ func TestReceiptsRefundsAndUsage(t *testing.T) {
 	want := fmt.Sprintf(`{"id":%q,"account":%q,"key":%q,"test":false,"site":"ninja.localhost","surface":"openai.chat","model":"gpt","answered_by":null,"stream":false,`+
 		`"outcome":"ok","status":200,"fault":null,"tokens":{"input":10,"cached_input":4,"cache_write":0,"cache_write_1h":0,"output":20,"reasoning":5},"estimated":false,`+
 		`"hold_usd":"5.00","charge_usd":"3.00","absorbed_usd":"0.00","refunded_usd":"0.00","price":"0123abcd","lines":[{"kind":"input","units":10,"rate_usd":null,"amount_usd":"0.000000001"},{"kind":"output","units":20,"rate_usd":"0.0075","amount_usd":"2.999999999"}],`+
-		`"attempts":[{"target":"sim/m","outcome":"upstream_timeout","status":null,"ms":1},{"target":"other/m","outcome":"ok","status":200,"ms":0.25}],`+
+		`"attempts":[{"target":"sim/m","outcome":"upstream_timeout","status":null,"ms":1},{"target":"other/m","outcome":"ok","status":200,"ms":0.25}],"dropped_params":["seed"],"dropped_output":[],`+
 		`"delivery":"complete","started_at":"2026-11-20T12:00:00Z","ms":1.5}`+"\n", id, acc, key)
 	if diff := cmp.Diff(want, string(got.body)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

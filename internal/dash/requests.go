@@ -33,6 +33,8 @@ type receiptJSON struct {
 	Price       *string       `json:"price"` // names the rates of the lines
 	Lines       []lineJSON    `json:"lines"`
 	Attempts    []attemptJSON `json:"attempts"`
+	Dropped     []string      `json:"dropped_params"` // as the caller's dialect names them
+	Left        []string      `json:"dropped_output"`
 	Delivery    string        `json:"delivery"`
 	StartedAt   *time.Time    `json:"started_at"`
 	MS          float64       `json:"ms"`
@@ -74,6 +76,7 @@ func receipt(r *ledger.Receipt) receiptJSON {
 		AnsweredBy: orNull(r.AnsweredBy), Stream: r.Stream, Outcome: r.Outcome, Status: r.Status, Fault: orNull(r.Fault),
 		Tokens: tokensOut(r.Usage), Estimated: r.Usage.Estimated, HoldUSD: r.Hold, ChargeUSD: r.Charge,
 		AbsorbedUSD: r.Absorbed, RefundedUSD: r.Refunded, Price: orNull(r.Price), Lines: []lineJSON{}, Attempts: []attemptJSON{},
+		Dropped: append([]string{}, r.Dropped...), Left: append([]string{}, r.Left...),
 		Delivery: r.Delivery, StartedAt: stampOf(r.Started), MS: millis(r.Took),
 	}
 	if r.Account != 0 {

@@ -272,6 +272,7 @@ func (w *world) spend(acc, key, model string, hold, charge money.Amount) string 
 		ID: id, Account: int64(a), Key: int64(k), Site: "ninja.localhost", Surface: "openai.chat", Model: model, Outcome: "ok", Status: 200,
 		Usage: ledger.Tokens{Input: 10, CachedInput: 4, Output: 20, Reasoning: 5}, Hold: hold, Started: w.time(), Took: 1500 * time.Microsecond,
 		Lines: []ledger.Line{{Kind: "input", Units: 10, Amount: 1}, {Kind: "output", Units: 20, Amount: charge - 1, Rate: 7_500_000, Rated: true}}, Price: "0123abcd",
+		Dropped:  []string{"seed"},
 		Attempts: []ledger.Attempt{{Target: "sim/m", Outcome: "upstream_timeout", Took: time.Millisecond}, {Target: "other/m", Outcome: "ok", Status: 200, Took: 250 * time.Microsecond}},
 	}
 	if _, err := h.Settle(context.WithoutCancel(w.Context()), ledger.Settlement{Actual: charge, Receipt: &r, Alerts: ledger.Alerts{WarnBelow: 98 * money.Dollar}}); err != nil {

@@ -64,6 +64,9 @@ func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, e
 		call.model = m
 		return call, call.count(ctx, c.targets(m))
 	}
+	if req.Dialect == llm.OpenAICompact {
+		w.FullOutput = true // nothing can limit what it comes to
+	}
 	rest, err := call.begin(w)
 	if err != nil {
 		return nil, err

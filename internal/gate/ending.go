@@ -431,6 +431,8 @@ func (call *Call) receipt(u llm.Usage) *ledger.Receipt {
 		Input: u.Input, CachedInput: u.CachedInput, CacheWrite: u.CacheWrite, CacheWrite1h: u.CacheWrite1h,
 		Output: u.Output, Reasoning: u.Reasoning, Estimated: u.Estimated,
 	}
-	r.Hold = call.c.v.Event.Hold
+	ev := call.c.v.Event
+	r.Hold, r.Left = ev.Hold, ledger.Names(ev.Left)
+	r.Dropped = ledger.Names(call.req.Own(ev.Dropped))
 	return r
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -36,7 +37,8 @@ func TestEndings(t *testing.T) {
 		{"length", []llm.Event{says(20), ends(llm.FinishLength, used)}, nil, nil, false, full, OutcomeOK, ""},
 		{"tool calls", []llm.Event{says(20), ends(llm.FinishToolCalls, used)}, nil, nil, false, full, OutcomeOK, ""},
 		{"length while thinking", []llm.Event{ends(llm.FinishLength, &llm.Usage{Input: used.Input, Output: used.Output, Reasoning: used.Output})}, nil, nil, false, full, OutcomeOK, ""},
-		{"length without a word", []llm.Event{ends(llm.FinishLength, used)}, nil, nil, false, 0, OutcomeEmpty, "empty_response"},
+		{"length without a word, or which tokens were thoughts", []llm.Event{ends(llm.FinishLength, used)}, nil, nil, false, full, OutcomeOK, ""},
+		{"length without a token", []llm.Event{ends(llm.FinishLength, &llm.Usage{Input: used.Input})}, nil, nil, false, 0, OutcomeEmpty, "empty_response"},
 		{"no usage: estimated", []llm.Event{says(40), ends(llm.FinishStop, nil)}, nil, nil, false, 0, OutcomeOK, ""},
 		{"content filter", []llm.Event{says(20), ends(llm.FinishContentFilter, used)}, nil, nil, false, 0, OutcomeBlocked, ""},
 		{"refusal object", []llm.Event{{Content: true, Refusal: true}, ends(llm.FinishStop, used)}, nil, nil, false, 0, OutcomeBlocked, ""},
@@ -255,5 +257,10 @@ func TestWhatWasLeftOutIsTold(t *testing.T) {
 	defer call.Close()
 	if got := strings.Join(call.Dropped(), " "); got != "seed messages.0.name" || len(caller.v.Event.Dropped) != 2 {
 		t.Errorf("dropped %q", got)
+	}
+	caller.v.Event.Left = []string{"web_search_call"}
+	call.req.Place = strings.ToUpper
+	if r := call.receipt(llm.Usage{}); fmt.Sprint(r.Dropped, r.Left) != "[SEED MESSAGES.0.NAME] [web_search_call]" {
+		t.Errorf("the receipt says %q and %q", r.Dropped, r.Left)
 	}
 }

@@ -41,8 +41,9 @@ type node struct {
 // Doc is a parsed document: the bytes, and the places of all values in them.
 // It is never changed, and may be read by many goroutines at once.
 type Doc struct {
-	body  []byte
-	nodes []node
+	body   []byte
+	nodes  []node
+	mended bool
 
 	once    sync.Once
 	parents []parent // made by the first need of a path, if the document is large

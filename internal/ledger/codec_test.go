@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,8 +92,18 @@ func TestReceiptsAreReadAsTheyWereWritten(t *testing.T) {
 			want.Lines = append(want.Lines, Line{text(), rapid.Int64().Draw(t, "units"), money.Amount(rapid.Int64().Draw(t, "amount")), money.Rate(rapid.Int64().Draw(t, "rate")), rapid.Bool().Draw(t, "rated")})
 			want.Attempts = append(want.Attempts, Attempt{text(), text(), rapid.Int().Draw(t, "status"), time.Duration(rapid.Int64().Draw(t, "took"))})
 		}
-		var got Receipt
-		if err := got.SetDoc(want.Doc()); err != nil {
+		for range rapid.IntRange(0, 2).Draw(t, "left out") {
+			want.Dropped = append(want.Dropped, text())
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "left out") {
+			want.Left = append(want.Left, text())
+		}
+		doc := want.Doc()
+		if leaves := len(want.Dropped)+len(want.Left) > 0; leaves != (doc[0] == leavingLayout) || !leaves && doc[0] != receiptLayout {
+			t.Fatalf("layout %d of %q and %q", doc[0], want.Dropped, want.Left)
+		}
+		got := Receipt{Dropped: []string{"stale"}, Left: []string{"stale"}}
+		if err := got.SetDoc(doc); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -120,8 +132,25 @@ func TestReceiptsOfLayout1AreRead(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if err := new(Receipt).SetDoc(append([]byte{3}, old[1:]...)); err == nil {
+	if err := new(Receipt).SetDoc(append([]byte{leavingLayout + 1}, old[1:]...)); err == nil {
 		t.Error("a layout that there is not reads")
+	}
+}
+
+func TestWhatAReceiptSaysWasLeftOutIsBounded(t *testing.T) {
+	t.Parallel()
+	if got := Names(nil); got != nil {
+		t.Errorf("of nothing %q", got)
+	}
+	long := strings.Repeat("x", MaxLeftName-1) + "é"
+	if got := Names([]string{"seed", long, "a\xffb"}); fmt.Sprint(got) != fmt.Sprint([]string{"seed", long[:MaxLeftName-1], "ab"}) {
+		t.Errorf("%q", got)
+	}
+	if got := Names(slices.Repeat([]string{"a"}, MaxLeft)); len(got) != MaxLeft || got[MaxLeft-1] != "a" {
+		t.Errorf("as many as may be: %q", got)
+	}
+	if got := Names(slices.Repeat([]string{"a"}, MaxLeft+7)); len(got) != MaxLeft+1 || got[MaxLeft] != "and 7 more" {
+		t.Errorf("more: %q", got)
 	}
 }
 
@@ -129,6 +158,7 @@ func TestReceiptsOfLayout1AreRead(t *testing.T) {
 // given, and what it accepts can be written and read again.
 func FuzzSetDoc(f *testing.F) {
 	f.Add((&Receipt{Site: "s", Price: "0123abcd", Lines: []Line{{"input", 1, 2, 3, true}}, Attempts: []Attempt{{"t", "ok", 200, 1}}}).Doc())
+	f.Add((&Receipt{Site: "s", Dropped: []string{"seed"}, Left: []string{"web_search_call"}}).Doc())
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {

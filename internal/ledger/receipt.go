@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pontage/pontage/internal/money"
@@ -54,17 +56,50 @@ type Receipt struct {
 	Lines        []Line       // sum to Charge, unless some was absorbed
 	Price        string       // names the rates that Lines were reckoned at; empty: none were
 	Attempts     []Attempt
+	Dropped      []string // members of the request that were left out as harmless; see [Names]
+	Left         []string // kinds of output that the answer has no place for; see [Names]
 	Started      time.Time
 	Took         time.Duration
 }
 
-// Version of the layout that Doc writes. Layout 1 has neither price nor rates.
-const receiptLayout = 2
+// Versions of the layout that Doc writes. Layout 1 has neither price nor rates, and
+// layout 3 has what was left out; where nothing was, layout 2 says all.
+const (
+	receiptLayout = 2
+	leavingLayout = 3
+)
+
+// Bounds of what a receipt says was left out.
+const (
+	MaxLeft     = 32  // names in one list; the next element counts the others
+	MaxLeftName = 128 // bytes of one name
+)
+
+// Names returns names as a receipt keeps them: the first MaxLeft, each cut to
+// MaxLeftName bytes of valid UTF-8, and behind them "and N more" if there are more.
+func Names(all []string) []string {
+	if len(all) == 0 {
+		return nil
+	}
+	out := make([]string, 0, min(len(all), MaxLeft+1))
+	for _, s := range all[:min(len(all), MaxLeft)] {
+		out = append(out, strings.ToValidUTF8(s[:min(len(s), MaxLeftName)], ""))
+	}
+	if n := len(all) - MaxLeft; n > 0 {
+		out = append(out, "and "+strconv.Itoa(n)+" more")
+	}
+	return out
+}
 
 // Doc packs the fields of the receipt that have no column of their own.
 func (r *Receipt) Doc() []byte {
 	w := writer{b: make([]byte, 0, 96+len(r.Site)+len(r.Surface)+len(r.AnsweredBy)+32*len(r.Lines)+48*len(r.Attempts))}
-	w.b = append(w.b, receiptLayout)
+	leaves := len(r.Dropped)+len(r.Left) > 0
+	if leaves {
+		w.b = append(w.b, leavingLayout)
+	} else {
+		w.b = append(w.b, receiptLayout)
+	}
 	w.string(r.Site)
 	w.string(r.Surface)
 	w.string(r.AnsweredBy)
@@ -89,6 +124,10 @@ func (r *Receipt) Doc() []byte {
 		w.dur(a.Took)
 	}
 	w.dur(r.Took)
+	if leaves {
+		w.strings(r.Dropped)
+		w.strings(r.Left)
+	}
 	return w.b
 }
 
@@ -96,7 +135,7 @@ func (r *Receipt) Doc() []byte {
 func (r *Receipt) SetDoc(b []byte) error {
 	d := reader{b: b}
 	v := d.byte()
-	if v < 1 || v > receiptLayout {
+	if v < 1 || v > leavingLayout {
 		return fmt.Errorf("receipt %x: unknown layout %d", r.ID, v)
 	}
 	r.Site = d.string()
@@ -106,7 +145,7 @@ func (r *Receipt) SetDoc(b []byte) error {
 	r.Status = int(d.int())
 	r.Stream = d.bool()
 	r.Usage = d.tokens()
-	r.Lines, r.Price, r.Attempts = nil, "", nil
+	r.Lines, r.Price, r.Attempts, r.Dropped, r.Left = nil, "", nil, nil, nil
 	for range d.count() {
 		l := Line{Kind: d.string(), Units: d.int(), Amount: money.Amount(d.int())}
 		if v >= 2 {
@@ -121,6 +160,9 @@ func (r *Receipt) SetDoc(b []byte) error {
 		r.Attempts = append(r.Attempts, Attempt{Target: d.string(), Outcome: d.string(), Status: int(d.int()), Took: d.dur()})
 	}
 	r.Took = d.dur()
+	if v >= leavingLayout {
+		r.Dropped, r.Left = d.strings(), d.strings()
+	}
 	if err := d.end(); err != nil {
 		return fmt.Errorf("receipt %x: %w", r.ID, err)
 	}

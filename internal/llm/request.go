@@ -23,6 +23,7 @@ const (
 	OpenAIChat           Dialect = "openai.chat"
 	OpenAIResponses      Dialect = "openai.responses"
 	OpenAIInputTokens    Dialect = "openai.responses.input_tokens"
+	OpenAICompact        Dialect = "openai.responses.compact" // a chat whose answer only its provider can make and read
 	OpenAICompletions    Dialect = "openai.completions"
 	OpenAIEmbeddings     Dialect = "openai.embeddings"
 	OpenAIModerations    Dialect = "openai.moderations"
@@ -153,6 +154,19 @@ type Request struct {
 	// Thread is what the request asks of the gateway's own memory. Nil: the dialect
 	// knows nothing of the kind.
 	Thread *Thread
+}
+
+// Own names places in the Chat as the caller does; see Place. A nil request names
+// them as they are.
+func (r *Request) Own(paths []string) []string {
+	if r == nil || r.Place == nil || len(paths) == 0 {
+		return paths
+	}
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = r.Place(p)
+	}
+	return slices.Compact(out)
 }
 
 // Thread is what a request asks of the gateway's memory of answers.

@@ -167,7 +167,7 @@ func (m *Memory) Past(ctx context.Context, o Owner, id string, settle func(*Resp
 	for i := len(turns) - 1; i >= 0; i-- {
 		ids = append(ids, turns[i].ID)
 		items = append(items, elements(turns[i].Input)...)
-		items = append(items, output(turns[i].Object)...)
+		items = append(items, said(turns[i].Object)...)
 	}
 	return items, ids, nil
 }
@@ -207,7 +207,16 @@ func elements(array []byte) (out [][]byte) {
 	return out
 }
 
-// output are the items that a response said.
+// said are the items of a response that the conversation goes on with: none of one
+// that broke off, in the middle of a call perhaps.
+func said(object []byte) [][]byte {
+	if doc, err := jsonx.Parse(object); err != nil || doc.Root().Get("status").Is("failed") || doc.Root().Get("status").Is("cancelled") {
+		return nil
+	}
+	return output(object)
+}
+
+// output are the items that a response has.
 func output(object []byte) (out [][]byte) {
 	doc, err := jsonx.Parse(object)
 	if err != nil {

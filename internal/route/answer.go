@@ -104,17 +104,20 @@ func sizeOf(ev llm.Event) int {
 // finishedWithout reports whether an answer without content ended in a way that
 // is an answer all the same: the length was reached while thinking, a filter
 // stopped it, or it began with what it was told to stop at. Where the provider
-// says that it made no token, or tokens that nobody saw and that were no
-// thoughts, it did not answer; but for a filter, and for who asked for none.
+// says that it made no token, it did not answer; but for a filter, and for who asked
+// for none. Not all say which of their tokens were thoughts: those that reached the
+// length unseen were. Those of a turn that was paused must be told to have been.
 func (a *Answer) finishedWithout(none bool) bool {
-	ended, cut, stopped := false, false, false
+	ended, cut, paused, stopped := false, false, false, false
 	var used *llm.Usage // told with the end, or after it
 	for _, ev := range a.held {
 		switch ev.Finish {
 		case llm.FinishContentFilter:
 			return true
-		case llm.FinishLength, llm.FinishContextWindow, llm.FinishPause:
+		case llm.FinishLength, llm.FinishContextWindow:
 			cut = true
+		case llm.FinishPause:
+			paused = true
 		case llm.FinishStopSequence:
 			stopped = true
 		}
@@ -125,11 +128,11 @@ func (a *Answer) finishedWithout(none bool) bool {
 	}
 	switch {
 	case none:
-		return cut || stopped
-	case cut:
-		return used == nil || used.Reasoning > 0
+		return cut || paused || stopped
+	case cut || stopped:
+		return used == nil || used.Output > 0
 	}
-	return stopped && (used == nil || used.Output > 0)
+	return paused && (used == nil || used.Reasoning > 0)
 }
 
 func empty() *provider.Failure {

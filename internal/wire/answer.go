@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +32,7 @@ func (x *exchange) answer(d Dialect) error {
 		x.header("X-Output-Capped-By", t.CappedBy)
 	}
 	if len(t.Dropped) > 0 {
-		x.header("X-Dropped-Params", dropped(own(x.asked, t.Dropped)))
+		x.header("X-Dropped-Params", dropped(x.asked.Own(t.Dropped)))
 	}
 	if t.Request.Stream {
 		return x.stream()
@@ -62,18 +61,6 @@ func (x *exchange) open(d Dialect, req *llm.Request, w Wishes) (Call, error) {
 		}
 	}
 	return x.caller.Open(x.r.Context(), req, w)
-}
-
-// own names places as the dialect of r does.
-func own(r *llm.Request, paths []string) []string {
-	if r == nil || r.Place == nil {
-		return paths
-	}
-	out := make([]string, len(paths))
-	for i, p := range paths {
-		out[i] = r.Place(p)
-	}
-	return slices.Compact(out)
 }
 
 // maxDropped bounds how many bytes of a header tell what was left out: there can

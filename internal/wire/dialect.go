@@ -79,6 +79,14 @@ type Patient interface {
 	Waiting() (media, beat string)
 }
 
+// Thoughtful is a [Dialect] that can tell what a model thought in one or another
+// member of its answers.
+type Thoughtful interface {
+	Dialect
+	// Thoughts returns e, of an answer to r, with the thoughts in that member.
+	Thoughts(e Encoder, r *llm.Request, member string) Encoder
+}
+
 // Breaker is an [Encoder] whose dialect has more to say of a stream that failed
 // than the contract does.
 type Breaker interface {

@@ -123,7 +123,11 @@ func (x *exchange) encoder(d Dialect, r *llm.Request) Encoder {
 	if threads, ok := d.(Threads); ok && r.Thread != nil && r.Thread.Store {
 		return threads.Keeper(r)
 	}
-	return d.Encoder(r)
+	e := d.Encoder(r)
+	if t, ok := d.(Thoughtful); ok && x.route.Reasoning != "" {
+		return t.Thoughts(e, r, x.route.Reasoning)
+	}
+	return e
 }
 
 // remember keeps an answer that was charged, if it is to be kept, before its last

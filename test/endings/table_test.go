@@ -84,6 +84,7 @@ var answers = []row{
 	{name: "length", play: play{text: said, finish: "length", usage: usage(10, 5)}, whole: ok(10, 5), stream: ok(10, 5)},
 	{name: "tool call", play: play{tool: true, finish: "tools", usage: usage(10, 5)}, whole: ok(10, 5), stream: ok(10, 5), not: noTools},
 	{name: "length while thinking aloud", play: play{thought: said, finish: "length", usage: unseen}, whole: ok(10, 5), stream: ok(10, 5)},
+	{name: "length, and which tokens were thoughts is not told", play: play{finish: "length", usage: usage(10, 5)}, whole: ok(10, 5), stream: ok(10, 5)},
 	{name: "length while thinking", play: play{finish: "length", usage: unseen}, whole: ok(10, 5), stream: ok(10, 5)},
 
 	{name: "usage: none", play: play{text: said, finish: "stop"}, whole: counted, stream: counted, claude: [2]*want{nil, unreported}},
@@ -128,7 +129,6 @@ var frees = []row{
 	{name: "empty", play: play{finish: "stop", usage: usage(10, 0)}, whole: empty, stream: empty},
 	{name: "empty, though it says it spoke", play: play{finish: "stop", usage: usage(10, 5)}, whole: empty, stream: empty},
 	{name: "nothing, and no finish", play: play{usage: usage(10, 0)}, whole: empty, stream: empty},
-	{name: "length, and not a thought", play: play{finish: "length", usage: usage(10, 5)}, whole: empty, stream: empty},
 	{name: "error", play: play{status: 500, body: failure("api_error", "")}, whole: failed("failed", "upstream_failed", 502, 2), stream: failed("failed", "upstream_failed", 502, 2)},
 	{name: "error in a 200", play: play{body: failure("api_error", "")}, whole: failed("failed", "upstream_failed", 502, 2), stream: failed("failed", "upstream_failed", 502, 2)},
 	{name: "error as the first event", play: play{breaks: "error"}, stream: failed("failed", "upstream_failed", 502, 2), not: onlyStreamed},

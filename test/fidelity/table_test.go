@@ -189,7 +189,7 @@ var outside = map[string]string{
 	"openai.conversations":     "state in the provider's account",
 	"openai.files":             "state in the provider's account",
 	"openai.responses.item":    "answered from the gateway's own store",
-	"openai.responses.compact": "state that only its provider can read",
+	"openai.responses.compact": "continues what its provider stored; played by test/operate",
 	"anthropic.models":         "answered from the gateway's own catalogue",
 	"gemini.models":            "answered from the gateway's own catalogue",
 	"openai.models":            "answered from the gateway's own catalogue",

@@ -129,6 +129,8 @@ type Receipt struct {
 		Status  int     `json:"status"`
 		MS      float64 `json:"ms"`
 	} `json:"attempts"`
+	Dropped []string `json:"dropped_params"`
+	Left    []string `json:"dropped_output"`
 }
 
 // Receipt waits, for at most five seconds, until the receipt of a request is

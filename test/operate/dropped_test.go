@@ -25,4 +25,9 @@ models: {m: {targets: [{provider: up, model: upstream-m}], context: 900000, max_
 	if got := r.header.Get("X-Dropped-Params"); !strings.HasPrefix(got, "messages.0.name, ") || len(got) > 2000 {
 		t.Errorf("%d bytes: %.100s", len(got), got)
 	}
+	// Who was told nothing, as of a response in the background, finds it in the receipt.
+	rc := g.Receipt(t, r.header.Get("X-Request-Id"), nil)
+	if n := len(rc.Dropped); n != 33 || rc.Dropped[0] != "messages.0.name" || rc.Dropped[32] != "and 1968 more" || len(rc.Left) != 0 {
+		t.Errorf("the receipt says %d: %q, and of the answer %q", n, rc.Dropped, rc.Left)
+	}
 }

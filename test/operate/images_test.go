@@ -80,8 +80,14 @@ models: {m: {targets: [{provider: up, model: x, api: responses}], context: 32768
 	))
 	const body = `{"model":"m","messages":[{"role":"user","content":"Which?"}]`
 	asked := call{path: "/v1/chat/completions", key: c.key, body: body + "}", header: map[string]string{"Idempotency-Key": "one"}}
-	for range 2 { // the second is the first again
-		if r := ask(t, g, asked).is(t, 200); r.header.Get("X-Dropped-Output") != "web_search_call, a_ b_" {
+	for i := range 2 { // the second is the first again
+		r := ask(t, g, asked).is(t, 200)
+		if i == 0 {
+			if rc := g.Receipt(t, r.header.Get("X-Request-Id"), nil); fmt.Sprint(rc.Left) != "[web_search_call a, bé]" {
+				t.Errorf("the receipt says %q", rc.Left)
+			}
+		}
+		if r.header.Get("X-Dropped-Output") != "web_search_call, a_ b_" {
 			t.Errorf("told %q", r.header.Get("X-Dropped-Output"))
 		}
 	}

@@ -375,6 +375,8 @@ func wellFormed(route contract.Route) string {
 		return `{"model":"text-embedding-3-small","input":"x"}`
 	case route.Surface == "openai.responses":
 		return respond("gpt-5-mini", "")
+	case route.Surface == "openai.responses.compact":
+		return `{"model":"gpt-5-mini","input":"x"}`
 	case route.Surface == "openai.completions":
 		return `{"model":"gpt-5-mini","prompt":"x","max_tokens":10}`
 	case route.Surface == "openai.moderations":

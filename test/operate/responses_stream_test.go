@@ -261,6 +261,7 @@ func TestCancellingEndsAStream(t *testing.T) {
 			if got := c.reads(t, fromStart(id)).rest(); spell(got) != spell(all) {
 				t.Errorf("later: %s\nwant %s", spell(got), spell(all))
 			}
+			c.brokeOff(t, id, "cancelled", "Bl", ends[0])
 		} else {
 			c.stored(t, "GET", id+"?stream=true").is(t, 404)
 		}
@@ -296,7 +297,7 @@ func TestABackgroundStreamMayFail(t *testing.T) {
 	u := testkit.NewUpstream(t)
 	broken := streamedWhole(nil)
 	broken.Frames = broken.Frames[:2]
-	u.Queue(broken, testkit.JSON(500, `{"error":{"message":"words","type":"server_error"}}`))
+	u.Queue(broken, testkit.JSON(500, `{"error":{"message":"words","type":"server_error"}}`), broken)
 	g := responding(t, u)
 	c := newCustomer(t, g, "1", nil)
 	for _, begins := range []bool{true, false} {
@@ -310,9 +311,33 @@ func TestABackgroundStreamMayFail(t *testing.T) {
 		if got := c.reads(t, fromStart(id)).rest(); spell(got) != spell(all) {
 			t.Errorf("later: %s\nwant %s", spell(got), spell(all))
 		}
+		if begins {
+			c.brokeOff(t, id, "failed", "Blue.", last)
+		} else if kept.at(t, "output") != "[]" {
+			t.Errorf("without a word it has %s", kept.at(t, "output"))
+		}
 	}
 	c.holds(t, money.Dollar, 0)
+	// It may be continued, without what it has not said to its end.
+	kept := c.reads(t, call{path: responsesPath, body: inBackground}).rest()
+	broke := idOf(t, kept[0])
+	u.Queue(streamedWhole(nil))
+	ask(t, g, call{path: responsesPath, key: c.key, body: `{"model":"m","input":"again","stream":true,"previous_response_id":"` + broke + `"}`}).is(t, 200)
+	if sent := u.Received(); !strings.Contains(string(sent[len(sent)-1].Body), `"again"`) || strings.Contains(string(sent[len(sent)-1].Body), `Blue.`) {
+		t.Errorf("sent on: %s", sent[len(sent)-1].Body)
+	}
 	g.Verify(t)
+}
+
+// brokeOff checks that a response which was broken off behind a text is kept with it,
+// as the last of its events has it.
+func (c customer) brokeOff(t *testing.T, id, status, text string, last *spoken) {
+	t.Helper()
+	kept := c.stored(t, "GET", id).is(t, 200)
+	official(t, "Response", kept.body)
+	if kept.at(t, "status") != status || kept.at(t, "output.0.content.0.text") != text || kept.at(t, "output.0.status") != "incomplete" || last.at(t, "response") != kept.at(t, "") {
+		t.Errorf("kept as %s, and it ends with %s", kept.body, last.frame)
+	}
 }
 
 // What was begun when the process died is begun anew, under numbers that nobody

@@ -235,6 +235,7 @@ func TestWhatIsNotToBeStoredIsNot(t *testing.T) {
 		}
 	}
 	c.holds(t, money.Dollar-promptCost, 0)
+	c.respond(t, `"input":"hi","conversation":null,"prompt":null`, nil).is(t, 200)
 }
 
 // A client that tries a WebSocket first is refused at once, and falls back.

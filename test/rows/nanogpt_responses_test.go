@@ -86,6 +86,9 @@ func nanoWrongResponses(p *proof, c caller) {
 		responding(`"top_logprobs":21`):      "invalid_parameter_value top_logprobs",
 		responding(`"metadata":{"` + strings.Repeat("k", 65) + `":"v"}`): "invalid_parameter_value metadata." + strings.Repeat("k", 65),
 		responding(`"advisor":{"x":1}`):                                  "invalid_parameter_value advisor",
+		responding(`"conversation":{"messages":[]}`):                     "invalid_parameter_value conversation",
+		responding(`"conversation":"conv_1"`):                            "invalid_parameter_value conversation",
+		`{"prompt":{"id":"pmpt_1"}}`:                                     "invalid_parameter_value prompt",
 	} {
 		a := p.wants(p.declined(c, nanoResponses, body), http.StatusBadRequest)
 		if got := p.text(a, "error", "code") + " " + p.text(a, "error", "param"); got != want {
@@ -99,7 +102,10 @@ func nanoWrongResponses(p *proof, c caller) {
 		p.wantsNano(p.declined(c, nanoResponses, responding(), header(name, "c2VjcmV0")), http.StatusBadRequest, "invalid_parameter_value")
 	}
 
-	id := p.text(p.paid(c, nanoResponses, responding()), "id")
+	// A team is to pay for it, and there are none: nobody else must.
+	p.wantsNano(p.declined(c, nanoResponses, responding(), header("X-Team-Id", "team_1")), http.StatusBadRequest, "invalid_parameter_value")
+
+	id := p.text(p.paid(c, nanoResponses, responding(`"conversation":null,"prompt":null`)), "id")
 	other := p.nano("3", nil)
 	for _, how := range []string{"GET", "DELETE"} {
 		a := p.wantsNano(p.response(other, id, method(how)), http.StatusNotFound, "response_not_found")

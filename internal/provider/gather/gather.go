@@ -90,6 +90,9 @@ func takesLong(r *llm.Request) bool {
 	if r.Stream || r.Task != llm.TaskChat || r.Needs.Has(llm.NeedAudioOutput) {
 		return false // sound is streamed in another format than the one that was asked for
 	}
+	if r.Dialect == llm.OpenAICompact {
+		return false // nobody streams it
+	}
 	return r.Needs.Has(llm.NeedReasoning) ||
 		r.HasMaxOutput && r.MaxOutput*int64(max(r.Choices, 1)) > LongOutput
 }

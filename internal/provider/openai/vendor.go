@@ -227,7 +227,7 @@ func tooManyStops(name string, most int) *fault.Error {
 type Traits struct {
 	Responses bool   // it serves OpenAI's protocol of responses under the same base URL
 	Stateless bool   // and gives out no sealed reasoning there
-	Counts    bool   // and counts the tokens of requests there
+	Counts    bool   // and counts the tokens of requests there, and compacts conversations
 	Custom    bool   // it knows custom tools
 	Family    string // of provider.Classify
 	ByPath    bool   // the model is named in the path

@@ -20,7 +20,8 @@ func (p *Provider) countable(r *llm.Request) error {
 	if p.count == nil || r.Dialect != llm.OpenAIInputTokens {
 		return fault.New(fault.UnsupportedParameter, "Tokens cannot be counted for this model.").At("model")
 	}
-	return nil
+	_, _, err := p.ownInput(r)
+	return err
 }
 
 // counting returns the body that asks how many tokens a request has.
@@ -30,7 +31,7 @@ func (p *Provider) counting(c provider.Call) []byte {
 	if c.Model != r.Model {
 		edits = append(edits, llm.Edit{Name: "model", Value: jsonx.AppendString(nil, c.Model)})
 	}
-	if input, n := p.ownInput(r); n > 0 {
+	if input, n, _ := p.ownInput(r); n > 0 { // countable has looked
 		edits = append(edits, llm.Edit{Name: "input", Value: input})
 	}
 	for _, m := range r.Raw.Members {

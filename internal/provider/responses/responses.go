@@ -29,6 +29,7 @@ type Options struct {
 	KeyHeader string            // the header that takes the key; empty: Authorization with Bearer
 	Stateless bool              // it gives out no sealed reasoning
 	Counts    bool              // it counts the tokens of requests
+	Compacts  bool              // it compacts conversations
 	NoCustom  bool              // it knows no custom tools
 	Transport http.RoundTripper // shared; see provider.NewTransport
 }
@@ -43,6 +44,7 @@ type Provider struct {
 	noCustom  bool
 	to        *url.URL
 	count     *url.URL // nil: it does not count
+	compact   *url.URL // nil: it does not compact
 	transport http.RoundTripper
 }
 
@@ -82,6 +84,9 @@ func New(o Options) *Provider {
 	if o.Counts {
 		p.count = base.JoinPath("responses/input_tokens")
 	}
+	if o.Compacts {
+		p.compact = base.JoinPath("responses/compact")
+	}
 	return p
 }
 
@@ -93,6 +98,10 @@ func (p *Provider) Supports(r *llm.Request) error {
 	case llm.TaskCountTokens:
 		return p.countable(r)
 	}
+	if r.Dialect == llm.OpenAICompact {
+		_, err := p.compacting(provider.Call{Request: r, Model: r.Model})
+		return err
+	}
 	_, err := p.body(provider.Call{Request: r, Model: r.Model})
 	return err
 }
@@ -103,8 +112,8 @@ func (p *Provider) Dropped(r *llm.Request) []string {
 	if r.Task != llm.TaskChat {
 		return nil
 	}
-	if passes(r) {
-		if _, n := p.ownInput(r); n > 0 {
+	if passes(r) || r.Dialect == llm.OpenAICompact {
+		if _, n, _ := p.ownInput(r); n > 0 {
 			return []string{reasoningState}
 		}
 		return nil
@@ -146,6 +155,9 @@ func (p *Provider) Open(ctx context.Context, c provider.Call) (llm.Stream, error
 		return provider.NewStream(x, &tally{x: x}), nil
 	case r.Task != llm.TaskChat:
 		return nil, provider.Refusal(p.Supports(r))
+	}
+	if r.Dialect == llm.OpenAICompact {
+		return p.openCompact(ctx, c)
 	}
 	c.Reasons = c.Reasons && !p.stateless
 	x, sent, err := p.post(ctx, c)
@@ -211,7 +223,7 @@ func blame(r *llm.Request, err error) error {
 		return err
 	}
 	top, _, _ := strings.Cut(f.Fault.Param, ".")
-	if passes(r) {
+	if passes(r) || r.Dialect == llm.OpenAICompact {
 		if top == "messages" {
 			f.Fault.Param = "input"
 		}

@@ -52,7 +52,11 @@ func (p *Provider) splice(c provider.Call) ([]byte, error) {
 	if v := r.Raw.Value("include"); c.Reasons && !bytes.Contains(v, []byte(encrypted)) {
 		edits = append(edits, llm.Edit{Name: "include", Value: include(v)})
 	}
-	if input, n := p.ownInput(r); n > 0 {
+	input, n, err := p.ownInput(r)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
 		edits = append(edits, llm.Edit{Name: "input", Value: input})
 	}
 	if len(edits) == 0 {
@@ -89,22 +93,27 @@ var sealMark = []byte(`"pontage1.`)
 
 // ownInput returns the input without the reasoning that another provider sealed,
 // and with the state of our own as it was given to us. n is how many items are
-// not as they came; with none of them it returns nil.
-func (p *Provider) ownInput(r *llm.Request) (input []byte, n int) {
+// not as they came; with none of them it returns nil. Its error is a *fault.Error
+// that names a compaction of another provider's: without it nothing is left of the
+// conversation.
+func (p *Provider) ownInput(r *llm.Request) (input []byte, n int, err error) {
 	v := r.Raw.Value("input")
 	if !bytes.Contains(v, sealMark) {
-		return nil, 0
+		return nil, 0, nil
 	}
 	c := provider.Walk(v)
 	if c.Kind() != '[' {
-		return nil, 0
+		return nil, 0, nil
 	}
 	out := append(make([]byte, 0, len(v)), '[')
 	c.Enter('[')
-	for c.More() {
+	for i := 0; c.More(); i++ {
 		item := c.Value()
 		if bytes.Contains(item, sealMark) {
-			own, changed := p.ownItem(item)
+			own, changed, ok := p.ownItem(item)
+			if !ok {
+				return nil, 0, fault.New(fault.UnsupportedParameter, "Only the provider that compacted this conversation can read it.").At("input." + strconv.Itoa(i))
+			}
 			if changed {
 				n++
 			}
@@ -119,33 +128,35 @@ func (p *Provider) ownInput(r *llm.Request) (input []byte, n int) {
 		out = append(out, item...)
 	}
 	if n == 0 || c.Err() {
-		return nil, 0
+		return nil, 0, nil
 	}
-	return append(out, ']'), n
+	return append(out, ']'), n, nil
 }
 
 // ownItem returns an item as this provider may see it; nil: not at all. Only
-// reasoning that holds a seal is changed.
-func (p *Provider) ownItem(item []byte) (own []byte, changed bool) {
+// reasoning and compactions that hold a seal are changed. It is not ok for a
+// compaction of another provider's.
+func (p *Provider) ownItem(item []byte) (own []byte, changed, ok bool) {
 	raw, err := jsonx.Scan(item)
-	if err != nil || string(raw.Value("type")) != `"reasoning"` {
-		return item, false
+	kind := string(raw.Value("type"))
+	if err != nil || kind != `"reasoning"` && kind != `"compaction"` {
+		return item, false, true
 	}
 	c := provider.Walk(raw.Value("encrypted_content"))
 	inner, _ := c.Text()
-	issuer, state, ok := llm.Unseal(provider.Unescape(inner))
+	issuer, state, sealed := llm.Unseal(provider.Unescape(inner))
 	switch {
-	case !ok:
-		return item, false
+	case !sealed:
+		return item, false, true
 	case issuer != p.name:
-		return nil, true
+		return nil, true, kind == `"reasoning"`
 	}
 	id, blob := unpack(state)
 	edits := []llm.Edit{{Name: "encrypted_content", Value: jsonx.AppendString(nil, blob)}}
 	if id != "" {
 		edits = append(edits, llm.Edit{Name: "id", Value: jsonx.AppendString(nil, id)})
 	}
-	return raw.Splice(edits...), true
+	return raw.Splice(edits...), true, true
 }
 
 // pack makes one text of a reasoning item's id and its encrypted content, and

@@ -140,3 +140,13 @@ func appendTextPart(dst []byte, text string) []byte {
 	dst = quote(append(dst, `{"type":"output_text","text":`...), text)
 	return append(dst, `,"annotations":[],"logprobs":[]}`...)
 }
+
+// appendCompaction appends a conversation that was compacted, of which nobody but
+// this simulator could make anything.
+func appendCompaction(dst []byte, a *answer) []byte {
+	dst = append(append(dst, `{"id":"resp_sim`...), a.id...)
+	dst = member(dst, `","object":"response.compaction","created_at":`, a.created)
+	dst = append(append(dst, `,"output":[{"id":"cmp_sim`...), a.id...)
+	dst = quote(append(dst, `","type":"compaction","encrypted_content":`...), signature(hash(hashStart, a.id)))
+	return a.appendResponseTail(append(dst, '}'), true)
+}

@@ -23,6 +23,7 @@ const (
 	opChat
 	opEmbed
 	opCount
+	opCompact
 	opModerate
 	opImage
 	opSpeech
@@ -38,6 +39,8 @@ func operationOf(path string) (family, operation) {
 		return familyTexts, opChat
 	case strings.HasSuffix(path, "/responses"):
 		return familyResponses, opChat
+	case strings.HasSuffix(path, "/responses/compact"):
+		return familyResponses, opCompact
 	case strings.HasSuffix(path, "/embeddings"):
 		return familyOpenAI, opEmbed
 	case strings.HasSuffix(path, "/messages"):
@@ -185,6 +188,8 @@ func (x *exchange) respond() *http.Response {
 		return x.media()
 	case x.op == opCount:
 		return x.broken(append(member(nil, `{"input_tokens":`, x.counted(a)), '}'), nil)
+	case x.op == opCompact:
+		return x.broken(appendCompaction(nil, x.sim.answer(a, st)), nil)
 	default:
 		ans := x.sim.answer(a, st)
 		return x.broken(ans.whole(nil), ans)

@@ -33,7 +33,7 @@ type Options struct {
 }
 
 // Sim is the simulated providers of all models. It is an [http.RoundTripper]
-// for the paths that end in /chat/completions, /completions, /responses,
+// for the paths that end in /chat/completions, /completions, /responses, /responses/compact,
 // /embeddings, /messages, /messages/count_tokens, /moderations,
 // /images/generations, /images/edits, /images/variations, /audio/speech, /audio/transcriptions and /audio/translations,
 // whatever the host, and is used by many goroutines at once. It takes any credential.

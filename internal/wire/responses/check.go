@@ -11,6 +11,7 @@ import (
 // checker validates one body and fills the request on the way.
 type checker struct {
 	counts  bool // nothing is to be answered
+	compact bool // the conversation is to be answered in less
 	p       fields.Problems
 	r       *llm.Request
 	schemas *fields.Schemas
@@ -49,6 +50,9 @@ func (c *checker) request(root jsonx.Value) {
 		if v.Exists() && !c.setting(name, v) && !c.remembered(name, v) {
 			c.structure(name, v)
 		}
+	}
+	if c.compact {
+		c.compacting(root)
 	}
 	c.choice(root)
 	c.background(root)

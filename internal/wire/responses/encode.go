@@ -178,16 +178,7 @@ func statusOf(object []byte) string {
 // Break appends how a stream of this dialect fails: the contract's frame with its
 // number, and then the response, failed, with all that it came to.
 func (e *encoder) Break(dst, failed []byte, err *fault.Error) []byte {
-	o := object{status: statusFailed, model: e.r.Model, code: failure(err), message: err.Public()}
-	number, whole := int64(0), []byte(nil)
-	switch {
-	case e.pass != nil:
-		number, whole = e.pass.number, e.pass.ended(o)
-	default:
-		s := e.making()
-		o.output = s.output()
-		number, whole = s.number, s.head.append(nil, o)
-	}
+	number, whole := e.brokenOff(object{status: statusFailed, model: e.r.Model, code: failure(err), message: err.Public()})
 	event, rest, ok := numbered(failed, number)
 	if !ok {
 		return append(dst, failed...)
@@ -196,4 +187,21 @@ func (e *encoder) Break(dst, failed []byte, err *fault.Error) []byte {
 	e.object = whole
 	dst = lines(dst, "response.failed", frameData("response.failed", number+1, whole))
 	return append(dst, rest...)
+}
+
+// BrokenOff implements [Promised].
+func (e *encoder) BrokenOff(status, code, message string) []byte {
+	_, whole := e.brokenOff(object{status: status, model: e.r.Model, code: code, message: message})
+	return whole
+}
+
+// brokenOff returns the response as it stands, and the number that its next event
+// would have.
+func (e *encoder) brokenOff(o object) (number int64, whole []byte) {
+	if e.pass != nil {
+		return e.pass.number, e.pass.ended(o)
+	}
+	s := e.making()
+	o.output = s.output()
+	return s.number, s.head.append(nil, o)
 }

@@ -38,18 +38,28 @@ func Frames(events []Event, first int64) [][]byte {
 // Heartbeat returns the dialect's sign of life, which stands between events.
 func Heartbeat() []byte { return []byte(keepAlive) }
 
-// Events returns the events in frames that an encoder wrote. Its signs of life are
-// of the moment, and that the answer was taken in is known already; see [Opening].
-// Where a text ends within a character an event has U+FFFD, so that it can be kept.
-func Events(frames []byte) iter.Seq[Event] {
+// Events returns the events in all frames of an answer; see [Listener].
+func Events(frames []byte) iter.Seq[Event] { return new(Listener).Events(frames) }
+
+// Listener takes events out of the frames of one answer as its encoder writes them.
+// Its zero value is ready.
+type Listener struct{ seams seams }
+
+// Events returns the events in the frames that come next. The signs of life of the
+// encoder are of the moment, and that the answer was taken in is known already; see
+// [Opening]. A character that a provider has cut into two events stands whole in the
+// second, and is U+FFFD where its end never came, so that all can be kept.
+func (l *Listener) Events(frames []byte) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		var e Event
 		for line := range bytes.Lines(frames) {
 			line = bytes.TrimRight(line, "\r\n")
 			switch field, value, _ := bytes.Cut(line, []byte(":")); {
 			case len(line) == 0:
-				if e.whole() && !yield(e) {
-					return
+				for _, told := range l.told(e) {
+					if !yield(told) {
+						return
+					}
 				}
 				e = Event{}
 			case string(field) == "event":
@@ -64,19 +74,22 @@ func Events(frames []byte) iter.Seq[Event] {
 	}
 }
 
-// whole reports whether all of an event that is to be told was read, and mends its
-// texts.
-func (e *Event) whole() bool {
+// told returns what is to be told of an event that was read: with texts of whole
+// characters, and nothing of one that is no event.
+func (l *Listener) told(e Event) []Event {
 	switch e.name {
 	case "keepalive", eventCreated, eventQueued:
-		return false
+		return nil
 	}
 	doc, err := jsonx.ParseEvent(e.data)
 	if err != nil || doc.Root().Kind() != jsonx.Object {
-		return false
+		return nil
+	}
+	if doc.Mended() || len(l.seams.open) > 0 {
+		return l.seams.join(e.name, e.data, doc)
 	}
 	e.data = doc.Root().Raw()
-	return true
+	return []Event{e}
 }
 
 // The events that hold a whole response, and are no end of it.

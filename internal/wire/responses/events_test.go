@@ -83,23 +83,6 @@ func TestAResponseIsTold(t *testing.T) {
 	}
 }
 
-// A piece of a text that ends within a character is told, too, under its number: in
-// what is kept for many the half is U+FFFD, and the event that ends the text has it
-// whole.
-func TestHalfACharacterIsTold(t *testing.T) {
-	t.Parallel()
-	for _, half := range []string{`\ud83d`, "\xe6"} {
-		frames := "event: response.output_text.delta\ndata: {\"sequence_number\":1,\"delta\":\"Hi " + half + "\"}\n\n"
-		var got strings.Builder
-		for _, f := range Frames(slices.Collect(Events([]byte(frames))), 7) {
-			got.Write(f)
-		}
-		if want := "event: response.output_text.delta\ndata: {\"sequence_number\":7,\"delta\":\"Hi \ufffd\"}\n\n"; got.String() != want {
-			t.Errorf("%q, want %q", got.String(), want)
-		}
-	}
-}
-
 // A call of a tool within a namespace is told with that from its first event on.
 func TestTheNamespaceOfACallIsTold(t *testing.T) {
 	t.Parallel()

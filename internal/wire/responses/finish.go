@@ -68,9 +68,30 @@ func (s *stream) output() []byte {
 		if status == "" {
 			status = statusIncomplete // it broke off
 		}
+		if it.raw != nil && it.open {
+			b = append(b, unfinished(it.raw)...)
+			continue
+		}
 		b = it.append(b, status)
 	}
 	return append(b, ']')
+}
+
+// unfinished is an item of a provider's own tools that broke off. Searches of the web
+// and images know no incomplete ones.
+func unfinished(raw []byte) []byte {
+	doc, err := jsonx.Parse(raw)
+	if err != nil || !doc.Root().Get("status").Exists() {
+		return raw
+	}
+	status := statusIncomplete
+	switch doc.Root().Get("type").Text() {
+	case "web_search_call", kindImage:
+		status = statusFailed
+	case "apply_patch_call": // which has no word for it
+		return raw
+	}
+	return jsonx.Splice(raw, []llm.Edit{{Name: "status", Value: jsonx.AppendString(nil, status)}})
 }
 
 // whole takes over a whole answer, as if it had come bit by bit.

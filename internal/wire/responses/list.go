@@ -123,10 +123,12 @@ func Page(items [][]byte, limit int, ascending bool, after string) (page []byte,
 // Status returns the status of a response.
 func Status(object []byte) string { return statusOf(object) }
 
-// WithStatus returns a response that has come to nothing, in another status: with
-// an error, unless its code is empty.
+// WithStatus returns a response that was broken off, in that status: with an error,
+// unless its code is empty. What it had come to stays if it has that status already.
 func WithStatus(object []byte, status, code, message string) []byte {
-	object = Pending(object, status)
+	if statusOf(object) != status {
+		object = Pending(object, status)
+	}
 	if code == "" {
 		return object
 	}

@@ -16,6 +16,7 @@ import (
 type passed struct {
 	stream        // what the provider has told: its items, and the number that would be next
 	begun  []byte // the response as it began
+	seams  seams
 
 	held   []byte // the event that ends the answer, kept back
 	name   string // of it
@@ -56,7 +57,15 @@ func (p *passed) frame(dst []byte, ev llm.Event) ([]byte, error) {
 		p.begun = object
 		return lines(dst, name, with(root.Raw(), object)), nil
 	}
-	p.follow(name, root)
+	if doc.Mended() || len(p.seams.open) > 0 {
+		for _, e := range p.seams.join(name, ev.Data, doc) {
+			if joined, err := jsonx.Parse(e.data); err == nil {
+				p.follow(e.name, joined.Root())
+			}
+		}
+	} else {
+		p.follow(name, root)
+	}
 	if isPlain(ev.Raw) {
 		return append(dst, ev.Raw...), nil
 	}

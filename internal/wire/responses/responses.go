@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pontage/pontage/internal/fault"
 	"github.com/pontage/pontage/internal/fields"
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/wire"
@@ -28,6 +29,7 @@ type Options struct {
 type Dialect struct {
 	now     func() time.Time
 	counts  bool // what is asked is how many tokens there are to ask
+	compact bool // what is asked for is the conversation in less
 	schemas fields.Schemas
 }
 
@@ -45,6 +47,11 @@ func New(o Options) *Dialect {
 // those of requests for an answer. Neither is anything answered nor kept.
 func NewCount() *Dialect { return &Dialect{now: time.Now, counts: true} }
 
+// NewCompact returns the dialect of POST /v1/responses/compact, which answers with a
+// conversation that says in less what it said. Only the provider that made it can read
+// it: providers of other protocols have no part in it. It is not kept here.
+func NewCompact() *Dialect { return &Dialect{now: time.Now, compact: true} }
+
 // Decode makes a request of a body, as [wire.Dialect] says.
 func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, error) {
 	doc, err := fields.Parse(body)
@@ -55,6 +62,7 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 	c := checker{
 		schemas: &d.schemas,
 		counts:  d.counts,
+		compact: d.compact,
 		r: &llm.Request{
 			Task:         llm.TaskChat,
 			Dialect:      llm.OpenAIResponses,
@@ -76,6 +84,12 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 	places := sync.OnceValue(func() *places { return placesOf(root) })
 	c.r.DecodeChat = sync.OnceValues(func() (*llm.Chat, error) { return decodeChat(root) })
 	c.r.Place = func(path string) string { return places().of(path) }
+	if d.compact {
+		c.r.Dialect, c.r.Stream, c.r.Thread.Store, c.r.Thread.Asked = llm.OpenAICompact, false, false, false
+		c.r.DecodeChat = func() (*llm.Chat, error) {
+			return nil, fault.New(fault.UnsupportedParameter, "Conversations cannot be compacted for this model.").At("model")
+		}
+	}
 	return c.r, nil
 }
 
@@ -83,6 +97,9 @@ func (d *Dialect) Decode(body []byte, _ map[string][]string) (*llm.Request, erro
 func (d *Dialect) Encoder(r *llm.Request) wire.Encoder {
 	if d.counts {
 		return wire.NewCount(`{"object":"response.input_tokens","input_tokens":`)
+	}
+	if d.compact {
+		return &compaction{}
 	}
 	return d.Keeper(r)
 }

@@ -21,9 +21,18 @@ func (d *Dialect) Keeper(r *llm.Request) wire.Keeper {
 	return &encoder{r: r, now: d.now, id: newID("resp_")}
 }
 
+// Promised is the encoder of an answer that was promised before.
+type Promised interface {
+	wire.Keeper
+	// BrokenOff returns the response as it stands where it breaks off: in that status,
+	// with all that a stream of it came to, of which what has not ended is
+	// incomplete, and with an error, unless its code is empty.
+	BrokenOff(status, code, message string) []byte
+}
+
 // Resume returns the encoder of the answer to r that was promised under an id
 // at a time before.
-func (d *Dialect) Resume(r *llm.Request, id string, created time.Time) wire.Keeper {
+func (d *Dialect) Resume(r *llm.Request, id string, created time.Time) Promised {
 	return &encoder{r: r, now: d.now, id: id, created: created.Unix()}
 }
 
