@@ -130,7 +130,7 @@ func Classify(family string, status int, header http.Header, body []byte) *Failu
 		f.Fault.RetryAfter = f.Cooldown
 		f.Fault.LimitSource = "provider"
 	case kState:
-		f.Fault.Message = "The reasoning in the conversation was sealed by another provider or account. Leave it out, or send it to where it came from."
+		f.Fault.Message = "The state of reasoning in the conversation (signatures, sealed reasoning) is missing, or came from another provider or account. Send back what an answer held as it came, or leave the whole turn out."
 		f.Fault.Param = "messages"
 	case kContext:
 		w.context(f.Fault)

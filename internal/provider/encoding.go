@@ -130,7 +130,7 @@ func (e *Encoding) Extras(list []llm.Extra, pass func(x llm.Extra) bool) {
 		switch {
 		case value == "null":
 		case pass != nil && pass(x):
-		case harmless[path], slices.Contains(harmlessAs[path], value):
+		case harmless[path], slices.Contains(harmlessAs[path], value), path == "context_management" && onlyThoughts(x.Value):
 			e.Drop(x.Path)
 		case path == "tools.#" && kindOf(x.Value) != "":
 			e.Refuse(fault.UnsupportedParameter, x.Path, "%s of type %.64s cannot be honoured for this model.", x.Path, kindOf(x.Value))

@@ -25,6 +25,43 @@ func TestWhatOnlyCallersOfResponsesHaveIsDroppedAndTold(t *testing.T) {
 	}
 }
 
+// Claude Code says in every request that it wants all earlier thoughts kept. What
+// becomes of them is the protocol's affair; other edits change what the model reads.
+func TestWhatBecomesOfThoughtsIsDroppedAndTold(t *testing.T) {
+	t.Parallel()
+	for value, harmless := range map[string]bool{
+		`{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}`:                                       true,
+		`{"edits":[{"keep":{"type":"thinking_turns","value":2},"type":"clear_thinking_20251015"}]}`:         true,
+		`{"edits":[{"type":"clear_thinking_20251015"},{"type":"clear_tool_uses_20250919"}]}`:                false,
+		`{"edits":[{"type":"clear_thinking_20251015"}],"x":1}`:                                              false,
+		`{"edits":{"type":"clear_thinking_20251015"}}`:                                                      false,
+		`{"edits":[{"type":"compact_20260112","trigger":{"type":"input_tokens","value":100000000000000}}]}`: false,
+	} {
+		var e Encoding
+		e.Extras([]llm.Extra{{Path: "context_management", Value: []byte(value)}}, nil)
+		if (e.Err == nil) != harmless || harmless != slices.Equal(e.Dropped, []string{"context_management"}) {
+			t.Errorf("%s: dropped %v, refused: %v", value, e.Dropped, e.Err)
+		}
+	}
+}
+
+// The Agents SDK of OpenAI puts members of a message beside its text, and of a call
+// on the message of the call.
+func TestCopiesInAMessageAreDroppedAndTold(t *testing.T) {
+	t.Parallel()
+	var e Encoding
+	want := []string{"messages.2.extra_content"}
+	for _, name := range []string{"role", "tool_calls", "annotations", "extra_content", "reasoning_details"} {
+		want = append(want, "messages.1.content.0."+name)
+	}
+	for _, path := range want {
+		e.Extras([]llm.Extra{{Path: path, Value: []byte(`["x"]`)}}, nil)
+	}
+	if e.Err != nil || !slices.Equal(e.Dropped, want) {
+		t.Errorf("dropped %v, want %v; refused: %v", e.Dropped, want, e.Err)
+	}
+}
+
 func TestArgumentsOfCallsAreObjects(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{

@@ -1,5 +1,11 @@
 package provider
 
+import (
+	"strings"
+
+	"github.com/pontage/pontage/internal/jsonx"
+)
+
 // harmless are the members of the callers' dialects that have no counterpart in a
 // protocol and may be left out of a conversation, whatever their value: the answer
 // is the same without them, or differs in cost, records and speed only. A family
@@ -7,25 +13,32 @@ package provider
 // paths are written #.
 var harmless = map[string]bool{
 	// of chat completions
-	"messages.#.name":                    true, // a prefix to the text would intrude
-	"messages.#.reasoning_details":       true, // sealed by another provider
-	"messages.#.id":                      true,
-	"messages.#.content.#.id":            true,
-	"metadata":                           true,
-	"store":                              true, // the gateway's own affair
-	"user":                               true, // beside another
-	"safety_identifier":                  true,
-	"prompt_cache_key":                   true,
-	"prompt_cache_retention":             true,
-	"prompt_cache_options":               true,
-	"verbosity":                          true,
-	"stream_options":                     true,
-	"stream_options.include_obfuscation": true,
-	"usage":                              true, // OpenRouter: {"include": true}
-	"include_reasoning":                  true,
-	"reasoning_format":                   true,
-	"transforms":                         true,
-	"thinking.clear_thinking":            true, // Z.ai: what becomes of earlier thoughts
+	"messages.#.name":              true, // a prefix to the text would intrude
+	"messages.#.reasoning_details": true, // sealed by another provider
+	"messages.#.id":                true,
+	"messages.#.content.#.id":      true,
+	// copies of members of the message or of its call, which clients make
+	"messages.#.extra_content":               true,
+	"messages.#.content.#.role":              true,
+	"messages.#.content.#.tool_calls":        true,
+	"messages.#.content.#.annotations":       true,
+	"messages.#.content.#.extra_content":     true,
+	"messages.#.content.#.reasoning_details": true,
+	"metadata":                               true,
+	"store":                                  true, // the gateway's own affair
+	"user":                                   true, // beside another
+	"safety_identifier":                      true,
+	"prompt_cache_key":                       true,
+	"prompt_cache_retention":                 true,
+	"prompt_cache_options":                   true,
+	"verbosity":                              true,
+	"stream_options":                         true,
+	"stream_options.include_obfuscation":     true,
+	"usage":                                  true, // OpenRouter: {"include": true}
+	"include_reasoning":                      true,
+	"reasoning_format":                       true,
+	"transforms":                             true,
+	"thinking.clear_thinking":                true, // Z.ai: what becomes of earlier thoughts
 
 	// of responses: how much to write, what to keep of a prompt and of its records,
 	// how to tell of thoughts, a bound on the tools that run at the provider, which
@@ -68,6 +81,27 @@ var harmless = map[string]bool{
 	"contents.#.parts.#.videoMetadata":                  true,
 	"contents.#.parts.#.mediaResolution":                true,
 	"contents.#.parts.#.partMetadata":                   true,
+}
+
+// onlyThoughts reports whether Anthropic's edits of the conversation are only about
+// which of its earlier thoughts the model reads again.
+func onlyThoughts(v []byte) bool {
+	doc, err := jsonx.Parse(v)
+	if err != nil {
+		return false
+	}
+	edits := doc.Root().Get("edits")
+	for name := range doc.Root().Members() {
+		if string(name) != "edits" {
+			return false
+		}
+	}
+	for _, edit := range edits.Items() {
+		if !strings.HasPrefix(edit.Get("type").Text(), "clear_thinking_") {
+			return false
+		}
+	}
+	return edits.Len() > 0 && edits.Kind() == jsonx.Array
 }
 
 // harmlessAs are such members that are harmless with one of these values, as JSON

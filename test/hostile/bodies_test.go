@@ -129,7 +129,7 @@ var fields = map[string][]struct{ name, value, at string }{
 		{"tool_choice", `"auto"`, "tool_choice"},
 		{"thinking", `{"type":"enabled"}`, "thinking.budget_tokens"},
 		{"metadata", `7`, "metadata"},
-		{"top_k", `-1`, "top_k"},
+		{"top_k", `-2`, "top_k"},
 	},
 	"simple": {
 		{"model", `7`, "model"},

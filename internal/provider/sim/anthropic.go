@@ -63,7 +63,7 @@ func appendBlock(dst []byte, p part, whole bool) []byte {
 	}
 	switch p.kind {
 	case partText:
-		dst = append(dst, `{"type":"text","citations":null,"text":`...)
+		dst = append(dst, `{"type":"text","citations":[],"text":`...)
 		dst = quote(dst, text)
 	case partReasoning:
 		dst = append(dst, `{"type":"thinking","thinking":`...)

@@ -73,9 +73,13 @@ func (c *checker) member(name []byte, v jsonx.Value) {
 			c.r.Needs.Add(llm.NeedTemperature, "temperature")
 		}
 	case "top_p":
-		c.p.Number(v, 0, 1)
+		if !unset(v) {
+			c.p.Number(v, 0, 1)
+		}
 	case "top_k":
-		c.p.Integer(v, 0, maxTokens)
+		if !unset(v) {
+			c.p.Integer(v, 0, maxTokens)
+		}
 	case "stop_sequences":
 		c.p.Strings(v, 0, maxStops)
 	case "messages":
@@ -105,6 +109,10 @@ func (c *checker) member(name []byte, v jsonx.Value) {
 		c.tier(v)
 	}
 }
+
+// unset reports whether top_p or top_k says that it says nothing, as the protocol has it
+// and LangChain sends in every request (@langchain/anthropic 0.x).
+func unset(v jsonx.Value) bool { return string(v.Raw()) == "-1" }
 
 // stream checks stream. A count has nothing to stream: who asks for that would
 // have what the provider says of it taken for a failure.

@@ -45,9 +45,13 @@ func (d *decoder) setting(name []byte, v jsonx.Value) bool {
 	case "temperature":
 		c.Temperature = dialect.Number(v)
 	case "top_p":
-		c.TopP = dialect.Number(v)
+		if !unset(v) {
+			c.TopP = dialect.Number(v)
+		}
 	case "top_k":
-		c.TopK = dialect.Integer(v)
+		if !unset(v) {
+			c.TopK = dialect.Integer(v)
+		}
 	case "stop_sequences":
 		for _, s := range v.Items() {
 			c.Stop = append(c.Stop, s.Text())

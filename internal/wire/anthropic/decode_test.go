@@ -215,6 +215,19 @@ func TestUnknownMembersSurvive(t *testing.T) {
 	}
 }
 
+// What @langchain/anthropic 0.3 sends for what its user left open.
+func TestMinusOneLeavesSamplingOpen(t *testing.T) {
+	t.Parallel()
+	r, err := NewMessages().Decode([]byte(`{"model":"m","temperature":1,"top_k":-1,"top_p":-1,"stream":false,"max_tokens":4000,"thinking":{"type":"disabled"},"messages":[{"role":"user","content":"hi"}]}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chat, err := r.DecodeChat()
+	if err != nil || chat.TopK != nil || chat.TopP != nil || len(chat.Extra) > 0 {
+		t.Errorf("top_k %v, top_p %v, extra %v, %v", chat.TopK, chat.TopP, chat.Extra, err)
+	}
+}
+
 func TestThinkingHasOneSetting(t *testing.T) {
 	t.Parallel()
 	for members, want := range map[string]llm.Reasoning{

@@ -274,6 +274,12 @@ func TestCitationsStayWithTheirText(t *testing.T) {
 	if !strings.Contains(whole, `"citations":[`+cite+`]`) {
 		t.Errorf("whole = %s", whole)
 	}
+	whole = run(t, NewMessages().Encoder(request(``)), wire.Final{}, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{
+		Finish: llm.FinishStop, Parts: []llm.Part{{Kind: llm.PartText, Text: "a"}},
+	}}}})
+	if !strings.Contains(whole, `{"type":"text","text":"a","citations":[]}`) { // null breaks @ai-sdk/anthropic 3
+		t.Errorf("without citations: %s", whole)
+	}
 }
 
 func TestExtrasStandInMessageDelta(t *testing.T) {

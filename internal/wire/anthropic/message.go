@@ -169,8 +169,10 @@ func toolID(id string) string {
 	return id
 }
 
-// appendCitations appends citations in Anthropic's own form. Annotations of
-// other dialects lack what it demands, and are left out.
+// appendCitations appends citations in Anthropic's own form. Annotations of other
+// dialects lack what it demands, and are left out. Without any the list is empty:
+// Anthropic's schema demands the member, and the AI SDK of Vercel takes no null
+// (@ai-sdk/anthropic 3).
 func appendCitations(dst, citations []byte) []byte {
 	start := len(dst)
 	if doc, err := jsonx.Parse(citations); err == nil {
@@ -186,7 +188,7 @@ func appendCitations(dst, citations []byte) []byte {
 		}
 	}
 	if len(dst) == start {
-		return append(dst, `null`...)
+		dst = append(dst, '[')
 	}
 	return append(dst, ']')
 }

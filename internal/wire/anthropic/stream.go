@@ -122,7 +122,7 @@ func (s *stream) grow(dst []byte, kind llm.PartKind, delta, member, text string)
 		var err error
 		dst, err = s.open(dst, &block{kind: kind}, func(b []byte) []byte {
 			if kind == llm.PartText {
-				return append(b, `"text","text":"","citations":null`...)
+				return append(b, `"text","text":"","citations":[]`...)
 			}
 			return append(b, `"thinking","thinking":"","signature":""`...)
 		})

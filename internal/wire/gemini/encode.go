@@ -56,10 +56,13 @@ func (e *encoder) MediaType() string {
 	return ""
 }
 
-// Break appends the error as an event, or as the last element of the array.
+// Break appends the error as an event, or as the last element of the array. After the
+// event comes what is none: an older SDK (@google/generative-ai, which LangChain uses)
+// knows no errors in events, and would take what came for the whole answer, but fails
+// if the stream does not end with an event.
 func (e *encoder) Break(dst, frame []byte, _ *fault.Error) []byte {
 	if !e.array {
-		return append(dst, frame...)
+		return append(append(dst, frame...), ": broken off\n\n"...)
 	}
 	return append(e.row(dst, bytes.TrimSpace(bytes.TrimPrefix(frame, []byte("data: ")))), "]\n"...)
 }
@@ -250,7 +253,7 @@ func (e *encoder) cutOff(f wire.Final) []byte {
 			out = append(out, ',')
 		}
 		first = false
-		out = appendEnd(out, int(i), "MAX_TOKENS", nil)
+		out = appendEnd(out, int(i), nil, "MAX_TOKENS", nil)
 	}
 	out = append(append(out, "],"...), e.head...)
 	return append(appendUsage(out, f.Usage), '}')
@@ -321,10 +324,14 @@ func appendHead(dst []byte, model, id string) []byte {
 	return append(append(dst, id...), '"')
 }
 
-// appendEnd appends a candidate that says nothing but why it ended, and where it
-// has its facts from.
-func appendEnd(dst []byte, index int, reason string, sources []byte) []byte {
-	dst = append(dst, `{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"`...)
+// appendEnd appends a candidate with its last parts, why it ended, and where it has
+// its facts from. Without a part Google's SDKs forget the turn.
+func appendEnd(dst []byte, index int, parts []byte, reason string, sources []byte) []byte {
+	if len(parts) == 0 {
+		parts = []byte(`{"text":""}`)
+	}
+	dst = append(append(dst, `{"content":{"parts":[`...), parts...)
+	dst = append(dst, `],"role":"model"},"finishReason":"`...)
 	dst = append(append(dst, reason...), `","index":`...)
 	dst = strconv.AppendInt(dst, int64(index), 10)
 	return append(appendSources(dst, sources), '}')

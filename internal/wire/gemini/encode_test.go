@@ -158,22 +158,23 @@ func TestAStreamOfAnotherDialect(t *testing.T) {
 	if out := step(0, llm.Delta{Kind: llm.DeltaStart, ID: "theirs", Model: "theirs"}); out != "" {
 		t.Errorf("before there is content, %q", out)
 	}
-	step(1, llm.Delta{Kind: llm.DeltaReasoning, Text: "hm"})
+	first := events(t, step(1, llm.Delta{Kind: llm.DeltaReasoning, Text: "hm"}))[0]
 	step(1, llm.Delta{Kind: llm.DeltaSignature, Text: "s"})
 	step(1, llm.Delta{Kind: llm.DeltaText, Text: "Hi"})
 	step(0, llm.Delta{Kind: llm.DeltaToolCall, Tool: 0, ToolID: "a", ToolName: "f"}, llm.Delta{Kind: llm.DeltaToolCall, Tool: 1, ToolID: "b", ToolName: "f"})
 	step(0, llm.Delta{Kind: llm.DeltaToolArgs, Tool: 1, Text: `{"x":`}, llm.Delta{Kind: llm.DeltaToolArgs, Tool: 0, Text: `{}`}, llm.Delta{Kind: llm.DeltaToolArgs, Tool: 1, Text: `2}`})
-	out := step(1, llm.Delta{Kind: llm.DeltaFinish, Finish: llm.FinishToolCalls})
-	r := events(t, out)[0]
-	if c := r.Candidates[0]; len(c.Content.Parts) != 2 || c.FinishReason != "" || c.Content.Parts[0].FunctionCall.ID != "a" || c.Content.Parts[1].FunctionCall.Args["x"] != 2.0 {
-		t.Errorf("the calls are %s", out)
-	}
+	step(0, llm.Delta{Kind: llm.DeltaFinish, Finish: llm.FinishToolCalls})
 	end, err := e.Finish(nil, wire.Final{Model: "other", Usage: llm.Usage{Input: 3, Output: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The calls end the answer as Google's do: after an empty text an older SDK
+	// (@google/generative-ai, and LangChain with it) forgets the whole turn.
 	last := events(t, string(end))[0]
-	if c := last.Candidates[0]; c.FinishReason != "STOP" || len(c.Content.Parts) != 1 || string(last.UsageMetadata) != `{"promptTokenCount":3,"candidatesTokenCount":2,"totalTokenCount":5}` || last.ModelVersion != "other" || last.ResponseID != r.ResponseID {
+	if p := last.Candidates[0].Content.Parts; len(p) != 2 || p[0].FunctionCall.ID != "a" || p[1].FunctionCall.Args["x"] != 2.0 {
+		t.Errorf("the calls are %s", end)
+	}
+	if c := last.Candidates[0]; c.FinishReason != "STOP" || string(last.UsageMetadata) != `{"promptTokenCount":3,"candidatesTokenCount":2,"totalTokenCount":5}` || last.ModelVersion != "other" || last.ResponseID != first.ResponseID {
 		t.Errorf("the end is %s", end)
 	}
 	if got := e.Heartbeat(nil); len(got) > 0 {
@@ -208,7 +209,8 @@ func TestAStreamAsOneArray(t *testing.T) {
 		}
 	}
 	e = encoderOf(t, at(t, streamMethod, "alt=sse"), "")
-	if got := e.(wire.Breaker).Break(nil, []byte("data: {}\n\n"), nil); string(got) != "data: {}\n\n" || e.(wire.Typed).MediaType() != "" {
+	// @google/generative-ai passes over an error in an event, and fails at what is none.
+	if got := e.(wire.Breaker).Break(nil, []byte("data: {}\n\n"), nil); string(got) != "data: {}\n\n: broken off\n\n" || e.(wire.Typed).MediaType() != "" {
 		t.Errorf("an event became %q", got)
 	}
 }

@@ -77,12 +77,13 @@ func (s *stream) cut() []byte {
 	return s.chunk()
 }
 
-// chunk returns the answer with the parts that are new; nil if there are none.
+// chunk returns the answer with the parts that are new; nil if there are none. The
+// last parts of a candidate wait for its end.
 func (s *stream) chunk() []byte {
 	var out []byte
 	for _, i := range s.order {
 		c := s.choices[i]
-		if len(c.w.parts) == 0 {
+		if len(c.w.parts) == 0 || c.finish != "" {
 			continue
 		}
 		if out == nil {
@@ -201,7 +202,7 @@ func (s *stream) finish(f wire.Final, cut bool) ([]byte, error) {
 		if n > 0 {
 			out = append(out, ',')
 		}
-		out = appendEnd(out, i, reason, c.w.sources)
+		out = appendEnd(out, i, c.w.parts, reason, c.w.sources)
 	}
 	out = append(out, "],"...)
 	out = append(appendUsage(out, f.Usage), ',')

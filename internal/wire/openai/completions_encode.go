@@ -50,8 +50,8 @@ func (e *textEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		return dst, errors.New("stream where a whole answer was asked for")
 	case ev.Whole != nil:
 		return dst, e.whole(ev.Whole)
-	case ev.Ping && e.r.Stream:
-		return e.Heartbeat(dst), nil
+	case ev.Ping:
+		return dst, nil // as in a chat
 	}
 	return e.deltas(dst, ev.Deltas)
 }

@@ -260,7 +260,11 @@ func (d *decoder) message(m jsonx.Value) {
 		own = append(own, "images")
 	}
 	d.Extras(m, own...)
-	parts := d.parts(m.Get("content"))
+	var copies []string
+	if role.Is("assistant") {
+		copies = thoughts
+	}
+	parts := d.parts(m.Get("content"), copies...)
 	if mark := cacheMark(m); mark != nil && len(parts) > 0 {
 		parts[len(parts)-1].Cache = mark
 	}
@@ -293,20 +297,9 @@ func (d *decoder) message(m jsonx.Value) {
 
 // assistant puts reasoning before and tool calls after the parts of content.
 func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
-	var parts []llm.Part
-	switch blocks := m.Get("thinking_blocks"); {
-	case blocks.Len() > 0:
-		for _, b := range blocks.Items() {
-			if b.Get("type").Is("redacted_thinking") {
-				parts = append(parts, llm.Part{Kind: llm.PartRedacted, Data: b.Get("data").Text()})
-			} else {
-				parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: b.Get("thinking").Text(), Signature: b.Get("signature").Text()})
-			}
-		}
-	case m.Get("reasoning_content").Kind() == jsonx.String:
-		parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: m.Get("reasoning_content").Text()})
-	case m.Get("reasoning").Kind() == jsonx.String:
-		parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: m.Get("reasoning").Text()})
+	parts := thought(nil, m)
+	for _, v := range m.Get("content").Items() {
+		parts = thought(parts, v)
 	}
 	if notes := m.Get("annotations"); notes.Len() > 0 {
 		for i := range content {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pontage/pontage/internal/llm"
 	"pgregory.net/rapid"
 )
 
@@ -88,6 +89,43 @@ func TestStateOfToolCallsIsTakenOver(t *testing.T) {
 		if got := chat.Messages[1].Parts[0].Signature; got != want.state || !slices.Equal(extra, want.extra) {
 			t.Errorf("%s: state %q, extra %v", content, got, extra)
 		}
+	}
+}
+
+// The Agents SDK of OpenAI (0.20) puts the members of the assistant's message beside
+// the text in it, and those of a call on the message of the call. The calls come
+// again on their own.
+func TestWhatAMessageSaysOfItselfInItsParts(t *testing.T) {
+	t.Parallel()
+	body := `{"model":"m","messages":[{"role":"user","content":"a"},` +
+		`{"role":"assistant","content":[{"type":"text","text":"Let me see.","role":"assistant","refusal":null,"annotations":[],"reasoning_content":"hm","thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"s"}],"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"g"}}}]}]},` +
+		`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"g"}}}],"extra_content":{"google":{"thought_signature":"g"}}},` +
+		`{"role":"tool","tool_call_id":"c","content":"r"}]}`
+	r, err := NewChat(Options{}).Decode([]byte(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chat, err := r.DecodeChat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []llm.Part{{Kind: llm.PartReasoning, Text: "hm", Signature: "s"}, {Kind: llm.PartText, Text: "Let me see."}}
+	if diff := cmp.Diff(want, chat.Messages[1].Parts); diff != "" {
+		t.Errorf("the text and its thoughts (-want +got):\n%s", diff)
+	}
+	if p := chat.Messages[2].Parts; len(p) != 1 || p[0].ToolID != "c" || p[0].Signature != "g" {
+		t.Errorf("the call: %+v", p)
+	}
+	if p := chat.Messages[3].Parts; len(p) != 1 || p[0].Kind != llm.PartToolResult {
+		t.Errorf("the result: %+v", p)
+	}
+	var extra []string
+	for _, x := range chat.Extra {
+		extra = append(extra, x.Path)
+	}
+	slices.Sort(extra)
+	if want := []string{"messages.1.content.0.role", "messages.1.content.0.tool_calls", "messages.2.extra_content"}; !slices.Equal(extra, want) {
+		t.Errorf("extra %v, want %v", extra, want)
 	}
 }
 

@@ -58,8 +58,8 @@ func (e *chatEncoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		return e.frame(dst, ev), nil
 	case ev.Whole != nil:
 		return dst, errors.New("whole answer where a stream was asked for")
-	case ev.Ping:
-		return e.Heartbeat(dst), nil
+	case ev.Ping: // the gateway keeps a stream alive itself, and no more often than it
+		return dst, nil // must: openai-go 1.12 fails at a comment
 	}
 	if e.out == nil {
 		usage := completion.UsageNone

@@ -364,3 +364,17 @@ func TestHeartbeatIsAComment(t *testing.T) {
 		t.Errorf("Heartbeat = %q", got)
 	}
 }
+
+// Anthropic's streams all begin with a ping. openai-go 1.12 fails at comments, which
+// therefore stand only in silences.
+func TestPingsOfAnotherDialectAreNotTold(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]wire.Encoder{
+		"chat":        NewChat(Options{}).Encoder(request(t, `,"stream":true`)),
+		"completions": NewCompletions(Options{}).Encoder(request(t, `,"stream":true`)),
+	} {
+		if out, err := e.Event(nil, llm.Event{Ping: true}); err != nil || len(out) > 0 {
+			t.Errorf("%s: a ping is %q, %v", name, out, err)
+		}
+	}
+}

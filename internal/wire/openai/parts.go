@@ -5,15 +5,16 @@ import (
 	"github.com/pontage/pontage/internal/llm"
 )
 
-// parts takes over the content of a message.
-func (d *decoder) parts(content jsonx.Value) []llm.Part {
+// parts takes over the content of a message. The members of parts that copies names
+// are taken over elsewhere.
+func (d *decoder) parts(content jsonx.Value, copies ...string) []llm.Part {
 	switch content.Kind() {
 	case jsonx.String:
 		return []llm.Part{{Kind: llm.PartText, Text: content.Text()}}
 	case jsonx.Array:
 		out := make([]llm.Part, 0, content.Len())
 		for _, v := range content.Items() {
-			if p, ok := d.part(v); ok {
+			if p, ok := d.part(v, copies...); ok {
 				p.Cache = cacheMark(v)
 				out = append(out, p)
 			}
@@ -24,7 +25,7 @@ func (d *decoder) parts(content jsonx.Value) []llm.Part {
 }
 
 // part takes over one part, or keeps it as an extra.
-func (d *decoder) part(v jsonx.Value) (llm.Part, bool) {
+func (d *decoder) part(v jsonx.Value, copies ...string) (llm.Part, bool) {
 	kind := v.Get("type").Text()
 	body := v.Get(kind)
 	var p llm.Part
@@ -56,7 +57,7 @@ func (d *decoder) part(v jsonx.Value) (llm.Part, bool) {
 		d.Extra(v)
 		return p, false
 	}
-	d.Extras(v, "type", kind, "cache_control", "prompt_cache_breakpoint")
+	d.Extras(v, append(copies[:len(copies):len(copies)], "type", kind, "cache_control", "prompt_cache_breakpoint")...)
 	return p, true
 }
 

@@ -70,3 +70,26 @@ func (d *decoder) thinking(v jsonx.Value) bool {
 	d.Extras(v, "type", "budget_tokens")
 	return true
 }
+
+// thoughts are the members in which an assistant's message has what was thought
+// before it. Some clients copy them into the part with its text.
+var thoughts = []string{"thinking_blocks", "reasoning_content", "reasoning"}
+
+// thought appends what v, an assistant's message or a part of it, says was thought.
+func thought(parts []llm.Part, v jsonx.Value) []llm.Part {
+	switch blocks := v.Get("thinking_blocks"); {
+	case blocks.Len() > 0:
+		for _, b := range blocks.Items() {
+			if b.Get("type").Is("redacted_thinking") {
+				parts = append(parts, llm.Part{Kind: llm.PartRedacted, Data: b.Get("data").Text()})
+			} else {
+				parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: b.Get("thinking").Text(), Signature: b.Get("signature").Text()})
+			}
+		}
+	case v.Get("reasoning_content").Kind() == jsonx.String:
+		parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: v.Get("reasoning_content").Text()})
+	case v.Get("reasoning").Kind() == jsonx.String:
+		parts = append(parts, llm.Part{Kind: llm.PartReasoning, Text: v.Get("reasoning").Text()})
+	}
+	return parts
+}
