@@ -262,7 +262,7 @@ func (d *decoder) message(m jsonx.Value) {
 	d.Extras(m, own...)
 	var copies []string
 	if role.Is("assistant") {
-		copies = thoughts
+		copies = thoughtNames
 	}
 	parts := d.parts(m.Get("content"), copies...)
 	if mark := cacheMark(m); mark != nil && len(parts) > 0 {

@@ -71,9 +71,9 @@ func (d *decoder) thinking(v jsonx.Value) bool {
 	return true
 }
 
-// thoughts are the members in which an assistant's message has what was thought
+// thoughtNames are the members in which an assistant's message has what was thought
 // before it. Some clients copy them into the part with its text.
-var thoughts = []string{"thinking_blocks", "reasoning_content", "reasoning"}
+var thoughtNames = []string{"thinking_blocks", "reasoning_content", "reasoning"}
 
 // thought appends what v, an assistant's message or a part of it, says was thought.
 func thought(parts []llm.Part, v jsonx.Value) []llm.Part {
