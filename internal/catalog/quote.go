@@ -62,10 +62,17 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		Input:   max(upper, 0),
 		choices: int64(max(r.Choices, 1)),
 		inRate:  m.Price.worstInput(r),
-		outRate: m.Price.Output,
+		outRate: m.Price.worstOutput(r),
 		request: m.Price.Request,
 
 		surcharge: m.Price.Surcharge,
+	}
+	tools, err := m.Price.worstCalls(m, r)
+	if err == nil {
+		q.request, err = q.request.Add(tools)
+	}
+	if err != nil {
+		return Quote{}, beyond(r)
 	}
 	switch r.Task {
 	case llm.TaskEmbed, llm.TaskModerate:
@@ -86,7 +93,6 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		return Quote{}, beyond(r)
 	}
 	q.Output = q.most * q.choices
-	var err error
 	if q.Hold, err = q.cost(q.Output); err != nil {
 		return Quote{}, beyond(r)
 	}

@@ -128,8 +128,12 @@ func (c *checker) structure(name []byte, v jsonx.Value) {
 				c.p.String(f)
 			}
 		}
-	case "prompt_cache_options", "moderation", "prediction", "web_search_options":
+	case "prompt_cache_options", "moderation", "prediction":
 		c.p.Object(v)
+	case "web_search_options":
+		if c.p.Object(v) {
+			c.r.Hosted.Search(1)
+		}
 	}
 }
 
@@ -227,6 +231,7 @@ func (c *checker) tools(v jsonx.Value) {
 			c.p.Missing(t, "type")
 		default:
 			c.p.String(kind)
+			c.r.Hosted.Offer(kind.Inner(), 0)
 		}
 	}
 }
