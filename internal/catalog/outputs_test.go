@@ -55,8 +55,14 @@ func TestClassesOfOutputAndToolsAreChargedExactly(t *testing.T) {
 		}
 	}
 	for _, u := range []llm.Usage{
-		{Output: 3, Reasoning: 2, AudioOutput: 2}, {Output: 3, ImageOutput: 4}, {Output: 3, AudioOutput: -1}, {Output: 3, Reasoning: -1}, {Output: 3, ImageOutput: -1},
-		{Calls: llm.Calls{WebSearch: -1}}, {Calls: llm.Calls{FileSearch: -1}}, {Calls: llm.Calls{CodeExecution: -1}},
+		{Output: 3, Reasoning: 2, AudioOutput: 2},
+		{Output: 3, ImageOutput: 4},
+		{Output: 3, AudioOutput: -1},
+		{Output: 3, Reasoning: -1},
+		{Output: 3, ImageOutput: -1},
+		{Calls: llm.Calls{WebSearch: -1}},
+		{Calls: llm.Calls{FileSearch: -1}},
+		{Calls: llm.Calls{CodeExecution: -1}},
 	} {
 		if _, _, err := all.Cost(u); err == nil {
 			t.Errorf("%+v has a price", u)

@@ -76,7 +76,8 @@ func more(n, by, usual int64) int64 {
 }
 
 // Searches reports whether a model of that name searches the web for every answer, be
-// it asked to or not: OpenAI's "-search-" models, and Perplexity's.
+// it asked to or not: OpenAI's "-search-" models, Perplexity's, and those that OpenRouter
+// has online.
 func Searches(model string) bool {
-	return strings.Contains(model, "-search-") || strings.HasSuffix(model, "-search") || strings.Contains(model, "sonar")
+	return strings.Contains(model, "-search-") || strings.HasSuffix(model, "-search") || strings.HasSuffix(model, ":online") || strings.Contains(model, "sonar")
 }

@@ -9,24 +9,16 @@ import (
 // Perplexity's searches, xAI's sources and calls, and those of Anthropic's models, as
 // OpenRouter tells them.
 func (n *counts) ran(key []byte, c *provider.Cursor) {
-	if c.Kind() != '{' {
-		n.call(&n.calls.WebSearch, c)
-		return
-	}
-	if string(key) != "server_tool_use" && string(key) != "server_side_tool_usage_details" {
-		c.Skip()
-		return
-	}
-	var t provider.ToolUse
-	t.Read(c)
-	n.calls, n.hasCalls = t.Calls, t.Told || n.hasCalls
-}
-
-// call takes the number of calls; what cannot be one says nothing.
-func (n *counts) call(dst *int64, c *provider.Cursor) {
-	v, ok := c.Int()
-	if ok && v >= 0 && v <= llm.MostCalls {
-		*dst, n.hasCalls = max(*dst, v), true
+	switch string(key) {
+	case "server_tool_use", "server_side_tool_usage_details":
+		var t provider.ToolUse
+		if t.Read(c); t.Told {
+			n.calls, n.hasCalls, n.detailed = t.Calls, true, true
+		}
+	default: // what cannot be a number of searches says nothing
+		if v, ok := c.Int(); ok && v >= 0 && v <= llm.MostCalls && !n.detailed {
+			n.calls.WebSearch, n.hasCalls = max(n.calls.WebSearch, v), true
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ type counts struct {
 	thoughts, citations       int64 // of Perplexity's, beside the completion and the prompt
 	calls                     llm.Calls
 	hasCalls, hasCitations    bool
+	detailed                  bool // calls are told by kind
 	bad, hasPrompt            bool
 }
 

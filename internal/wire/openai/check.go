@@ -134,6 +134,16 @@ func (c *checker) structure(name []byte, v jsonx.Value) {
 		if c.p.Object(v) {
 			c.r.Hosted.Search(1)
 		}
+	case "plugins": // OpenRouter's
+		for _, p := range v.Items() {
+			if p.Get("id").Is("web") {
+				c.r.Hosted.Search(1)
+			}
+		}
+	case "search_parameters": // xAI's
+		if most, _ := v.Get("max_search_results").Int(); !v.Get("mode").Is("off") {
+			c.r.Hosted.Search(most)
+		}
 	}
 }
 
