@@ -3,6 +3,7 @@ package endings
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ models:
   mute: {targets: [{provider: up, model: theirs}], context: 8192, max_output: 1000, price: {input: 2.5, output: 10}}
   searches: {targets: [{provider: up, model: theirs-search-preview}], context: 8192, max_output: 1000, price: {input: 2.5, output: 10, web_search: 0.025}}
   research: {targets: [{provider: up, model: theirs}], context: 200000, max_output: 128000, price: {input: 2, output: 8, reasoning: 3, web_search: 0.005}}
-  tools: {targets: [{provider: up, model: theirs, api: responses}], context: 8192, max_output: 1000, price: {input: 1, output: 10, reasoning: 20, web_search: 0.01, file_search: 0.0025, code_execution: 0.03}}
+  tools: {targets: [{provider: up, model: theirs, api: responses}], context: 8192, max_output: 2000, price: {input: 1, output: 10, reasoning: 20, web_search: 0.01, file_search: 0.0025, code_execution: 0.03}}
   opus: {targets: [{provider: claude, model: theirs}], context: 8192, max_output: 1000, price: {input: 1, output: 5, web_search: 0.01}}
   banana: {input: [text, image], targets: [{provider: google, model: gemini-theirs}], context: 8192, max_output: 2000, price: {input: 0.3, output: 2.5, image_output: 30, web_search: 0.035}}
   paints: {kind: image, input: [text, image], max_output: 2000, targets: [{provider: up, model: theirs}], price: {input: 5, output: 10, image_input: 8, image_output: 32}}
@@ -93,6 +94,32 @@ func classedAnswers() []classed {
 	}
 }
 
+// recordedAnswers are what real providers said of searches, thoughts and images.
+func recordedAnswers(t *testing.T) (out []classed) {
+	const (
+		opus    = `{"model":"opus","max_tokens":1000,"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"web_search_20250305","name":"web_search"}]}`
+		banana  = `{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"tools":[{"googleSearch":{}}]}`
+		streams = "/v1beta/models/banana:streamGenerateContent?alt=sse"
+	)
+	for _, c := range []struct{ api, id, path, body, charge, lines string }{
+		{"anthropic.messages", "anthropic.anthropic-messages.bd4380bf3d", "/v1/messages", opus, "0.019266", "input 8606 output 132 web_search 1"},
+		{"anthropic.messages", "anthropic.anthropic-messages.470f18bc18", "/v1/messages", strings.Replace(opus, "{", `{"stream":true,`, 1), "0.025595", "input 13520 output 415 web_search 1"},
+		{"gemini.streamGenerateContent", "gemini.gemini-streamgeneratecontent.fa13d66a9c", streams, banana, "0.0387473", "input 16 output 17 image_output 1290"},
+		{"gemini.streamGenerateContent", "gemini.gemini-streamgeneratecontent.aa939c6c2d", streams, banana, "0.0356421", "input 182 output 235 web_search 1"},
+		{"gemini.generateContent", "gemini.gemini-generatecontent.69b4e73b03", "/v1beta/models/banana:generateContent", banana, "0.0352253", "input 526 output 27 web_search 1"},
+		{"openai.responses", "deepseek.openai-responses.474c9ab252", "/v1/responses", `{"model":"tools","input":"hi","tools":[{"type":"web_search"}]}`, "0.061216", "input 13514 cached_input 15872 output 717 reasoning 733 web_search 1"},
+	} {
+		all := testkit.Recorded(t, c.api)
+		i := slices.IndexFunc(all, func(f *testkit.Fixture) bool { return f.ID == c.id })
+		if i < 0 {
+			t.Fatalf("there is no recording %s", c.id)
+		}
+		f := all[i]
+		out = append(out, classed{c.id, c.path, c.body, testkit.Answer{Status: f.Response.Status, Header: f.Response.Header(), Body: f.Response.Body()}, c.charge, c.lines})
+	}
+	return out
+}
+
 // TestClassesOfOutputAndHostedToolsCost has answers with sound, images and thoughts, and
 // with searches and code that the provider ran, through a running gateway: the charge to
 // a nano-dollar, and the lines of the receipt.
@@ -100,7 +127,7 @@ func TestClassesOfOutputAndHostedToolsCost(t *testing.T) {
 	t.Parallel()
 	up := testkit.NewUpstream(t)
 	gw := harness.Start(t, harness.Options{Config: strings.ReplaceAll(classesConfig, "UP", up.URL)})
-	for _, c := range classedAnswers() {
+	for _, c := range append(classedAnswers(), recordedAnswers(t)...) {
 		a := gw.NewAccount(t, "a", "5")
 		key := gw.NewKey(t, a.ID, nil).Key
 		up.Always(c.up)
