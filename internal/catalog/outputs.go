@@ -31,14 +31,14 @@ func (p *Price) tools() bool { return p.WebSearch != 0 || p.FileSearch != 0 || p
 var errOutput = errors.New("parts of the output are more than the whole")
 
 // textOutput returns how many tokens of the output are of no class of their own.
-func textOutput(u llm.Usage) (int64, error) {
+func textOutput(u *llm.Usage) (int64, error) {
 	text := u.Output
 	for _, n := range [...]int64{u.Reasoning, u.AudioOutput, u.ImageOutput} {
 		if n < 0 {
-			return 0, fmt.Errorf("usage %+v: negative", u)
+			return 0, fmt.Errorf("usage %+v: negative", *u)
 		}
 		if text -= n; text < 0 {
-			return 0, fmt.Errorf("usage %+v: %w", u, errOutput)
+			return 0, fmt.Errorf("usage %+v: %w", *u, errOutput)
 		}
 	}
 	return text, nil
@@ -46,7 +46,7 @@ func textOutput(u llm.Usage) (int64, error) {
 
 // outputs returns how many tokens are charged at each rate of the output: those of a
 // class without one count as text.
-func (p *Price) outputs(text int64, u llm.Usage) (plain, thought, spoken, drawn int64) {
+func (p *Price) outputs(text int64, u *llm.Usage) (plain, thought, spoken, drawn int64) {
 	plain, thought, spoken, drawn = text, u.Reasoning, u.AudioOutput, u.ImageOutput
 	if p.Reasoning == 0 {
 		plain, thought = plain+thought, 0
@@ -63,9 +63,6 @@ func (p *Price) outputs(text int64, u llm.Usage) (plain, thought, spoken, drawn 
 // calls adds what calls of tools cost, and a line for each kind of them. They are whole
 // nano-dollars, so that nothing is rounded.
 func (p *Price) calls(c llm.Calls, total money.Amount, lines []Line) (money.Amount, []Line, error) {
-	if c == (llm.Calls{}) {
-		return total, lines, nil
-	}
 	for _, x := range [...]struct {
 		kind  string
 		calls int64
@@ -109,7 +106,7 @@ func (p *Price) worstOutput(r *llm.Request) money.Rate {
 // dearest first, where there is a limit to all of them together. A model that searches
 // for every answer does so once.
 func (p *Price) worstCalls(m *Model, r *llm.Request) (money.Amount, error) {
-	if !p.tools() || r.Task != llm.TaskChat {
+	if r.Task != llm.TaskChat {
 		return 0, nil
 	}
 	h := r.Hosted

@@ -215,7 +215,7 @@ func TestOutputIsCutFromItsText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64Range(-1<<40, 1<<40)
 		u := llm.Usage{Output: rapid.Int64Range(0, 1<<40).Draw(t, "output")}.WithOutput(n.Draw(t, "thoughts"), n.Draw(t, "sound"), n.Draw(t, "images"))
-		if _, err := textOutput(u); err != nil {
+		if _, err := textOutput(&u); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -279,18 +279,20 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 			return 0, nil, fmt.Errorf("usage %+v: parts of the input are more than the whole", u)
 		}
 	}
-	text, err := textOutput(u)
+	text, err := textOutput(&u)
 	if err != nil {
 		return 0, nil, err
 	}
 	if p.PerToken || p.PerUnit {
-		total, lines, err = p.units(plain, text, u)
+		total, lines, err = p.units(plain, text, &u)
 		if err != nil {
 			return 0, nil, err
 		}
 	}
-	if total, lines, err = p.calls(u.Calls, total, lines); err != nil {
-		return 0, nil, err
+	if u.Calls != (llm.Calls{}) {
+		if total, lines, err = p.calls(u.Calls, total, lines); err != nil {
+			return 0, nil, err
+		}
 	}
 	if p.PerRequest {
 		lines = append(lines, Line{Kind: "request", Units: 1, Rate: money.Rate(p.Request), Amount: p.Request})
@@ -346,7 +348,7 @@ func secondRate(minute money.Amount) money.Rate { return money.Rate((int64(minut
 // units prices tokens, and what else is counted. A line is what the total grows
 // by when it is added, so that roundings of lines never add up to more than the
 // one of the total.
-func (p Price) units(plain, text int64, u llm.Usage) (total money.Amount, lines []Line, err error) {
+func (p *Price) units(plain, text int64, u *llm.Usage) (total money.Amount, lines []Line, err error) {
 	seen, heard := u.ImageInput, u.AudioInput
 	if p.ImageInput == 0 {
 		plain, seen = plain+seen, 0
