@@ -104,6 +104,8 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 				Input: p.Input, Output: p.Output, CachedInput: p.CachedInput,
 				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request,
 				ImageInput: p.ImageInput, AudioInput: p.AudioInput,
+				Reasoning: p.Reasoning, AudioOutput: p.AudioOutput, ImageOutput: p.ImageOutput,
+				WebSearch: p.WebSearch, FileSearch: p.FileSearch, CodeExecution: p.CodeExec,
 				Image: p.Image, Characters: p.Characters, Minute: p.Minute, Free: p.Free,
 			}
 		}

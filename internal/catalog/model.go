@@ -222,8 +222,10 @@ func (m *Model) can(n llm.Need) bool {
 		return m.Temperature
 	case llm.NeedBatchInput:
 		return m.BatchInput
+	case llm.NeedAudioOutput:
+		return m.Price.AudioOutput > 0 // what speaks has a price for it
 	}
-	return false // NeedAudioOutput: no model here speaks
+	return false
 }
 
 // lackWords are the refusals of needs, by need.

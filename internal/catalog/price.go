@@ -29,6 +29,10 @@ type Price struct {
 
 	ImageInput, AudioInput money.Rate // of images and sound in the prompt; 0: as Input
 
+	Reasoning, AudioOutput, ImageOutput money.Rate // of thoughts, sound and images in the answer; 0: as Output
+
+	WebSearch, FileSearch, CodeExecution money.Amount // each call of a tool that the provider runs; 0: nothing but its tokens
+
 	Request money.Amount
 
 	Image      money.Amount // each
@@ -60,6 +64,7 @@ func (p Price) ID() string {
 	if p.ImageInput != 0 || p.AudioInput != 0 {
 		numbers = append(numbers, -2, int64(p.ImageInput), int64(p.AudioInput))
 	}
+	numbers = p.appendOutputs(numbers)
 	b := make([]byte, 0, 8*len(numbers))
 	for _, n := range numbers {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
@@ -88,6 +93,10 @@ type PriceEntry struct {
 
 	ImageInput, AudioInput *money.Rate
 
+	Reasoning, AudioOutput, ImageOutput *money.Rate // unknown: as Output
+
+	WebSearch, FileSearch, CodeExecution *money.Amount // dollars each; unknown: nothing but the tokens
+
 	Request *money.Amount
 
 	Image      *money.Amount // dollars each
@@ -114,7 +123,13 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		name string
 		each *money.Amount
 		to   *money.Amount
-	}{{"image", e.Image, &p.Image}, {"minute", e.Minute, &p.Minute}} {
+	}{
+		{"image", e.Image, &p.Image},
+		{"minute", e.Minute, &p.Minute},
+		{"web_search", e.WebSearch, &p.WebSearch},
+		{"file_search", e.FileSearch, &p.FileSearch},
+		{"code_execution", e.CodeExecution, &p.CodeExecution},
+	} {
 		switch {
 		case f.each == nil:
 			continue
@@ -133,9 +148,9 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 			bad("request", "is above 1000 dollars per request")
 		}
 	}
-	media := e.ImageInput != nil || e.AudioInput != nil
+	media := e.ImageInput != nil || e.AudioInput != nil || e.outputs()
 	switch {
-	case e.Free && (p.Set() || media || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
+	case e.Free && (p.Set() || media || p.tools() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("free", "stands alone: what is free has no other price")
 	case e.Free:
 		return Price{PerToken: true}
@@ -146,7 +161,7 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 	case !p.PerToken && (e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
 		bad("input", "is missing: cache prices need a price of input and output")
 	case !p.PerToken && media:
-		bad("input", "is missing: prices of images and sound in the prompt need a price of input and output")
+		bad("input", "is missing: prices of reasoning, images and sound need a price of input and output")
 	case !p.Set():
 		bad("", "is empty: give "+usualPrice[kind]+", or request, or free: true")
 	default:
@@ -169,6 +184,9 @@ func (e PriceEntry) rates(bad func(field, reason string)) {
 		{"cache_write_1h", e.CacheWrite1h},
 		{"image_input", e.ImageInput},
 		{"audio_input", e.AudioInput},
+		{"reasoning", e.Reasoning},
+		{"audio_output", e.AudioOutput},
+		{"image_output", e.ImageOutput},
 		{"characters", e.Characters},
 	} {
 		if f.rate == nil {
@@ -199,6 +217,7 @@ func (p *Price) fill(e PriceEntry) {
 	}
 	p.CacheWrite1h = or(e.CacheWrite1h, p.CacheWrite1h)
 	p.ImageInput, p.AudioInput = or(e.ImageInput, 0), or(e.AudioInput, 0)
+	p.Reasoning, p.AudioOutput, p.ImageOutput = or(e.Reasoning, 0), or(e.AudioOutput, 0), or(e.ImageOutput, 0)
 	p.Characters = or(e.Characters, 0)
 }
 
@@ -208,7 +227,14 @@ func (e PriceEntry) units(kind string, bad func(field, reason string)) {
 		name string
 		set  bool
 		of   string
-	}{{"image", e.Image != nil, Images}, {"characters", e.Characters != nil, Speech}, {"minute", e.Minute != nil, Transcription}} {
+	}{
+		{"image", e.Image != nil, Images},
+		{"characters", e.Characters != nil, Speech},
+		{"minute", e.Minute != nil, Transcription},
+		{"web_search", e.WebSearch != nil, Chat},
+		{"file_search", e.FileSearch != nil, Chat},
+		{"code_execution", e.CodeExecution != nil, Chat},
+	} {
 		if f.set && kind != f.of {
 			bad(f.name, "is for models of kind "+f.of)
 		}
@@ -224,8 +250,8 @@ func or(r *money.Rate, d money.Rate) money.Rate {
 
 // Line is one part of a charge.
 type Line struct {
-	Kind   string     // input, cached_input, cache_write, cache_write_1h, image_input, audio_input, output, image, characters, audio_seconds, request, provider_selection
-	Units  int64      // tokens, images, characters, seconds; of request, 1; of provider_selection, nano-dollars of all other lines
+	Kind   string     // input, cached_input, cache_write, cache_write_1h, image_input, audio_input, output, reasoning, audio_output, image_output, image, characters, audio_seconds, web_search, file_search, code_execution, request, provider_selection
+	Units  int64      // tokens, images, characters, seconds, calls; of request, 1; of provider_selection, nano-dollars of all other lines
 	Rate   money.Rate // per million units; of request, for it
 	Amount money.Amount
 }
@@ -253,9 +279,18 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 			return 0, nil, fmt.Errorf("usage %+v: parts of the input are more than the whole", u)
 		}
 	}
+	text, err := textOutput(&u)
+	if err != nil {
+		return 0, nil, err
+	}
 	if p.PerToken || p.PerUnit {
-		total, lines, err = p.units(plain, u)
+		total, lines, err = p.units(plain, text, &u)
 		if err != nil {
+			return 0, nil, err
+		}
+	}
+	if u.Calls != (llm.Calls{}) {
+		if total, lines, err = p.calls(u.Calls, total, lines); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -313,7 +348,7 @@ func secondRate(minute money.Amount) money.Rate { return money.Rate((int64(minut
 // units prices tokens, and what else is counted. A line is what the total grows
 // by when it is added, so that roundings of lines never add up to more than the
 // one of the total.
-func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line, err error) {
+func (p *Price) units(plain, text int64, u *llm.Usage) (total money.Amount, lines []Line, err error) {
 	seen, heard := u.ImageInput, u.AudioInput
 	if p.ImageInput == 0 {
 		plain, seen = plain+seen, 0
@@ -321,6 +356,7 @@ func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line
 	if p.AudioInput == 0 {
 		plain, heard = plain+heard, 0
 	}
+	text, thought, spoken, drawn := p.outputs(text, u)
 	parts := [...]struct {
 		kind string
 		line money.Line
@@ -331,14 +367,17 @@ func (p Price) units(plain int64, u llm.Usage) (total money.Amount, lines []Line
 		{"cache_write_1h", money.Line{Units: u.CacheWrite1h, Rate: p.CacheWrite1h}},
 		{"image_input", money.Line{Units: seen, Rate: p.ImageInput}},
 		{"audio_input", money.Line{Units: heard, Rate: p.AudioInput}},
-		{"output", money.Line{Units: u.Output, Rate: p.Output}},
+		{"output", money.Line{Units: text, Rate: p.Output}},
+		{"reasoning", money.Line{Units: thought, Rate: p.Reasoning}},
+		{"audio_output", money.Line{Units: spoken, Rate: p.AudioOutput}},
+		{"image_output", money.Line{Units: drawn, Rate: p.ImageOutput}},
 		{"image", money.Line{Units: u.Images, Rate: money.Rate(p.Image) * 1_000_000}},
 		{"characters", money.Line{Units: u.Characters, Rate: p.Characters}},
 		{"audio_seconds", money.Line{Units: u.Seconds, Rate: secondRate(p.Minute)}},
 	}
 	sum := make([]money.Line, 0, len(parts))
 	lines = make([]Line, 0, 4)
-	const tokenParts = 7
+	const tokenParts = 10
 	for i, x := range parts {
 		token := i < tokenParts
 		if x.line.Units == 0 || token && !p.PerToken || !token && x.line.Rate == 0 {

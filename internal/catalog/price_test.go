@@ -197,10 +197,20 @@ func drawPrice(t draws) Price {
 	way := []string{"token", "request", "both"}[t.between(0, 2, "way")]
 	if way != "request" {
 		e = PriceEntry{Input: rate("input"), Output: rate("output"), CachedInput: maybe("cached"), CacheWrite: maybe("write"), CacheWrite1h: maybe("write1h"), ImageInput: maybe("image"), AudioInput: maybe("audio")}
+		e.Reasoning, e.AudioOutput, e.ImageOutput = maybe("thoughts"), maybe("speech"), maybe("drawing")
 	}
 	if way != "token" {
 		a := money.Amount(t.between(1, int64(MaxRequest), "request"))
 		e.Request = &a
+	}
+	for _, tool := range []struct {
+		name string
+		to   **money.Amount
+	}{{"web search", &e.WebSearch}, {"file search", &e.FileSearch}, {"code", &e.CodeExecution}} {
+		if t.either(tool.name + " known") {
+			a := money.Amount(t.between(1, int64(money.Dollar), tool.name))
+			*tool.to = &a
+		}
 	}
 	return e.price(Chat, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) })
 }
@@ -219,6 +229,8 @@ func drawUsage(t draws, input, output int64, hour bool) llm.Usage {
 		u.CacheWrite1h = take("written for an hour")
 	}
 	u.Reasoning = t.between(0, u.Output, "thought")
+	u.AudioOutput = t.between(0, u.Output-u.Reasoning, "spoken")
+	u.ImageOutput = t.between(0, u.Output-u.Reasoning-u.AudioOutput, "drawn")
 	return u
 }
 
@@ -227,6 +239,7 @@ func TestLinesSumToTheTotal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPrice(rapidDraws{t})
 		u := drawUsage(rapidDraws{t}, 1<<24, 1<<24, true)
+		u.Calls = drawCalls(rapidDraws{t}, drawHosted(rapidDraws{t}))
 		total, lines, err := p.Cost(u)
 		if err != nil {
 			t.Fatal(err)

@@ -62,10 +62,20 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		Input:   max(upper, 0),
 		choices: int64(max(r.Choices, 1)),
 		inRate:  m.Price.worstInput(r),
-		outRate: m.Price.Output,
+		outRate: m.Price.worstOutput(r),
 		request: m.Price.Request,
 
 		surcharge: m.Price.Surcharge,
+	}
+	var err error
+	if m.Price.tools() {
+		tools, err := m.Price.worstCalls(m, r)
+		if err == nil {
+			q.request, err = q.request.Add(tools)
+		}
+		if err != nil {
+			return Quote{}, beyond(r)
+		}
 	}
 	switch r.Task {
 	case llm.TaskEmbed, llm.TaskModerate:
@@ -86,7 +96,6 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		return Quote{}, beyond(r)
 	}
 	q.Output = q.most * q.choices
-	var err error
 	if q.Hold, err = q.cost(q.Output); err != nil {
 		return Quote{}, beyond(r)
 	}
@@ -321,7 +330,7 @@ func (q Quote) affordable(hold money.Amount) int64 {
 // worstInput is the dearest rate at which input of r can be charged. A write
 // to the cache for an hour must be asked for, so it only counts if the body
 // could hold the word (escaped letters count as if it did).
-func (p Price) worstInput(r *llm.Request) money.Rate {
+func (p *Price) worstInput(r *llm.Request) money.Rate {
 	if !p.PerToken {
 		return 0
 	}

@@ -227,6 +227,10 @@ func covered(t draws) bool {
 	if hour {
 		r.Raw.Body = []byte(`"1h"`)
 	}
+	if t.either("spoken") {
+		r.Needs.Add(llm.NeedAudioOutput, "modalities")
+	}
+	r.Hosted = drawHosted(t)
 	upper := t.between(0, 1<<21, "upper")
 	actual := t.between(0, upper, "actual")
 	q, err := m.Quote(&r, upper, func() int64 { return actual })
@@ -247,6 +251,10 @@ func covered(t draws) bool {
 		t.Fatalf("hold %d of %d, and no cap", hold, q.Hold)
 	}
 	u := drawUsage(t, actual, each*max(int64(r.Choices), 1), hour)
+	if !r.Needs.Has(llm.NeedAudioOutput) {
+		u.AudioOutput = 0
+	}
+	u.Calls = drawCalls(t, r.Hosted)
 	cost, _, err := m.Price.Cost(u)
 	if err != nil {
 		t.Fatalf("cost of %+v: %v", u, err)
@@ -255,6 +263,31 @@ func covered(t draws) bool {
 		t.Fatalf("%+v costs %d, and only %d of %d is held (cap %d each)", u, cost, hold, q.Hold, each)
 	}
 	return true
+}
+
+// drawHosted draws which tools may run for a request.
+func drawHosted(t draws) (h llm.Hosted) {
+	if !t.either("tools") {
+		return h
+	}
+	h.WebSearch, h.FileSearch, h.CodeExecution = t.between(0, 30, "searches"), t.between(0, 30, "searches of files"), t.between(0, 3, "containers")
+	if t.either("limited together") {
+		h.Limit(t.between(1, 40, "max_tool_calls"))
+	}
+	return h
+}
+
+// drawCalls draws how often they ran.
+func drawCalls(t draws, h llm.Hosted) (c llm.Calls) {
+	left := h.Total
+	if left == 0 {
+		left = 100
+	}
+	for _, of := range []struct{ most, to *int64 }{{&h.WebSearch, &c.WebSearch}, {&h.FileSearch, &c.FileSearch}, {&h.CodeExecution, &c.CodeExecution}} {
+		*of.to = t.between(0, min(*of.most, left), "ran")
+		left -= *of.to
+	}
+	return c
 }
 
 // A cap is no lower than it must be: one more token would not be covered.

@@ -43,14 +43,12 @@ var columns = []string{
 	"provider", "id", "kind", "context", "max_output", "input", "can", "usd_input", "usd_output",
 	"usd_cached_input", "usd_cache_write", "usd_cache_write_1h", "weights", "released",
 	"usd_image", "usd_characters", "usd_minute", "usd_image_input", "usd_audio_input",
+	"usd_reasoning", "usd_audio_output", "usd_image_output", "usd_web_search", "usd_file_search", "usd_code_execution",
 }
 
-// A row may leave out the columns at the end, from those of units on or from those
-// of images and sound in the prompt on.
-const (
-	unitColumns  = 5
-	inputColumns = 2
-)
+// ends are how many columns a row may have: it may leave out those at the end, from
+// those of units on, of images and sound in the prompt, or of what is in the answer.
+var ends = []int{14, 17, 19, len(columns)}
 
 // ParseTable reads a table: comma-separated values with a header of columns.
 // Lines that begin with # are comments, and two of them, "# date: " and
@@ -90,8 +88,8 @@ func ParseTable(src string) (*Table, error) {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
 		line, _ := r.FieldPos(0)
-		if n := len(rec); n != len(columns) && n != len(columns)-inputColumns && n != len(columns)-unitColumns {
-			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want %d, %d or %d", line, n, len(columns)-unitColumns, len(columns)-inputColumns, len(columns))
+		if n := len(rec); !slices.Contains(ends, n) {
+			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want one of %d", line, n, ends)
 		}
 		x, err := parseRow(rec)
 		if err == nil {
@@ -238,11 +236,11 @@ func (x *row) prices(cells, units []string) error {
 	return err
 }
 
-// readUnits reads what is charged for in other units than tokens, and tokens of images
-// and sound in the prompt, and reports whether there is any.
+// readUnits reads what is charged for in other units than tokens, and the classes of
+// tokens with rates of their own, and reports whether there is any.
 func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 	amount := func(i int) *money.Amount {
-		if cells[i] == "" || err != nil {
+		if i >= len(cells) || cells[i] == "" || err != nil {
 			return nil
 		}
 		var a money.Amount
@@ -263,7 +261,9 @@ func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 		return &r
 	}
 	e.Characters, e.ImageInput, e.AudioInput = rate(1), rate(3), rate(4)
-	return e.Image != nil || e.Characters != nil || e.Minute != nil || e.ImageInput != nil || e.AudioInput != nil, err
+	e.Reasoning, e.AudioOutput, e.ImageOutput = rate(5), rate(6), rate(7)
+	e.WebSearch, e.FileSearch, e.CodeExecution = amount(8), amount(9), amount(10)
+	return slices.ContainsFunc(cells, func(c string) bool { return c != "" }), err
 }
 
 // count reads a whole number of tokens; empty: 0.

@@ -101,7 +101,7 @@ func TestPricesAreThoseOfTheSource(t *testing.T) {
 			provider = a
 		}
 		r := tab.find(provider, rec[col["id"]])
-		if r == nil || r.kind != Chat && r.kind != Embedding { // those have a source of their own
+		if r == nil || r.kind != Chat && r.kind != Embedding || r.price.AudioOutput != nil { // those have a source of their own
 			continue
 		}
 		seen++
@@ -116,7 +116,12 @@ func TestPricesAreThoseOfTheSource(t *testing.T) {
 			}
 		}
 		same("usd_per_1m_input", r.price.Input)
-		same("usd_per_1m_output", r.price.Output)
+		output := r.price.Output
+		if provider == "gemini" && r.price.ImageOutput != nil {
+			output = r.price.ImageOutput // the source has no other, and Google's text costs less
+		}
+		same("usd_per_1m_output", output)
+		same("usd_per_1m_reasoning", r.price.Reasoning)
 		same("usd_per_1m_cache_read", r.price.CachedInput)
 		if r.id != "claude-3-sonnet-20240229" { // corrected; see catalogs/README.md
 			same("usd_per_1m_cache_write", r.price.CacheWrite)
@@ -124,7 +129,7 @@ func TestPricesAreThoseOfTheSource(t *testing.T) {
 	}
 	want := 0
 	for _, r := range tab.rows {
-		if r.kind == Chat || r.kind == Embedding {
+		if speaks := r.price != nil && r.price.AudioOutput != nil; (r.kind == Chat || r.kind == Embedding) && !speaks {
 			want++
 		}
 	}
@@ -145,6 +150,7 @@ func TestEveryKindIsInTheTable(t *testing.T) {
 		"gpt-3.5-turbo-instruct": {Completion, llm.Usage{Input: 1000, Output: 1000}, 3_500_000},
 		"omni-moderation-latest": {Moderation, llm.Usage{Input: 1000}, 0},
 		"gpt-image-1":            {Images, llm.Usage{Images: 1, Input: 14 + 194, ImageInput: 194, Output: 272}, 70_000 + 1_940_000 + 10_880_000},
+		"gpt-audio":              {Chat, llm.Usage{Input: 100, AudioInput: 60, Output: 100, AudioOutput: 80}, 40*2_500 + 60*32_000 + 20*10_000 + 80*64_000},
 		"tts-1":                  {Speech, llm.Usage{Characters: 1000}, 15_000_000},
 		"whisper-1":              {Transcription, llm.Usage{Seconds: 60}, 6_000_000},
 		"gpt-4o-transcribe":      {Transcription, llm.Usage{Seconds: 60, Input: 610, AudioInput: 600, Output: 100}, 25_000 + 3_600_000 + 1_000_000},

@@ -170,6 +170,14 @@ func drawUnits(t draws, kind string) PriceEntry {
 			e.CachedInput = rate("cached")
 		}
 	}
+	if ways&1 != 0 && t.either("its own output known") {
+		switch kind {
+		case Images:
+			e.ImageOutput = rate("drawn")
+		case Speech:
+			e.AudioOutput = rate("spoken")
+		}
+	}
 	if ways&2 != 0 {
 		e.Request = each("request")
 	}

@@ -147,12 +147,18 @@ type Cost struct {
 // Price is what a model costs its callers. A nil price is unknown.
 type Price struct {
 	Input        *money.Rate   `yaml:"input" doc:"tokens of the prompt; needed for a price by tokens. Every price is above 0, and by tokens from 0.0001 to 10000"`
-	Output       *money.Rate   `yaml:"output" doc:"tokens of the answer, reasoning among them; needed with input, but for embeddings"`
+	Output       *money.Rate   `yaml:"output" doc:"tokens of the answer; needed with input, but for embeddings"`
 	CachedInput  *money.Rate   `yaml:"cached_input" shown:"as input" doc:"tokens read from the provider's cache"`
 	CacheWrite   *money.Rate   `yaml:"cache_write" shown:"as input" doc:"tokens written to it"`
 	CacheWrite1h *money.Rate   `yaml:"cache_write_1h" shown:"as input; 2 × input where cache_write is given" doc:"tokens written to it for an hour"`
 	ImageInput   *money.Rate   `yaml:"image_input" shown:"as input" doc:"tokens of images in the prompt, where the provider tells them apart"`
 	AudioInput   *money.Rate   `yaml:"audio_input" shown:"as input" doc:"tokens of sound in the prompt, likewise"`
+	Reasoning    *money.Rate   `yaml:"reasoning" shown:"as output" doc:"tokens of thoughts in the answer, where the provider tells them apart"`
+	AudioOutput  *money.Rate   `yaml:"audio_output" shown:"as output" doc:"tokens of sound in the answer, likewise. A chat model without it does not speak: modalities with audio are refused"`
+	ImageOutput  *money.Rate   `yaml:"image_output" shown:"as output" doc:"tokens of images in the answer, likewise"`
+	WebSearch    *money.Amount `yaml:"web_search" shown:"the tokens alone" doc:"kind chat: dollars for each search of the web that the provider runs, besides its tokens"`
+	FileSearch   *money.Amount `yaml:"file_search" shown:"the tokens alone" doc:"kind chat: dollars for each search of files that the provider runs"`
+	CodeExec     *money.Amount `yaml:"code_execution" shown:"the tokens alone" doc:"kind chat: dollars for each container in which the provider runs code, once an answer"`
 	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
 	Image        *money.Amount `yaml:"image" doc:"kind image: dollars for each image that is made"`
 	Characters   *money.Rate   `yaml:"characters" doc:"kind speech: per million characters that are spoken"`

@@ -105,7 +105,8 @@ func (call *Call) desert(err error) {
 	if as := ev.Attempts; len(as) > 0 {
 		ev.Provider = as[len(as)-1].Target
 	}
-	call.produced = call.seen.Bytes
+	call.produce(call.seen.Bytes, call.seen.Split)
+	call.ran(call.seen.Calls)
 	if u := call.seen.Usage; u != nil {
 		call.report(*u)
 	}

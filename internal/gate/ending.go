@@ -49,12 +49,14 @@ type Call struct {
 	usage    *llm.Usage // as last reported
 	told     bool       // it counts all the output that was seen
 	finish   llm.Finish
-	growth   growth // of the hold, with the answer
-	cut      bool   // the answer was ended here, for want of money
-	produced int64  // bytes of output
-	begun    bool   // some of the answer was read
-	said     bool   // something that is not a refusal
-	refused  bool   // a refusal
+	growth   growth    // of the hold, with the answer
+	cut      bool      // the answer was ended here, for want of money
+	produced int64     // bytes of output
+	split    llm.Parts // of them
+	calls    llm.Calls // of tools at the provider
+	begun    bool      // some of the answer was read
+	said     bool      // something that is not a refusal
+	refused  bool      // a refusal
 	ended    bool
 	arrived  bool // its last bytes have left
 
@@ -106,7 +108,10 @@ func (call *Call) Next() (llm.Event, error) {
 		return call.cutOff(ev), nil
 	}
 	call.c.v.Event.Left = append(call.c.v.Event.Left, ev.Left...)
-	call.produced += int64(ev.OutputBytes)
+	call.produce(int64(ev.OutputBytes), ev.Bytes)
+	if ev.Calls != nil {
+		call.ran(*ev.Calls)
+	}
 	if ev.OutputBytes > 0 {
 		call.told = false
 	}
@@ -210,7 +215,7 @@ func (call *Call) leave() {
 	}
 	usage := call.used()
 	if n := call.estimateOutput(); how.row().owes == produced && n > usage.Output {
-		usage.Output, usage.Estimated = n, true // what is reported on the way can lag behind
+		usage, usage.Estimated = call.estimated(usage, n), true // what is reported on the way can lag behind
 	}
 	_, _ = call.settle(usage, ending{class: how}) // nobody is left to be told; the ledger's own log has it
 }
@@ -321,8 +326,7 @@ func (call *Call) owed(usage llm.Usage, how class) (cost, excess money.Amount, l
 	}
 	most := cost
 	if n := call.allowed(); usage.Output > n {
-		usage.Output, usage.Reasoning = n, min(usage.Reasoning, n)
-		if most, _, err = call.price(usage); err != nil {
+		if most, _, err = call.price(usage.CutTo(n)); err != nil {
 			return 0, 0, nil, err
 		}
 	}

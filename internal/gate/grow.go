@@ -58,10 +58,10 @@ func (g *growth) reckon(h *ledger.Hold, q catalog.Quote) {
 }
 
 // observable reports whether all output of an answer shows as it comes, so that
-// it can be weighed: it is streamed, and no tokens are thought, or foretold by
-// the caller, that nobody sees and that cost as much.
+// it can be weighed: it is streamed, and is no sound, and no tokens are thought, or
+// foretold by the caller, that nobody sees and that cost as much.
 func observable(m *catalog.Model, targets []*route.Target, req *llm.Request) bool {
-	return req.Stream && req.Task == llm.TaskChat && req.Raw.Value("prediction") == nil && !thinks(m, targets, req)
+	return req.Stream && req.Task == llm.TaskChat && req.Raw.Value("prediction") == nil && !req.Needs.Has(llm.NeedAudioOutput) && !thinks(m, targets, req)
 }
 
 // thinks reports whether there may be thoughts in the answer: where the model can
@@ -116,7 +116,7 @@ func (call *Call) holdMore() {
 func (call *Call) cutOff(ev llm.Event) llm.Event {
 	call.cancel()
 	usage := call.used()
-	usage.Output = max(usage.Output, call.estimateOutput()) // what was reported on the way is too low
+	usage = call.estimated(usage, max(usage.Output, call.estimateOutput())) // what was reported on the way is too low
 	usage.Estimated = true
 	call.usage, call.told, call.cut = &usage, true, true
 	call.finish = call.finish.And(llm.FinishLength)

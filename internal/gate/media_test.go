@@ -35,14 +35,14 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		bytes int64
 		want  llm.Usage
 	}{
-		{"images by tokens", image, tokens, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Input: 26, Output: 3000, Estimated: true}},
+		{"images by tokens", image, tokens, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Input: 26, Output: 3000, ImageOutput: 3000, Estimated: true}},
 		{"images by tokens that are told", image, tokens, &llm.Usage{Images: 3, Input: 5, Output: 6}, 0, llm.Usage{Images: 3, Input: 5, Output: 6}},
 		{"images that have a price of their own", image, with(func(p *catalog.Price) { p.Image = money.Dollar }), &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"images by the piece", image, catalog.Price{PerUnit: true, Image: money.Dollar}, &llm.Usage{Images: 3, Estimated: true}, 0, llm.Usage{Images: 3, Estimated: true}},
 		{"images by the piece, with tokens that cannot be true", image, catalog.Price{PerUnit: true, Image: money.Dollar}, &llm.Usage{Images: 3, Input: 1 << 41}, 0, llm.Usage{Images: 3, Input: 26, Estimated: true}},
 		{"images that have a price of their own, with tokens that cannot be true", image, with(func(p *catalog.Price) { p.Image = money.Dollar }), &llm.Usage{Images: 3, Input: 1 << 41}, 0, llm.Usage{Images: 3, Estimated: true}},
-		{"an edit by tokens", edit, tokens, &llm.Usage{Images: 1, Estimated: true}, 0, llm.Usage{Images: 1, Input: 26 + 2048, ImageInput: 2048, Output: 1000, Estimated: true}},
-		{"speech by tokens", speech, tokens, &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30, Input: 26, Output: 1000, Estimated: true}},
+		{"an edit by tokens", edit, tokens, &llm.Usage{Images: 1, Estimated: true}, 0, llm.Usage{Images: 1, Input: 26 + 2048, ImageInput: 2048, Output: 1000, ImageOutput: 1000, Estimated: true}},
+		{"speech by tokens", speech, tokens, &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30, Input: 26, Output: 1000, AudioOutput: 1000, Estimated: true}},
 		{"speech by characters as well", speech, with(func(p *catalog.Price) { p.Characters = perMillion }), &llm.Usage{Characters: 30}, 0, llm.Usage{Characters: 30}},
 		{"sound by tokens", sound, tokens, &llm.Usage{Seconds: 60, Estimated: true}, 41, llm.Usage{Seconds: 60, Input: 976, AudioInput: 960, Output: 11, Estimated: true}},
 		{"sound by tokens that are told", sound, tokens, &llm.Usage{Seconds: 60, Input: 600, Output: 11}, 0, llm.Usage{Seconds: 60, Input: 600, Output: 11}},
@@ -58,7 +58,7 @@ func TestUntoldTokensOfMediaAreReckoned(t *testing.T) {
 		{"sound by the minute as well that nobody told of", sound, with(func(p *catalog.Price) { p.Minute = money.Dollar }), nil, 41, llm.Usage{Seconds: 60, SecondsEstimated: true, Estimated: true}},
 		{"speech by characters as well that nobody told of", speech, with(func(p *catalog.Price) { p.Characters = perMillion }), nil, 40, llm.Usage{Characters: 30, Estimated: true}},
 		{"speech that nobody told of", speech, catalog.Price{PerUnit: true, Characters: perMillion}, nil, 0, llm.Usage{Characters: 30, Input: 26, Estimated: true}},
-		{"speech by tokens that nobody told of", speech, tokens, nil, 40, llm.Usage{Characters: 30, Input: 26, Output: 10, Estimated: true}},
+		{"speech by tokens that nobody told of", speech, tokens, nil, 40, llm.Usage{Characters: 30, Input: 26, Output: 10, AudioOutput: 10, Estimated: true}},
 		{"an edit that nobody told of", edit, tokens, nil, 0, llm.Usage{Input: 26 + 2048, ImageInput: 2048, Estimated: true}},
 		{"a verdict by tokens", check, tokens, nil, 0, llm.Usage{Input: 26, Estimated: true}},
 	} {

@@ -98,7 +98,7 @@ func tooDear(m *catalog.Model, w *Wishes) error {
 		name, unit  string
 	}{
 		{int64(max(m.Price.Input, m.Price.ImageInput, m.Price.AudioInput)), int64(w.MaxInput), "prompt", " per million tokens"},
-		{int64(m.Price.Output), int64(w.MaxOutput), "completion", " per million tokens"},
+		{int64(max(m.Price.Output, m.Price.Reasoning, m.Price.AudioOutput, m.Price.ImageOutput)), int64(w.MaxOutput), "completion", " per million tokens"},
 		{int64(m.Price.Request), int64(w.MaxRequest), "request", ""},
 		{int64(m.Price.Image), int64(w.MaxImage), "image", " an image"},
 		{int64(m.Price.Characters), int64(w.MaxCharacters), "characters", " per million characters"},

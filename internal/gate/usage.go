@@ -34,11 +34,18 @@ func (call *Call) report(u llm.Usage) {
 // be true, else what was counted here, labelled as estimated. So is the output
 // alone that came after the last report.
 func (call *Call) used() llm.Usage {
+	u := call.usedTokens()
+	u.Calls = call.calls
+	return u
+}
+
+// usedTokens is that without the calls of tools.
+func (call *Call) usedTokens() llm.Usage {
 	if u := call.usage; u != nil && call.plausible(*u) {
 		all := call.reckoned(*u)
 		all.Estimated = all.Estimated || all.SecondsEstimated && call.model.Price.Minute > 0
 		if !call.told && !call.model.Price.PerUnit { // or the price by the piece takes its place
-			all.Output, all.Estimated = max(u.Output, call.estimateOutput()), true
+			all, all.Estimated = call.estimated(all, max(u.Output, call.estimateOutput())), true
 		}
 		return all
 	}
@@ -60,8 +67,7 @@ func (call *Call) used() llm.Usage {
 	if u = call.reckoned(u); u.Input == 0 {
 		u.Input = min(countInput(call.req), call.quote.Input)
 	}
-	u.Output = call.estimateOutput()
-	return u
+	return call.estimated(u, call.estimateOutput())
 }
 
 // reckoned adds the tokens that a provider of images or sound did not tell, where
@@ -76,8 +82,10 @@ func (call *Call) reckoned(u llm.Usage) llm.Usage {
 	switch {
 	case r.Task == llm.TaskImage && p.Image == 0:
 		u.Output = call.quote.Output / max(r.Images, 1) * u.Images
+		u.ImageOutput = u.Output
 	case r.Task == llm.TaskSpeech && p.Characters == 0:
 		u.Output = call.quote.Output
+		u.AudioOutput = u.Output
 	case r.Task == llm.TaskTranscribe && p.Minute == 0:
 		u.Input = catalog.SoundTokens(u.Seconds)
 	default:
@@ -91,7 +99,7 @@ func (call *Call) reckoned(u llm.Usage) llm.Usage {
 // plausible reports whether a provider's usage can be true: nothing negative,
 // no part larger than its whole, and not beyond all that the model can hold.
 func (call *Call) plausible(u llm.Usage) bool {
-	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.ImageInput, u.AudioInput, u.Output, u.Reasoning} {
+	for _, n := range []int64{u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.ImageInput, u.AudioInput, u.Output, u.Reasoning, u.AudioOutput, u.ImageOutput} {
 		if n < 0 || n > 1<<40 {
 			return false
 		}
@@ -101,12 +109,35 @@ func (call *Call) plausible(u llm.Usage) bool {
 		context = unknownContext
 	}
 	most := implausible * context * int64(max(call.req.Choices, call.req.Inputs, 1))
-	return u.CachedInput+u.CacheWrite+u.CacheWrite1h+u.ImageInput+u.AudioInput <= u.Input && u.Input <= most && u.Output <= most
+	return u.CachedInput+u.CacheWrite+u.CacheWrite1h+u.ImageInput+u.AudioInput <= u.Input && u.Reasoning+u.AudioOutput+u.ImageOutput <= u.Output &&
+		u.Input <= most && u.Output <= most
 }
 
 // estimateOutput counts the output from its bytes, at most what was allowed.
 func (call *Call) estimateOutput() int64 {
 	return min((call.produced+bytesPerToken-1)/bytesPerToken, call.allowed())
+}
+
+// estimated returns u with so many tokens of output, of which those of a class are what
+// was told of it, or what its bytes come to if that is more.
+func (call *Call) estimated(u llm.Usage, output int64) llm.Usage {
+	u.Output = output
+	of := func(told int64, n int) int64 { return max(told, (int64(n)+bytesPerToken-1)/bytesPerToken) }
+	return u.WithOutput(of(u.Reasoning, call.split.Reasoning), of(u.AudioOutput, call.split.Audio), of(u.ImageOutput, call.split.Image))
+}
+
+// produce takes note of so many bytes of output.
+func (call *Call) produce(n int64, split llm.Parts) {
+	call.produced += n
+	call.split = call.split.Add(split)
+}
+
+// ran takes note of how often tools have run at the provider so far. What cannot be
+// true says nothing.
+func (call *Call) ran(c llm.Calls) {
+	if c.Believable() {
+		call.calls = c
+	}
 }
 
 // allowed is the most tokens of output that the caller asked for, of all choices

@@ -131,8 +131,9 @@ type Request struct {
 	Seconds      int64 // of sound to be heard, at most
 	Heard        int64 // the same, as far as it can be guessed; no more than Seconds
 
-	Needs Needs
-	Size  Size
+	Needs  Needs
+	Size   Size
+	Hosted Hosted // tools that the provider may run
 
 	Decoded time.Time // when it was decoded; zero where the dialect's answers do not tell how long they took
 

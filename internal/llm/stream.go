@@ -44,7 +44,8 @@ func (f Finish) And(g Finish) Finish {
 
 // Usage is what an answer used, in tokens. The classes of one side are disjoint
 // parts of its total: Input = uncached text + CachedInput + CacheWrite +
-// CacheWrite1h + ImageInput + AudioInput, and Reasoning is a part of Output.
+// CacheWrite1h + ImageInput + AudioInput, and Output = text + Reasoning +
+// AudioOutput + ImageOutput.
 type Usage struct {
 	Input        int64
 	CachedInput  int64
@@ -54,6 +55,10 @@ type Usage struct {
 	AudioInput   int64 // of sound, likewise
 	Output       int64
 	Reasoning    int64
+	AudioOutput  int64 // of sound
+	ImageOutput  int64 // of images
+
+	Calls Calls
 
 	Images     int64 // made
 	Characters int64 // spoken
@@ -71,6 +76,21 @@ func (u Usage) WithMedia(images, sound int64) Usage {
 	u.AudioInput = min(max(sound, 0), left)
 	u.ImageInput = min(max(images, 0), left-u.AudioInput)
 	return u
+}
+
+// WithOutput returns u with so many tokens of its output thoughts, sound and images.
+// Numbers beyond the output are cut to it, those that are named last first.
+func (u Usage) WithOutput(thoughts, sound, images int64) Usage {
+	u.Reasoning = min(max(thoughts, 0), u.Output)
+	u.AudioOutput = min(max(sound, 0), u.Output-u.Reasoning)
+	u.ImageOutput = min(max(images, 0), u.Output-u.Reasoning-u.AudioOutput)
+	return u
+}
+
+// CutTo returns u with at most so many tokens of output: text goes first.
+func (u Usage) CutTo(output int64) Usage {
+	u.Output = min(u.Output, output)
+	return u.WithOutput(u.Reasoning, u.AudioOutput, u.ImageOutput)
 }
 
 // WeightPerToken is what one token weighs, as [Event.Weight] has it.
@@ -99,9 +119,11 @@ type Event struct {
 	Content     bool   // holds something the caller would miss: text, reasoning, a tool call, a refusal, an embedding
 	Refusal     bool   // its content is a refusal and nothing else
 	OutputBytes int    // bytes of text, reasoning and tool arguments in it
+	Bytes       Parts  // what of OutputBytes is not text
 	Weight      int    // an upper estimate of the tokens of that, in parts of WeightPerToken; of streams only
 	Finish      Finish // a choice has ended with this event
 	Usage       *Usage // the usage so far, if this event reports it: totals, not increments
+	Calls       *Calls // of tools that the provider runs, so far, if this event tells of some: totals, and valid until the next one
 	UsageOnly   bool   // holds nothing else but usage that the gateway asked for on its own account
 	Ping        bool   // says only that the provider is alive
 	Last        bool   // the dialect's terminal marker ([DONE], message_stop), or a whole answer: nothing follows
@@ -111,6 +133,15 @@ type Event struct {
 	// Left are the kinds of output, in the provider's words, that the event holds
 	// and the caller's dialect has no place for.
 	Left []string
+}
+
+// Parts are the bytes of an output that are no text of the answer. Images and sound
+// have as many as a text of as many tokens.
+type Parts struct{ Reasoning, Audio, Image int }
+
+// Add returns both together.
+func (p Parts) Add(q Parts) Parts {
+	return Parts{Reasoning: p.Reasoning + q.Reasoning, Audio: p.Audio + q.Audio, Image: p.Image + q.Image}
 }
 
 // DeltaKind tells what a Delta adds.

@@ -18,6 +18,12 @@ const (
 	ImageWeight = 2000 * llm.WeightPerToken
 )
 
+// SoundBytes is what so many bytes of base64 of sound in an answer are taken for, where
+// its provider does not say what was used: a second for 16,000 bytes, and 25 tokens a
+// second, as Google counts them, in bytes of a text that has as many.
+// Source: ai.google.dev/gemini-api/docs/tokens.
+func SoundBytes(base64 int) int { return base64 * 3 / 4 * (25 * 4) / 16_000 }
+
 // Images takes over the images in one answer to a caller of another dialect. In the
 // zero value they are told to nobody.
 type Images struct {

@@ -84,7 +84,10 @@ func (a *Answer) peek(none bool, seen *Seen) error {
 
 // add adds what an event has to be accounted for.
 func (s *Seen) add(ev llm.Event) {
-	s.Bytes += int64(ev.OutputBytes)
+	s.Bytes, s.Split = s.Bytes+int64(ev.OutputBytes), s.Split.Add(ev.Bytes)
+	if ev.Calls != nil {
+		s.Calls = *ev.Calls
+	}
 	if ev.Usage != nil {
 		u := *ev.Usage
 		s.Usage = &u
@@ -148,6 +151,10 @@ func keep(ev llm.Event) llm.Event {
 	if ev.Usage != nil {
 		u := *ev.Usage
 		ev.Usage = &u
+	}
+	if ev.Calls != nil {
+		c := *ev.Calls
+		ev.Calls = &c
 	}
 	return ev
 }

@@ -89,6 +89,8 @@ type Seen struct {
 	Accepted bool       // the provider has answered with success, and is at work
 	Usage    *llm.Usage // as last reported; nil: it was not
 	Bytes    int64      // of output
+	Split    llm.Parts  // of Bytes
+	Calls    llm.Calls  // of tools at the provider
 }
 
 // Router opens answers. Health lives in the targets.

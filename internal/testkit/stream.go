@@ -31,6 +31,10 @@ func Drain(s llm.Stream) (out []llm.Event, err error) {
 			u := *ev.Usage
 			ev.Usage = &u
 		}
+		if ev.Calls != nil {
+			c := *ev.Calls
+			ev.Calls = &c
+		}
 		out = append(out, ev)
 	}
 }
@@ -41,6 +45,17 @@ func Used(ev llm.Event) llm.Usage {
 		return llm.Usage{}
 	}
 	return *ev.Usage
+}
+
+// Ran returns how often tools ran at the provider, as the last of the events that tells
+// it says.
+func Ran(evs []llm.Event) (c llm.Calls) {
+	for _, ev := range evs {
+		if ev.Calls != nil {
+			c = *ev.Calls
+		}
+	}
+	return c
 }
 
 // Replay is an upstream that answers with the recording that X-Request-Id names.

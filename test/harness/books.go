@@ -123,6 +123,11 @@ type Receipt struct {
 		Output      int64 `json:"output"`
 		Reasoning   int64 `json:"reasoning"`
 	} `json:"tokens"`
+	Lines []struct {
+		Kind      string `json:"kind"`
+		Units     int64  `json:"units"`
+		AmountUSD string `json:"amount_usd"`
+	} `json:"lines"`
 	Attempts []struct {
 		Target  string  `json:"target"`
 		Outcome string  `json:"outcome"`

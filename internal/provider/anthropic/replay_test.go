@@ -352,6 +352,10 @@ func print(evs []llm.Event) string {
 			fmt.Fprintf(&b, "%+v ", *e.Usage)
 			e.Usage = nil
 		}
+		if e.Calls != nil {
+			fmt.Fprintf(&b, "%+v ", *e.Calls)
+			e.Calls = nil
+		}
 		fmt.Fprintf(&b, "%+v\n", e)
 	}
 	return b.String()

@@ -21,6 +21,7 @@ type scanner struct {
 	open      bool // the block that is open is a tool call
 	filled    bool // and it has arguments
 	left      provider.Leavings
+	calls     llm.Calls // of tools at the provider
 
 	// Of the present event.
 	kind     event
@@ -29,7 +30,9 @@ type scanner struct {
 	modelAt  provider.Span
 	content  bool
 	bytes    int
-	weight   int // of streams
+	split    llm.Parts // of bytes
+	news     bool      // something new is known of tools at the provider
+	weight   int       // of streams
 	finish   llm.Finish
 	sequence string // stop sequence
 	reported bool   // there was a usage object
@@ -85,6 +88,7 @@ func newScanner(c provider.Call, stream bool) scanner {
 func (s *scanner) scan(data []byte) bool {
 	s.kind, s.failed, s.known, s.modelAt, s.content, s.reported = other, false, false, provider.Span{}, false, false
 	s.bytes, s.weight, s.finish, s.sequence, s.refusal, s.deltas = 0, 0, "", "", "", s.deltas[:0]
+	s.split, s.news = llm.Parts{}, false
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -124,6 +128,7 @@ func (s *scanner) scan(data []byte) bool {
 		return false
 	}
 	s.meaning(block, delta)
+	s.told()
 	return true
 }
 
@@ -239,6 +244,8 @@ func (s *scanner) block(c *provider.Cursor) {
 			b.text, _ = c.Text()
 		case "signature":
 			b.signature, _ = c.Text()
+		case "content":
+			b.result = c.Value()
 		case "data":
 			b.data, _ = c.Text()
 		case "id":
@@ -259,7 +266,7 @@ func (s *scanner) block(c *provider.Cursor) {
 // content is a content block. Texts are the insides of JSON strings.
 type content struct {
 	kind, text, signature, data, id, name []byte
-	input, citations                      []byte
+	input, citations, result              []byte
 }
 
 // begin notes a block. Kinds that nobody asked for who speaks another dialect
@@ -281,6 +288,7 @@ func (s *scanner) begin(b content) {
 		s.content = true
 		s.add(inputLen(b.input), b.input)
 		s.left.Add(b.kind)
+		s.ran(b)
 	}
 }
 
@@ -379,6 +387,9 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 	}
 	s.content = true
 	s.add(provider.TextLen(inner), inner)
+	if kind == llm.DeltaReasoning {
+		s.split.Reasoning += provider.TextLen(inner)
+	}
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
 	}

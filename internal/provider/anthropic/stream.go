@@ -40,8 +40,11 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		return llm.Event{}, paused(data)
 	}
 	ev := llm.Event{
-		Name: f.Name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
+		Name: f.Name, Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish,
 		Ping: k.kind == ping, Last: k.kind == messageStop,
+	}
+	if k.news {
+		ev.Calls = &k.calls
 	}
 	if k.kind == messageStart {
 		ev.Finish = "" // null, or it means nothing yet

@@ -14,6 +14,7 @@ type counts struct {
 	input, output, cached, written, thinking int64
 	written5m, written1h                     int64
 	bad                                      bool
+	tools                                    provider.ToolUse
 	spoke                                    bool // the last report had a number for the output
 }
 
@@ -34,7 +35,7 @@ func (n *counts) set(dst *int64, c *provider.Cursor) bool {
 
 // read reads a usage object, or skips what stands in its place.
 func (n *counts) read(c *provider.Cursor) {
-	n.spoke = false
+	n.spoke, n.tools = false, provider.ToolUse{}
 	if !c.Enter('{') {
 		return
 	}
@@ -52,6 +53,8 @@ func (n *counts) read(c *provider.Cursor) {
 			n.set(&n.written, c)
 		case "cache_read_input_tokens":
 			n.set(&n.cached, c)
+		case "server_tool_use":
+			n.tools.Read(c)
 		case "cache_creation", "output_tokens_details":
 			n.details(c)
 		default:

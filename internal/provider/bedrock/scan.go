@@ -22,7 +22,8 @@ type scanner struct {
 	// Of the present event.
 	content  bool
 	bytes    int
-	weight   int // of streams
+	split    llm.Parts // of bytes
+	weight   int       // of streams
 	finish   llm.Finish
 	reported bool // there was a usage object
 	known    bool // has an output: it is a whole answer
@@ -36,6 +37,7 @@ const maxOpen = 1024
 // reset forgets the last event.
 func (s *scanner) reset() {
 	s.content, s.bytes, s.weight, s.finish, s.reported, s.known, s.media, s.deltas = false, 0, 0, "", false, false, false, s.deltas[:0]
+	s.split = llm.Parts{}
 }
 
 // block is a content block, or a piece of one. Texts are the insides of JSON
@@ -331,6 +333,9 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 		return
 	}
 	s.count(provider.TextLen(inner), inner)
+	if kind == llm.DeltaReasoning {
+		s.split.Reasoning += provider.TextLen(inner)
+	}
 	s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
 }
 

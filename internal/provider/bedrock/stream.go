@@ -46,7 +46,7 @@ func (s *stream) Next() (llm.Event, error) {
 		return llm.Event{}, provider.Untold()
 	}
 	ev := llm.Event{
-		Name: f.name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
+		Name: f.name, Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish,
 		Deltas: k.deltas, Left: k.left.New(), Last: f.name == "metadata" && s.finished,
 	}
 	s.finished = s.finished || ev.Finish != ""

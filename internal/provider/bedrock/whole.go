@@ -37,7 +37,7 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no output"))
 	}
 	ev := llm.Event{
-		Content: k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true, Left: k.left.New(),
+		Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true, Left: k.left.New(),
 		Whole: &llm.Answer{Choices: []llm.Choice{provider.Blocks(k.deltas)}},
 	}
 	if u, ok := k.counts.usage(); ok {

@@ -150,6 +150,7 @@ type gathered struct {
 	dialect llm.Dialect
 	several bool // answers were asked for, side by side
 	usage   llm.Usage
+	calls   llm.Calls
 	over    error // what every further call of Next returns
 }
 
@@ -201,7 +202,7 @@ func (g *gathered) read() (llm.Event, error) {
 		}
 		out.Content = out.Content || ev.Content
 		said = said || ev.Content && !ev.Refusal
-		out.OutputBytes += ev.OutputBytes
+		out.OutputBytes, out.Bytes = out.OutputBytes+ev.OutputBytes, out.Bytes.Add(ev.Bytes)
 		if !g.several && ev.Finish != "" {
 			out.Finish = ev.Finish // some say stop with every piece: the last word counts
 		} else {
@@ -210,6 +211,10 @@ func (g *gathered) read() (llm.Event, error) {
 		if ev.Usage != nil {
 			g.usage = *ev.Usage
 			out.Usage = &g.usage
+		}
+		if ev.Calls != nil {
+			g.calls = *ev.Calls
+			out.Calls = &g.calls
 		}
 		if size += sizeOf(ev); size > provider.MaxWhole {
 			return llm.Event{}, provider.BadAnswer(http.StatusOK, nil, fmt.Errorf("answer is longer than %d bytes", provider.MaxWhole))

@@ -213,6 +213,8 @@ func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
 		Reasoning:   number(u["thoughtsTokenCount"]),
 		ImageInput:  modality(u["promptTokensDetails"], "IMAGE") - modality(u["cacheTokensDetails"], "IMAGE"),
 		AudioInput:  modality(u["promptTokensDetails"], "AUDIO") - modality(u["cacheTokensDetails"], "AUDIO"),
+		ImageOutput: modality(u["candidatesTokensDetails"], "IMAGE"),
+		AudioOutput: modality(u["candidatesTokensDetails"], "AUDIO"),
 	}
 	if got == nil || *got != want || got.Input+got.Output != number(u["totalTokenCount"]) {
 		t.Errorf("%s: usage = %+v, reported %v", f.ID, got, u)

@@ -28,6 +28,9 @@ type scanner struct {
 	started   bool
 	images    provider.Images
 	left      provider.Leavings
+	calls     llm.Calls // of tools at the provider
+	queries   []string  // that were searched for
+	flat      bool      // however many, they are billed as one
 
 	// Of the present event.
 	failed   bool
@@ -37,7 +40,9 @@ type scanner struct {
 	modelAt  provider.Span
 	content  bool
 	bytes    int
-	weight   int // of streams
+	split    llm.Parts // of bytes
+	news     bool      // something new is known of tools at the provider
+	weight   int       // of streams
 	finish   llm.Finish
 	broken   []byte // why the model gave the answer up
 	reported bool   // there was usage
@@ -57,7 +62,7 @@ func (p *Provider) newScanner(c provider.Call) scanner {
 	return scanner{
 		translate: !passes(c.Request), stream: c.Request.Stream,
 		thinker: c.Request.Dialect == llm.AnthropicMessages || c.Request.Dialect == llm.OpenAIResponses,
-		issuer:  p.name, request: c.RequestID, images: provider.Images{Dialect: c.Request.Dialect},
+		issuer:  p.name, request: c.RequestID, flat: flat(c.Model), images: provider.Images{Dialect: c.Request.Dialect},
 	}
 }
 
@@ -80,6 +85,7 @@ func (s *scanner) complete() bool {
 func (s *scanner) scan(data []byte) bool {
 	s.failed, s.known, s.blocked, s.media, s.modelAt, s.content, s.reported = false, false, false, false, provider.Span{}, false, false
 	s.bytes, s.weight, s.finish, s.broken, s.deltas = 0, 0, "", nil, s.deltas[:0]
+	s.split, s.news = llm.Parts{}, false
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -137,6 +143,7 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		if s.translate && s.model == "" {
 			s.model = provider.Unescape(text)
 		}
+		s.flat = flat(string(text))
 	case "totalTokens": // of countTokens
 		s.known, s.content, s.reported = true, true, true
 		s.counts.set(&s.counts.prompt, c)
@@ -217,6 +224,7 @@ func (s *scanner) candidate(c *provider.Cursor, n int) {
 	}
 	s.choices[index].seen = true
 	s.parts(content, int(index))
+	s.grounded(grounding)
 	s.cite(grounding, citations, int(index))
 	s.end(unquoted(reason), int(index))
 }
@@ -322,6 +330,7 @@ func (s *scanner) part(c *provider.Cursor, index int) {
 		s.content = true
 		s.add(len(p.other), nil)
 		s.left.Add(p.kind)
+		s.ran(p.kind)
 	}
 }
 
@@ -331,10 +340,12 @@ func (s *scanner) show(p part, index int) {
 	image := mediaOf(p.media)
 	if kind, _, _ := strings.Cut(image.MediaType, "/"); !strings.EqualFold(kind, "image") {
 		s.media = s.media || !p.thought
-		s.add(len(p.media), nil)
+		n := provider.SoundBytes(len(p.media))
+		s.add(n, nil)
+		s.split.Audio += n
 		return
 	}
-	s.bytes += provider.ImageBytes
+	s.bytes, s.split.Image = s.bytes+provider.ImageBytes, s.split.Image+provider.ImageBytes
 	if s.stream {
 		s.weight += provider.ImageWeight
 	}
@@ -395,6 +406,9 @@ func (s *scanner) text(p part, index int) {
 	if len(p.text) > 0 {
 		s.content = true
 		s.add(provider.TextLen(p.text), p.text)
+		if p.thought {
+			s.split.Reasoning += provider.TextLen(p.text)
+		}
 	}
 	if !s.translate {
 		return

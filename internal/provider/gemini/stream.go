@@ -36,7 +36,10 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	if s.gathers && k.broken != nil {
 		return llm.Event{}, fruitless(k.broken, data)
 	}
-	ev := llm.Event{Name: f.Name, Content: k.content, OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish}
+	ev := llm.Event{Name: f.Name, Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish}
+	if k.news {
+		ev.Calls = &k.calls
+	}
 	if k.blocked && len(k.choices) == 0 {
 		s.stopped, ev.Finish = true, llm.FinishContentFilter
 	}

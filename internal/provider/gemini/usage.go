@@ -14,6 +14,7 @@ type counts struct {
 	prompt, tools, cached, candidates, thoughts, total int64
 	images, sound                                      int64 // of the prompt, where they are told apart
 	cachedImages, cachedSound                          int64
+	drawn, spoken                                      int64 // of the candidates
 	bad                                                bool
 }
 
@@ -46,6 +47,8 @@ func (n *counts) read(c *provider.Cursor) {
 			n.modalities(c, &n.images, &n.sound)
 		case "cacheTokensDetails":
 			n.modalities(c, &n.cachedImages, &n.cachedSound)
+		case "candidatesTokensDetails":
+			n.modalities(c, &n.drawn, &n.spoken)
 		case "toolUsePromptTokenCount":
 			n.set(&n.tools, c)
 		case "cachedContentTokenCount":
@@ -77,8 +80,7 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		Input:       input,
 		CachedInput: min(n.cached, n.prompt),
 		Output:      n.candidates + thoughts,
-		Reasoning:   thoughts,
-	}.WithMedia(n.images-n.cachedImages, n.sound-n.cachedSound), true
+	}.WithMedia(n.images-n.cachedImages, n.sound-n.cachedSound).WithOutput(thoughts, n.spoken, n.drawn), true
 }
 
 // modalities reads how many tokens are of images and of sound; those of documents

@@ -32,7 +32,10 @@ func (w *whole) Next() (llm.Event, error) {
 	if err := k.failure(w.x.Header, body, false); err != nil {
 		return llm.Event{}, err
 	}
-	ev := llm.Event{Content: k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true}
+	ev := llm.Event{Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true}
+	if k.news {
+		ev.Calls = &k.calls
+	}
 	if k.blocked && len(k.choices) == 0 {
 		ev.Finish = llm.FinishContentFilter
 	}

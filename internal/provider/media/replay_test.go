@@ -150,8 +150,8 @@ var wants = map[string]struct {
 	"openai.openai-audio-transcriptions.0f19994b87":     {usage: llm.Usage{Seconds: 37}},
 	"openai.openai-audio-transcriptions.a47c2257e9":     {err: fault.InvalidRequest},
 	"openrouter.openai-audio-transcriptions.47665b713e": {usage: llm.Usage{Seconds: 6}},
-	"openai.openai-images-edits.368d389e6b":             {usage: llm.Usage{Input: 76, ImageInput: 64, Output: 120, Images: 1}},
-	"openai.openai-images-edits.28fa477baf":             {usage: llm.Usage{Input: 221, ImageInput: 194, Output: 1318, Images: 1}},
+	"openai.openai-images-edits.368d389e6b":             {usage: llm.Usage{Input: 76, ImageInput: 64, Output: 120, ImageOutput: 120, Images: 1}},
+	"openai.openai-images-edits.28fa477baf":             {usage: llm.Usage{Input: 221, ImageInput: 194, Output: 1318, ImageOutput: 1056, Images: 1}},
 	"openai.openai-images-edits.220a813eeb":             {err: fault.InvalidParameter},
 	"openai.openai-images-generations.6acd0caf0e":       {err: fault.InvalidParameter},
 	"openai.openai-images-generations.6ebcb27d73":       {err: fault.InvalidParameter},
@@ -159,9 +159,9 @@ var wants = map[string]struct {
 	"openai.openai-images-generations.4f40ff860a":       {err: fault.InvalidParameter},
 	"openai.openai-images-generations.9690c32908":       {err: fault.UnknownParameter},
 	"openai.openai-images-generations.c98b1193f9":       {err: fault.InvalidParameter},
-	"openai.openai-images-generations.716bfeb597":       {usage: llm.Usage{Input: 14, Output: 272, Images: 1}},
-	"openai.openai-images-generations.17e2629ff6":       {usage: llm.Usage{Input: 14, Output: 272, Images: 1}},
-	"openai.openai-images-generations.4bbb10ba69":       {usage: llm.Usage{Input: 224, ImageInput: 194, Output: 4160, Images: 1}},
+	"openai.openai-images-generations.716bfeb597":       {usage: llm.Usage{Input: 14, Output: 272, ImageOutput: 272, Images: 1}},
+	"openai.openai-images-generations.17e2629ff6":       {usage: llm.Usage{Input: 14, Output: 272, ImageOutput: 272, Images: 1}},
+	"openai.openai-images-generations.4bbb10ba69":       {usage: llm.Usage{Input: 224, ImageInput: 194, Output: 4160, ImageOutput: 4160, Images: 1}},
 }
 
 // TestEveryRecordingIsForwardedAndCounted replays what providers have answered:
@@ -410,7 +410,7 @@ func TestEveryImageOfAStreamIsCounted(t *testing.T) {
 	t.Parallel()
 	const one = "data: {\"type\":\"image_generation.completed\",\"b64_json\":\"eA==\",\"usage\":{\"input_tokens\":7,\"output_tokens\":100}}\n\n"
 	h, err := ask(t, answers(200, "text/event-stream", one+": x\n\n"+one), &llm.Request{Task: llm.TaskImage, Dialect: llm.OpenAIImages, Stream: true, Images: 2, Raw: scan(t, `{}`)}, "m")
-	if want := (llm.Usage{Input: 14, Output: 200, Images: 2}); err != nil || h.usage == nil || *h.usage != want {
+	if want := (llm.Usage{Input: 14, Output: 200, ImageOutput: 200, Images: 2}); err != nil || h.usage == nil || *h.usage != want {
 		t.Errorf("used %+v, want %+v (%v)", h.usage, want, err)
 	}
 }

@@ -63,6 +63,7 @@ func (s *events) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		u, told := counts(root.Get("usage"))
 		s.usage.Input, s.usage.CachedInput, s.usage.Output = s.usage.Input+u.Input, s.usage.CachedInput+u.CachedInput, s.usage.Output+u.Output
 		s.usage.ImageInput, s.usage.AudioInput = s.usage.ImageInput+u.ImageInput, s.usage.AudioInput+u.AudioInput
+		s.usage.ImageOutput += u.ImageOutput
 		s.usage.Seconds, s.untold = max(s.usage.Seconds, u.Seconds), s.untold || !told
 		if s.request.Task == llm.TaskTranscribe && s.written == 0 { // all of it comes at once
 			s.delta(&ev, root.Get("text"))

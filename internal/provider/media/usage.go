@@ -47,6 +47,8 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 	if n, is := v.Get("input_tokens_details").Get("cached_tokens").Int(); is && n >= 0 && n <= u.Input {
 		u.CachedInput = n
 	}
+	drawn, _ := v.Get("output_tokens_details").Get("image_tokens").Int()
+	u = u.WithOutput(0, 0, min(drawn, mostTokens))
 	for _, name := range []string{"input_tokens_details", "input_token_details", "prompt_tokens_details"} {
 		if d := v.Get(name); d.Exists() {
 			images, _ := d.Get("image_tokens").Int()
@@ -81,8 +83,11 @@ func complete(r *llm.Request, u llm.Usage, told bool, images int64, duration flo
 	switch r.Task {
 	case llm.TaskImage:
 		u.Images = min(images, max(r.Images, 1))
+		if u.ImageOutput == 0 { // nobody tells it from text
+			u.ImageOutput = u.Output
+		}
 	case llm.TaskSpeech:
-		u.Characters = r.Characters
+		u.Characters, u.AudioOutput = r.Characters, u.Output
 	case llm.TaskTranscribe:
 		if u.Seconds == 0 && duration > 0 {
 			u.Seconds, u.Estimated = ceil(duration), false

@@ -54,7 +54,7 @@ func TestWhatIsGuessedIsSaidToBe(t *testing.T) {
 	const told = "data: {\"type\":\"image_generation.completed\",\"b64_json\":\"eA==\",\"usage\":{\"input_tokens\":7,\"output_tokens\":100}}\n\n"
 	for _, body := range []string{one + told, told + one} {
 		h, err := ask(t, answers(200, "text/event-stream", body), &llm.Request{Task: llm.TaskImage, Dialect: llm.OpenAIImages, Stream: true, Images: 2, Raw: scan(t, `{}`)}, "m")
-		if want := (llm.Usage{Input: 7, Output: 100, Images: 2, Estimated: true}); err != nil || h.usage == nil || *h.usage != want {
+		if want := (llm.Usage{Input: 7, Output: 100, ImageOutput: 100, Images: 2, Estimated: true}); err != nil || h.usage == nil || *h.usage != want {
 			t.Errorf("used %+v, want %+v (%v)", h.usage, want, err)
 		}
 	}

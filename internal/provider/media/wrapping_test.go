@@ -158,16 +158,16 @@ func TestAnswersAreUnwrapped(t *testing.T) {
 	}{
 		{"sound by its head", speak(`{"response_format":"pcm"}`), js, `{"audio_data":"SUQzeA=="}`, "ID3x", "audio/mpeg", llm.Usage{Characters: 5}},
 		{"sound as it was asked for", speak(`{"response_format":"pcm"}`), js, `{"audio_data":"eHh4"}`, "xxx", "audio/pcm", llm.Usage{Characters: 5}},
-		{"sound by another name", speak(`{}`), js + "; charset=utf-8", `{"audio":"eHh4","usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`, "xxx", "audio/mpeg", llm.Usage{Characters: 5, Input: 3, Output: 4}},
+		{"sound by another name", speak(`{}`), js + "; charset=utf-8", `{"audio":"eHh4","usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`, "xxx", "audio/mpeg", llm.Usage{Characters: 5, Input: 3, Output: 4, AudioOutput: 4}},
 		{
 			"sound in events", speak(`{"stream_format":"sse"}`), js, `{"audio_data":"eHh4","usage":{"prompt_tokens":3,"completion_tokens":4}}`,
 			"data: {\"type\":\"speech.audio.delta\",\"audio\":\"eHh4\"}\n\ndata: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":3,\"output_tokens\":4,\"total_tokens\":7}}\n\n", "",
-			llm.Usage{Characters: 5, Input: 3, Output: 4},
+			llm.Usage{Characters: 5, Input: 3, Output: 4, AudioOutput: 4},
 		},
 		{
 			"Mistral's events of sound", speak(`{}`), events, "event: speech.audio.delta\ndata: {\"type\":\"speech.audio.delta\",\"audio_data\":\"eA==\"}\n\nevent: speech.audio.done\ndata: {\"type\":\"speech.audio.done\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}\n\n",
 			"data: {\"type\":\"speech.audio.delta\",\"audio\":\"eA==\"}\n\nevent: speech.audio.done\ndata: {\"type\":\"speech.audio.done\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}\n\n", "",
-			llm.Usage{Characters: 5, Input: 1, Output: 2},
+			llm.Usage{Characters: 5, Input: 1, Output: 2, AudioOutput: 2},
 		},
 		{"a text in JSON", hear(false, [3]string{"response_format", "", "text"}), js, `{"text":"a\u00e9","usage":{"seconds":2}}`, "aé\n", "text/plain; charset=utf-8", llm.Usage{Seconds: 2}},
 		{"JSON that was asked for", hear(false, [3]string{"response_format", "", "json"}), js, `{"text":"a","usage":{"seconds":2}}`, `{"text":"a","usage":{"seconds":2}}`, "", llm.Usage{Seconds: 2}},

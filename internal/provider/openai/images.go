@@ -32,9 +32,8 @@ func (s *scanner) readImages(v []byte, ch int) {
 
 // strange notes what stands in the place of an image, and is none that is known.
 func (s *scanner) strange(v []byte) {
-	some := len(v) > 2 && strings.IndexByte(`{["`, v[0]) >= 0
-	s.content = s.content || some
-	s.media = s.media || some
+	s.content = s.content || holds(v)
+	s.media = s.media || holds(v)
 }
 
 // image notes an image, which is {"url"} or the URL alone. One that is inline and
@@ -50,7 +49,7 @@ func (s *scanner) image(v []byte, ch int) {
 		s.media = true
 		return
 	}
-	s.bytes += provider.ImageBytes
+	s.bytes, s.split.Image = s.bytes+provider.ImageBytes, s.split.Image+provider.ImageBytes
 	if s.stream {
 		s.weight += provider.ImageWeight
 	}

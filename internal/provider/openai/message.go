@@ -45,11 +45,11 @@ func (s *scanner) readMessage(body []byte, ch int) {
 			annotations = c.Value()
 		case "images":
 			images = c.Value()
-		case "audio", "reasoning_encrypted":
+		case "audio":
+			s.sound(c.Value())
+		case "reasoning_encrypted":
 			v := c.Value()
-			some := len(v) > 2 && bytes.IndexByte([]byte(`{["`), v[0]) >= 0
-			s.content = s.content || some
-			s.media = s.media || some && string(key) == "audio"
+			s.content = s.content || holds(v)
 		default:
 			c.Skip()
 		}
@@ -63,6 +63,26 @@ func (s *scanner) readMessage(body []byte, ch int) {
 	}
 }
 
+// holds reports whether a value holds something.
+func holds(v []byte) bool { return len(v) > 2 && bytes.IndexByte([]byte(`{["`), v[0]) >= 0 }
+
+// sound notes a sound, or a piece of one, and what is said in it.
+func (s *scanner) sound(v []byte) {
+	if !holds(v) {
+		return
+	}
+	s.content, s.media = true, true
+	c := provider.Walk(member(v, "data"))
+	if data, ok := c.Text(); ok {
+		n := provider.SoundBytes(len(data))
+		s.bytes, s.split.Audio = s.bytes+n, s.split.Audio+n
+	}
+	c = provider.Walk(member(v, "transcript"))
+	if text, ok := c.Text(); ok {
+		s.bytes += provider.TextLen(text)
+	}
+}
+
 // text notes a piece of text, of which inner is the inside of a JSON string.
 func (s *scanner) text(kind llm.DeltaKind, ch int, inner []byte) {
 	if kind == llm.DeltaRefusal {
@@ -70,7 +90,11 @@ func (s *scanner) text(kind llm.DeltaKind, ch int, inner []byte) {
 	} else {
 		s.content = true
 	}
-	s.bytes += provider.TextLen(inner)
+	n := provider.TextLen(inner)
+	s.bytes += n
+	if kind == llm.DeltaReasoning {
+		s.split.Reasoning += n
+	}
 	if s.stream {
 		s.weight += provider.Weight(inner)
 	}
@@ -182,7 +206,7 @@ func (s *scanner) readAnnotations(v []byte, ch int) {
 	c.Enter('[')
 	for c.More() {
 		one := c.Value()
-		s.content = true
+		s.content, s.cited = true, true
 		if s.translate {
 			s.deltas = append(s.deltas, llm.Delta{
 				Kind: llm.DeltaCitation, Choice: s.choices[ch].index, Value: json.RawMessage(string(one)),

@@ -407,7 +407,7 @@ func cutAt(f *testkit.Fixture, part string) *Provider {
 func print(evs []llm.Event) string {
 	var b strings.Builder
 	for _, e := range evs {
-		e.More, e.Usage = false, nil
+		e.More, e.Usage, e.Calls = false, nil, nil
 		fmt.Fprintf(&b, "%+v\n", e)
 	}
 	return b.String()

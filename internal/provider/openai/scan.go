@@ -18,6 +18,8 @@ type scanner struct {
 	translate bool
 	texts     bool // choices hold a text, and not a message
 	stream    bool // of chunks
+	searches  bool // the web, if it cites something
+	always    bool // the web, in any case
 
 	// Of the whole answer.
 	started bool
@@ -26,6 +28,9 @@ type scanner struct {
 	created int64
 	choices []choice
 	calls   []call
+	hosted  llm.Calls // of tools at the provider
+	told    bool      // by a usage object
+	cited   bool      // something that was found
 	images  provider.Images
 	left    provider.Leavings
 
@@ -40,6 +45,8 @@ type scanner struct {
 	media     bool          // a sound, or what else nobody tells
 	refused   bool          // some of a refusal
 	bytes     int           //
+	split     llm.Parts     // of bytes
+	news      bool          // something new is known of tools at the provider
 	weight    int           // of streams
 	finish    llm.Finish
 	counted   bool // usage holds something
@@ -81,7 +88,9 @@ const (
 
 // newScanner returns the scanner of one answer.
 func newScanner(p *Provider, c provider.Call, stream bool) scanner {
-	return scanner{quirks: &p.vendor, translate: !p.passes(c.Request), texts: p.texts, stream: stream, images: provider.Images{Dialect: c.Request.Dialect}}
+	s := scanner{quirks: &p.vendor, translate: !p.passes(c.Request), texts: p.texts, stream: stream, images: provider.Images{Dialect: c.Request.Dialect}}
+	s.searches, s.always = searchesFor(c)
+	return s
 }
 
 // scan reads one chunk, or a whole answer; it reports whether data is a JSON
@@ -91,7 +100,7 @@ func (s *scanner) scan(data []byte) bool {
 	s.modelAt, s.failed, s.known, s.content, s.refused, s.counted = provider.Span{}, false, false, false, false, false
 	s.usageAt, s.vectors = 0, s.vectors[:0]
 	s.nullError, s.elements, s.bytes, s.weight, s.finish, s.deltas = provider.Span{}, 0, 0, 0, "", s.deltas[:0]
-	s.media = false
+	s.media, s.split = false, llm.Parts{}
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -118,6 +127,7 @@ func (s *scanner) scan(data []byte) bool {
 	if !s.counted {
 		s.usage, s.counted = groq.usage(false)
 	}
+	s.news = s.ran(&n)
 	return true
 }
 

@@ -16,6 +16,11 @@ type counts struct {
 	written, written1h        int64
 	reasoning                 int64
 	audioIn, imageIn          int64
+	audioOut, imageOut        int64
+	thoughts, citations       int64 // of Perplexity's, beside the completion and the prompt
+	calls                     llm.Calls
+	hasCalls, hasCitations    bool
+	detailed                  bool // calls are told by kind
 	bad, hasPrompt            bool
 }
 
@@ -59,7 +64,11 @@ func (n *counts) read(c *provider.Cursor) {
 		case "cache_creation_input_tokens":
 			n.larger(&n.written, c)
 		case "reasoning_tokens":
-			n.larger(&n.reasoning, c)
+			n.set(&n.thoughts, c)
+		case "citation_tokens":
+			n.hasCitations = n.set(&n.citations, c) || n.hasCitations
+		case "num_search_queries", "num_sources_used", "server_tool_use", "server_side_tool_usage_details":
+			n.ran(key, c)
 		case "prompt_tokens_details", "prompt_token_details", "input_tokens_details":
 			n.prompts(c)
 		case "completion_tokens_details", "output_tokens_details":
@@ -113,11 +122,16 @@ func (n *counts) completions(c *provider.Cursor) {
 		if !ok {
 			return
 		}
-		if string(key) == "reasoning_tokens" {
+		switch string(key) {
+		case "reasoning_tokens":
 			n.larger(&n.reasoning, c)
-			continue
+		case "audio_tokens":
+			n.set(&n.audioOut, c)
+		case "image_tokens":
+			n.set(&n.imageOut, c)
+		default:
+			c.Skip()
 		}
-		c.Skip()
 	}
 }
 
@@ -141,7 +155,7 @@ func (n *counts) creation(c *provider.Cursor) {
 // usage makes the canonical classes of the numbers; ok is false if they say
 // nothing: an answer without a single token of input was not counted.
 func (n *counts) usage(hiddenThoughts bool) (u llm.Usage, ok bool) {
-	input, output, reasoning := n.prompt, n.completion, n.reasoning
+	input, output, reasoning := n.prompt, n.completion, max(n.reasoning, n.thoughts)
 	if !n.hasPrompt {
 		input = n.hit + n.miss
 	}
@@ -151,7 +165,9 @@ func (n *counts) usage(hiddenThoughts bool) (u llm.Usage, ok bool) {
 	if n.bad || input == 0 {
 		return llm.Usage{}, false
 	}
-	if gap := n.total - input - output; gap > 0 {
+	if n.hasCitations { // Perplexity bills both beside what its total holds
+		input, output = input+n.citations, output+n.thoughts
+	} else if gap := n.total - input - output; gap > 0 {
 		switch {
 		case gap == reasoning: // xAI counts thoughts apart
 			output += gap
@@ -171,6 +187,5 @@ func (n *counts) usage(hiddenThoughts bool) (u llm.Usage, ok bool) {
 		CacheWrite:   written - written1h,
 		CacheWrite1h: written1h,
 		Output:       output,
-		Reasoning:    min(reasoning, output),
-	}.WithMedia(n.imageIn, n.audioIn), true
+	}.WithMedia(n.imageIn, n.audioIn).WithOutput(reasoning, n.audioOut, n.imageOut), true
 }

@@ -51,6 +51,7 @@ func (s *scanner) at(index int64) *item {
 type body struct {
 	kind, id, call, name, args, seal []byte
 	result, format                   []byte // of an image
+	status, action, container        []byte // of what the provider ran
 	summary, content                 []byte
 }
 
@@ -80,6 +81,12 @@ func bodyOf(v []byte) (b body, ok bool) {
 			b.seal, _ = c.Text()
 		case "result":
 			b.result, _ = c.Text()
+		case "status":
+			b.status, _ = c.Text()
+		case "action":
+			b.action = c.Value()
+		case "container_id":
+			b.container, _ = c.Text()
 		case "output_format":
 			b.format, _ = c.Text()
 		case "summary":
@@ -140,6 +147,7 @@ func (s *scanner) done(index int64, v []byte) {
 			s.add(v)
 		}
 		s.left.Add(b.kind)
+		s.ran(&b)
 	}
 }
 
@@ -151,7 +159,7 @@ func (s *scanner) image(b *body) {
 		s.left.Add(b.kind)
 		return
 	}
-	s.bytes += provider.ImageBytes
+	s.bytes, s.split.Image = s.bytes+provider.ImageBytes, s.split.Image+provider.ImageBytes
 	if s.stream {
 		s.weight += provider.ImageWeight
 	}
@@ -352,6 +360,9 @@ func (s *scanner) text(kind llm.DeltaKind, inner []byte) {
 		s.content = true
 	}
 	s.add(inner)
+	if kind == llm.DeltaReasoning {
+		s.split.Reasoning += provider.TextLen(inner)
+	}
 	if s.translate {
 		s.deltas = append(s.deltas, llm.Delta{Kind: kind, Text: provider.Fragment(inner)})
 	}

@@ -25,6 +25,8 @@ type scanner struct {
 	calls   int // of tools, that have begun
 	images  provider.Images
 	left    provider.Leavings
+	hosted  llm.Calls // of tools at the provider
+	rooms   []string  // containers in which code ran
 
 	// Of the present event.
 	step    step
@@ -38,7 +40,9 @@ type scanner struct {
 	content bool // besides a refusal
 	refused bool // some of a refusal
 	bytes   int
-	weight  int // of streams
+	split   llm.Parts // of bytes
+	news    bool      // something new is known of tools at the provider
+	weight  int       // of streams
 	finish  llm.Finish
 	counts  counts
 	deltas  []llm.Delta
@@ -126,6 +130,7 @@ func (s *scanner) scan(data []byte) bool {
 	s.step, s.failed, s.problem, s.known, s.status, s.reason, s.output = other, false, nil, false, "", "", nil
 	s.modelAt, s.content, s.refused, s.bytes, s.weight, s.finish = provider.Span{}, false, false, 0, 0, ""
 	s.counts, s.deltas = counts{}, s.deltas[:0]
+	s.split, s.news = llm.Parts{}, false
 	c := provider.Walk(data)
 	if c.Kind() != '{' {
 		return false
@@ -169,6 +174,9 @@ func (s *scanner) scan(data []byte) bool {
 		return false
 	}
 	s.meaning(&f)
+	if s.counts.tools.Told {
+		s.hosted, s.news = s.counts.tools.Calls, true
+	}
 	return true
 }
 

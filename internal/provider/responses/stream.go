@@ -34,8 +34,11 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content,
-		OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
+		OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish,
 		Ping: k.step == alive, Last: k.step == terminal,
+	}
+	if k.news {
+		ev.Calls = &k.hosted
 	}
 	if u, ok := k.counts.usage(); ok {
 		s.usage = u

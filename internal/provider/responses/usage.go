@@ -12,6 +12,9 @@ const maxTokens = 1 << 40
 type counts struct {
 	input, output, total       int64
 	cached, written, reasoning int64
+	audioIn, imageIn           int64
+	audioOut, imageOut         int64
+	tools                      provider.ToolUse
 	bad                        bool
 }
 
@@ -44,14 +47,39 @@ func (n *counts) read(c *provider.Cursor) {
 			n.set(&n.output, c)
 		case "total_tokens":
 			n.set(&n.total, c)
-		case "input_tokens_details", "output_tokens_details":
-			n.read(c)
+		case "input_tokens_details":
+			n.details(c, &n.audioIn, &n.imageIn)
+		case "output_tokens_details":
+			n.details(c, &n.audioOut, &n.imageOut)
+		case "server_side_tool_usage_details":
+			n.tools.Read(c)
+		default:
+			c.Skip()
+		}
+	}
+}
+
+// details reads what one side of the tokens is made of.
+func (n *counts) details(c *provider.Cursor, sound, images *int64) {
+	if !c.Enter('{') {
+		return
+	}
+	for {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		switch string(key) {
 		case "cached_tokens":
 			n.set(&n.cached, c)
 		case "cache_write_tokens":
 			n.set(&n.written, c)
 		case "reasoning_tokens":
 			n.set(&n.reasoning, c)
+		case "audio_tokens":
+			n.set(sound, c)
+		case "image_tokens":
+			n.set(images, c)
 		default:
 			c.Skip()
 		}
@@ -74,6 +102,5 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		CachedInput: cached,
 		CacheWrite:  min(n.written, n.input-cached),
 		Output:      output,
-		Reasoning:   min(n.reasoning, output),
-	}, true
+	}.WithMedia(n.imageIn, n.audioIn).WithOutput(n.reasoning, n.audioOut, n.imageOut), true
 }

@@ -37,7 +37,10 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, k.images.Err()
 	}
 	ev := llm.Event{
-		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Finish: k.finish, Last: true,
+		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true,
+	}
+	if k.news {
+		ev.Calls = &k.hosted
 	}
 	if u, ok := k.counts.usage(); ok {
 		w.usage = u

@@ -193,7 +193,10 @@ func (c *checker) tools(v jsonx.Value) {
 		}
 		c.cache(t.Get("cache_control"))
 		if kind := t.Get("type"); kind.Exists() && !kind.Is("custom") {
-			c.p.String(kind)
+			if c.p.String(kind) {
+				most, _ := t.Get("max_uses").Int()
+				c.r.Hosted.Offer(kind.Inner(), most)
+			}
 			continue
 		}
 		if n, ok := c.p.Require(t, "name"); ok {

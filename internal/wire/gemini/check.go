@@ -249,9 +249,10 @@ func (c *checker) tools(v jsonx.Value) {
 		dialect.Count(&c.r.Size, v.Raw())
 	}
 	for _, t := range tools {
-		for _, m := range t.Members() {
+		for name, m := range t.Members() {
 			if m.Exists() {
 				c.r.Needs.Add(llm.NeedTools, v.Path())
+				c.hosted(name)
 			}
 		}
 		for _, f := range c.list(get(t, "functionDeclarations"), maxTools) {
@@ -260,6 +261,18 @@ func (c *checker) tools(v jsonx.Value) {
 			}
 			c.function(f)
 		}
+	}
+}
+
+// hosted notes a tool that may run at the provider.
+func (c *checker) hosted(name []byte) {
+	switch string(unsnake(name)) {
+	case "googleSearch", "googleSearchRetrieval", "enterpriseWebSearch", "googleMaps":
+		c.r.Hosted.Search(0)
+	case "fileSearch", "retrieval":
+		c.r.Hosted.SearchFiles(0)
+	case "codeExecution":
+		c.r.Hosted.Run()
 	}
 }
 

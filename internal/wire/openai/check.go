@@ -128,8 +128,22 @@ func (c *checker) structure(name []byte, v jsonx.Value) {
 				c.p.String(f)
 			}
 		}
-	case "prompt_cache_options", "moderation", "prediction", "web_search_options":
+	case "prompt_cache_options", "moderation", "prediction":
 		c.p.Object(v)
+	case "web_search_options":
+		if c.p.Object(v) {
+			c.r.Hosted.Search(1)
+		}
+	case "plugins": // OpenRouter's
+		for _, p := range v.Items() {
+			if p.Get("id").Is("web") {
+				c.r.Hosted.Search(1)
+			}
+		}
+	case "search_parameters": // xAI's
+		if most, _ := v.Get("max_search_results").Int(); !v.Get("mode").Is("off") {
+			c.r.Hosted.Search(most)
+		}
 	}
 }
 
@@ -227,6 +241,7 @@ func (c *checker) tools(v jsonx.Value) {
 			c.p.Missing(t, "type")
 		default:
 			c.p.String(kind)
+			c.r.Hosted.Offer(kind.Inner(), 0)
 		}
 	}
 }

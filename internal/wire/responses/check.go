@@ -76,7 +76,9 @@ func (c *checker) setting(name []byte, v jsonx.Value) bool {
 			c.r.MaxOutput, c.r.HasMaxOutput = n, true
 		}
 	case "max_tool_calls":
-		c.p.Integer(v, 1, maxTokens)
+		if n, ok := c.p.Integer(v, 1, maxTokens); ok {
+			c.r.Hosted.Limit(n)
+		}
 	case "temperature":
 		if f, ok := c.p.Number(v, 0, 2); ok && f != 1 {
 			c.r.Needs.Add(llm.NeedTemperature, "temperature")

@@ -33,6 +33,8 @@ func (c *checker) tools(v jsonx.Value) {
 			c.custom(t)
 		case kind.Is(kindNamespace):
 			c.namespace(t)
+		default:
+			c.r.Hosted.Offer(kind.Inner(), 0)
 		}
 	}
 }
