@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -202,6 +203,9 @@ func drawPrice(t draws) Price {
 		a := money.Amount(t.between(1, int64(MaxRequest), "request"))
 		e.Request = &a
 	}
+	if way != "request" {
+		drawLong(t, &e)
+	}
 	return e.price(Chat, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) })
 }
 
@@ -219,6 +223,7 @@ func drawUsage(t draws, input, output int64, hour bool) llm.Usage {
 		u.CacheWrite1h = take("written for an hour")
 	}
 	u.Reasoning = t.between(0, u.Output, "thought")
+	u.Tier = llm.Tier(t.between(0, int64(llm.TierFast), "tier"))
 	return u
 }
 
@@ -260,7 +265,7 @@ func TestAPricesIDIsThatOfItsRates(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p, other := drawPrice(rapidDraws{t}), drawPrice(rapidDraws{t})
-		if (p == other) != (p.ID() == other.ID()) || len(p.ID()) != 8 {
+		if reflect.DeepEqual(p, other) != (p.ID() == other.ID()) || len(p.ID()) != 8 {
 			t.Fatalf("%+v is %s, %+v is %s", p, p.ID(), other, other.ID())
 		}
 	})

@@ -227,6 +227,7 @@ func covered(t draws) bool {
 	if hour {
 		r.Raw.Body = []byte(`"1h"`)
 	}
+	asks(&r, llm.Tier(t.between(0, int64(llm.TierFast), "tier asked for")))
 	upper := t.between(0, 1<<21, "upper")
 	actual := t.between(0, upper, "actual")
 	q, err := m.Quote(&r, upper, func() int64 { return actual })
@@ -247,6 +248,7 @@ func covered(t draws) bool {
 		t.Fatalf("hold %d of %d, and no cap", hold, q.Hold)
 	}
 	u := drawUsage(t, actual, each*max(int64(r.Choices), 1), hour)
+	u.Tier = m.Price.Billed(r.Tier(), u.Tier)
 	cost, _, err := m.Price.Cost(u)
 	if err != nil {
 		t.Fatalf("cost of %+v: %v", u, err)
