@@ -105,9 +105,22 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 				CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h, Request: p.Request,
 				ImageInput: p.ImageInput, AudioInput: p.AudioInput,
 				Image: p.Image, Characters: p.Characters, Minute: p.Minute, Free: p.Free,
+				Long: long(p.Long), Flex: (*catalog.Factor)(p.Flex), Priority: (*catalog.Factor)(p.Priority), Fast: (*catalog.Factor)(p.Fast),
 			}
 		}
 		out[name] = e
+	}
+	return out
+}
+
+// long is what an operator says that longer prompts cost.
+func long(steps []config.LongPrice) []catalog.LongEntry {
+	var out []catalog.LongEntry
+	for _, s := range steps {
+		out = append(out, catalog.LongEntry{Above: s.Above, Rates: catalog.PriceEntry{
+			Input: s.Input, Output: s.Output, CachedInput: s.CachedInput, CacheWrite: s.CacheWrite, CacheWrite1h: s.CacheWrite1h,
+			ImageInput: s.ImageInput, AudioInput: s.AudioInput,
+		}})
 	}
 	return out
 }

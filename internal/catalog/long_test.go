@@ -87,15 +87,21 @@ func TestALongPromptIsChargedAtItsStep(t *testing.T) {
 		{"up to the step", llm.Usage{Input: 200_000, Output: 1}, 250_000_000 + 10_000, []Line{{"input", 200_000, usd(t, "1.25"), 250_000_000}, {"output", 1, usd(t, "10"), 10_000}}},
 		{"one token more", llm.Usage{Input: 200_001, Output: 1}, 500_002_500 + 15_000, []Line{{"input", 200_001, usd(t, "2.5"), 500_002_500}, {"output", 1, usd(t, "15"), 15_000}}},
 		{
-			"what is cached counts", llm.Usage{Input: 200_001, CachedInput: 200_000, Output: 1}, 2500 + 50_000_000 + 15_000,
+			"what is cached counts",
+			llm.Usage{Input: 200_001, CachedInput: 200_000, Output: 1},
+			2500 + 50_000_000 + 15_000,
 			[]Line{{"input", 1, usd(t, "2.5"), 2500}, {"cached_input", 200_000, usd(t, "0.25"), 50_000_000}, {"output", 1, usd(t, "15"), 15_000}},
 		},
 		{
-			"the last step, where the cache has no price", llm.Usage{Input: 600_000, CachedInput: 500_000}, 3_000_000_000,
+			"the last step, where the cache has no price",
+			llm.Usage{Input: 600_000, CachedInput: 500_000},
+			3_000_000_000,
 			[]Line{{"input", 100_000, usd(t, "5"), 500_000_000}, {"cached_input", 500_000, usd(t, "5"), 2_500_000_000}},
 		},
 		{
-			"by priority", llm.Usage{Input: 200_001, Output: 1, Tier: llm.TierPriority}, 1_250_006_250 + 37_500,
+			"by priority",
+			llm.Usage{Input: 200_001, Output: 1, Tier: llm.TierPriority},
+			1_250_006_250 + 37_500,
 			[]Line{{"input", 200_001, usd(t, "6.25"), 1_250_006_250}, {"output", 1, usd(t, "37.5"), 37_500}},
 		},
 	} {
@@ -288,7 +294,9 @@ func TestAStepIsAPriceOfItsOwn(t *testing.T) {
 func TestStepsAndFactorsAreChecked(t *testing.T) {
 	t.Parallel()
 	factor := func(f Factor) *Factor { return &f }
-	step := func(above int64, rates ...string) LongEntry { return LongEntry{Above: above, Rates: *entry(t, rates...)} }
+	step := func(above int64, rates ...string) LongEntry {
+		return LongEntry{Above: above, Rates: *entry(t, rates...)}
+	}
 	base := func() PriceEntry { return *entry(t, "1", "2", "0.5") }
 	long := func(steps ...LongEntry) PriceEntry {
 		e := base()

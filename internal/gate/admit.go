@@ -102,7 +102,7 @@ func (call *Call) desert(err error) {
 	if as := ev.Attempts; len(as) > 0 {
 		ev.Provider = as[len(as)-1].Target
 	}
-	call.produced = call.seen.Bytes
+	call.produced, call.tier = call.seen.Bytes, call.seen.Tier
 	if u := call.seen.Usage; u != nil {
 		call.report(*u)
 	}

@@ -85,6 +85,7 @@ func (a *Answer) peek(none bool, seen *Seen) error {
 // add adds what an event has to be accounted for.
 func (s *Seen) add(ev llm.Event) {
 	s.Bytes += int64(ev.OutputBytes)
+	s.Tier = max(s.Tier, ev.Tier)
 	if ev.Usage != nil {
 		u := *ev.Usage
 		s.Usage = &u

@@ -89,6 +89,7 @@ type Seen struct {
 	Accepted bool       // the provider has answered with success, and is at work
 	Usage    *llm.Usage // as last reported; nil: it was not
 	Bytes    int64      // of output
+	Tier     llm.Tier   // as told so far
 }
 
 // Router opens answers. Health lives in the targets.

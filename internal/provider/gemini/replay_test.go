@@ -214,6 +214,9 @@ func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
 		ImageInput:  modality(u["promptTokensDetails"], "IMAGE") - modality(u["cacheTokensDetails"], "IMAGE"),
 		AudioInput:  modality(u["promptTokensDetails"], "AUDIO") - modality(u["cacheTokensDetails"], "AUDIO"),
 	}
+	if u["trafficType"] == "ON_DEMAND_FLEX" {
+		want.Tier = llm.TierFlex
+	}
 	if got == nil || *got != want || got.Input+got.Output != number(u["totalTokenCount"]) {
 		t.Errorf("%s: usage = %+v, reported %v", f.ID, got, u)
 	}

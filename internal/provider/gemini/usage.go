@@ -1,6 +1,8 @@
 package gemini
 
 import (
+	"net/http"
+
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -15,6 +17,7 @@ type counts struct {
 	images, sound                                      int64 // of the prompt, where they are told apart
 	cachedImages, cachedSound                          int64
 	bad                                                bool
+	tier                                               llm.Tier
 }
 
 // set stores a number, unless it is null, negative or beyond belief.
@@ -56,6 +59,10 @@ func (n *counts) read(c *provider.Cursor) {
 			n.set(&n.thoughts, c)
 		case "totalTokenCount":
 			n.set(&n.total, c)
+		case "serviceTier", "trafficType": // the latter of Vertex AI
+			if tier, ok := c.Tier(llm.TierNamed); ok {
+				n.tier = tier
+			}
 		default:
 			c.Skip()
 		}
@@ -78,6 +85,7 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		CachedInput: min(n.cached, n.prompt),
 		Output:      n.candidates + thoughts,
 		Reasoning:   thoughts,
+		Tier:        n.tier,
 	}.WithMedia(n.images-n.cachedImages, n.sound-n.cachedSound), true
 }
 
@@ -116,3 +124,7 @@ func (n *counts) modalities(c *provider.Cursor, images, sound *int64) {
 		}
 	}
 }
+
+// tierOf returns the tier of service that the head of an answer tells, of which its
+// usage may say nothing.
+func tierOf(h http.Header) llm.Tier { return llm.TierNamed([]byte(h.Get("X-Gemini-Service-Tier"))) }

@@ -28,6 +28,7 @@ type scanner struct {
 	calls   []call
 	images  provider.Images
 	left    provider.Leavings
+	tier    llm.Tier // as last told
 
 	// Of the present chunk.
 	data      []byte
@@ -118,6 +119,7 @@ func (s *scanner) scan(data []byte) bool {
 	if !s.counted {
 		s.usage, s.counted = groq.usage(false)
 	}
+	s.usage.Tier = s.tier
 	return true
 }
 
@@ -177,6 +179,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
 	case "object": // vLLM and Mistral have errors without a member of that name
 		if text, ok := c.Text(); ok && string(text) == "error" {
 			s.failed = true
+		}
+	case "service_tier":
+		if tier, ok := c.Tier(llm.TierNamed); ok {
+			s.tier = tier
 		}
 	case "data":
 		s.known = true

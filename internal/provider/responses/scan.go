@@ -25,6 +25,7 @@ type scanner struct {
 	calls   int // of tools, that have begun
 	images  provider.Images
 	left    provider.Leavings
+	tier    llm.Tier // as last told
 
 	// Of the present event.
 	step    step
@@ -274,6 +275,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		s.output = c.Value()
 	case "usage":
 		s.counts.read(c)
+	case "service_tier":
+		if tier, ok := c.Tier(llm.TierNamed); ok {
+			s.tier = tier
+		}
 	default:
 		c.Skip()
 	}

@@ -34,11 +34,11 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content,
-		OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish,
+		OutputBytes: k.bytes, Weight: k.weight, Finish: k.finish, Tier: k.tier,
 		Ping: k.step == alive, Last: k.step == terminal,
 	}
 	if u, ok := k.counts.usage(); ok {
-		s.usage = u
+		s.usage, s.usage.Tier = u, k.tier
 		ev.Usage = &s.usage
 	}
 	if k.translate {
