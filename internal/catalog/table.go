@@ -43,13 +43,14 @@ var columns = []string{
 	"provider", "id", "kind", "context", "max_output", "input", "can", "usd_input", "usd_output",
 	"usd_cached_input", "usd_cache_write", "usd_cache_write_1h", "weights", "released",
 	"usd_image", "usd_characters", "usd_minute", "usd_image_input", "usd_audio_input",
+	"usd_long", "tiers",
 }
 
-// A row may leave out the columns at the end, from those of units on or from those
-// of images and sound in the prompt on.
+// firstUnit is the first of the columns that a row may leave out, from any of these on.
 const (
-	unitColumns  = 5
-	inputColumns = 2
+	firstUnit  = 14
+	firstInput = 17
+	firstLong  = 19
 )
 
 // ParseTable reads a table: comma-separated values with a header of columns.
@@ -90,8 +91,8 @@ func ParseTable(src string) (*Table, error) {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
 		line, _ := r.FieldPos(0)
-		if n := len(rec); n != len(columns) && n != len(columns)-inputColumns && n != len(columns)-unitColumns {
-			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want %d, %d or %d", line, n, len(columns)-unitColumns, len(columns)-inputColumns, len(columns))
+		if n := len(rec); n != len(columns) && n != firstUnit && n != firstInput && n != firstLong {
+			return nil, fmt.Errorf("catalogue: line %d: has %d columns, want %d, %d, %d or %d", line, n, firstUnit, firstInput, firstLong, len(columns))
 		}
 		x, err := parseRow(rec)
 		if err == nil {
@@ -151,7 +152,7 @@ func parseRow(rec []string) (row, error) {
 	if err := x.abilities(rec[6]); err != nil {
 		return x, err
 	}
-	if err := x.prices(rec[7:12], rec[14:]); err != nil {
+	if err := x.prices(rec[7:12], rec[firstUnit:]); err != nil {
 		return x, err
 	}
 	switch rec[12] {
@@ -220,6 +221,11 @@ func (x *row) prices(cells, units []string) error {
 		rates[i], known = &r, true
 	}
 	e := PriceEntry{Input: rates[0], Output: rates[1], CachedInput: rates[2], CacheWrite: rates[3], CacheWrite1h: rates[4]}
+	if len(units) > firstLong-firstUnit {
+		if err := e.readLong(units[firstLong-firstUnit], units[firstLong-firstUnit+1]); err != nil {
+			return err
+		}
+	}
 	if len(units) > 0 {
 		more, err := e.readUnits(units)
 		if err != nil {
@@ -247,7 +253,7 @@ func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 		}
 		var a money.Amount
 		if a, err = money.ParseUSD(cells[i]); err != nil {
-			err = fmt.Errorf("%s: %w", columns[14+i], err)
+			err = fmt.Errorf("%s: %w", columns[firstUnit+i], err)
 		}
 		return &a
 	}
@@ -258,7 +264,7 @@ func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 		}
 		var r money.Rate
 		if r, err = money.ParseRate(cells[i]); err != nil {
-			err = fmt.Errorf("%s: %w", columns[14+i], err)
+			err = fmt.Errorf("%s: %w", columns[firstUnit+i], err)
 		}
 		return &r
 	}
