@@ -41,6 +41,19 @@ func TierNamed(name []byte) Tier {
 	return TierStandard
 }
 
+// String returns OpenAI's name of the tier.
+func (t Tier) String() string {
+	switch t {
+	case TierFlex:
+		return "flex"
+	case TierPriority:
+		return "priority"
+	case TierFast:
+		return "ultrafast"
+	}
+	return "default"
+}
+
 // SpeedNamed returns the tier that a speed names, as Anthropic has it.
 func SpeedNamed(name []byte) Tier {
 	if string(name) == "fast" {
