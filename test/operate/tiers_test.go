@@ -24,7 +24,7 @@ models:
     max_output: 5000
     price:
       {input: 1.25, output: 10, cached_input: 0.125, priority: 1.7, flex: 0.5, long: [{above: 1000, input: 2.5, output: 15, cached_input: 0.25}]}
-  kept: {targets: [{provider: up, model: upstream-m, api: responses}], context: 100000, max_output: 5000, price: {input: 1.25, output: 10, priority: 1.7}}
+  kept: {targets: [{provider: up, model: upstream-m, api: responses}], context: 100000, max_output: 5000, price: {input: 1.25, output: 10, priority: 1.7, long: [{above: 1000, input: 2.5, output: 15}]}}
   usual: {targets: [{provider: up, model: upstream-m}], context: 100000, max_output: 5000, price: {input: 1, output: 10}}
   fast: {targets: [{provider: claude, model: upstream-m}], context: 100000, max_output: 5000, price: {input: 1, output: 10}}
 sites: [{hosts: ["*"], contract: openai}]
@@ -163,6 +163,33 @@ func TestATierCostsItsFactor(t *testing.T) {
 	}
 	if d := needs["default"]; needs["flex"] != d || needs["priority"]*10 != d*17 {
 		t.Errorf("the worst cases are %v", needs)
+	}
+	settled(t, g)
+}
+
+// TestAContinuedResponseIsAsLongAsItsThread: what it goes on from is held for and
+// charged as input, and so is the step that both together reach.
+func TestAContinuedResponseIsAsLongAsItsThread(t *testing.T) {
+	t.Parallel()
+	u := testkit.NewUpstream(t)
+	g := harness.Start(t, harness.Options{Config: tiered(u.URL, u.URL)})
+	c := newCustomer(t, g, "1", nil)
+	post := func(more string, input int) (hold money.Amount, charge, id string) {
+		t.Helper()
+		u.Queue(testkit.JSON(200, fmt.Sprintf(`{"id":"resp_%d","object":"response","status":"completed","model":"upstream-m","service_tier":"default","output":[{"type":"message","id":"msg_%d","role":"assistant","status":"completed",`+
+			`"content":[{"type":"output_text","text":"Rayleigh.","annotations":[]}]}],"usage":{"input_tokens":%d,"output_tokens":10,"total_tokens":%d}}`, input, input, input, input+10)))
+		body := fmt.Sprintf(`{"model":"kept","store":true,"max_output_tokens":50,"input":%q%s}`, strings.Repeat("Why is the sky blue? ", 100), more)
+		r := ask(t, g, call{path: "/v1/responses", key: c.key, body: body}).is(t, 200)
+		receipt := g.Receipt(t, r.header.Get("X-Request-ID"), func(r harness.Receipt) bool { return r.Outcome != "" })
+		return usd(t, receipt.HoldUSD), receipt.ChargeUSD, r.at(t, "id")
+	}
+	short, charge, id := post("", 600)
+	if short < 600*1250+50*10_000 || short > 1000*1250+50*10_000 || charge != "0.00085" {
+		t.Errorf("a short response holds %s and costs %s", short, charge)
+	}
+	long, charge, _ := post(`,"previous_response_id":"`+id+`"`, 1210)
+	if long < 1210*2500+50*15_000 || charge != "0.003175" {
+		t.Errorf("a continued one holds %s and costs %s", long, charge)
 	}
 	settled(t, g)
 }
