@@ -107,9 +107,23 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 				Reasoning: p.Reasoning, AudioOutput: p.AudioOutput, ImageOutput: p.ImageOutput,
 				WebSearch: p.WebSearch, FileSearch: p.FileSearch, CodeExecution: p.CodeExec,
 				Image: p.Image, Characters: p.Characters, Minute: p.Minute, Free: p.Free,
+				Long: long(p.Long), Flex: (*catalog.Factor)(p.Flex), Priority: (*catalog.Factor)(p.Priority), Fast: (*catalog.Factor)(p.Fast),
 			}
 		}
 		out[name] = e
+	}
+	return out
+}
+
+// long is what an operator says that longer prompts cost.
+func long(steps []config.LongPrice) []catalog.LongEntry {
+	var out []catalog.LongEntry
+	for _, s := range steps {
+		out = append(out, catalog.LongEntry{Above: s.Above, Rates: catalog.PriceEntry{
+			Input: s.Input, Output: s.Output, CachedInput: s.CachedInput, CacheWrite: s.CacheWrite, CacheWrite1h: s.CacheWrite1h,
+			ImageInput: s.ImageInput, AudioInput: s.AudioInput,
+			Reasoning: s.Reasoning, AudioOutput: s.AudioOutput, ImageOutput: s.ImageOutput,
+		}})
 	}
 	return out
 }

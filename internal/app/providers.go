@@ -212,6 +212,9 @@ func (s served) targets(board *healthBoard, n route.Norms, kind string, t catalo
 		if c := t.Cost; c != nil {
 			target.Priced = true
 			target.Cost = route.Cost{Input: int64(c.Input), Output: int64(c.Output), Request: int64(c.Request)}
+			for l := c.Long; l != nil; l = l.Price.Long {
+				target.Cost.Long = append(target.Cost.Long, route.Step{Above: l.Above, Input: int64(l.Price.Input), Output: int64(l.Price.Output)})
+			}
 		}
 		out = append(out, target)
 	}

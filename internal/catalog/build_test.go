@@ -43,7 +43,7 @@ func TestModelsOfAConfiguredProviderComeFromTheTable(t *testing.T) {
 		Targets: []Target{{Provider: "openai", Model: "gpt-5-mini"}}, Context: 400_000, MaxOutput: 128_000,
 		Price: Price{
 			Input: usd(t, "0.25"), Output: usd(t, "2"), CachedInput: usd(t, "0.025"), CacheWrite: usd(t, "0.25"), CacheWrite1h: usd(t, "0.25"),
-			PerToken: true,
+			PerToken: true, Tiers: Tiers{Priority: whole / 10 * 18},
 		},
 		PriceSource: "models.dev (github.com/anomalyco/models.dev, MIT licence)", PriceDate: "2026-07-02",
 		Inputs: []Modality{Text, Image}, Tools: true, ForcedTool: true, Reasoning: true, JSONSchema: true, BatchInput: true, Enabled: true,

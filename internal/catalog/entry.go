@@ -85,7 +85,7 @@ func (b *builder) price(targets []Target) {
 			}
 			if r := b.in.Table.find(p.Table, t.Model); r != nil && r.price != nil {
 				listed := r.price.price(r.kind, func(string, string) {}) // ParseTable has checked it
-				t.Cost = &Cost{Input: listed.Input, Output: listed.Output, Request: listed.Request}
+				t.Cost = &Cost{Input: listed.Input, Output: listed.Output, Request: listed.Request, Long: listed.Long}
 			}
 		}
 	}

@@ -70,10 +70,12 @@ type Target struct {
 	API      string // how it is asked, if it is to be said: [APIResponses]
 }
 
-// Cost is what a target costs the operator, per million tokens and per request.
+// Cost is what a target costs the operator, per million tokens and per request, and
+// with a longer prompt, as far as that is known.
 type Cost struct {
 	Input, Output money.Rate
 	Request       money.Amount
+	Long          *Long
 }
 
 // The orders of targets, and the affinities of a conversation to one of them;

@@ -43,6 +43,9 @@ type Price struct {
 	PerUnit              bool // of Image, Characters or Minute
 
 	Surcharge money.Rate // on the sum of all else: so many parts of a million; see [Model.WithSurcharge]
+
+	Long  *Long // what tokens cost with a longer prompt; nil: the same
+	Tiers Tiers // of service
 }
 
 // Set reports whether there is a price.
@@ -65,6 +68,7 @@ func (p Price) ID() string {
 		numbers = append(numbers, -2, int64(p.ImageInput), int64(p.AudioInput))
 	}
 	numbers = p.appendOutputs(numbers)
+	numbers = p.numbers(numbers)
 	b := make([]byte, 0, 8*len(numbers))
 	for _, n := range numbers {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
@@ -102,6 +106,9 @@ type PriceEntry struct {
 	Image      *money.Amount // dollars each
 	Characters *money.Rate   // dollars per million characters of speech
 	Minute     *money.Amount // dollars per minute of sound that is heard
+
+	Long                 []LongEntry // by the length of the prompt, the shortest first
+	Flex, Priority, Fast *Factor     // of the tiers of service
 
 	Free bool // costs nothing; stands alone
 }
@@ -150,7 +157,7 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 	}
 	media := e.ImageInput != nil || e.AudioInput != nil || e.outputs()
 	switch {
-	case e.Free && (p.Set() || media || p.tools() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil):
+	case e.Free && (p.Set() || media || p.tools() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil || len(e.Long) > 0 || e.Flex != nil || e.Priority != nil || e.Fast != nil):
 		bad("free", "stands alone: what is free has no other price")
 	case e.Free:
 		return Price{PerToken: true}
@@ -168,6 +175,8 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 		e.units(kind, bad)
 	}
 	p.fill(e)
+	p.Tiers = e.tiers(p.PerToken, bad)
+	p.Long = e.long(p, bad)
 	return p
 }
 
@@ -259,7 +268,8 @@ type Line struct {
 // ErrUnpriced reports that there is no price to charge by.
 var ErrUnpriced = errors.New("the model has no price")
 
-// Cost prices what an answer used. The total is rounded up once, and so is the
+// Cost prices what an answer used, at the rates for the whole of its input and for the
+// tier it was served in. The total is rounded up once, and so is the
 // surcharge on it, which is the last line; lines sum to it exactly, and there is none
 // for what was not used. It returns an error for
 // usage that is negative or whose parts are more than their total, [ErrUnpriced]
@@ -282,6 +292,9 @@ func (p Price) Cost(u llm.Usage) (total money.Amount, lines []Line, err error) {
 	text, err := textOutput(&u)
 	if err != nil {
 		return 0, nil, err
+	}
+	if p.Long != nil || u.Tier != llm.TierStandard {
+		p = p.of(u.Input, u.Tier)
 	}
 	if p.PerToken || p.PerUnit {
 		total, lines, err = p.units(plain, text, &u)

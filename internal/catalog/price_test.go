@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -212,6 +213,9 @@ func drawPrice(t draws) Price {
 			*tool.to = &a
 		}
 	}
+	if way != "request" {
+		drawLong(t, &e)
+	}
 	return e.price(Chat, func(field, reason string) { t.Fatalf("price %s: %s", field, reason) })
 }
 
@@ -231,6 +235,7 @@ func drawUsage(t draws, input, output int64, hour bool) llm.Usage {
 	u.Reasoning = t.between(0, u.Output, "thought")
 	u.AudioOutput = t.between(0, u.Output-u.Reasoning, "spoken")
 	u.ImageOutput = t.between(0, u.Output-u.Reasoning-u.AudioOutput, "drawn")
+	u.Tier = llm.Tier(t.between(0, int64(llm.TierFast), "tier"))
 	return u
 }
 
@@ -273,7 +278,7 @@ func TestAPricesIDIsThatOfItsRates(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p, other := drawPrice(rapidDraws{t}), drawPrice(rapidDraws{t})
-		if (p == other) != (p.ID() == other.ID()) || len(p.ID()) != 8 {
+		if reflect.DeepEqual(p, other) != (p.ID() == other.ID()) || len(p.ID()) != 8 {
 			t.Fatalf("%+v is %s, %+v is %s", p, p.ID(), other, other.ID())
 		}
 	})

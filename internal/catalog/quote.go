@@ -48,7 +48,8 @@ type Quote struct {
 // where upper alone does not fit the context (nil: upper counts).
 //
 // Input is priced as if all of it were written to the cache at the dearest rate
-// that the request can ask for; discounts for cached input are ignored. It
+// that the request can ask for; discounts for cached input are ignored. All tokens are
+// priced at the step that Input reaches, and in the tier that the request asks for. It
 // returns a *fault.Error: ModelUnavailable without a price, ContextLengthExceeded
 // with the numbers, InvalidParameter for a limit whose cost is beyond all money.
 func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, error) {
@@ -61,8 +62,6 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 	q := Quote{
 		Input:   max(upper, 0),
 		choices: int64(max(r.Choices, 1)),
-		inRate:  m.Price.worstInput(r),
-		outRate: m.Price.worstOutput(r),
 		request: m.Price.Request,
 
 		surcharge: m.Price.Surcharge,
@@ -79,7 +78,6 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 	}
 	switch r.Task {
 	case llm.TaskEmbed, llm.TaskModerate:
-		q.outRate = 0
 	case llm.TaskChat:
 		m.outputs(r, &q)
 	default:
@@ -92,6 +90,7 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 			return Quote{}, err
 		}
 	}
+	q.rates(m.PriceFor(r, q.Input), r)
 	if q.choices > 0 && q.most > math.MaxInt64/q.choices {
 		return Quote{}, beyond(r)
 	}
@@ -107,6 +106,15 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		}
 	}
 	return q, nil
+}
+
+// rates sets what tokens cost at worst, by the price for the longest that the prompt
+// may be.
+func (q *Quote) rates(p Price, r *llm.Request) {
+	q.inRate = p.worstInput(r)
+	if r.Task != llm.TaskEmbed && r.Task != llm.TaskModerate {
+		q.outRate = p.worstOutput(r)
+	}
 }
 
 // How many tokens sound is at most, by the second: OpenAI's transcribers make ten

@@ -231,6 +231,7 @@ func covered(t draws) bool {
 		r.Needs.Add(llm.NeedAudioOutput, "modalities")
 	}
 	r.Hosted = drawHosted(t)
+	asks(&r, llm.Tier(t.between(0, int64(llm.TierFast), "tier asked for")))
 	upper := t.between(0, 1<<21, "upper")
 	actual := t.between(0, upper, "actual")
 	q, err := m.Quote(&r, upper, func() int64 { return actual })
@@ -255,6 +256,7 @@ func covered(t draws) bool {
 		u.AudioOutput = 0
 	}
 	u.Calls = drawCalls(t, r.Hosted)
+	u.Tier = m.Price.Billed(r.Tier(), u.Tier)
 	cost, _, err := m.Price.Cost(u)
 	if err != nil {
 		t.Fatalf("cost of %+v: %v", u, err)

@@ -44,11 +44,16 @@ var columns = []string{
 	"usd_cached_input", "usd_cache_write", "usd_cache_write_1h", "weights", "released",
 	"usd_image", "usd_characters", "usd_minute", "usd_image_input", "usd_audio_input",
 	"usd_reasoning", "usd_audio_output", "usd_image_output", "usd_web_search", "usd_file_search", "usd_code_execution",
+	"usd_long", "tiers",
 }
 
 // ends are how many columns a row may have: it may leave out those at the end, from
-// those of units on, of images and sound in the prompt, or of what is in the answer.
-var ends = []int{14, 17, 19, len(columns)}
+// those of units on, of images and sound in the prompt, of what is in the answer, or of
+// long prompts and tiers of service.
+var ends = []int{14, 17, 19, firstLong, len(columns)}
+
+// firstLong is the first of the columns of long prompts and tiers of service.
+const firstLong = 25
 
 // ParseTable reads a table: comma-separated values with a header of columns.
 // Lines that begin with # are comments, and two of them, "# date: " and
@@ -149,7 +154,7 @@ func parseRow(rec []string) (row, error) {
 	if err := x.abilities(rec[6]); err != nil {
 		return x, err
 	}
-	if err := x.prices(rec[7:12], rec[14:]); err != nil {
+	if err := x.prices(rec[7:12], rec[ends[0]:]); err != nil {
 		return x, err
 	}
 	switch rec[12] {
@@ -218,6 +223,11 @@ func (x *row) prices(cells, units []string) error {
 		rates[i], known = &r, true
 	}
 	e := PriceEntry{Input: rates[0], Output: rates[1], CachedInput: rates[2], CacheWrite: rates[3], CacheWrite1h: rates[4]}
+	if n := firstLong - ends[0]; len(units) > n {
+		if err := e.readLong(units[n], units[n+1]); err != nil {
+			return err
+		}
+	}
 	if len(units) > 0 {
 		more, err := e.readUnits(units)
 		if err != nil {
@@ -245,7 +255,7 @@ func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 		}
 		var a money.Amount
 		if a, err = money.ParseUSD(cells[i]); err != nil {
-			err = fmt.Errorf("%s: %w", columns[14+i], err)
+			err = fmt.Errorf("%s: %w", columns[ends[0]+i], err)
 		}
 		return &a
 	}
@@ -256,7 +266,7 @@ func (e *PriceEntry) readUnits(cells []string) (known bool, err error) {
 		}
 		var r money.Rate
 		if r, err = money.ParseRate(cells[i]); err != nil {
-			err = fmt.Errorf("%s: %w", columns[14+i], err)
+			err = fmt.Errorf("%s: %w", columns[ends[0]+i], err)
 		}
 		return &r
 	}

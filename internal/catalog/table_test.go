@@ -184,6 +184,14 @@ func TestABadTableIsRefused(t *testing.T) {
 		{"a minute of nothing", head + strings.Replace(strings.TrimSpace(good), "chat", "transcription", 1) + ",,,x\n", "usd_minute"},
 		{"characters of nothing", head + strings.Replace(strings.TrimSpace(good), "chat", "speech", 1) + ",,x,\n", "usd_characters"},
 		{"too many cells", head + strings.TrimSpace(good) + ",,,,\n", "line 4: has 18 columns"},
+		{"no threshold", head + strings.TrimSpace(good) + ",,,,,,,,,,,,x:2/3,\n", `usd_long: "x:2/3"`},
+		{"a step of letters", head + strings.TrimSpace(good) + ",,,,,,,,,,,,9:2/x,\n", "usd_long"},
+		{"a step of much", head + strings.TrimSpace(good) + ",,,,,,,,,,,,9:2/3/4/5/6/7,\n", "more than 5 prices"},
+		{"a step down", head + strings.TrimSpace(good) + ",,,,,,,,,,,,9:2/1,\n", "price long[0].output: is 1.00, below"},
+		{"an unknown tier", head + strings.TrimSpace(good) + ",,,,,,,,,,,,,slow=1\n", `tiers: "slow"`},
+		{"a tier twice", head + strings.TrimSpace(good) + ",,,,,,,,,,,,,flex=1+flex=1\n", `tiers: "flex"`},
+		{"a tier without a factor", head + strings.TrimSpace(good) + ",,,,,,,,,,,,,flex\n", "tiers"},
+		{"a tier for nothing", head + strings.TrimSpace(good) + ",,,,,,,,,,,,,flex=0\n", "price flex: must be from 0.1 to 1"},
 		{"too few cells", head + "p,m\n", "line 4"},
 		{"no id", head + strings.Replace(good, "p,m", "p,", 1), "line 4: provider and id"},
 		{"an unknown kind", head + strings.Replace(good, "chat", "song", 1), `kind "song"`},
@@ -224,6 +232,32 @@ func BenchmarkParseTable(b *testing.B) {
 	for b.Loop() {
 		if _, err := ParseTable(catalogs.Models()); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Long prompts and tiers of service are priced as their makers publish it.
+func TestTheTableKnowsLongPromptsAndTiers(t *testing.T) {
+	t.Parallel()
+	tab := table(t)
+	for _, c := range []struct {
+		provider, id string
+		u            llm.Usage
+		cost         money.Amount
+	}{
+		{"gemini", "gemini-2.5-pro", llm.Usage{Input: 200_000, Output: 1000}, 250_000_000 + 10_000_000},
+		{"gemini", "gemini-2.5-pro", llm.Usage{Input: 200_001, CachedInput: 200_000, Output: 1000}, 2500 + 50_000_000 + 15_000_000},
+		{"gemini", "gemini-3.1-pro-preview", llm.Usage{Input: 300_000, Output: 1000}, 1_200_000_000 + 18_000_000},
+		{"openai", "gpt-5.4", llm.Usage{Input: 272_000, Output: 1000}, 680_000_000 + 15_000_000},
+		{"openai", "gpt-5.4", llm.Usage{Input: 272_001, CachedInput: 272_000, Output: 1000}, 5000 + 136_000_000 + 22_500_000},
+		{"openai", "gpt-5.5", llm.Usage{Input: 1000, Output: 100, Tier: llm.TierPriority}, 12_500_000 + 7_500_000},
+		{"openai", "gpt-4o-2024-08-06", llm.Usage{Input: 1000, Output: 100, Tier: llm.TierPriority}, 4_250_000 + 1_700_000},
+		{"anthropic", "claude-opus-4-6", llm.Usage{Input: 1000, Output: 100, Tier: llm.TierFast}, 30_000_000 + 15_000_000},
+	} {
+		r := tab.find(c.provider, c.id)
+		p := r.price.price(r.kind, func(field, reason string) { t.Errorf("price %s: %s", field, reason) })
+		if got, _, err := p.Cost(c.u); err != nil || got != c.cost {
+			t.Errorf("%s: %+v costs %s, want %s (%v)", c.id, c.u, got, c.cost, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -140,6 +141,7 @@ func unitsCovered(t draws) {
 	u := llm.Usage{Input: input, Output: output, Images: r.Images, Characters: r.Characters, Seconds: r.Seconds}
 	if t.either("less than that") {
 		u = drawUsage(t, input, output, false)
+		u.Tier = m.Price.Billed(r.Tier(), u.Tier)
 		u.Images, u.Characters, u.Seconds = t.between(0, r.Images, "made"), t.between(0, r.Characters, "spoken"), t.between(0, r.Seconds, "heard")
 	}
 	cost, _, err := m.Price.Cost(u)
@@ -191,7 +193,7 @@ func drawUnits(t draws, kind string) PriceEntry {
 			e.Minute = each("minute")
 		}
 	}
-	if e == (PriceEntry{}) {
+	if reflect.ValueOf(e).IsZero() {
 		e.Free = true
 	}
 	return e

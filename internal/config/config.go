@@ -159,11 +159,30 @@ type Price struct {
 	WebSearch    *money.Amount `yaml:"web_search" shown:"the tokens alone" doc:"kind chat: dollars for each search of the web that the provider runs, besides its tokens"`
 	FileSearch   *money.Amount `yaml:"file_search" shown:"the tokens alone" doc:"kind chat: dollars for each search of files that the provider runs"`
 	CodeExec     *money.Amount `yaml:"code_execution" shown:"the tokens alone" doc:"kind chat: dollars for each container in which the provider runs code, once an answer"`
+	Long         []LongPrice   `yaml:"long" doc:"prices of all tokens of a request whose prompt is longer, in up to 4 steps, the shortest first. Model lists show the price of short prompts"`
+	Flex         *Factor       `yaml:"flex" shown:"1" doc:"what all prices by tokens are multiplied by in answers that their provider says it served in its tier flex, 0.1 to 1"`
+	Priority     *Factor       `yaml:"priority" shown:"2.5" doc:"the same in tier priority, which OpenAI also calls fast, where the caller asked for it, 1 to 10"`
+	Fast         *Factor       `yaml:"fast" shown:"6" doc:"the same at Anthropic's speed fast, and in OpenAI's tier ultrafast, 1 to 10"`
 	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
 	Image        *money.Amount `yaml:"image" doc:"kind image: dollars for each image that is made"`
 	Characters   *money.Rate   `yaml:"characters" doc:"kind speech: per million characters that are spoken"`
 	Minute       *money.Amount `yaml:"minute" doc:"kind transcription: dollars for a minute of sound, charged by each second begun"`
 	Free         bool          `yaml:"free" doc:"true: the model costs nothing; stands alone"`
+}
+
+// LongPrice is what a model costs with a longer prompt. A nil price is unknown.
+type LongPrice struct {
+	Above        int64       `yaml:"above" doc:"tokens of the prompt, cached ones included, above which it holds; needed, and above that of the step before"`
+	Input        *money.Rate `yaml:"input" doc:"as in the price itself; needed. No price may be below that of the step before"`
+	Output       *money.Rate `yaml:"output" doc:"needed, but for embeddings"`
+	CachedInput  *money.Rate `yaml:"cached_input" shown:"as the step's input" doc:"likewise"`
+	CacheWrite   *money.Rate `yaml:"cache_write" shown:"as the step's input" doc:"likewise"`
+	CacheWrite1h *money.Rate `yaml:"cache_write_1h" shown:"as the step's input; 2 × that where its cache_write is given" doc:"likewise"`
+	ImageInput   *money.Rate `yaml:"image_input" shown:"as the step's input" doc:"likewise"`
+	AudioInput   *money.Rate `yaml:"audio_input" shown:"as the step's input" doc:"likewise"`
+	Reasoning    *money.Rate `yaml:"reasoning" shown:"as the step's output" doc:"likewise"`
+	AudioOutput  *money.Rate `yaml:"audio_output" shown:"as the step's output" doc:"likewise"`
+	ImageOutput  *money.Rate `yaml:"image_output" shown:"as the step's output" doc:"likewise"`
 }
 
 // Plan is what accounts of it may use.

@@ -37,6 +37,8 @@ func plain(v reflect.Value, tag reflect.StructTag) any {
 		return x.String()
 	case Percent:
 		return x.String()
+	case Factor:
+		return x.String()
 	case money.Amount:
 		return x.String()
 	case money.Rate:

@@ -40,6 +40,13 @@ func setScalar(v reflect.Value, text string) error {
 			return errors.New("must be from 0% to 100%, with at most four decimals, like 5%")
 		}
 		return nil
+	case *Factor:
+		r, err := money.ParseRate(text) // a number with nine decimals
+		*p = Factor(r / 1000)
+		if err != nil || r%1000 != 0 {
+			return errors.New("must be a number with at most six decimals, not negative, like 1.7")
+		}
+		return nil
 	case *money.Amount:
 		a, err := money.ParseUSD(text)
 		if err != nil {
@@ -94,6 +101,8 @@ func wanted(v reflect.Value) string {
 		return "a size"
 	case Percent:
 		return "a share"
+	case Factor:
+		return "a number"
 	case money.Amount:
 		return "an amount of dollars"
 	case money.Rate:

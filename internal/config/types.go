@@ -83,6 +83,14 @@ func (p Percent) String() string {
 	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%d.%04d", p/10_000, p%10_000), "0"), ".") + "%"
 }
 
+// Factor is what a price is multiplied by, in parts of a million.
+type Factor int64
+
+// String returns the factor as it is written: 1.7.
+func (f Factor) String() string {
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%d.%06d", f/1_000_000, f%1_000_000), "0"), ".")
+}
+
 // Timeout is a duration that can be switched off. Zero: the default. Negative:
 // off.
 type Timeout time.Duration

@@ -207,7 +207,7 @@ var answers = map[string]answerWords{
 			{"created_at", valueTime, "when it was released; null: unknown"},
 			{"context", valueNumber, "tokens of prompt and answer; null: unknown"},
 			{"max_output", valueNumber, "most tokens of an answer; null: unknown"},
-			{"input_price", valueUSD, "per million tokens of prompt; null: not charged by tokens"},
+			{"input_price", valueUSD, "per million tokens of prompt, a short one where the price has steps; null: not charged by tokens"},
 			{"output_price", valueUSD, "per million tokens of answer"},
 			{"request_price", valueUSD, "per request; null: not charged by request"},
 			{"vision", valueFlag, "takes images"},

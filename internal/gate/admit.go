@@ -107,6 +107,7 @@ func (call *Call) desert(err error) {
 	}
 	call.produce(call.seen.Bytes, call.seen.Split)
 	call.ran(call.seen.Calls)
+	call.tier = call.seen.Tier
 	if u := call.seen.Usage; u != nil {
 		call.report(*u)
 	}
@@ -185,7 +186,7 @@ func (call *Call) reserve(req *llm.Request, w Wishes) error {
 
 // reservation is what a request to a model needs of every bucket.
 func (c *Caller) reservation(m *catalog.Model, req *llm.Request, w Wishes) (ledger.Reservation, catalog.Quote, error) {
-	targets, err := c.places(m, w)
+	targets, err := c.places(m, req, w)
 	if err != nil {
 		return ledger.Reservation{}, catalog.Quote{}, err
 	}

@@ -48,6 +48,7 @@ type Call struct {
 
 	usage    *llm.Usage // as last reported
 	told     bool       // it counts all the output that was seen
+	tier     llm.Tier   // that the answer is served in, as far as that was told
 	finish   llm.Finish
 	growth   growth    // of the hold, with the answer
 	cut      bool      // the answer was ended here, for want of money
@@ -127,6 +128,7 @@ func (call *Call) Next() (llm.Event, error) {
 	} else {
 		call.finish = call.finish.And(ev.Finish)
 	}
+	call.tier = max(call.tier, ev.Tier)
 	if ev.Usage != nil {
 		call.report(*ev.Usage)
 	}
@@ -340,6 +342,9 @@ func (call *Call) owed(usage llm.Usage, how class) (cost, excess money.Amount, l
 func (call *Call) price(usage llm.Usage) (money.Amount, []catalog.Line, error) {
 	if call.terms.included() {
 		return 0, []catalog.Line{{Kind: "plan", Units: 1}}, nil
+	}
+	if usage.Tier != llm.TierStandard {
+		usage.Tier = call.model.Price.Billed(call.req.Tier(), usage.Tier)
 	}
 	return call.model.Price.Cost(usage)
 }

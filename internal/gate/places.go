@@ -67,9 +67,9 @@ func names(list []string, name string) bool {
 // places is where the request may go, of the targets of a model: the caller may
 // leave providers out, and models that cost more than he names. A test key's
 // requests go to the simulator whatever it says.
-func (c *Caller) places(m *catalog.Model, w Wishes) ([]*route.Target, error) {
+func (c *Caller) places(m *catalog.Model, req *llm.Request, w Wishes) ([]*route.Target, error) {
 	all := c.targets(m)
-	if err := tooDear(m, &w); err != nil {
+	if err := tooDear(atItsDearest(m, req), &w); err != nil {
 		return nil, err
 	}
 	if len(w.Only)+len(w.Ignore) == 0 || c.who.Key.Test {
@@ -89,6 +89,21 @@ func (c *Caller) places(m *catalog.Model, w Wishes) ([]*route.Target, error) {
 		return nil, fault.New(fault.InvalidParameter, "No provider that is left serves %s.", m.ID).At(at).With("model", m.ID)
 	}
 	return some, nil
+}
+
+// atItsDearest is the model at the price that a request is held for, where that is
+// another one because of its length or of the tier that it asks for.
+func atItsDearest(m *catalog.Model, req *llm.Request) *catalog.Model {
+	if m.Price.Long == nil && req.Tier() == llm.TierStandard {
+		return m
+	}
+	input := upper(req)
+	if m.Context > 0 && req.Task == llm.TaskChat {
+		input = min(input, m.Context)
+	}
+	dear := *m
+	dear.Price = m.PriceFor(req, input)
+	return &dear
 }
 
 // tooDear refuses a model whose price is above what the caller will pay.
@@ -115,7 +130,7 @@ func tooDear(m *catalog.Model, w *Wishes) error {
 
 // dispatch brings the request to a provider of its model.
 func (call *Call) dispatch(ctx context.Context, w Wishes) error {
-	targets, err := call.c.places(call.model, w)
+	targets, err := call.c.places(call.model, call.req, w)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ const (
 // report takes note of what a provider says that was used so far: the last report
 // counts. No output cannot be true once there was some, so that is no report of it.
 func (call *Call) report(u llm.Usage) {
-	call.usage = &u
+	call.usage, call.tier = &u, u.Tier
 	call.told = u.Output > 0 || call.produced == 0
 }
 
@@ -64,6 +64,7 @@ func (call *Call) usedTokens() llm.Usage {
 	if p := call.model.Price; p.PerUnit && p.PerToken {
 		return u // the price by the piece takes the place of that by tokens
 	}
+	u.Tier = call.tier
 	if u = call.reckoned(u); u.Input == 0 {
 		u.Input = min(countInput(call.req), call.quote.Input)
 	}

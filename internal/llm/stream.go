@@ -64,6 +64,8 @@ type Usage struct {
 	Characters int64 // spoken
 	Seconds    int64 // heard, each begun one
 
+	Tier Tier // that it was served in, as its provider says
+
 	Estimated        bool // counted by us, since the provider did not say
 	SecondsEstimated bool // so were Seconds; Estimated speaks of them only where they are paid for
 }
@@ -129,6 +131,7 @@ type Event struct {
 	Last        bool   // the dialect's terminal marker ([DONE], message_stop), or a whole answer: nothing follows
 	Cut         bool   // the gateway ends the answer here: every choice that has not ended does so with Finish. Data and Name are of a frame that is not told
 	More        bool   // the next event is already here, so flushing can wait for it
+	Tier        Tier   // that the answer is served in, as far as its provider has said by now; Usage has it, too
 
 	// Left are the kinds of output, in the provider's words, that the event holds
 	// and the caller's dialect has no place for.

@@ -88,6 +88,7 @@ func (s *Seen) add(ev llm.Event) {
 	if ev.Calls != nil {
 		s.Calls = *ev.Calls
 	}
+	s.Tier = max(s.Tier, ev.Tier)
 	if ev.Usage != nil {
 		u := *ev.Usage
 		s.Usage = &u

@@ -151,7 +151,13 @@ func (t *Target) costs(p *Plan) float64 {
 	if !t.Priced {
 		return math.Inf(1)
 	}
-	return float64(t.Cost.Input)*float64(p.Input) + float64(t.Cost.Output)*float64(p.Output) + float64(t.Cost.Request)*1e6
+	input, output := t.Cost.Input, t.Cost.Output
+	for _, s := range t.Cost.Long {
+		if p.Input > s.Above {
+			input, output = s.Input, s.Output
+		}
+	}
+	return float64(input)*float64(p.Input) + float64(output)*float64(p.Output) + float64(t.Cost.Request)*1e6
 }
 
 // quickest sorts by latency. What has not been measured for a while counts as

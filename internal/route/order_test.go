@@ -163,3 +163,20 @@ func TestTargetsThatCostTheSameShareTheRequests(t *testing.T) {
 		t.Errorf("calls: %d of the dear one, %d and %d", sd.calls, s1.calls, s2.calls)
 	}
 }
+
+// A target whose price rises with the length of the prompt is compared by what this
+// request costs there.
+func TestCostsGoByTheLengthOfThePrompt(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	flat, _ := b.target("flat", says("hi"))
+	steps, _ := b.target("steps", says("hi"))
+	flat.Priced, flat.Cost = true, Cost{Input: 2e9, Output: 2e9}
+	steps.Priced, steps.Cost = true, Cost{Input: 1e9, Output: 1e9, Long: []Step{{Above: 100, Input: 2e9, Output: 2e9 - 1}, {Above: 200, Input: 3e9, Output: 3e9}}}
+	for input, want := range map[int64]string{100: "steps", 101: "steps", 200: "steps", 201: "flat"} {
+		p := Plan{Targets: []*Target{flat, steps}, Order: ByCost, Input: input, Output: 10}
+		if order, _ := b.router.candidates(&llm.Request{}, &p); order[0].ID != want {
+			t.Errorf("%d tokens go to %s first, want %s", input, order[0].ID, want)
+		}
+	}
+}

@@ -43,7 +43,15 @@ type Target struct {
 }
 
 // Cost is what a target costs, in nano-dollars per million tokens, and per request.
-type Cost struct{ Input, Output, Request int64 }
+// Long are the steps of that, the shortest first: what tokens cost with a prompt of
+// more than Above of them.
+type Cost struct {
+	Input, Output, Request int64
+	Long                   []Step
+}
+
+// Step is a step of a [Cost].
+type Step struct{ Above, Input, Output int64 }
 
 // ThinksOnlyWhenAsked reports whether it is known that the model there thinks for
 // nobody who does not ask for it.
@@ -91,6 +99,7 @@ type Seen struct {
 	Bytes    int64      // of output
 	Split    llm.Parts  // of Bytes
 	Calls    llm.Calls  // of tools at the provider
+	Tier     llm.Tier   // as told so far
 }
 
 // Router opens answers. Health lives in the targets.

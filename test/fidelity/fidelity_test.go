@@ -1,6 +1,7 @@
 package fidelity
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -403,6 +404,16 @@ func (p *play) endsBadly(r reply) {
 	}
 }
 
+// halves is how many halves of the price of tokens are owed: five in OpenAI's tier
+// priority, where it was asked for and given.
+func (p *play) halves() int64 {
+	const priority = `"priority"`
+	if string(in(p.asked, "service_tier")) == priority && bytes.Contains(p.f.Response.Body(), []byte(`"service_tier":`+priority)) {
+		return 5
+	}
+	return 2
+}
+
 // bill checks that exactly what the recording says was used is charged.
 func (p *play) bill(t *testing.T, want *answer, r reply) {
 	rc := p.w.gw.Receipt(t, r.id, func(rc harness.Receipt) bool { return rc.Delivery == "complete" })
@@ -429,7 +440,7 @@ func (p *play) bill(t *testing.T, want *answer, r reply) {
 		if most, err := json.Number(p.d.heard(p.asked).sets["max"]).Int64(); err == nil { // beyond his own limit it is not the caller's bill
 			u.Output = min(u.Output, most*max(count(in(p.asked, "n")), 1))
 		}
-		owed = u.cost()
+		owed = u.costs(p.halves())
 	}
 	if rc.Outcome != outcome || charged.Cmp(owed) != 0 {
 		p.differ("outcome %s, charged %v, want %s and %v for %+v", rc.Outcome, charged, outcome, owed, want.usage)

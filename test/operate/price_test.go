@@ -192,6 +192,17 @@ func TestPricesThatMakeNoSense(t *testing.T) {
 		{"{}", "", "is empty"},
 		{"{input: 1e9, output: 1}", ".input", "decimal number"},
 		{"{input: NaN, output: 1}", ".input", "decimal number"},
+		{"{input: 1, output: 2, long: [{above: 9, input: 2, output: 1}]}", ".long[0].output", "below the 2.00 of shorter prompts"},
+		{"{input: 1, output: 2, long: [{above: 9, input: 2, output: 2}, {above: 9, input: 3, output: 3}]}", ".long[1].above", "above the 9"},
+		{"{input: 1, output: 2, long: [{above: 9, output: 2}]}", ".long[0].input", "is missing"},
+		{"{request: 1, long: [{above: 9, input: 2, output: 2}]}", ".long", "needs a price"},
+		{"{input: 1, output: 2, priority: 0.9}", ".priority", "from 1 to 10"},
+		{"{input: 1, output: 2, fast: 10.000001}", ".fast", "from 1 to 10"},
+		{"{input: 1, output: 2, flex: 0.09}", ".flex", "from 0.1 to 1"},
+		{"{input: 1, output: 2, flex: 0.1000001}", ".flex", "six decimals"},
+		{"{input: 1, output: 2, priority: dear}", ".priority", "six decimals"},
+		{"{input: 1, output: 2, long: [{above: many, input: 2, output: 2}]}", ".long[0].above", "whole number"},
+		{"{input: 1, output: 2, long: [{above: 9, input: 2, output: 2, request: 1}]}", ".long[0].request", ""},
 	}
 	for i, c := range cases {
 		fmt.Fprintf(&file, "  m%d: {targets: [{provider: sim}], price: %s}\n", i, c.price)
@@ -201,7 +212,7 @@ func TestPricesThatMakeNoSense(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What cannot be read at all is told first, and alone.
-	unreadable := map[int]bool{7: true, 15: true, 16: true}
+	unreadable := map[int]bool{7: true, 15: true, 16: true, 24: true, 25: true, 26: true, 27: true}
 	check := func() string {
 		out, err := exec.Command(harness.Binary(t), "check", "--config", path, "--json").Output()
 		if err == nil {

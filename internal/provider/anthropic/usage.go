@@ -16,6 +16,7 @@ type counts struct {
 	bad                                      bool
 	tools                                    provider.ToolUse
 	spoke                                    bool // the last report had a number for the output
+	tier                                     llm.Tier
 }
 
 // set stores a number, unless it is null, negative or beyond belief; it reports
@@ -57,6 +58,10 @@ func (n *counts) read(c *provider.Cursor) {
 			n.tools.Read(c)
 		case "cache_creation", "output_tokens_details":
 			n.details(c)
+		case "speed": // service_tier is of capacity that is paid for by itself
+			if tier, ok := c.Tier(llm.SpeedNamed); ok {
+				n.tier = tier
+			}
 		default:
 			c.Skip()
 		}
@@ -100,5 +105,6 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		CacheWrite1h: n.written1h,
 		Output:       n.output,
 		Reasoning:    min(n.thinking, n.output),
+		Tier:         n.tier,
 	}, true
 }

@@ -208,6 +208,7 @@ func (g *gathered) read() (llm.Event, error) {
 		} else {
 			out.Finish = out.Finish.And(ev.Finish)
 		}
+		out.Tier = max(out.Tier, ev.Tier)
 		if ev.Usage != nil {
 			g.usage = *ev.Usage
 			out.Usage = &g.usage

@@ -216,6 +216,9 @@ func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
 		ImageOutput: modality(u["candidatesTokensDetails"], "IMAGE"),
 		AudioOutput: modality(u["candidatesTokensDetails"], "AUDIO"),
 	}
+	if u["trafficType"] == "ON_DEMAND_FLEX" {
+		want.Tier = llm.TierFlex
+	}
 	if got == nil || *got != want || got.Input+got.Output != number(u["totalTokenCount"]) {
 		t.Errorf("%s: usage = %+v, reported %v", f.ID, got, u)
 	}

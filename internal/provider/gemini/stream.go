@@ -21,6 +21,7 @@ type stream struct {
 }
 
 func newStream(x *provider.Exchange, k scanner, c provider.Call) *provider.Stream {
+	k.counts.tier = tierOf(x.Header)
 	return provider.NewEvents(x, &stream{scanner: k, request: c.Request, model: c.OwnName(), gathers: c.Gathers}, !k.translate)
 }
 
@@ -36,7 +37,7 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	if s.gathers && k.broken != nil {
 		return llm.Event{}, fruitless(k.broken, data)
 	}
-	ev := llm.Event{Name: f.Name, Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish}
+	ev := llm.Event{Name: f.Name, Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish, Tier: k.counts.tier}
 	if k.news {
 		ev.Calls = &k.calls
 	}

@@ -1,6 +1,8 @@
 package gemini
 
 import (
+	"net/http"
+
 	"github.com/pontage/pontage/internal/llm"
 	"github.com/pontage/pontage/internal/provider"
 )
@@ -16,6 +18,7 @@ type counts struct {
 	cachedImages, cachedSound                          int64
 	drawn, spoken                                      int64 // of the candidates
 	bad                                                bool
+	tier                                               llm.Tier
 }
 
 // set stores a number, unless it is null, negative or beyond belief.
@@ -59,6 +62,10 @@ func (n *counts) read(c *provider.Cursor) {
 			n.set(&n.thoughts, c)
 		case "totalTokenCount":
 			n.set(&n.total, c)
+		case "serviceTier", "trafficType": // the latter of Vertex AI
+			if tier, ok := c.Tier(llm.TierNamed); ok {
+				n.tier = tier
+			}
 		default:
 			c.Skip()
 		}
@@ -80,6 +87,7 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		Input:       input,
 		CachedInput: min(n.cached, n.prompt),
 		Output:      n.candidates + thoughts,
+		Tier:        n.tier,
 	}.WithMedia(n.images-n.cachedImages, n.sound-n.cachedSound).WithOutput(thoughts, n.spoken, n.drawn), true
 }
 
@@ -118,3 +126,7 @@ func (n *counts) modalities(c *provider.Cursor, images, sound *int64) {
 		}
 	}
 }
+
+// tierOf returns the tier of service that the head of an answer tells, of which its
+// usage may say nothing.
+func tierOf(h http.Header) llm.Tier { return llm.TierNamed([]byte(h.Get("X-Gemini-Service-Tier"))) }

@@ -26,13 +26,14 @@ func (w *whole) Next() (llm.Event, error) {
 		return w.vectors(body)
 	}
 	k := &w.scanner
+	k.counts.tier = tierOf(w.x.Header)
 	if !k.scan(body) {
 		return llm.Event{}, notWhole(body)
 	}
 	if err := k.failure(w.x.Header, body, false); err != nil {
 		return llm.Event{}, err
 	}
-	ev := llm.Event{Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true}
+	ev := llm.Event{Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true, Tier: k.counts.tier}
 	if k.news {
 		ev.Calls = &k.calls
 	}

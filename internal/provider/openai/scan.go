@@ -33,6 +33,7 @@ type scanner struct {
 	cited   bool      // something that was found
 	images  provider.Images
 	left    provider.Leavings
+	tier    llm.Tier // as last told
 
 	// Of the present chunk.
 	data      []byte
@@ -128,6 +129,7 @@ func (s *scanner) scan(data []byte) bool {
 		s.usage, s.counted = groq.usage(false)
 	}
 	s.news = s.ran(&n)
+	s.usage.Tier = s.tier
 	return true
 }
 
@@ -187,6 +189,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
 	case "object": // vLLM and Mistral have errors without a member of that name
 		if text, ok := c.Text(); ok && string(text) == "error" {
 			s.failed = true
+		}
+	case "service_tier":
+		if tier, ok := c.Tier(llm.TierNamed); ok {
+			s.tier = tier
 		}
 	case "data":
 		s.known = true

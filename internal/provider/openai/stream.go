@@ -48,7 +48,7 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 		return llm.Event{}, k.images.Err()
 	}
 	ev := llm.Event{
-		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish,
+		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish, Tier: k.tier,
 	}
 	if k.news {
 		ev.Calls = &k.hosted

@@ -39,7 +39,7 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has neither choices nor data"))
 	}
 	ev := llm.Event{
-		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true,
+		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true, Tier: k.tier,
 	}
 	if k.news {
 		ev.Calls = &k.hosted

@@ -176,6 +176,9 @@ func checkUsage(t *testing.T, f *testkit.Fixture, got *llm.Usage) {
 		Input: num(u["input_tokens"]), CachedInput: num(in["cached_tokens"]), CacheWrite: num(in["cache_write_tokens"]),
 		Output: num(u["output_tokens"]), Reasoning: num(out["reasoning_tokens"]),
 	}
+	if response(t, f)["service_tier"] == "priority" {
+		want.Tier = llm.TierPriority
+	}
 	if got == nil || *got != want {
 		t.Errorf("%s: usage = %+v, reported %v", f.ID, got, u)
 	}

@@ -27,6 +27,7 @@ type scanner struct {
 	left    provider.Leavings
 	hosted  llm.Calls // of tools at the provider
 	rooms   []string  // containers in which code ran
+	tier    llm.Tier  // as last told
 
 	// Of the present event.
 	step    step
@@ -282,6 +283,10 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		s.output = c.Value()
 	case "usage":
 		s.counts.read(c)
+	case "service_tier":
+		if tier, ok := c.Tier(llm.TierNamed); ok {
+			s.tier = tier
+		}
 	default:
 		c.Skip()
 	}

@@ -34,14 +34,14 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content || k.refused, Refusal: k.refused && !k.content,
-		OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish,
+		OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish, Tier: k.tier,
 		Ping: k.step == alive, Last: k.step == terminal,
 	}
 	if k.news {
 		ev.Calls = &k.hosted
 	}
 	if u, ok := k.counts.usage(); ok {
-		s.usage = u
+		s.usage, s.usage.Tier = u, k.tier
 		ev.Usage = &s.usage
 	}
 	if k.translate {

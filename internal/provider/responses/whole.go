@@ -37,13 +37,13 @@ func (w *whole) Next() (llm.Event, error) {
 		return llm.Event{}, k.images.Err()
 	}
 	ev := llm.Event{
-		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true,
+		Content: k.content || k.refused, Refusal: k.refused && !k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true, Tier: k.tier,
 	}
 	if k.news {
 		ev.Calls = &k.hosted
 	}
 	if u, ok := k.counts.usage(); ok {
-		w.usage = u
+		w.usage, w.usage.Tier = u, k.tier
 		ev.Usage = &w.usage
 	}
 	if k.translate {

@@ -276,6 +276,22 @@ func TestAWholeAnswerIsTheResponse(t *testing.T) {
 	}
 }
 
+// A response says which tier of service it was given in, whoever gave it.
+func TestTheTierThatServedIsEchoed(t *testing.T) {
+	t.Parallel()
+	for tier, want := range map[llm.Tier]string{llm.TierStandard: "default", llm.TierFlex: "flex", llm.TierPriority: "priority"} {
+		f := wire.Final{Usage: llm.Usage{Input: 1, Output: 2, Tier: tier}}
+		body := run(t, encoderOf(request(t, ``)), f, llm.Event{Whole: &llm.Answer{Choices: []llm.Choice{{Finish: llm.FinishStop, Parts: []llm.Part{{Text: "Hi"}}}}}})
+		if err := testkit.LoadSchema(t, "openai.json#Response").Check([]byte(body)); err != nil || !strings.Contains(body, `"service_tier":"`+want+`"`) {
+			t.Errorf("%v: %s", err, body)
+		}
+		evs := read(t, run(t, encoderOf(request(t, `,"stream":true`)), f, deltas(llm.Delta{Kind: llm.DeltaText, Text: "a"}, llm.Delta{Kind: llm.DeltaFinish, Finish: llm.FinishStop})))
+		if got := evs[len(evs)-1].Response["service_tier"]; got != want {
+			t.Errorf("a stream ends in tier %v, want %s", got, want)
+		}
+	}
+}
+
 func TestFinishesHaveTheirStatus(t *testing.T) {
 	t.Parallel()
 	for finish, want := range map[llm.Finish]string{

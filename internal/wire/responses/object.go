@@ -66,7 +66,11 @@ func (h *response) append(dst []byte, o object) []byte {
 	} else {
 		dst = append(dst, "[]"...)
 	}
-	dst = h.settings(dst)
+	tier := llm.TierStandard
+	if o.usage != nil {
+		tier = o.usage.Tier
+	}
+	dst = h.settings(dst, tier)
 	if o.usage != nil {
 		dst = appendUsage(append(dst, `,"usage":`...), *o.usage)
 	}
@@ -75,7 +79,7 @@ func (h *response) append(dst []byte, o object) []byte {
 }
 
 // settings appends the echo of the settings that steer the answer.
-func (h *response) settings(dst []byte) []byte {
+func (h *response) settings(dst []byte, tier llm.Tier) []byte {
 	dst = h.echo(dst, "parallel_tool_calls", "true")
 	dst = append(dst, `,"previous_response_id":`...)
 	if p := h.r.Thread.Previous; p != "" {
@@ -86,7 +90,7 @@ func (h *response) settings(dst []byte) []byte {
 	dst = h.echo(dst, "prompt_cache_key", "null")
 	dst = h.echo(dst, "reasoning", `{"effort":null,"summary":null}`)
 	dst = h.echo(dst, "safety_identifier", "null")
-	dst = append(dst, `,"service_tier":"default"`...)
+	dst = append(append(append(dst, `,"service_tier":"`...), tier.String()...), '"')
 	dst = strconv.AppendBool(append(dst, `,"store":`...), h.r.Thread.Store)
 	dst = h.echo(dst, "temperature", "1")
 	dst = h.text(dst)
