@@ -165,6 +165,7 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 	}
 	enc := d.Resume(req, kept.ID, kept.Created)
 	call, err := t.a.gate.Resume(ctx, gate.Task{Hold: h, Pinned: task.Item.Pinned, Site: task.Job.Site, Key: task.Job.Key, Request: req, Event: ev})
+	told := false // some of it, to whoever reads
 	var said []byte
 	for err == nil {
 		next, fail := call.Next()
@@ -174,6 +175,7 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 		if err = fail; err == nil {
 			said, err = enc.Event(said[:0], next)
 			f.hear(said)
+			told = told || f.streamed && next.Content
 		}
 	}
 	switch {
@@ -182,30 +184,45 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 			call.Abandon()
 		}
 		return job.ErrStopping
+	case err != nil && ctx.Err() != nil && told:
+		return t.leave(ctx, call, ev, enc, f)
 	case err != nil && ctx.Err() != nil:
-		t.keepRest(ctx, f, enc, job.Result{Fault: job.Cancelled})
+		_ = t.keepRest(ctx, f, enc, job.Result{Fault: job.Cancelled}) // of nothing
 		return t.cancel(h, call, ev)
 	case err == nil && call.Blocked():
 		err = fault.New(fault.ContentPolicy, "")
 	}
 	if err != nil {
 		e := fault.From(err)
-		t.keepRest(ctx, f, enc, failed(e))
+		_ = t.keepRest(ctx, f, enc, failed(e)) // whether or not, it is free
 		return t.refuse(h, call, ev, e)
 	}
 	return t.pay(ctx, h, call, ev, enc, f)
 }
 
 // keepRest keeps what a response came to that is told while it is answered, and ends
-// as a result says. It is told of once the hold has ended so, and costs nothing.
-func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r job.Result) {
+// as a result says. It is told of once the hold has ended so. Its error is logged.
+func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r job.Result) error {
 	if !f.streamed {
-		return
+		return nil
 	}
 	object := enc.BrokenOff(ending(r))
-	if err := t.a.responses.Update(context.WithoutCancel(ctx), f.id, response.Update{Object: object}); err != nil {
+	err := t.a.responses.Update(context.WithoutCancel(ctx), f.id, response.Update{Object: object})
+	if err != nil {
 		t.a.obs.Logger().Error("what a response came to was not stored", "response", f.id, "error", err.Error())
 	}
+	return err
+}
+
+// leave ends a response that was cancelled while its caller was told it. He pays for
+// what there was of it, which is kept; what cannot be kept is free.
+func (t *tasks) leave(ctx context.Context, call *gate.Call, ev *obs.Event, enc responses.Promised, f *feed) error {
+	ended := job.Result{Fault: job.Cancelled}
+	if err := t.keepRest(ctx, f, enc, ended); err != nil {
+		return t.refuse(nil, call, ev, fault.Wrap(fault.Internal, err))
+	}
+	ev.Status = http.StatusOK
+	return call.LeaveTask(ended.Encode())
 }
 
 // unsay deletes what an attempt of a process before has told of a response that is
@@ -353,7 +370,8 @@ func (d responseDesk) Answer(ctx context.Context, q wire.Question) (contract.Dat
 	return contract.Data{Raw: r.Object}, nil
 }
 
-// cancel ends a response in the background early, free of charge.
+// cancel ends a response in the background early: free of charge, unless its caller
+// was told some of it.
 func (d responseDesk) cancel(ctx context.Context, r *response.Response) error {
 	if r.Job == [16]byte{} {
 		return fault.New(fault.InvalidRequest, "Only a response in the background can be cancelled.")

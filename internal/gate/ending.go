@@ -204,22 +204,28 @@ func (call *Call) Left() {
 // leave ends the call for a caller who has left.
 func (call *Call) leave() {
 	how := call.left()
+	usage := call.leftUsage(how)
 	if how.row().owes == nothing {
-		status, usage := 200, llm.Usage{}
+		status := 200
 		if call.sent() == toNobody {
 			status = 499
-		}
-		if how == classBlocked {
-			usage = call.used()
 		}
 		call.void(how, usage, "", status, call.sent())
 		return
 	}
-	usage := call.used()
+	_, _ = call.settle(usage, ending{class: how}) // nobody is left to be told; the ledger's own log has it
+}
+
+// leftUsage is what was used for a caller who has left.
+func (call *Call) leftUsage(how class) (usage llm.Usage) {
+	if how.row().owes == nothing && how != classBlocked {
+		return usage
+	}
+	usage = call.used()
 	if n := call.estimateOutput(); how.row().owes == produced && n > usage.Output {
 		usage, usage.Estimated = call.estimated(usage, n), true // what is reported on the way can lag behind
 	}
-	_, _ = call.settle(usage, ending{class: how}) // nobody is left to be told; the ledger's own log has it
+	return usage
 }
 
 // sent is how much of the answer has gone out before its end.

@@ -166,6 +166,23 @@ func (call *Call) FailTask(e *fault.Error, result []byte) error {
 	return GiveBack(call.hold, r, result)
 }
 
+// LeaveTask ends a task whose caller called it off while he was told its answer: he
+// pays as one does who leaves, and the result is kept with the hold. It returns when
+// that is durable; after an error it is not known whether it is.
+func (call *Call) LeaveTask(result []byte) error {
+	defer call.end()
+	how := call.left()
+	usage := call.leftUsage(how)
+	if how.row().owes != nothing {
+		_, err := call.settle(usage, ending{class: how, result: result})
+		return err
+	}
+	call.note(usage, how)
+	r := call.receipt(usage)
+	r.Outcome, r.Status, r.Delivery = how.row().outcome, 200, how.row().delivered(call.sent())
+	return GiveBack(call.hold, r, result)
+}
+
 // Abandon ends the call and leaves its hold as it is.
 func (call *Call) Abandon() { call.end() }
 

@@ -229,8 +229,12 @@ func TestABackgroundStreamAndItsIdempotencyKey(t *testing.T) {
 	g.Verify(t)
 }
 
+// leftCost is what hi and the first delta of streamedWhole cost who leaves there, in
+// nano-dollars: tokens counted here, as nobody told any.
+const leftCost = money.Amount(8*1000 + 1*2000)
+
 // Cancelling ends the stream of whoever reads, whether it works or waits, and what
-// was told stays.
+// was told stays, and is paid for as by one who leaves.
 func TestCancellingEndsAStream(t *testing.T) {
 	t.Parallel()
 	u := testkit.NewUpstream(t)
@@ -262,11 +266,15 @@ func TestCancellingEndsAStream(t *testing.T) {
 				t.Errorf("later: %s\nwant %s", spell(got), spell(all))
 			}
 			c.brokeOff(t, id, "cancelled", "Bl", ends[0])
+			again := ask(t, g, call{path: responsesPath + "/" + id + "/cancel", key: c.key}).is(t, 200)
+			if again.at(t, "status") != "cancelled" {
+				t.Errorf("cancelled again: %s", again.body)
+			}
 		} else {
 			c.stored(t, "GET", id+"?stream=true").is(t, 404)
 		}
 	}
-	c.holds(t, money.Dollar, 0)
+	c.holds(t, money.Dollar-2*leftCost, 0)
 
 	// More than run at once: some wait.
 	var waiting []*reader
@@ -276,9 +284,13 @@ func TestCancellingEndsAStream(t *testing.T) {
 		ids = append(ids, idOf(t, r.next()))
 		waiting = append(waiting, r)
 	}
+	var told money.Amount // how many were told something
 	for i, r := range waiting {
 		ask(t, g, call{path: responsesPath + "/" + ids[i] + "/cancel", key: c.key}).is(t, 200)
 		rest := r.rest()
+		if strings.Contains(spell(rest), `"delta":"Bl"`) {
+			told++
+		}
 		last := rest[len(rest)-1]
 		if last.Type != "response.failed" || !strings.Contains(last.frame, `"status":"cancelled"`) {
 			t.Errorf("%s", spell(rest))
@@ -287,7 +299,10 @@ func TestCancellingEndsAStream(t *testing.T) {
 			t.Errorf("later: %s\nwant %s", spell(got), spell(rest))
 		}
 	}
-	c.holds(t, money.Dollar, 0)
+	c.holds(t, money.Dollar-(2+told)*leftCost, 0)
+	if told == 0 {
+		t.Error("none of nine was told anything")
+	}
 	g.Verify(t)
 }
 
