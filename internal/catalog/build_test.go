@@ -43,6 +43,7 @@ func TestModelsOfAConfiguredProviderComeFromTheTable(t *testing.T) {
 		Targets: []Target{{Provider: "openai", Model: "gpt-5-mini"}}, Context: 400_000, MaxOutput: 128_000,
 		Price: Price{
 			Input: usd(t, "0.25"), Output: usd(t, "2"), CachedInput: usd(t, "0.025"), CacheWrite: usd(t, "0.25"), CacheWrite1h: usd(t, "0.25"),
+			WebSearch: money.Cent, FileSearch: money.Cent / 4, CodeExecution: 3 * money.Cent,
 			PerToken: true, Tiers: Tiers{Priority: whole / 10 * 18},
 		},
 		PriceSource: "models.dev (github.com/anomalyco/models.dev, MIT licence)", PriceDate: "2026-07-02",
