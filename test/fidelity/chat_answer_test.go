@@ -176,7 +176,7 @@ func (s *said) chatPiece(key, id string, f value) {
 	if c.name == "" {
 		c.name = name
 	}
-	args := any1(f, "arguments", "input")
+	args := any1(f, "arguments", "input", "parameters")
 	if isText(args) {
 		c.args += text(args)
 	} else {
