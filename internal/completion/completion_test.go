@@ -78,6 +78,28 @@ func TestTheLastChunkIsKeptBack(t *testing.T) {
 	}
 }
 
+// Some providers say more after the chunk that gave the reason for the end.
+func TestWhatComesAfterTheEndIsToldBeforeIt(t *testing.T) {
+	t.Parallel()
+	for _, u := range []UsageMode{UsageLast, UsageChunk, UsageNone} {
+		s := NewStream(Head{ID: "i", Created: 1, Model: "m"}, u)
+		out, err := s.Deltas(nil, []llm.Delta{{Kind: llm.DeltaText, Text: "a"}, {Kind: llm.DeltaFinish, Finish: llm.FinishStop}})
+		if err == nil {
+			out, err = s.Deltas(out, []llm.Delta{{Kind: llm.DeltaText, Text: "late"}})
+		}
+		if err == nil {
+			out, err = s.End(out, llm.Usage{Input: 1, Output: 2}, nil)
+		}
+		text, late, end := strings.Index(string(out), `"a"`), strings.Index(string(out), `"late"`), strings.Index(string(out), `"finish_reason":"stop"`)
+		if err != nil || text < 0 || late < text || end < late || strings.Count(string(out), `"finish_reason":"stop"`) != 1 {
+			t.Errorf("usage %d: %s, %v", u, out, err)
+		}
+		if told := strings.Contains(string(out), `"total_tokens":3`); told != (u != UsageNone) {
+			t.Errorf("usage %d: %s", u, out)
+		}
+	}
+}
+
 func TestIDsDiffer(t *testing.T) {
 	t.Parallel()
 	if a, b := NewID(), NewID(); a == b || !strings.HasPrefix(a, "chatcmpl-") || len(a) < 30 {

@@ -270,9 +270,12 @@ func (s *Stream) release(dst []byte) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// chunk appends one chunk with the given delta.
+// chunk appends one chunk with the given delta. What was kept back stays so where
+// the choice has ended: a provider that has more to say then says it before its end.
 func (s *Stream) chunk(dst []byte, index int, delta []byte) []byte {
-	dst = s.release(dst)
+	if !s.choices[index].finished {
+		dst = s.release(dst)
+	}
 	dst = append(dst, "data: "...)
 	dst = s.payload(dst, index, delta, "")
 	return append(dst, "\n\n"...)

@@ -12,6 +12,8 @@ var codes = map[string]kind{
 	"content_filter":                 kPolicy,
 	"moderation_blocked":             kPolicy,
 	"bio_policy":                     kPolicy,
+	"cyber_policy":                   kPolicy,
+	"data_inspection_failed":         kPolicy, // of Alibaba, as arrearage
 	"responsibleaipolicyviolation":   kPolicy,
 	"image_content_policy_violation": kPolicy,
 
@@ -38,6 +40,7 @@ var codes = map[string]kind{
 	"permission_denied":                    kAuth,
 	"unsupported_country_region_territory": kForbidden,
 	"ip_not_authorized":                    kForbidden,
+	"organization_restricted":              kForbidden,
 
 	"insufficient_quota":                kQuota,
 	"credit_balance_exhausted":          kQuota,
@@ -49,6 +52,8 @@ var codes = map[string]kind{
 	"enforced_spend_limit_reached":      kQuota,
 	"insufficient_balance":              kQuota,
 	"insufficient_credits":              kQuota,
+	"not_enough_balance":                kQuota,
+	"arrearage":                         kQuota,
 
 	"rate_limit_exceeded": kRate,
 	"ratelimitreached":    kRate,
@@ -61,6 +66,7 @@ var codes = map[string]kind{
 	"model_not_found":     kModel,
 	"deploymentnotfound":  kConfig,
 	"model_not_available": kModel,
+	"model_not_supported": kModel,
 	"not_found":           kModel,
 	"failed_precondition": kConfig,
 	"service_disabled":    kConfig,
@@ -80,12 +86,13 @@ var codes = map[string]kind{
 	"deadline_exceeded":     kTimeout,
 	"timeout":               kTimeout,
 	"tool_use_failed":       kBadCall,
+	"json_validate_failed":  kBadCall,
 }
 
 // families are the codes that mean something else at one provider.
 var families = map[string]map[string]kind{
 	"openai": {"invalid_prompt": kPolicy},
-	"azure":  {"invalid_prompt": kPolicy, "content_filter_error": kFailed},
+	"azure":  {"invalid_prompt": kPolicy, "content_filter_error": kFailed, "operationnotsupported": kConfig},
 	"bedrock": {
 		"accessdeniedexception":         kAuth,
 		"unrecognizedclientexception":   kAuth,
@@ -106,7 +113,7 @@ var families = map[string]map[string]kind{
 		"serviceunavailableexception":   kOverloaded,
 	},
 	"groq":    {"model_decommissioned": kModel, "model_terms_required": kForbidden},
-	"generic": {"1113": kQuota, "1301": kPolicy}, // of Z.ai
+	"generic": {"1113": kQuota, "1211": kModel, "1261": kContext, "1301": kPolicy, "1309": kQuota}, // of Z.ai
 }
 
 // turns are codes that mean something else where the words say so.
@@ -273,6 +280,11 @@ var phrases = []phrase{
 	{"", refused, []string{"prompt tokens", "exceed model maximum"}, kContext},
 	{"", refused, []string{"`inputs` tokens + `max_new_tokens` must be"}, kContext},
 	{"", refused, []string{"current length is", "while limit is"}, kContext},
+	{"xai generic", refused, []string{"maximum prompt length"}, kContext},
+	{"generic", refused, []string{"range of input length should be"}, kContext},
+	{"vllm generic", local, []string{"longer than the model's context length"}, kContext},
+	{"llamacpp generic", local, []string{"greater than the context length"}, kContext},
+	{"vllm generic", refused, []string{"requires --enable-auto-tool-choice"}, kConfig},
 	{"", refused, []string{"could not be verified", "encrypted"}, kState},
 	{"", []int{429}, []string{"request too large"}, kBigger},
 	{"llamacpp vllm ollama generic", local, []string{"exceeds the available context size"}, kContext},
@@ -286,7 +298,11 @@ var phrases = []phrase{
 	{"gemini", refused, []string{"thought signature"}, kState},
 	{"xai gemini generic", refused, []string{"incorrect api key"}, kAuth},
 	{"xai gemini generic", refused, []string{"api key not valid"}, kAuth},
+	{"xai generic", []int{403}, []string{"violates usage guidelines"}, kPolicy},
 	{"xai generic", []int{403}, []string{"credits"}, kQuota},
+	{"xai generic", []int{429}, []string{"used all available credits"}, kQuota},
+	{"deepseek generic", refused, []string{"content exists risk"}, kPolicy},
+	{"generic", refused, []string{"degraded function cannot be invoked"}, kOverloaded},
 	{"mistral", []int{400, 403, 500}, []string{"service tier capacity exceeded"}, kRate},
 	{"azure", []int{401, 403}, []string{"virtual network"}, kForbidden},
 	{"azure", []int{401, 403}, []string{"firewall"}, kForbidden},

@@ -98,6 +98,7 @@ func (w *words) object(e map[string]any) {
 	w.details(e["details"])
 	w.metadata(e["metadata"])
 	w.code(e["code"])
+	w.code(e["reason"])
 	w.code(e["status"])
 	w.code(e["status_code"])
 	w.code(e["raw_status_code"])

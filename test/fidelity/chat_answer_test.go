@@ -52,6 +52,9 @@ func readChat(vendor string, body []byte, sse bool) (a answer) {
 		}
 		for i, choice := range items(in(c, "choices")) {
 			a.chatChoice(choice, i, sse)
+			if u := in(choice, "usage"); isObject(u) && len(a.choices) == 1 { // of Moonshot
+				groq = u
+			}
 		}
 	}
 	if usage == nil {
@@ -176,7 +179,7 @@ func (s *said) chatPiece(key, id string, f value) {
 	if c.name == "" {
 		c.name = name
 	}
-	args := any1(f, "arguments", "input")
+	args := any1(f, "arguments", "input", "parameters")
 	if isText(args) {
 		c.args += text(args)
 	} else {

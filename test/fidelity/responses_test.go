@@ -73,6 +73,8 @@ func (q *talk) item(v value) {
 		q.say("assistant", part{kind: "thought"})
 	case "image_generation_call":
 		q.say("assistant", part{kind: "image", data: text(in(v, "result"))})
+	case "configuration_update": // the last one holds
+		q.effort = text(in(v, "reasoning", "effort"))
 	default:
 		q.beyond = append(q.beyond, kind)
 	}

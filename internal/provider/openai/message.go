@@ -283,6 +283,10 @@ func (t *tool) function(c *provider.Cursor) {
 				continue
 			}
 			t.args, _ = c.Text()
+		case "parameters": // of servers that answer as the tool was defined
+			if v := c.Value(); len(v) > 0 && v[0] == '{' && len(t.args) == 0 && t.object == nil {
+				t.object = v
+			}
 		default:
 			c.Skip()
 		}

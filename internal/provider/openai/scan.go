@@ -106,7 +106,7 @@ func (s *scanner) scan(data []byte) bool {
 	if c.Kind() != '{' {
 		return false
 	}
-	var n, groq counts
+	var n, elsewhere counts
 	c.Enter('{')
 	previous := c.Offset()
 	for first := true; ; first = false {
@@ -114,7 +114,7 @@ func (s *scanner) scan(data []byte) bool {
 		if !ok {
 			break
 		}
-		s.member(&c, key, &n, &groq)
+		s.member(&c, key, &n, &elsewhere)
 		if string(key) == "error" && !s.failed {
 			s.nullError = s.cut(previous, c.Offset(), first)
 		}
@@ -126,7 +126,7 @@ func (s *scanner) scan(data []byte) bool {
 	s.usage, s.counted = n.usage(s.quirks.hiddenThoughts)
 	s.untold = !n.hasPrompt
 	if !s.counted {
-		s.usage, s.counted = groq.usage(false)
+		s.usage, s.counted = elsewhere.usage(false)
 	}
 	s.news = s.ran(&n)
 	s.usage.Tier = s.tier
@@ -149,11 +149,11 @@ func (s *scanner) cut(previous, end int, first bool) provider.Span {
 }
 
 // member reads one member of the top level.
-func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
+func (s *scanner) member(c *provider.Cursor, key []byte, n, elsewhere *counts) {
 	switch string(key) {
 	case "choices":
 		s.known = true
-		s.readChoices(c)
+		s.readChoices(c, elsewhere)
 	case "usage":
 		s.known = true
 		if c.Kind() == '{' {
@@ -161,7 +161,7 @@ func (s *scanner) member(c *provider.Cursor, key []byte, n, groq *counts) {
 		}
 		n.read(c)
 	case "x_groq":
-		readGroq(c, groq)
+		readGroq(c, elsewhere)
 	case "error":
 		if !c.Null() {
 			s.failed = true
@@ -250,20 +250,20 @@ func (s *scanner) readEmbeddings(c *provider.Cursor) {
 	}
 }
 
-func (s *scanner) readChoices(c *provider.Cursor) {
+func (s *scanner) readChoices(c *provider.Cursor, n *counts) {
 	if !c.Enter('[') {
 		return
 	}
 	for position := 0; c.More(); position++ {
 		s.elements++
-		s.readChoice(c, position)
+		s.readChoice(c, position, n)
 	}
 }
 
 // readChoice reads one choice. The index may come after the delta, so both are
 // noted first where the meaning is wanted. Perplexity sends the whole message
-// so far beside each delta.
-func (s *scanner) readChoice(c *provider.Cursor, position int) {
+// so far beside each delta, and Moonshot may tell the usage here.
+func (s *scanner) readChoice(c *provider.Cursor, position int, n *counts) {
 	if !c.Enter('{') {
 		return
 	}
@@ -291,6 +291,12 @@ func (s *scanner) readChoice(c *provider.Cursor, position int) {
 			logprobs = c.Value()
 		case "text":
 			text, _ = c.Text()
+		case "usage":
+			if len(s.choices) > 1 || index > 0 { // each has its own
+				c.Skip()
+				continue
+			}
+			n.read(c)
 		case "error":
 			if !c.Null() {
 				s.failed = true

@@ -153,6 +153,20 @@ func TestNothingIsDoubledOrLost(t *testing.T) {
 		{"no arguments", []string{itemEvent("done", 0, `{"type":"function_call","call_id":"c1","name":"f","arguments":""}`), last()}, said{Tools: []string{`c1 f {}`}, Finish: "tool_calls"}},
 		{"no id of the call", []string{itemEvent("done", 0, `{"type":"function_call","id":"fc_1","name":"f","arguments":"{}"}`), last()}, said{Tools: []string{`fc_1 f {}`}, Finish: "tool_calls"}},
 		{"a number used twice", []string{itemEvent("done", 0, message("a")), itemEvent("added", 0, message()), delta("output_text", 0, "b"), itemEvent("done", 0, message("b")), last()}, said{Text: "ab", Finish: finish}},
+		{"no numbers", []string{
+			`{"type":"response.output_item.done","item":{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"e"}}`,
+			`{"type":"response.output_item.added","item":{"type":"message","id":"m_1","content":[]}}`, `{"type":"response.output_text.delta","item_id":"m_1","delta":"a"}`,
+			`{"type":"response.output_item.added","item":{"type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":""}}`,
+			`{"type":"response.output_text.delta","item_id":"m_1","delta":"b"}`, `{"type":"response.function_call_arguments.delta","item_id":"fc_1","delta":"{}"}`,
+			`{"type":"response.output_item.done","item":{"type":"message","id":"m_1","content":[{"type":"output_text","text":"ab"}]}}`,
+			`{"type":"response.output_item.done","item":{"type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":"{}"}}`,
+			`{"type":"response.output_item.done","item":{"type":"function_call","call_id":"c2","name":"g","arguments":"{}"}}`, last(),
+		}, said{Thought: "hm", Seals: []string{"rs_1 e"}, Text: "ab", Tools: []string{"c1 f {}", "c2 g {}"}, Finish: "tool_calls"}},
+		{"neither numbers nor names", []string{
+			`{"type":"response.output_item.done","item":{"type":"message","content":[{"type":"output_text","text":"a"}]}}`,
+			`{"type":"response.output_item.added","item":{"type":"function_call","call_id":"c1","name":"f"}}`, `{"type":"response.function_call_arguments.delta","item_id":"fc_1","delta":"{}"}`,
+			`{"type":"response.output_item.done","item":{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"}}`, last(),
+		}, said{Text: "a", Tools: []string{"c1 f {}"}, Finish: "tool_calls"}},
 		{"two calls at once", []string{
 			itemEvent("added", 0, `{"type":"function_call","call_id":"c1","name":"f"}`), itemEvent("added", 1, `{"type":"function_call","call_id":"c2","name":"g"}`),
 			delta("function_call_arguments", 1, "{"), delta("function_call_arguments", 0, "{}"), delta("function_call_arguments", 1, "}"), last(),

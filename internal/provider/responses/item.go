@@ -23,12 +23,13 @@ const (
 // item is what is known of one item of the output.
 type item struct {
 	index   int64
-	begun   bool // a tool call that was passed on
-	call    int  // its number
-	custom  bool // of a custom tool
-	said    bool // deltas of text or a refusal have come
-	argued  bool // deltas of arguments have come
-	cited   bool // annotations have come
+	name    string // its id, where its events do not say its index
+	begun   bool   // a tool call that was passed on
+	call    int    // its number
+	custom  bool   // of a custom tool
+	said    bool   // deltas of text or a refusal have come
+	argued  bool   // deltas of arguments have come
+	cited   bool   // annotations have come
 	thought source
 	over    bool
 }
@@ -45,6 +46,35 @@ func (s *scanner) at(index int64) *item {
 	}
 	s.items = append(s.items, item{index: index})
 	return &s.items[len(s.items)-1]
+}
+
+// place is the index of the item that an event without one is about. Such items are
+// known by their ids and count downwards. An event that names none, or one within an
+// item that nobody has named, is about the last.
+func (s *scanner) place(f *frame) int64 {
+	name, within := f.name, true
+	switch s.step {
+	case itemAdded, itemDone:
+		b, _ := bodyOf(f.item)
+		if name = b.id; len(name) == 0 {
+			name = b.call
+		}
+		within = len(name) == 0
+	case textDelta, refusalDelta, summaryPart, summaryDelta, thoughtDelta, argsDelta, annotated:
+	default:
+		return 0
+	}
+	for i := range s.items {
+		if len(name) > 0 && s.items[i].name == string(name) {
+			return s.items[i].index
+		}
+	}
+	n := len(s.items)
+	if n > 0 && (within && !s.items[n-1].over || n >= maxItems) {
+		return s.items[n-1].index
+	}
+	s.items = append(s.items, item{index: -1 - int64(n), name: string(name)})
+	return -1 - int64(n)
 }
 
 // body are the members of an item. Texts are the insides of JSON strings.

@@ -118,7 +118,9 @@ func (p *Provider) newScanner(c provider.Call, stream bool) scanner {
 
 // frame are the members of an event beside its type.
 type frame struct {
-	index, part                int64 // output_index, summary_index
+	index, part                int64  // output_index, summary_index
+	indexed                    bool   // there is an output_index
+	name                       []byte // item_id
 	delta                      []byte
 	item, annotation, response []byte
 	logprobs                   []byte
@@ -148,7 +150,9 @@ func (s *scanner) scan(data []byte) bool {
 			name, _ := c.Text()
 			s.step = stepOf(name)
 		case "output_index":
-			f.index, _ = c.Int()
+			f.index, f.indexed = c.Int()
+		case "item_id":
+			f.name, _ = c.Text()
 		case "summary_index":
 			f.part, _ = c.Int()
 		case "delta":
@@ -173,6 +177,9 @@ func (s *scanner) scan(data []byte) bool {
 	}
 	if !c.Done() {
 		return false
+	}
+	if !f.indexed {
+		f.index = s.place(&f)
 	}
 	s.meaning(&f)
 	if s.counts.tools.Told {

@@ -182,6 +182,24 @@ func TestAStreamOfAnotherDialect(t *testing.T) {
 	}
 }
 
+// A call may come after the provider has said why it ends.
+func TestACallAfterTheEndIsTold(t *testing.T) {
+	t.Parallel()
+	e := encoderOf(t, at(t, streamMethod, "alt=sse"), thoughtful)
+	out, err := e.Event(nil, llm.Event{Deltas: []llm.Delta{
+		{Kind: llm.DeltaText, Text: "Hi"},
+		{Kind: llm.DeltaFinish, Finish: llm.FinishStop},
+		{Kind: llm.DeltaToolCall, ToolID: "a", ToolName: "f"},
+		{Kind: llm.DeltaToolArgs, Text: `{"x":2}`},
+	}})
+	if err == nil {
+		out, err = e.Finish(out, wire.Final{Usage: llm.Usage{Input: 3, Output: 2}})
+	}
+	if err != nil || strings.Count(string(out), `"functionCall":`) != 1 || strings.Count(string(out), `"finishReason":"STOP"`) != 1 {
+		t.Errorf("the answer is %s, %v", out, err)
+	}
+}
+
 // An array is one JSON value, whatever its elements and however it ends.
 func TestAStreamAsOneArray(t *testing.T) {
 	t.Parallel()

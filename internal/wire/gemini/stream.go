@@ -192,7 +192,9 @@ func (s *stream) finish(f wire.Final, cut bool) ([]byte, error) {
 	out := append([]byte{}, `{"candidates":[`...)
 	for n, i := range s.order {
 		c := s.choices[i]
-		if c.finish == "" && cut {
+		if c.finish != "" {
+			c.tell(true) // some providers call after they have said why they end
+		} else if cut {
 			c.finish = llm.FinishLength
 		}
 		reason, err := finishReason(c.finish, c.w.refused)

@@ -21,6 +21,7 @@ const (
 	kindCompaction   = "compaction"
 	kindReference    = "item_reference"
 	kindImage        = "image_generation_call"
+	kindUpdate       = "configuration_update"
 )
 
 // kindOf returns the kind of an item. A message may leave it out, and so may a
@@ -109,6 +110,10 @@ func (c *checker) item(item jsonx.Value) {
 		}
 	case kindImage:
 		c.image(item)
+	case kindUpdate:
+		if v := item.Get("reasoning"); v.Exists() {
+			c.reasoning(v)
+		}
 	case "":
 		c.p.Missing(item, "type")
 	default:

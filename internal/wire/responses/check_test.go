@@ -131,6 +131,8 @@ func TestItemsAreChecked(t *testing.T) {
 		{`{"type":"item_reference"}`, "input.0.id " + req},
 		{`{"id":"msg_1"}`, ""},
 		{`{"type":"web_search_call","id":"ws_1","action":{}}`, ""},
+		{`{"type":"configuration_update"}`, ""},
+		{`{"type":"configuration_update","reasoning":{"effort":"huge"}}`, "input.0.reasoning.effort " + inv + "Must be one of none, minimal, low, medium, high, xhigh or max"},
 		{`{}`, "input.0.type " + req},
 		{`"hi"`, "input.0 " + wro + "Must be an object"},
 	} {

@@ -24,6 +24,7 @@ type decoder struct {
 	dialect.Taking
 	talking bool    // something beside the leading system messages was seen
 	results bool    // the last message is a user's turn that began with results of tools
+	effort  string  // of the last update within the conversation
 	at      *places // nil: nobody asks where everything stood
 	spaces  *spaces
 }
@@ -39,6 +40,13 @@ func (d *decoder) request(root jsonx.Value) {
 			d.Extra(v)
 		}
 	}
+	if d.effort == "" {
+		return
+	}
+	if d.Chat.Reasoning == nil {
+		d.Chat.Reasoning = &llm.Reasoning{}
+	}
+	d.Chat.Reasoning.Effort = d.effort
 }
 
 // isDefault reports whether a member says what would hold without it.

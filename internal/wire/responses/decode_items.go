@@ -53,6 +53,12 @@ func (d *decoder) item(item jsonx.Value) {
 		}
 		d.say(llm.RoleAssistant, []llm.Part{p}, item)
 		d.Extras(item, "type", "id", "status", "result", "output_format")
+	case kindUpdate:
+		if effort := item.Get("reasoning").Get("effort").Text(); effort != "" {
+			d.effort = effort
+		}
+		d.Extras(item, "type", "id", "reasoning")
+		d.Extras(item.Get("reasoning"), "effort")
 	default:
 		d.Extra(item)
 	}

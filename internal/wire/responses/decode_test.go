@@ -2,6 +2,7 @@ package responses
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,6 +136,39 @@ func TestWhatOnlyThisDialectHasIsKeptForTranslatorsToRefuse(t *testing.T) {
 		_, c := chatOf(t, `{"model":"m","input":"hi",`+member+`}`)
 		if len(c.Extra) == 0 || c.Extra[0].Path != path {
 			t.Errorf("%s: extras %v, want %s", member, c.Extra, path)
+		}
+	}
+}
+
+// The last update of the configuration holds, wherever the effort of the whole
+// conversation stands.
+func TestTheEffortMayChangeWithinAConversation(t *testing.T) {
+	t.Parallel()
+	updated := func(effort string) string {
+		return `{"type":"configuration_update","id":"cu_1","reasoning":{"effort":` + effort + `}}`
+	}
+	for _, c := range []struct {
+		items, more string
+		want        *llm.Reasoning
+		extra       string
+	}{
+		{items: updated(`"high"`), want: &llm.Reasoning{Effort: "high"}},
+		{items: updated(`"high"`), more: `,"reasoning":{"effort":"low","summary":"auto"}`, want: &llm.Reasoning{Effort: "high", Display: "summarized"}},
+		{items: updated(`"low"`) + `,{"role":"user","content":"b"},` + updated(`"medium"`), want: &llm.Reasoning{Effort: "medium"}},
+		{items: updated(`"low"`) + "," + updated(`null`), want: &llm.Reasoning{Effort: "low"}},
+		{items: `{"type":"configuration_update"}`},
+		{items: `{"type":"configuration_update","reasoning":{"effort":"low","mode":"pro"}}`, want: &llm.Reasoning{Effort: "low"}, extra: "input.1.reasoning.mode"},
+	} {
+		_, got := chatOf(t, `{"model":"m","input":[{"role":"user","content":"a"},`+c.items+`]`+c.more+`}`)
+		if d := cmp.Diff(c.want, got.Reasoning); d != "" {
+			t.Errorf("%s%s (-want +got):\n%s", c.items, c.more, d)
+		}
+		var extra string
+		if len(got.Extra) > 0 {
+			extra = got.Extra[0].Path
+		}
+		if extra != c.extra || len(got.Messages) != 1+strings.Count(c.items, `"role"`) {
+			t.Errorf("%s: extra %q, want %q; messages %v", c.items, extra, c.extra, got.Messages)
 		}
 	}
 }

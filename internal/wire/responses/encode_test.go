@@ -276,6 +276,21 @@ func TestAWholeAnswerIsTheResponse(t *testing.T) {
 	}
 }
 
+// Tokens without bytes have null where other dialects tell of them, and an empty list
+// here.
+func TestLogprobsHaveBytes(t *testing.T) {
+	t.Parallel()
+	const logged = `{"content":[{"token":"Hi","logprob":-0.5,"bytes":null,"top_logprobs":[{"token":"<|end|>","logprob":-9,"bytes":null},{"token":"Hi","logprob":-0.5,"bytes":[72,105]}]}],"refusal":null}`
+	answer := &llm.Answer{Choices: []llm.Choice{{Finish: llm.FinishStop, Logprobs: json.RawMessage(logged), Parts: []llm.Part{{Text: "Hi"}}}}}
+	body := run(t, encoderOf(request(t, ``)), wire.Final{}, llm.Event{Whole: answer, Last: true})
+	if err := testkit.LoadSchema(t, "openai.json#Response").Check([]byte(body)); err != nil {
+		t.Error(err)
+	}
+	if strings.Count(body, `"bytes":[]`) != 2 || !strings.Contains(body, `"bytes":[72,105]`) {
+		t.Errorf("the response is %s", body)
+	}
+}
+
 // A response says which tier of service it was given in, whoever gave it.
 func TestTheTierThatServedIsEchoed(t *testing.T) {
 	t.Parallel()

@@ -191,8 +191,31 @@ func (s *stream) log(tokens []byte) {
 		if len(s.logged) > 0 {
 			s.logged = append(s.logged, ',')
 		}
-		s.logged = appendFlat(s.logged, t.Raw())
+		s.logged = appendLog(s.logged, t)
 	}
+}
+
+// appendLog appends what is known of a token, and of those it could have been. A
+// token without bytes has none of them here, where other dialects say null.
+func appendLog(dst []byte, t jsonx.Value) []byte {
+	if t.Kind() != jsonx.Object {
+		return appendFlat(dst, t.Raw())
+	}
+	var edits []llm.Edit
+	if !t.Get("bytes").Exists() {
+		edits = append(edits, llm.Edit{Name: "bytes", Value: []byte("[]")})
+	}
+	if others := t.Get("top_logprobs"); others.Len() > 0 {
+		list := []byte{'['}
+		for i, o := range others.Items() {
+			if i > 0 {
+				list = append(list, ',')
+			}
+			list = appendLog(list, o)
+		}
+		edits = append(edits, llm.Edit{Name: "top_logprobs", Value: append(list, ']')})
+	}
+	return appendFlat(dst, jsonx.Splice(t.Raw(), edits))
 }
 
 // idPrefix begins the ids of items.
