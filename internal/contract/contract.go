@@ -50,7 +50,7 @@ type KeyFormat struct {
 	Trim      bool     // space around a key is forgiven
 	Scheme    bool     // Authorization takes a key only behind Bearer; else it takes a bare one, too
 	Plain     bool     // callers give new keys names of letters, digits, spaces, dashes and underscores
-	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key, X-Goog-Api-Key
+	Headers   []string // that may carry it, in this order: Authorization, X-Api-Key, X-Goog-Api-Key, Api-Key
 }
 
 // Limits are the numbers of the limit that is nearest to its end, for headers

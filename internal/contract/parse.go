@@ -169,7 +169,7 @@ func (p *parser) keys(n *yaml.Node) {
 		p.fail(n, "keys: headers is missing")
 	} else {
 		for _, item := range p.list(v, "keys.headers") {
-			if h := p.choice(item, "keys.headers", "authorization", "x-api-key", "x-goog-api-key"); h != "" {
+			if h := p.choice(item, "keys.headers", "authorization", "x-api-key", "x-goog-api-key", "api-key"); h != "" {
 				k.Headers = append(k.Headers, http.CanonicalHeaderKey(h))
 			}
 		}

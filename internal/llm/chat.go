@@ -184,6 +184,24 @@ func (c *Chat) Offers(name string) bool {
 	return t == nil || t.Allowed == nil || slices.Contains(t.Allowed, name)
 }
 
+// Forces reports whether one tool must be called, and no other can be.
+func (c *Chat) Forces() bool {
+	t := c.ToolChoice
+	switch {
+	case t == nil:
+		return false
+	case t.Mode != ToolRequired:
+		return t.Mode == ToolNamed
+	}
+	n := 0
+	for i := range c.Tools {
+		if c.Offers(c.Tools[i].Name) {
+			n++
+		}
+	}
+	return n == 1
+}
+
 // Format asks for structured output.
 type Format struct {
 	JSON        bool            // any JSON object

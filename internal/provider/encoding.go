@@ -140,6 +140,19 @@ func (e *Encoding) Extras(list []llm.Extra, pass func(x llm.Extra) bool) {
 	}
 }
 
+// OneCall settles the wish for one call of a tool at a time, which the model cannot be
+// told. It is dropped where one tool is forced, as structured output is asked for: a
+// second call of the same tool does nothing else than the first. It is refused where
+// callers cannot be told of two calls, and elsewhere: tools with a state depend on it.
+func (e *Encoding) OneCall(c Call, chat *llm.Chat) {
+	path := c.Named("parallel_tool_calls", "tool_choice.disable_parallel_tool_use")
+	if chat.Forces() && !c.Request.Functions {
+		e.Drop(path)
+		return
+	}
+	e.Refuse(fault.UnsupportedParameter, path, "This model cannot be kept from calling several tools at once.")
+}
+
 // kindOf returns the type that an object says it is of.
 func kindOf(v []byte) string {
 	doc, err := jsonx.Parse(v)

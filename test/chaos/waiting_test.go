@@ -174,7 +174,7 @@ func (x waits) ask(t *testing.T, w *world, heard chan struct{}) (charge *big.Int
 	switch told := x.told(rest); {
 	case charge.Cmp(want) != 0:
 		return charge, fmt.Sprintf("charged %v, want %v", charge, want)
-	case bytes.Contains(rest, []byte("Hello")) == x.fails, told != "":
+	case x.by.says(rest, "Hello") == x.fails, told != "":
 		return charge, fmt.Sprintf("%s: %.600s", told, rest)
 	}
 	return charge, ""

@@ -186,7 +186,11 @@ func (q talk) hear() heard {
 	if len(q.tools) > 0 && q.choice != "" && q.choice != "auto" {
 		h.add("choice: %s", q.choice)
 	}
-	if len(q.tools) > 0 && q.alone {
+	switch forced := strings.HasPrefix(q.choice, "=") || q.choice == "required" && len(q.tools) == 1; {
+	case len(q.tools) == 0 || !q.alone:
+	case forced: // as structured output is asked for
+		h.add("one call of one tool")
+	default:
 		h.add("one call at a time")
 	}
 	switch {
@@ -335,9 +339,11 @@ func (h heard) lost(got heard, dropped []string) (out []string) {
 
 // drops are the members whose names in X-Dropped-Params excuse a kind of line.
 var drops = map[string][]string{
-	"seed":   {"seed", "generationConfig.seed"},
-	"top_k":  {"top_k", "generationConfig.topK"},
-	"top_p":  {"top_p", "generationConfig.topP"},
+	"seed":                 {"seed", "generationConfig.seed"},
+	"top_k":                {"top_k", "generationConfig.topK"},
+	"top_p":                {"top_p", "generationConfig.topP"},
+	"one call of one tool": {"parallel_tool_calls", "tool_choice.disable_parallel_tool_use"},
+
 	"thinks": {"thinking", "reasoning_effort", "reasoning.effort", "generationConfig.thinkingConfig"},
 }
 

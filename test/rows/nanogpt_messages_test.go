@@ -131,7 +131,7 @@ func nanoMessagesInvalid(p *proof) {
 		`{"model":"nano-plain","max_tokens":7,"messages":[]}`,
 		`{"model":"nano-plain","max_tokens":7,"messages":[{"role":"bridge","content":"hi"}]}`,
 		chat("nano-plain", `"max_tokens":-3`), chat("nano-plain", `"max_tokens":"many"`), chat("nano-plain", `"max_tokens":2.5`),
-		message("nano-plain", `"temperature":1.5`), message("nano-plain", `"temperature":"hot"`), message("nano-plain", `"top_k":-1`),
+		message("nano-plain", `"temperature":1.5`), message("nano-plain", `"temperature":"hot"`), message("nano-plain", `"top_k":-2`),
 		message("nano-plain", `"thinking":{"type":"enabled","budget_tokens":17}`),
 		message("tiny-talk", tools, `"tool_choice":{"type":"any"}`),
 		withPart("llama-3.3-70b", image, `"max_tokens":50`),

@@ -152,7 +152,7 @@ func (e *encoder) tools() {
 		}
 	}
 	e.Close(']')
-	if !e.alone() {
+	if !e.alone() || !e.claude() { // else it stands with what else is Anthropic's
 		e.choice(c.ToolChoice)
 	}
 	e.Close('}')
@@ -230,10 +230,14 @@ func (e *encoder) choice(t *llm.ToolChoice) {
 	}
 }
 
-// alone reports whether tools may be called only one at a time, which only
+// claude reports whether the model is one of Anthropic's, or may be.
+func (e *encoder) claude() bool { return e.traits.claude != "" || e.traits.open }
+
+// alone reports whether tools may be called, but only one at a time, which only
 // Anthropic's models can be told.
 func (e *encoder) alone() bool {
-	return e.chat.ParallelTools != nil && !*e.chat.ParallelTools
+	p, t := e.chat.ParallelTools, e.chat.ToolChoice
+	return p != nil && !*p && len(e.chat.Tools) > 0 && (t == nil || t.Mode != llm.ToolNone)
 }
 
 // inference writes the numbers that steer the choice of tokens. What would change
@@ -362,16 +366,16 @@ func (e *encoder) own() {
 		e.Drop("top_k")
 		top = nil
 	}
-	alone := e.alone() && len(e.chat.Tools) > 0
+	alone := e.alone()
 	if thinking == "" && flags == nil && top == nil && !alone {
 		return
 	}
-	if e.traits.claude == "" && !e.traits.open {
+	if !e.claude() {
 		if top != nil {
 			e.Unsupported("top_k")
 		}
 		if alone {
-			e.Unsupported(e.call.Named("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"))
+			e.OneCall(e.call, e.chat)
 		}
 		return
 	}

@@ -90,6 +90,8 @@ func TestWhatIsSent(t *testing.T) {
 			"one tool at a time", budgeted, hi + `,` + tools + `,"parallel_tool_calls":false`,
 			`{"toolConfig":` + toolJ + `},` + hiJ + `,"additionalModelRequestFields":{"tool_choice":{"type":"auto","disable_parallel_tool_use":true}}}`, "",
 		},
+		{"no tool, let alone two", budgeted, hi + `,` + tools + `,"tool_choice":"none","parallel_tool_calls":false`, `{` + hiJ + `}`, ""},
+		{"one that is forced, once", llama, hi + `,` + tools + `,"tool_choice":{"type":"function","function":{"name":"g"}},"parallel_tool_calls":false`, `{"toolConfig":` + toolJ + `,"toolChoice":{"tool":{"name":"g"}}},` + hiJ + `}`, "parallel_tool_calls"},
 		{
 			"calls and results", llama, past + `,` + tools,
 			`{"toolConfig":` + toolJ + `},"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"` + id + `","name":"f","input":{"b":12345678901234567890,"a":1}}},{"toolUse":{"toolUseId":"b","name":"g","input":{}}}]},` +
@@ -231,6 +233,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{llama, hi + `,"service_tier":"flex"`, fault.UnsupportedParameter, "service_tier"},
 		{llama, hi + `,"top_k":3`, fault.UnsupportedParameter, "top_k"},
 		{llama, hi + `,` + tools + `,"parallel_tool_calls":false`, fault.UnsupportedParameter, "parallel_tool_calls"},
+		{llama, hi + `,` + tools + `,"tool_choice":"required","parallel_tool_calls":false`, fault.UnsupportedParameter, "parallel_tool_calls"},
 		{llama, hi + `,"stop":[" "]`, fault.UnsupportedParameter, "stop"},
 		{llama, hi + `,"response_format":{"type":"json_object"}`, fault.UnsupportedParameter, "response_format"},
 		{llama, past + `,` + tools + `,"tool_choice":"none"`, fault.ToolChoiceUnsupported, "tool_choice"},

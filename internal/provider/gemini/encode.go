@@ -234,7 +234,9 @@ func (e *encoder) thinking() {
 	e.Close('}')
 }
 
-// thoughtless switches thinking off, or as far down as is as good as off.
+// thoughtless switches thinking off, or as far down as is as good as off. Of a model
+// that always thinks an effort of none is refused; where thinking is disabled, which
+// agents say of all that is to be cheap and fast, it thinks as little as it can.
 func (e *encoder) thoughtless() {
 	switch f := e.family; {
 	case !f.thinks():
@@ -244,8 +246,16 @@ func (e *encoder) thoughtless() {
 	case f.has("MINIMAL"):
 		e.Name("thinkingConfig")
 		e.Value(`{"thinkingLevel":"MINIMAL"}`)
-	default:
+	case !e.chat.Reasoning.Disabled:
 		e.Refuse(fault.UnsupportedParameter, e.call.Named("reasoning_effort", "thinking"), "This model cannot be kept from thinking.")
+	default:
+		e.Drop(provider.Silenced(e.chat.Reasoning))
+		e.Name("thinkingConfig")
+		if least, _, _ := strings.Cut(f.levels, " "); least != "" {
+			e.Value(`{"thinkingLevel":"` + least + `"}`)
+		} else {
+			e.Value(`{"thinkingBudget":` + strconv.FormatInt(f.least, 10) + `}`)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func legalName(s string) bool {
 func (e *encoder) choice() {
 	t := e.chat.ToolChoice
 	if p := e.chat.ParallelTools; p != nil && !*p && (t == nil || t.Mode != llm.ToolNone) {
-		e.Refuse(fault.UnsupportedParameter, e.call.Named("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"), "This model cannot be kept from calling several tools at once.")
+		e.OneCall(e.call, e.chat)
 	}
 	if t == nil {
 		return

@@ -35,7 +35,10 @@ func TestThinkingByModel(t *testing.T) {
 		{"gemini-2.5-flash-lite", effort("minimal"), 0, `{"thinkingBudget":512,"includeThoughts":true}`, ""},
 		{"gemini-2.5-pro", effort("xhigh"), 0, `{"thinkingBudget":32768,"includeThoughts":true}`, ""},
 		{"gemini-2.5-pro", effort("none"), 0, `reasoning_effort`, ""},
-		{"gemini-2.5-pro", &llm.Reasoning{Disabled: true}, 0, `reasoning_effort`, ""},
+		// Who has thinking disabled, as agents do for small tasks, wants it cheap and fast.
+		{"gemini-2.5-pro", &llm.Reasoning{Disabled: true}, 0, `{"thinkingBudget":128}`, "thinking"},
+		{"gemini-3-pro-preview", &llm.Reasoning{Disabled: true}, 0, `{"thinkingLevel":"LOW"}`, "thinking"},
+		{"gemini-2.5-flash", &llm.Reasoning{Disabled: true}, 0, `{"thinkingBudget":0}`, ""},
 		{"gemini-2.0-flash", effort("none"), 0, ``, ""},
 		{"gemini-2.0-flash", effort("low"), 0, `reasoning_effort`, ""},
 		{"gemini-3-pro-preview", effort("low"), 0, `{"thinkingLevel":"LOW","includeThoughts":true}`, ""},
@@ -99,6 +102,7 @@ func TestRefusedTranslations(t *testing.T) {
 		{"no output", llm.Chat{Messages: hello, MaxOutput: ptr(int64(0))}, fault.UnsupportedParameter, "max_completion_tokens"},
 		{"forced without tools", llm.Chat{Messages: hello, ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired}}, fault.ToolChoiceUnsupported, "tool_choice"},
 		{"one call at a time", llm.Chat{Messages: hello, Tools: f, ParallelTools: ptr(false)}, fault.UnsupportedParameter, "parallel_tool_calls"},
+		{"one call at a time of one of two tools", llm.Chat{Messages: hello, Tools: append(f, llm.Tool{Name: "g"}), ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired}, ParallelTools: ptr(false)}, fault.UnsupportedParameter, "parallel_tool_calls"},
 		{"an odd name", llm.Chat{Messages: hello, Tools: []llm.Tool{{Name: "g"}, {Name: "1f"}}}, fault.UnsupportedParameter, "tools.1"},
 		{"many answers", llm.Chat{Messages: hello, Choices: 9}, fault.UnsupportedParameter, "n"},
 		{"many stops", llm.Chat{Messages: hello, Stop: strings.Split("abcdef", "")}, fault.UnsupportedParameter, "stop"},
@@ -128,6 +132,12 @@ func TestRefusedTranslations(t *testing.T) {
 		if !errors.As(err, &f) || f.Sent || f.Retry || f.Failover || f.Breaker {
 			t.Errorf("%s: Open = %v, want a refusal without anything sent", c.name, err)
 		}
+	}
+	// Where functions are offered, several calls cannot be told.
+	old := chat(&llm.Chat{Messages: hello, Tools: f, ToolChoice: &llm.ToolChoice{Mode: llm.ToolNamed, Name: "f"}, ParallelTools: ptr(false)})
+	old.Functions = true
+	if err := New(Options{}).Supports(old); err == nil {
+		t.Error("functions: one call at a time is not refused")
 	}
 	x := &llm.Chat{Messages: hello, Tools: f, Format: &llm.Format{JSON: true}}
 	q := chat(x).For("gemini-2.5-flash")

@@ -235,6 +235,7 @@ func TestTranslationByCase(t *testing.T) {
 		{"some that may be called", "gemini-2.5-flash", provider.Call{}, llm.Chat{Messages: hello, Tools: []llm.Tool{{Name: "f"}, {Name: "g"}}, ToolChoice: &llm.ToolChoice{Mode: llm.ToolAuto, Allowed: []string{"g"}}}, `"tools":[{"functionDeclarations":[{"name":"g"}]}],"toolConfig":{"functionCallingConfig":{"mode":"AUTO"}},` + hi},
 		{"some that must be called", "gemini-2.5-flash", provider.Call{}, llm.Chat{Messages: hello, Tools: []llm.Tool{{Name: "f"}, {Name: "g"}, {Name: "h"}}, ToolChoice: &llm.ToolChoice{Mode: llm.ToolRequired, Allowed: []string{"g", "h"}}}, `"tools":[{"functionDeclarations":[{"name":"f"},{"name":"g"},{"name":"h"}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["g","h"]}},` + hi},
 		{"none", "gemini-2.5-flash", provider.Call{}, llm.Chat{Messages: hello, Tools: tools, ToolChoice: &llm.ToolChoice{Mode: llm.ToolNone}, ParallelTools: ptr(false)}, definitions + `,"toolConfig":{"functionCallingConfig":{"mode":"NONE"}},` + hi},
+		{"one, once", "gemini-2.5-flash", provider.Call{}, llm.Chat{Messages: hello, Tools: tools, ToolChoice: &llm.ToolChoice{Mode: llm.ToolNamed, Name: "g"}, ParallelTools: ptr(false)}, definitions + `,"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["g"]}},` + hi},
 		{
 			"calls and results, by id and by order", "gemini-2.5-flash",
 			provider.Call{},

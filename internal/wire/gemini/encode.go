@@ -56,11 +56,17 @@ func (e *encoder) MediaType() string {
 	return ""
 }
 
-// Break appends the error as an event, or as the last element of the array. After the
+// Break appends the error as an event, or as the last element of the array, behind
+// what waited for the end that does not come. After the
 // event comes what is none: an older SDK (@google/generative-ai, which LangChain uses)
 // knows no errors in events, and would take what came for the whole answer, but fails
 // if the stream does not end with an event.
 func (e *encoder) Break(dst, frame []byte, _ *fault.Error) []byte {
+	if e.out != nil {
+		if chunk := e.out.rest(); chunk != nil {
+			dst = e.row(dst, chunk)
+		}
+	}
 	if !e.array {
 		return append(append(dst, frame...), ": broken off\n\n"...)
 	}
@@ -98,9 +104,7 @@ func (e *encoder) Event(dst []byte, ev llm.Event) ([]byte, error) {
 		if e.out == nil {
 			return e.release(dst), nil
 		}
-		if chunk := e.out.cut(); chunk != nil {
-			dst = e.row(dst, chunk)
-		}
+		e.out.cut()
 		return dst, nil
 	case ev.Ping, ev.Raw != nil && ev.Data == nil:
 		return dst, nil

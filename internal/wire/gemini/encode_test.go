@@ -64,6 +64,7 @@ type response struct {
 				Text             string
 				Thought          bool
 				ThoughtSignature []byte
+				InlineData       json.RawMessage
 				FunctionCall     *struct {
 					ID, Name string
 					Args     map[string]any
@@ -161,7 +162,7 @@ func TestAStreamOfAnotherDialect(t *testing.T) {
 	first := events(t, step(1, llm.Delta{Kind: llm.DeltaReasoning, Text: "hm"}))[0]
 	step(1, llm.Delta{Kind: llm.DeltaSignature, Text: "s"})
 	step(1, llm.Delta{Kind: llm.DeltaText, Text: "Hi"})
-	step(0, llm.Delta{Kind: llm.DeltaToolCall, Tool: 0, ToolID: "a", ToolName: "f"}, llm.Delta{Kind: llm.DeltaToolCall, Tool: 1, ToolID: "b", ToolName: "f"})
+	step(1, llm.Delta{Kind: llm.DeltaToolCall, Tool: 0, ToolID: "a", ToolName: "f"}, llm.Delta{Kind: llm.DeltaToolCall, Tool: 1, ToolID: "b", ToolName: "f"})
 	step(0, llm.Delta{Kind: llm.DeltaToolArgs, Tool: 1, Text: `{"x":`}, llm.Delta{Kind: llm.DeltaToolArgs, Tool: 0, Text: `{}`}, llm.Delta{Kind: llm.DeltaToolArgs, Tool: 1, Text: `2}`})
 	step(0, llm.Delta{Kind: llm.DeltaFinish, Finish: llm.FinishToolCalls})
 	end, err := e.Finish(nil, wire.Final{Model: "other", Usage: llm.Usage{Input: 3, Output: 2}})
@@ -197,6 +198,75 @@ func TestACallAfterTheEndIsTold(t *testing.T) {
 	}
 	if err != nil || strings.Count(string(out), `"functionCall":`) != 1 || strings.Count(string(out), `"finishReason":"STOP"`) != 1 {
 		t.Errorf("the answer is %s, %v", out, err)
+	}
+}
+
+// No answer of a stream is without words, not even the last: Google's SDKs forget
+// turns with an answer that has no part, and older ones those with an empty text.
+func TestTheLastAnswerOfAStreamHasTheLastWords(t *testing.T) {
+	t.Parallel()
+	says := func(kind llm.DeltaKind, text string) llm.Event {
+		return llm.Event{Deltas: []llm.Delta{{Kind: kind, Text: text}}}
+	}
+	end := llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaFinish, Finish: llm.FinishStop}}}
+	for name, c := range map[string]struct {
+		evs  []llm.Event
+		want string // of all parts, thoughts in brackets, a stroke between answers
+	}{
+		"words":             {[]llm.Event{says(llm.DeltaText, "Hello"), says(llm.DeltaText, " wörldö"), end}, "Hell|o wörld|ö"},
+		"a character":       {[]llm.Event{says(llm.DeltaText, "a"), end}, "a"},
+		"characters":        {[]llm.Event{says(llm.DeltaText, "a"), says(llm.DeltaText, "𝄞"), says(llm.DeltaText, ""), end}, "a|𝄞"},
+		"thoughts":          {[]llm.Event{says(llm.DeltaReasoning, "hm"), says(llm.DeltaSignature, "s"), says(llm.DeltaText, "Hi"), end}, "(h)|(m)( s)|H|i"},
+		"only thoughts":     {[]llm.Event{says(llm.DeltaReasoning, "hm"), end}, "(h)|(m)"},
+		"a refusal":         {[]llm.Event{says(llm.DeltaRefusal, "No"), end}, "N|o"},
+		"end in every word": {[]llm.Event{says(llm.DeltaText, "one"), end, says(llm.DeltaText, " two"), says(llm.DeltaText, " three")}, "on|e tw|o thre|e"},
+		"an image": {
+			[]llm.Event{says(llm.DeltaText, "so"), {Deltas: []llm.Delta{{Kind: llm.DeltaImage, Image: &llm.Part{Kind: llm.PartImage, MediaType: "image/png", Data: "AA=="}}}}, says(llm.DeltaText, "!"), end},
+			"s|o[image]|!",
+		},
+		"an image at the end": {
+			[]llm.Event{says(llm.DeltaText, "so"), {Deltas: []llm.Delta{{Kind: llm.DeltaImage, Image: &llm.Part{Kind: llm.PartImage, MediaType: "image/png", Data: "AA=="}}}}, end},
+			"s|o[image]",
+		},
+	} {
+		var got []string
+		for _, e := range events(t, run(t, encoderOf(t, at(t, streamMethod, "alt=sse"), thoughtful), wire.Final{}, c.evs...)) {
+			var said strings.Builder
+			for _, p := range e.Candidates[0].Content.Parts {
+				switch {
+				case p.InlineData != nil:
+					said.WriteString("[image]")
+				case p.Text == "" && p.ThoughtSignature == nil:
+					t.Errorf("%s: an empty text", name)
+				case p.Thought && p.ThoughtSignature != nil:
+					said.WriteString("(" + p.Text + " s)")
+				case p.Thought:
+					said.WriteString("(" + p.Text + ")")
+				default:
+					said.WriteString(p.Text)
+				}
+			}
+			got = append(got, said.String())
+		}
+		if s := strings.Join(got, "|"); s != c.want {
+			t.Errorf("%s: %s, want %s", name, s, c.want)
+		}
+	}
+}
+
+// What waits for an end that does not come is told in front of the error.
+func TestAStreamThatBreaksOffTellsAllThatCame(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"alt=sse", ""} {
+		e := encoderOf(t, at(t, streamMethod, query), "")
+		got, err := e.Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaText, Text: "Hi"}, {Kind: llm.DeltaFinish, Finish: llm.FinishStop}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := string(e.(wire.Breaker).Break(got, []byte("data: {\"error\":1}\n\n"), nil))
+		if last := strings.Index(s, `"text":"i"`); last < 0 || last > strings.Index(s, "error") || strings.Contains(s, "finishReason") {
+			t.Errorf("%q: %s", query, s)
+		}
 	}
 }
 
@@ -285,7 +355,7 @@ func TestAnAnswerThatIsCutOffEndsForItsLength(t *testing.T) {
 		{Kind: llm.DeltaToolArgs, Tool: 1, Text: `{"x`},
 	}}
 	got = events(t, run(t, encoderOf(t, at(t, streamMethod, "alt=sse"), ""), f, calls, llm.Event{Cut: true, Finish: llm.FinishLength}))
-	if len(got) != 2 || len(got[0].Candidates[0].Content.Parts) != 1 || got[1].Candidates[0].FinishReason != "MAX_TOKENS" {
+	if end := got[0].Candidates[0]; len(got) != 1 || len(end.Content.Parts) != 1 || end.Content.Parts[0].FunctionCall == nil || end.FinishReason != "MAX_TOKENS" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -20,17 +20,18 @@ func TestImagesAreInline(t *testing.T) {
 		t.Errorf("%s, %v", out, err)
 	}
 	e = encoderOf(t, at(t, streamMethod, "alt=sse"), "")
-	out, err = e.Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaImage, Image: &inline}, {Kind: llm.DeltaText, Text: "a"}, {Kind: llm.DeltaImage, Image: &linked}}})
-	if err != nil || !strings.Contains(string(out), `"parts":[`+want+`]`) {
-		t.Errorf("%s, %v", out, err)
+	end := llm.Delta{Kind: llm.DeltaFinish, Finish: llm.FinishStop}
+	got := run(t, e, wire.Final{}, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaImage, Image: &inline}, {Kind: llm.DeltaText, Text: "a"}, {Kind: llm.DeltaImage, Image: &linked}, end}})
+	if !strings.Contains(got, `"parts":[`+want+`]`) {
+		t.Error(got)
 	}
 	signed := inline
 	signed.Signature = llm.Seal("p", "s")
-	out, err = encoderOf(t, at(t, streamMethod, "alt=sse"), "").Event(nil, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaImage, Image: &signed, Signature: signed.Signature}}})
-	part, _, _ := strings.Cut(string(out), `],"role"`)
+	got = run(t, encoderOf(t, at(t, streamMethod, "alt=sse"), ""), wire.Final{}, llm.Event{Deltas: []llm.Delta{{Kind: llm.DeltaImage, Image: &signed, Signature: signed.Signature}, end}})
+	part, _, _ := strings.Cut(got, `],"role"`)
 	_, part, _ = strings.Cut(part, `"parts":[`)
 	_, c := decode(t, `{"contents":[{"role":"user","parts":[{"text":"a"}]},{"role":"model","parts":[`+part+`]}]}`)
-	if got := c.Messages[1].Parts[0]; err != nil || got.Kind != llm.PartImage || got.Data != inline.Data || got.Signature != signed.Signature {
-		t.Errorf("%s comes back as %+v, %v", part, got, err)
+	if got := c.Messages[1].Parts[0]; got.Kind != llm.PartImage || got.Data != inline.Data || got.Signature != signed.Signature {
+		t.Errorf("%s comes back as %+v", part, got)
 	}
 }

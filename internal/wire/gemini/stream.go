@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/pontage/pontage/internal/jsonx"
 	"github.com/pontage/pontage/internal/llm"
@@ -15,6 +16,11 @@ import (
 // something to tell is one answer, with the parts that are new. Function calls
 // are told whole: when they have ended, and the candidate says something else or
 // ends.
+//
+// The last answer holds the end of what was said, as Google's do: the last character
+// of a text waits for what comes next, and so do calls and images. Google's SDKs
+// forget a turn of which one answer has no part, and older ones
+// (@google/generative-ai, the first of Python's google-genai) one with an empty text.
 type stream struct {
 	model, id string
 	thoughts  bool
@@ -24,9 +30,12 @@ type stream struct {
 
 // candidate is the state of one of them.
 type candidate struct {
-	w      partWriter
-	calls  []gathered
-	finish llm.Finish
+	w       partWriter
+	calls   []gathered
+	tail    string // the end of a text, which waits
+	thought bool   // it is of a thought
+	waits   bool   // what is written does, too
+	finish  llm.Finish
 }
 
 // gathered is a function call whose arguments come in pieces.
@@ -67,23 +76,30 @@ func (s *stream) event(ev llm.Event) ([]byte, error) {
 	return s.chunk(), nil
 }
 
-// cut returns the answer with the calls that had ended when the gateway ended the
-// stream.
-func (s *stream) cut() []byte {
+// cut leaves of the calls those that had ended when the gateway ended the stream.
+func (s *stream) cut() {
 	for _, c := range s.choices {
 		c.calls = slices.DeleteFunc(c.calls, func(g gathered) bool { return !jsonx.IsObject(g.args) })
 		c.tell(true)
 	}
+}
+
+// rest returns the answer with the parts that wait where the stream breaks off; nil if
+// there are none.
+func (s *stream) rest() []byte {
+	for _, c := range s.choices {
+		c.release()
+	}
 	return s.chunk()
 }
 
-// chunk returns the answer with the parts that are new; nil if there are none. The
-// last parts of a candidate wait for its end.
+// chunk returns the answer with the parts that are new, and do not wait; nil if there
+// are none.
 func (s *stream) chunk() []byte {
 	var out []byte
 	for _, i := range s.order {
 		c := s.choices[i]
-		if len(c.w.parts) == 0 || c.finish != "" {
+		if len(c.w.parts) == 0 || c.waits {
 			continue
 		}
 		if out == nil {
@@ -108,31 +124,31 @@ func (c *candidate) delta(d *llm.Delta) error {
 	switch d.Kind {
 	case llm.DeltaText, llm.DeltaRefusal:
 		c.w.refused = c.w.refused || d.Kind == llm.DeltaRefusal
-		if d.Text != "" || d.Signature != "" {
-			c.tell(false)
-			c.w.text(d.Text, d.Signature, false)
-		}
+		c.text(d.Text, d.Signature, false)
 	case llm.DeltaReasoning:
-		if d.Text != "" && c.w.thoughts {
-			c.tell(false)
-			c.w.text(d.Text, "", true)
+		if c.w.thoughts {
+			c.text(d.Text, "", true)
 		}
 	case llm.DeltaSignature:
 		if c.w.thoughts {
-			c.w.text("", d.Text, true)
+			c.text("", d.Text, true)
 		}
 	case llm.DeltaRedacted:
+		c.release()
 		c.w.redacted(d.Text)
 	case llm.DeltaToolCall:
 		if len(c.calls) >= maxCalls {
 			return errors.New("answer has too many function calls")
 		}
+		c.release()
 		c.calls = append(c.calls, gathered{number: d.Tool, id: d.ToolID, name: d.ToolName, signature: d.Signature})
 	case llm.DeltaToolArgs:
 		return c.arguments(d)
 	case llm.DeltaImage:
 		c.tell(false)
+		c.release()
 		c.w.image(d.Image, d.Signature)
+		c.waits = true
 	case llm.DeltaCitation:
 		c.w.cite(d.Value)
 	case llm.DeltaFinish:
@@ -141,6 +157,38 @@ func (c *candidate) delta(d *llm.Delta) error {
 	case llm.DeltaStart:
 	}
 	return nil
+}
+
+// text takes over a piece of a text, or of a thought, and the state that belongs to it,
+// which stays with the text that it came with.
+func (c *candidate) text(text, signature string, thought bool) {
+	if text == "" && signature == "" {
+		return
+	}
+	c.tell(false)
+	if signature != "" {
+		c.release()
+		c.w.text(text, signature, thought)
+		c.waits = !thought
+		return
+	}
+	if c.tail != "" && c.thought == thought {
+		text, c.tail = c.tail+text, ""
+	}
+	c.release()
+	_, n := utf8.DecodeLastRuneInString(text)
+	if n < len(text) {
+		c.w.text(text[:len(text)-n], "", thought)
+	}
+	c.tail, c.thought = text[len(text)-n:], thought
+}
+
+// release ends the waiting: something else comes, or nothing.
+func (c *candidate) release() {
+	if c.tail != "" {
+		c.w.text(c.tail, "", c.thought)
+	}
+	c.tail, c.waits = "", false
 }
 
 // arguments takes over a piece of a call's arguments.
@@ -171,11 +219,15 @@ func (c *candidate) tell(ended bool) {
 			return
 		}
 	}
+	if len(c.calls) == 0 {
+		return
+	}
+	c.release()
 	for i := range c.calls {
 		g := &c.calls[i]
 		c.w.call(g.id, g.name, json.RawMessage(g.args), g.signature)
 	}
-	c.calls = c.calls[:0]
+	c.calls, c.waits = c.calls[:0], true
 }
 
 // finish returns the last answer: why each candidate ended, and the usage. cut
@@ -204,6 +256,7 @@ func (s *stream) finish(f wire.Final, cut bool) ([]byte, error) {
 		if n > 0 {
 			out = append(out, ',')
 		}
+		c.release()
 		out = appendEnd(out, i, c.w.parts, reason, c.w.sources)
 	}
 	out = append(out, "],"...)

@@ -297,10 +297,7 @@ func (d *decoder) message(m jsonx.Value) {
 
 // assistant puts reasoning before and tool calls after the parts of content.
 func (d *decoder) assistant(m jsonx.Value, content []llm.Part) []llm.Part {
-	parts := thought(nil, m)
-	for _, v := range m.Get("content").Items() {
-		parts = thought(parts, v)
-	}
+	parts := thoughtsOf(m)
 	if notes := m.Get("annotations"); notes.Len() > 0 {
 		for i := range content {
 			if content[i].Kind == llm.PartText {

@@ -92,6 +92,43 @@ func TestStateOfToolCallsIsTakenOver(t *testing.T) {
 	}
 }
 
+// Copies of what was thought are told once, and different thoughts each.
+func TestThoughtsAreTakenOverOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		message string
+		want    []string
+	}{
+		"in the message and its part":    {`"reasoning":"hm","content":[{"type":"text","text":"a","reasoning":"hm"}]`, []string{"hm"}},
+		"in both parts":                  {`"content":[{"type":"text","text":"a","reasoning":"hm"},{"type":"text","text":"b","reasoning":"hm"}]`, []string{"hm"}},
+		"under two names":                {`"reasoning":"hm","content":[{"type":"text","text":"a","reasoning_content":"hm"}]`, []string{"hm"}},
+		"something else in the part":     {`"reasoning":"hm","content":[{"type":"text","text":"a","reasoning":"so"}]`, []string{"hm", "so"}},
+		"signed, and again without that": {`"thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"s"}],"content":[{"type":"text","text":"a","reasoning":"hm"}]`, []string{"hm s"}},
+		"two seals": {
+			`"thinking_blocks":[{"type":"redacted_thinking","data":"x"},{"type":"redacted_thinking","data":"y"}],"content":[{"type":"text","text":"a","thinking_blocks":[{"type":"redacted_thinking","data":"x"},{"type":"redacted_thinking","data":"y"}]}]`,
+			[]string{"x", "y"},
+		},
+	} {
+		r, err := NewChat(Options{}).Decode([]byte(`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant",`+c.message+`}]}`), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chat, err := r.DecodeChat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range chat.Messages[1].Parts {
+			if p.Kind != llm.PartText {
+				got = append(got, strings.TrimSpace(p.Text+p.Data+" "+p.Signature))
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // The Agents SDK of OpenAI (0.20) puts the members of the assistant's message beside
 // the text in it, and those of a call on the message of the call. The calls come
 // again on their own.

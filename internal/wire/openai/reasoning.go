@@ -75,6 +75,32 @@ func (d *decoder) thinking(v jsonx.Value) bool {
 // before it. Some clients copy them into the part with its text.
 var thoughtNames = []string{"thinking_blocks", "reasoning_content", "reasoning"}
 
+// thoughtsOf returns what an assistant's message says was thought, and what its parts
+// say of it that the message itself, or another part, does not.
+func thoughtsOf(m jsonx.Value) []llm.Part {
+	parts := thought(nil, m)
+	var told map[string]int // where in parts
+	for _, v := range m.Get("content").Items() {
+		for _, p := range thought(nil, v) {
+			if told == nil {
+				told = make(map[string]int, len(parts)+1)
+				for i := range parts {
+					told[parts[i].Text+parts[i].Data] = i
+				}
+			}
+			at, again := told[p.Text+p.Data]
+			switch {
+			case !again || p.Kind != parts[at].Kind || p.Signature != "" && parts[at].Signature != "" && p.Signature != parts[at].Signature:
+				told[p.Text+p.Data] = len(parts)
+				parts = append(parts, p)
+			case p.Signature != "":
+				parts[at].Signature = p.Signature
+			}
+		}
+	}
+	return parts
+}
+
 // thought appends what v, an assistant's message or a part of it, says was thought.
 func thought(parts []llm.Part, v jsonx.Value) []llm.Part {
 	switch blocks := v.Get("thinking_blocks"); {

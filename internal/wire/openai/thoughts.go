@@ -3,7 +3,6 @@ package openai
 import (
 	"bytes"
 	"regexp"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -115,7 +114,7 @@ func (t *thoughts) message(dst, object []byte) []byte {
 		}
 		p := pair{name, bytes.Clone(value)}
 		switch {
-		case p.thinks() && (first < 0 || all[first].value[0] != '"' && p.value[0] == '"'):
+		case p.thinks() && (first < 0 || all[first].says() < p.says()):
 			first = len(all)
 		case string(p.name) == `"content"`:
 			content = len(all)
@@ -168,9 +167,21 @@ func inContent(all []pair, content int, thought []byte) []pair {
 	return all
 }
 
-// thinks reports whether the member has what a model thought, in words.
+// thinks reports whether the member has what a model thought, in words, or none.
 func (p *pair) thinks() bool {
-	return strings.HasPrefix(string(p.name), `"reasoning`) && (string(p.name) == `"reasoning"` || string(p.name) == `"reasoning_content"`)
+	return (string(p.name) == `"reasoning"` || string(p.name) == `"reasoning_content"`) && (p.value[0] == '"' || p.value[0] == 'n')
+}
+
+// says ranks a member with thoughts: by whether it has any words, and then whether it
+// has a text.
+func (p *pair) says() int {
+	switch {
+	case p.value[0] != '"':
+		return 0
+	case len(p.value) == len(`""`):
+		return 1
+	}
+	return 2
 }
 
 // joinStrings puts two JSON strings together.

@@ -41,6 +41,16 @@ func TestThoughtsAreToldWhereTheyAreWanted(t *testing.T) {
 		`{"content":[ ],"reasoning":"h"}`:          {`{"content":[ ],"reasoning":"h"}`, `{"content":[ ],"reasoning_content":"h"}`, `{"content":[{"type":"text","text":"h"}]}`},
 		`{"reasoning_content":null,"content":"a"}`: {`{"reasoning":null,"content":"a"}`, `{"reasoning_content":null,"content":"a"}`, `{"content":"a"}`},
 		`{"content":"\"reasoning\": it is"}`:       {`{"content":"\"reasoning\": it is"}`, `{"content":"\"reasoning\": it is"}`, `{"content":"\"reasoning\": it is"}`},
+		// Some have one member for form's sake.
+		`{"reasoning":"","reasoning_content":"h","content":"a"}`: {
+			`{"reasoning":"h","content":"a"}`, `{"reasoning_content":"h","content":"a"}`, `{"content":"ha"}`,
+		},
+		`{"reasoning_content":"h","reasoning":"","content":"a"}`: {
+			`{"reasoning":"h","content":"a"}`, `{"reasoning_content":"h","content":"a"}`, `{"content":"ha"}`,
+		},
+		`{"reasoning":{"steps":["h"]},"content":"a"}`: {
+			`{"reasoning":{"steps":["h"]},"content":"a"}`, `{"reasoning":{"steps":["h"]},"content":"a"}`, `{"reasoning":{"steps":["h"]},"content":"a"}`,
+		},
 		// Halves of characters are what others have the other half of.
 		"{\"reasoning_content\":\"h\xe6\"}": {"{\"reasoning\":\"h\xe6\"}", "{\"reasoning_content\":\"h\xe6\"}", "{\"content\":\"h\xe6\"}"},
 		`{"reasoning_content":"\ud83d"}`:    {`{"reasoning":"\ud83d"}`, `{"reasoning_content":"\ud83d"}`, `{"content":"\ud83d"}`},
