@@ -108,6 +108,7 @@ func entries(models map[string]config.Model) map[string]catalog.Entry {
 				WebSearch: p.WebSearch, FileSearch: p.FileSearch, CodeExecution: p.CodeExec,
 				Image: p.Image, Characters: p.Characters, Minute: p.Minute, Free: p.Free,
 				Long: long(p.Long), Flex: (*catalog.Factor)(p.Flex), Priority: (*catalog.Factor)(p.Priority), Fast: (*catalog.Factor)(p.Fast),
+				Regional: (*catalog.Factor)(p.Regional),
 			}
 		}
 		out[name] = e

@@ -133,6 +133,7 @@ const (
 	usualFlex     = whole
 	usualPriority = whole / 2 * 5
 	usualFast     = 6 * whole
+	usualRegional = whole / 10 * 11
 )
 
 // The bounds of factors.
@@ -144,7 +145,7 @@ const (
 // Tiers are the factors of all rates of tokens in answers that their provider says it
 // served in another tier than the standard one.
 type Tiers struct {
-	Flex, Priority, Fast Factor
+	Flex, Priority, Fast, Regional Factor
 }
 
 // factor is that of a tier.
@@ -156,6 +157,10 @@ func (t Tiers) factor(of llm.Tier) Factor {
 		return t.Priority.or(usualPriority)
 	case llm.TierFast:
 		return t.Fast.or(usualFast)
+	case llm.TierRegional:
+		return t.Regional.or(usualRegional)
+	case llm.TierFastRegional:
+		return Factor(t.Fast.or(usualFast).on(money.Rate(t.Regional.or(usualRegional))))
 	}
 	return whole
 }
@@ -188,6 +193,7 @@ func (e PriceEntry) tiers(perToken bool, bad func(field, reason string)) (t Tier
 		{"flex", e.Flex, minFlex, whole, "must be from 0.1 to 1", &t.Flex},
 		{"priority", e.Priority, whole, maxFactor, "must be from 1 to 10", &t.Priority},
 		{"fast", e.Fast, whole, maxFactor, "must be from 1 to 10", &t.Fast},
+		{"regional", e.Regional, whole, maxFactor, "must be from 1 to 10", &t.Regional},
 	} {
 		switch {
 		case f.factor == nil || e.Free:
@@ -254,8 +260,12 @@ func (p Price) numbers(dst []int64) []int64 {
 			dst = append(dst, int64(*r.of(&l.Price)))
 		}
 	}
-	if t := p.Tiers; t != (Tiers{}) {
+	t := p.Tiers
+	if t.Flex != 0 || t.Priority != 0 || t.Fast != 0 {
 		dst = append(dst, -12, int64(t.Flex), int64(t.Priority), int64(t.Fast))
+	}
+	if t.Regional != 0 {
+		dst = append(dst, -13, int64(t.Regional))
 	}
 	return dst
 }

@@ -16,12 +16,18 @@ import (
 
 // asks makes r ask for a tier, as a caller of the dialect that has it does.
 func asks(r *llm.Request, tier llm.Tier) {
-	name, value := "service_tier", map[llm.Tier]string{llm.TierFlex: `"flex"`, llm.TierPriority: `"priority"`, llm.TierFast: `"fast"`}[tier]
+	name, value := "service_tier", map[llm.Tier]string{llm.TierFlex: `"flex"`, llm.TierPriority: `"priority"`, llm.TierFast: `"fast"`, llm.TierRegional: `"us"`}[tier]
 	switch tier {
 	case llm.TierStandard:
 		return
 	case llm.TierFast:
 		name = "speed"
+	case llm.TierRegional:
+		name = "inference_geo"
+	case llm.TierFastRegional:
+		asks(r, llm.TierRegional)
+		asks(r, llm.TierFast)
+		return
 	}
 	start := len(r.Raw.Body)
 	r.Raw.Body = append(r.Raw.Body, value...)
@@ -62,7 +68,7 @@ func drawLong(t draws, e *PriceEntry) {
 	for _, f := range []struct {
 		to        **Factor
 		low, high Factor
-	}{{&e.Flex, minFlex, whole}, {&e.Priority, whole, maxFactor}, {&e.Fast, whole, maxFactor}} {
+	}{{&e.Flex, minFlex, whole}, {&e.Priority, whole, maxFactor}, {&e.Fast, whole, maxFactor}, {&e.Regional, whole, maxFactor}} {
 		if t.either("factor known") {
 			x := Factor(t.between(int64(f.low), int64(f.high), "factor"))
 			*f.to = &x
@@ -125,6 +131,8 @@ func TestATierMultipliesTheRatesOfTokensAlone(t *testing.T) {
 	half, double := whole/2, whole/10*17
 	told := e
 	told.Flex, told.Priority = &half, &double
+	fifth, region := whole/10*12, e
+	region.Regional = &fifth
 	odd := *entry(t, "0.000100001", "1")
 	odd.Priority = &double
 	for _, c := range []struct {
@@ -139,6 +147,10 @@ func TestATierMultipliesTheRatesOfTokensAlone(t *testing.T) {
 		{"flex, of which nothing is said", e.must(t, Chat), llm.TierFlex, 900_000 + 10_000 + 200_000 + 5},
 		{"priority, likewise", e.must(t, Chat), llm.TierPriority, 2_250_000 + 25_000 + 500_000 + 5},
 		{"speed fast, likewise", e.must(t, Chat), llm.TierFast, 5_400_000 + 60_000 + 1_200_000 + 5},
+		{"in one region, likewise", e.must(t, Chat), llm.TierRegional, 990_000 + 11_000 + 220_000 + 5},
+		{"fast and in one region", e.must(t, Chat), llm.TierFastRegional, 5_940_000 + 66_000 + 1_320_000 + 5},
+		{"in one region at a factor of its own", region.must(t, Chat), llm.TierRegional, 1_080_000 + 12_000 + 240_000 + 5},
+		{"fast there", region.must(t, Chat), llm.TierFastRegional, 6_480_000 + 72_000 + 1_440_000 + 5},
 		// 100,001 × 1.7 is 170,001.7 nano-dollars a million: the rate is rounded up.
 		{"an odd rate", odd.must(t, Chat), llm.TierPriority, 171 + 170_000},
 		{"free", (&PriceEntry{Free: true}).must(t, Chat), llm.TierFast, 0},
@@ -154,6 +166,7 @@ func TestATierMultipliesTheRatesOfTokensAlone(t *testing.T) {
 func TestATierIsBilledAsAskedFor(t *testing.T) {
 	t.Parallel()
 	const std, flex, prio, fast = llm.TierStandard, llm.TierFlex, llm.TierPriority, llm.TierFast
+	const here, both = llm.TierRegional, llm.TierFastRegional
 	half := whole / 2
 	cheap := entry(t, "1", "2")
 	cheap.Flex = &half
@@ -171,6 +184,13 @@ func TestATierIsBilledAsAskedFor(t *testing.T) {
 		{flex, prio, std},
 		{fast, fast, fast},
 		{fast, prio, prio},
+		{here, here, here},
+		{here, std, std},
+		{std, here, std}, // the operator's workspace has it as its default
+		{fast, both, fast},
+		{here, both, here},
+		{both, both, both},
+		{both, here, here},
 	} {
 		for _, p := range []Price{cheap.must(t, Chat), entry(t, "1", "2").must(t, Chat)} {
 			if got := p.Billed(c.asked, c.served); got != c.want {

@@ -107,8 +107,8 @@ type PriceEntry struct {
 	Characters *money.Rate   // dollars per million characters of speech
 	Minute     *money.Amount // dollars per minute of sound that is heard
 
-	Long                 []LongEntry // by the length of the prompt, the shortest first
-	Flex, Priority, Fast *Factor     // of the tiers of service
+	Long                           []LongEntry // by the length of the prompt, the shortest first
+	Flex, Priority, Fast, Regional *Factor     // of the tiers of service
 
 	Free bool // costs nothing; stands alone
 }
@@ -157,7 +157,7 @@ func (e PriceEntry) price(kind string, bad func(field, reason string)) Price {
 	}
 	media := e.ImageInput != nil || e.AudioInput != nil || e.outputs()
 	switch {
-	case e.Free && (p.Set() || media || p.tools() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil || len(e.Long) > 0 || e.Flex != nil || e.Priority != nil || e.Fast != nil):
+	case e.Free && (p.Set() || media || p.tools() || e.CachedInput != nil || e.CacheWrite != nil || e.CacheWrite1h != nil || len(e.Long) > 0 || e.Flex != nil || e.Priority != nil || e.Fast != nil || e.Regional != nil):
 		bad("free", "stands alone: what is free has no other price")
 	case e.Free:
 		return Price{PerToken: true}

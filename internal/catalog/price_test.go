@@ -235,7 +235,7 @@ func drawUsage(t draws, input, output int64, hour bool) llm.Usage {
 	u.Reasoning = t.between(0, u.Output, "thought")
 	u.AudioOutput = t.between(0, u.Output-u.Reasoning, "spoken")
 	u.ImageOutput = t.between(0, u.Output-u.Reasoning-u.AudioOutput, "drawn")
-	u.Tier = llm.Tier(t.between(0, int64(llm.TierFast), "tier"))
+	u.Tier = llm.Tier(t.between(0, int64(llm.TierFastRegional), "tier"))
 	return u
 }
 

@@ -231,7 +231,7 @@ func covered(t draws) bool {
 		r.Needs.Add(llm.NeedAudioOutput, "modalities")
 	}
 	r.Hosted = drawHosted(t)
-	asks(&r, llm.Tier(t.between(0, int64(llm.TierFast), "tier asked for")))
+	asks(&r, llm.Tier(t.between(0, int64(llm.TierFastRegional), "tier asked for")))
 	upper := t.between(0, 1<<21, "upper")
 	actual := t.between(0, upper, "actual")
 	q, err := m.Quote(&r, upper, func() int64 { return actual })

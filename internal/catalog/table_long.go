@@ -30,11 +30,11 @@ func (e *PriceEntry) readLong(steps, tiers string) error {
 	}
 	for text := range strings.SplitSeq(tiers, "+") {
 		name, value, _ := strings.Cut(text, "=")
-		to := map[string]**Factor{"flex": &e.Flex, "priority": &e.Priority, "fast": &e.Fast}[name]
+		to := map[string]**Factor{"flex": &e.Flex, "priority": &e.Priority, "fast": &e.Fast, "regional": &e.Regional}[name]
 		r, err := money.ParseRate(value) // a number with nine decimals
 		switch f := Factor(r / 1000); {
 		case to == nil || *to != nil:
-			return fmt.Errorf("%s: %q is none of flex, priority, fast, each once", columns[firstLong+1], name)
+			return fmt.Errorf("%s: %q is none of flex, priority, fast, regional, each once", columns[firstLong+1], name)
 		case err != nil || r%1000 != 0:
 			return fmt.Errorf("%s: %q is not a number with at most six decimals", columns[firstLong+1], value)
 		default:

@@ -163,6 +163,7 @@ type Price struct {
 	Flex         *Factor       `yaml:"flex" shown:"1" doc:"what all prices by tokens are multiplied by in answers that their provider says it served in its tier flex, 0.1 to 1"`
 	Priority     *Factor       `yaml:"priority" shown:"2.5" doc:"the same in tier priority, which OpenAI also calls fast, where the caller asked for it, 1 to 10"`
 	Fast         *Factor       `yaml:"fast" shown:"6" doc:"the same at Anthropic's speed fast, and in OpenAI's tier ultrafast, 1 to 10"`
+	Regional     *Factor       `yaml:"regional" shown:"1.1" doc:"the same where Anthropic ran the model in the region that the caller asked for by inference_geo, 1 to 10; multiplied with fast where both are so"`
 	Request      *money.Amount `yaml:"request" doc:"dollars for each request, above 0 and at most 1000; alone, or besides the price by tokens"`
 	Image        *money.Amount `yaml:"image" doc:"kind image: dollars for each image that is made"`
 	Characters   *money.Rate   `yaml:"characters" doc:"kind speech: per million characters that are spoken"`

@@ -16,6 +16,9 @@ const (
 	TierFlex
 	TierPriority // OpenAI's and Google's; fast is another name for it
 	TierFast     // Anthropic's speed of that name, and OpenAI's ultrafast
+
+	TierRegional     // Anthropic's, in the region that an inference_geo names
+	TierFastRegional // both
 )
 
 // TierNamed returns the tier that a service_tier names, in a request or an answer,
@@ -48,7 +51,7 @@ func (t Tier) String() string {
 		return "flex"
 	case TierPriority:
 		return "priority"
-	case TierFast:
+	case TierFast, TierFastRegional:
 		return "ultrafast"
 	}
 	return "default"
@@ -62,9 +65,32 @@ func SpeedNamed(name []byte) Tier {
 	return TierStandard
 }
 
+// Regional reports whether an inference_geo names a region that a model is to run in,
+// or ran in: Anthropic says that others cannot tell, or may run anywhere.
+func Regional(geo []byte) bool {
+	switch string(geo) {
+	case "", "global", "not_available":
+		return false
+	}
+	return true
+}
+
+// InRegion returns the tier of an answer at the same speed that was made in one region.
+// Who has regions has no other tiers.
+func (t Tier) InRegion() Tier {
+	switch t {
+	case TierStandard:
+		return TierRegional
+	case TierFast:
+		return TierFastRegional
+	}
+	return t
+}
+
 // Tier returns the tier that the request asks for: the dearest, should it name two.
 func (r *Request) Tier() Tier {
 	var asked Tier
+	regional := false
 	for i := range r.Raw.Members {
 		m := &r.Raw.Members[i]
 		switch m.Name {
@@ -72,7 +98,12 @@ func (r *Request) Tier() Tier {
 			asked = max(asked, TierNamed(textOf(r.Raw.Body[m.ValueStart:m.End])))
 		case "speed": // of speech it is a number
 			asked = max(asked, SpeedNamed(textOf(r.Raw.Body[m.ValueStart:m.End])))
+		case "inference_geo":
+			regional = Regional(textOf(r.Raw.Body[m.ValueStart:m.End]))
 		}
+	}
+	if regional {
+		return asked.InRegion()
 	}
 	return asked
 }

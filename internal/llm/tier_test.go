@@ -43,6 +43,9 @@ func TestARequestAsksForATier(t *testing.T) {
 		{"speed", `"fast"`, TierFast},
 		{"speed", `1.5`, TierStandard},
 		{"user", `"priority"`, TierStandard},
+		{"inference_geo", `"us"`, TierRegional},
+		{"inference_geo", `"global"`, TierStandard},
+		{"inference_geo", `null`, TierStandard},
 	} {
 		if got := with(c.name, c.value).Tier(); got != c.want {
 			t.Errorf("%s: %s asks for tier %d, want %d", c.name, c.value, got, c.want)
@@ -54,6 +57,12 @@ func TestARequestAsksForATier(t *testing.T) {
 	both.Raw.Members = append(both.Raw.Members, Member{Name: "speed", Start: start + 1, ValueStart: start + 9, End: start + 15})
 	if got := both.Tier(); got != TierFast {
 		t.Errorf("of two tiers %d is asked for", got)
+	}
+	start = len(both.Raw.Body)
+	both.Raw.Body = append(both.Raw.Body, `,"inference_geo":"us"`...)
+	both.Raw.Members = append(both.Raw.Members, Member{Name: "inference_geo", Start: start + 1, ValueStart: start + 17, End: start + 21})
+	if got := both.Tier(); got != TierFastRegional {
+		t.Errorf("fast and in one region is tier %d", got)
 	}
 }
 

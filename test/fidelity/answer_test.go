@@ -206,13 +206,13 @@ func (a *answer) broken(sse bool) bool {
 
 // cost prices tokens: every class at its rate, rounded up once, and the fee for
 // the request.
-func (u tokens) cost() *big.Int { return u.costs(2) }
+func (u tokens) cost() *big.Int { return u.costs(20) }
 
-// costs does so with rates that are so many halves of what they are, rounded up.
-func (u tokens) costs(halves int64) *big.Int {
+// costs does so with rates that are so many twentieths of what they are, rounded up.
+func (u tokens) costs(twentieths int64) *big.Int {
 	sum := new(big.Int)
 	add := func(n, rate int64) {
-		sum.Add(sum, new(big.Int).Mul(big.NewInt(n), big.NewInt((rate*halves+1)/2)))
+		sum.Add(sum, new(big.Int).Mul(big.NewInt(n), big.NewInt((rate*twentieths+19)/20)))
 	}
 	add(u.Input-u.Cached-u.Write-u.Write1h, rates.input)
 	add(u.Cached, rates.cached)

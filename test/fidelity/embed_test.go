@@ -47,8 +47,10 @@ func readGeminiEmbed(body value) talk {
 			s = append(s, text(in(p, "text")))
 		}
 		q.inputs = append(q.inputs, strings.Join(s, ""))
+		config := any1(one, "embedContentConfig", "embed_content_config")
 		q.set("dimensions", any1(one, "outputDimensionality", "output_dimensionality"))
-		if in(one, "taskType") != nil {
+		q.set("dimensions", any1(config, "outputDimensionality", "output_dimensionality"))
+		if in(one, "taskType") != nil || in(config, "taskType") != nil {
 			q.beyond = []string{"taskType"}
 		}
 	}

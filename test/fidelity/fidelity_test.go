@@ -404,15 +404,21 @@ func (p *play) endsBadly(r reply) {
 	}
 }
 
-// halves is how many halves of the price of tokens are owed: five in OpenAI's tier
-// priority, where it was asked for and given.
-func (p *play) halves() int64 {
+// twentieths is how many of the price of tokens are owed: fifty in OpenAI's tier
+// priority, and twenty-two in one region of Anthropic's, where that was asked for and
+// given.
+func (p *play) twentieths() int64 {
 	const priority = `"priority"`
-	if string(in(p.asked, "service_tier")) == priority && bytes.Contains(p.f.Response.Body(), []byte(`"service_tier":`+priority)) {
-		return 5
+	if string(in(p.asked, "inference_geo")) == `"us"` && regional.Match(p.f.Response.Body()) {
+		return 22
 	}
-	return 2
+	if string(in(p.asked, "service_tier")) == priority && bytes.Contains(p.f.Response.Body(), []byte(`"service_tier":`+priority)) {
+		return 50
+	}
+	return 20
 }
+
+var regional = regexp.MustCompile(`"inference_geo": ?"us"`)
 
 // bill checks that exactly what the recording says was used is charged.
 func (p *play) bill(t *testing.T, want *answer, r reply) {
@@ -440,7 +446,7 @@ func (p *play) bill(t *testing.T, want *answer, r reply) {
 		if most, err := json.Number(p.d.heard(p.asked).sets["max"]).Int64(); err == nil { // beyond his own limit it is not the caller's bill
 			u.Output = min(u.Output, most*max(count(in(p.asked, "n")), 1))
 		}
-		owed = u.costs(p.halves())
+		owed = u.costs(p.twentieths())
 	}
 	if rc.Outcome != outcome || charged.Cmp(owed) != 0 {
 		p.differ("outcome %s, charged %v, want %s and %v for %+v", rc.Outcome, charged, outcome, owed, want.usage)

@@ -272,11 +272,14 @@ func arguments(v value) value {
 	return v
 }
 
-// result is the text of a tool's result; an object stands for its text, in one
-// spelling, and one that only wraps a text for that.
+// result is the text of a tool's result; an object or a list stands for its text, in
+// one spelling, and an object that only wraps something for that.
 func result(s string) string {
 	v := value(s)
 	if !isObject(value(strings.TrimSpace(s))) {
+		if items(v) != nil {
+			return sorted(v)
+		}
 		return s
 	}
 	for _, name := range []string{"output", "result", "error"} {

@@ -41,7 +41,7 @@ func (s *stream) Event(r *provider.Reader, f provider.Frame, data []byte) (llm.E
 	}
 	ev := llm.Event{
 		Name: f.Name, Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Weight: k.weight, Finish: k.finish,
-		Ping: k.kind == ping, Last: k.kind == messageStop, Tier: k.counts.tier,
+		Ping: k.kind == ping, Last: k.kind == messageStop, Tier: k.counts.served(),
 	}
 	if k.news {
 		ev.Calls = &k.calls

@@ -17,6 +17,13 @@ func TestTheSpeedThatServedIsTold(t *testing.T) {
 		`"speed":null`:              llm.TierStandard,
 		`"service_tier":"priority"`: llm.TierStandard,
 		`"service_tier":"standard","speed":"f\u0061st"`: llm.TierFast,
+		`"inference_geo":"us"`:                          llm.TierRegional,
+		`"inference_geo":"us","speed":"fast"`:           llm.TierFastRegional,
+		`"speed":"fast","inference_geo":"us"`:           llm.TierFastRegional,
+		`"speed":"standard","inference_geo":"us"`:       llm.TierRegional,
+		`"inference_geo":"global"`:                      llm.TierStandard,
+		`"inference_geo":"not_available"`:               llm.TierStandard,
+		`"inference_geo":null`:                          llm.TierStandard,
 	} {
 		evs, err := ask(t, "application/json", `{"type":"message","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":1,`+usage+`}}`, false)
 		if err != nil || testkit.Used(evs[0]).Tier != want || evs[0].Tier != want {

@@ -17,6 +17,7 @@ type counts struct {
 	tools                                    provider.ToolUse
 	spoke                                    bool // the last report had a number for the output
 	tier                                     llm.Tier
+	regional                                 bool
 }
 
 // set stores a number, unless it is null, negative or beyond belief; it reports
@@ -62,6 +63,10 @@ func (n *counts) read(c *provider.Cursor) {
 			if tier, ok := c.Tier(llm.SpeedNamed); ok {
 				n.tier = tier
 			}
+		case "inference_geo":
+			if geo, ok := c.Text(); ok {
+				n.regional = llm.Regional(geo)
+			}
 		default:
 			c.Skip()
 		}
@@ -105,6 +110,14 @@ func (n *counts) usage() (u llm.Usage, ok bool) {
 		CacheWrite1h: n.written1h,
 		Output:       n.output,
 		Reasoning:    min(n.thinking, n.output),
-		Tier:         n.tier,
+		Tier:         n.served(),
 	}, true
+}
+
+// served is the tier that the answer is served in, as far as that was told.
+func (n *counts) served() llm.Tier {
+	if n.regional {
+		return n.tier.InRegion()
+	}
+	return n.tier
 }

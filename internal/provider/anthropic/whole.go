@@ -33,7 +33,7 @@ func (w *whole) Next() (llm.Event, error) {
 	case !k.known:
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no content"))
 	}
-	ev := llm.Event{Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true, Tier: k.counts.tier}
+	ev := llm.Event{Content: k.content, OutputBytes: k.bytes, Bytes: k.split, Finish: k.finish, Last: true, Tier: k.counts.served()}
 	if k.news {
 		ev.Calls = &k.calls
 	}

@@ -43,7 +43,8 @@ func (p *Provider) embed(c provider.Call) (sent, error) {
 			e.Element()
 			e.Open('{')
 			e.Text("model", resource(c.Model))
-			content(&e, t, dimensions)
+			content(&e, t)
+			length(&e, dimensions)
 			e.Close('}')
 		}
 		e.Close(']')
@@ -52,7 +53,13 @@ func (p *Provider) embed(c provider.Call) (sent, error) {
 		predict(&e, texts[0], dimensions)
 	default:
 		method = "embedContent"
-		content(&e, texts[0], dimensions)
+		content(&e, texts[0])
+		if dimensions > 0 {
+			e.Name("embedContentConfig")
+			e.Open('{')
+			length(&e, dimensions)
+			e.Close('}')
+		}
 	}
 	e.Close('}')
 	return sent{method, e.Body}, nil
@@ -72,7 +79,7 @@ func resource(model string) string {
 	return "models/" + model
 }
 
-func content(e *provider.Encoding, text string, dimensions int64) {
+func content(e *provider.Encoding, text string) {
 	e.Name("content")
 	e.Open('{')
 	e.Name("parts")
@@ -83,6 +90,11 @@ func content(e *provider.Encoding, text string, dimensions int64) {
 	e.Close('}')
 	e.Close(']')
 	e.Close('}')
+}
+
+// length writes how long the vector is to be. Vertex AI has it in the request's
+// configuration, AI Studio beside the content.
+func length(e *provider.Encoding, dimensions int64) {
 	if dimensions > 0 {
 		e.Int("outputDimensionality", dimensions)
 	}
@@ -99,7 +111,7 @@ func predict(e *provider.Encoding, text string, dimensions int64) {
 	if dimensions > 0 {
 		e.Name("parameters")
 		e.Open('{')
-		e.Int("outputDimensionality", dimensions)
+		length(e, dimensions)
 		e.Close('}')
 	}
 }

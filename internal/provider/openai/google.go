@@ -19,7 +19,17 @@ import (
 // dropped.
 var googleMember = map[string]bool{
 	"model": true, "content": true, "outputDimensionality": true, "output_dimensionality": true,
+	"embedContentConfig": true, "embed_content_config": true,
 	"taskType": false, "task_type": false, "title": false,
+}
+
+// googleConfig are the members of its configuration, which current clients write in
+// place of members of the request. How documents and films are read says nothing of
+// a text.
+var googleConfig = map[string]bool{
+	"outputDimensionality": true, "output_dimensionality": true,
+	"taskType": false, "task_type": false, "title": false,
+	"documentOcr": false, "document_ocr": false, "audioTrackExtraction": false, "audio_track_extraction": false,
 }
 
 // google is a request for embeddings of Google's dialect.
@@ -74,19 +84,12 @@ func (p *Provider) fromGoogle(c provider.Call) (*google, error) {
 
 // one takes over the nth request for one vector.
 func (g *google) one(v jsonx.Value, n int) {
-	for name, m := range v.Members() {
-		said, known := googleMember[string(name)]
-		switch {
-		case !m.Exists():
-		case !known:
-			g.Unsupported(m.Path())
-		case !said:
-			g.Drop(m.Path())
-		}
-	}
-	dimensions, ok := v.Get("outputDimensionality").Int()
+	config := either(v, "embedContentConfig", "embed_content_config")
+	g.knows(v, googleMember)
+	g.knows(config, googleConfig)
+	dimensions, ok := either(config, "outputDimensionality", "output_dimensionality").Int()
 	if !ok {
-		dimensions, _ = v.Get("output_dimensionality").Int()
+		dimensions, _ = either(v, "outputDimensionality", "output_dimensionality").Int()
 	}
 	if n > 0 && dimensions != g.dimensions {
 		g.Refuse(fault.UnsupportedParameter, v.Path(), "This model makes vectors of one length at a time.")
@@ -115,6 +118,34 @@ func (g *google) one(v jsonx.Value, n int) {
 		b.WriteString(p.Get("text").Text())
 	}
 	g.texts = append(g.texts, b.String())
+}
+
+// knows refuses the members of v that nobody knows, and drops those that can not be
+// said. A text that is too long is refused by a model of this protocol, which is what
+// not to cut it asks for.
+func (g *google) knows(v jsonx.Value, members map[string]bool) {
+	for name, m := range v.Members() {
+		said, known := members[string(name)]
+		switch {
+		case !m.Exists() || said:
+		case known:
+			g.Drop(m.Path())
+		case string(name) == "autoTruncate" || string(name) == "auto_truncate":
+			if cut, ok := m.Bool(); cut || !ok {
+				g.Unsupported(m.Path())
+			}
+		default:
+			g.Unsupported(m.Path())
+		}
+	}
+}
+
+// either returns a member by whichever of its spellings it has.
+func either(v jsonx.Value, name, snake string) jsonx.Value {
+	if m := v.Get(name); m.Exists() {
+		return m
+	}
+	return v.Get(snake)
 }
 
 // toGoogle writes an answer with embeddings in Google's form, with the tokens of

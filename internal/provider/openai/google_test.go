@@ -33,6 +33,14 @@ func TestEmbeddingsOfGooglesDialectAreTranslated(t *testing.T) {
 		{`{"requests":[{"content":"a","output_dimensionality":2},{"content":"b"}]}`, "", "", "requests.1"},
 		{`{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"x"}}]}}`, "", "", "content.parts.0.inlineData"},
 		{`{"content":"a","autoTruncate":true}`, "", "", "autoTruncate"},
+		{`{"content":"a","autoTruncate":false}`, `{"model":"theirs","input":["a"],"encoding_format":"float"}`, "", ""},
+		{`{"requests":[{"content":"a","embedContentConfig":{"outputDimensionality":3}},{"content":"b","embed_content_config":{"output_dimensionality":3,"taskType":"X"}}]}`, `{"model":"theirs","input":["a","b"],"encoding_format":"float","dimensions":3}`, "requests.1.embed_content_config.taskType", ""},
+		{`{"content":"a","outputDimensionality":5,"embedContentConfig":{"outputDimensionality":3,"documentOcr":true}}`, `{"model":"theirs","input":["a"],"encoding_format":"float","dimensions":3}`, "embedContentConfig.documentOcr", ""},
+		{`{"content":"a","embedContentConfig":{"outputDimensionality":3},"outputDimensionality":5}`, `{"model":"theirs","input":["a"],"encoding_format":"float","dimensions":3}`, "", ""},
+		{`{"content":"a","outputDimensionality":5,"embedContentConfig":{}}`, `{"model":"theirs","input":["a"],"encoding_format":"float","dimensions":5}`, "", ""},
+		{`{"requests":[{"content":"a","embedContentConfig":{"outputDimensionality":2}},{"content":"b"}]}`, "", "", "requests.1"},
+		{`{"content":"a","embedContentConfig":{"autoTruncate":true}}`, "", "", "embedContentConfig.autoTruncate"},
+		{`{"content":"a","embedContentConfig":{"pooling":"mean"}}`, "", "", "embedContentConfig.pooling"},
 		{`{"requests":[{"content":"a"}],"other":1}`, "", "", "other"},
 	} {
 		call := embedding(t, c.body, 1)

@@ -74,6 +74,17 @@ func (c *checker) embed(v jsonx.Value) {
 	if content, ok := c.p.Require(v, "content"); ok {
 		c.system(content) // a text is taken, too
 	}
+	c.vector(v)
+	if config := get(v, "embedContentConfig"); config.Exists() && c.object(config) {
+		c.vector(config)
+		c.p.Bool(get(config, "documentOcr"))
+		c.p.Bool(get(config, "audioTrackExtraction"))
+	}
+}
+
+// vector checks what is said of a vector, beside its content or in the request's
+// configuration.
+func (c *checker) vector(v jsonx.Value) {
 	c.p.Integer(get(v, "outputDimensionality"), 1, 1<<20)
 	c.p.String(get(v, "taskType"))
 	c.p.String(get(v, "title"))

@@ -103,8 +103,12 @@ func TestEmbeddings(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		`{}`: "requests", `{"requests":[]}`: "requests", `{"requests":[{}]}`: "requests.0.content",
-		`{"requests":[{"model":"models/x","content":"a"}]}`:                             "requests.0.model",
-		`{"requests":[{"content":{"parts":[{"text":"a"}]},"output_dimensionality":0}]}`: "requests.0.output_dimensionality",
+		`{"requests":[{"model":"models/x","content":"a"}]}`:                                    "requests.0.model",
+		`{"requests":[{"content":{"parts":[{"text":"a"}]},"output_dimensionality":0}]}`:        "requests.0.output_dimensionality",
+		`{"requests":[{"content":"a","embedContentConfig":3}]}`:                                "requests.0.embedContentConfig",
+		`{"requests":[{"content":"a","embed_content_config":{"output_dimensionality":0}}]}`:    "requests.0.embed_content_config.output_dimensionality",
+		`{"requests":[{"content":"a","embedContentConfig":{"autoTruncate":"yes"}}]}`:           "requests.0.embedContentConfig.autoTruncate",
+		`{"requests":[{"content":"a","embedContentConfig":{"documentOcr":1,"taskType":"X"}}]}`: "requests.0.embedContentConfig.documentOcr",
 	} {
 		_, err := many.DecodeFor("m", []byte(body), nil)
 		var fe *fault.Error
