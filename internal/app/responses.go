@@ -143,7 +143,8 @@ func (m memory) Defer(ctx context.Context, c wire.Caller, site *wire.Site, req *
 // before it is charged for, and told of only after that; so whatever happens to
 // the process, it is charged once, and with the answer there.
 func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *obs.Event) error {
-	kept, err := t.a.responses.Any(ctx, task.Item.Name)
+	keeping := context.WithoutCancel(ctx) // what is told or paid for is kept, whoever calls it off meanwhile
+	kept, err := t.a.responses.Any(keeping, task.Item.Name)
 	if err != nil {
 		return err // the next process tries again
 	}
@@ -153,13 +154,13 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 	d := responses.New(responses.Options{Now: t.a.clock.now})
 	req, err := d.Decode(task.Item.Body, nil)
 	if err != nil {
-		t.unsay(ctx, kept)
+		t.unsay(keeping, kept)
 		return t.refuse(h, nil, ev, fault.From(err))
 	}
 	req.Thread.Previous = kept.Previous
 	f := t.feeds.begin(kept)
 	if f.streamed = req.Stream; f.streamed {
-		if err := t.a.responses.Attempt(ctx, kept.ID); err != nil {
+		if err := t.a.responses.Attempt(keeping, kept.ID); err != nil {
 			return err
 		}
 	}
@@ -185,19 +186,19 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 		}
 		return job.ErrStopping
 	case err != nil && ctx.Err() != nil && told:
-		return t.leave(ctx, call, ev, enc, f)
+		return t.leave(keeping, call, ev, enc, f)
 	case err != nil && ctx.Err() != nil:
-		_ = t.keepRest(ctx, f, enc, job.Result{Fault: job.Cancelled}) // of nothing
+		_ = t.keepRest(keeping, f, enc, job.Result{Fault: job.Cancelled}) // of nothing
 		return t.cancel(h, call, ev)
 	case err == nil && call.Blocked():
 		err = fault.New(fault.ContentPolicy, "")
 	}
 	if err != nil {
 		e := fault.From(err)
-		_ = t.keepRest(ctx, f, enc, failed(e)) // whether or not, it is free
+		_ = t.keepRest(keeping, f, enc, failed(e)) // whether or not, it is free
 		return t.refuse(h, call, ev, e)
 	}
-	return t.pay(ctx, h, call, ev, enc, f)
+	return t.pay(keeping, h, call, ev, enc, f)
 }
 
 // keepRest keeps what a response came to that is told while it is answered, and ends
@@ -207,7 +208,7 @@ func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r
 		return nil
 	}
 	object := enc.BrokenOff(ending(r))
-	err := t.a.responses.Update(context.WithoutCancel(ctx), f.id, response.Update{Object: object})
+	err := t.a.responses.Update(ctx, f.id, response.Update{Object: object})
 	if err != nil {
 		t.a.obs.Logger().Error("what a response came to was not stored", "response", f.id, "error", err.Error())
 	}
@@ -236,7 +237,8 @@ func (t *tasks) unsay(ctx context.Context, r *response.Response) {
 	}
 }
 
-// pay charges for a response that has come to its end.
+// pay charges for a response that has come to its end. ctx does not end: who calls
+// the response off now comes too late.
 func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *obs.Event, enc wire.Keeper, f *feed) error {
 	u := call.Usage()
 	said, err := enc.Finish(nil, wire.Final{Model: call.Model().ID, Usage: u})
@@ -258,7 +260,7 @@ func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *ob
 		return err
 	}
 	// Should this fail, whoever asks for it finds out from its hold.
-	_ = t.a.responses.Update(context.WithoutCancel(ctx), rec.ID, response.Update{Object: rec.Object, Ended: true})
+	_ = t.a.responses.Update(ctx, rec.ID, response.Update{Object: rec.Object, Ended: true})
 	if f.streamed {
 		f.End(last)
 	}

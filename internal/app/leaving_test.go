@@ -1,0 +1,115 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pontage/pontage/internal/job"
+	"github.com/pontage/pontage/internal/ledger"
+	"github.com/pontage/pontage/internal/money"
+	"github.com/pontage/pontage/internal/response"
+	"github.com/pontage/pontage/internal/testkit"
+	"github.com/pontage/pontage/internal/wire/responses"
+)
+
+// listens asks for a streamed response in the background, reads it up to the event
+// with that in it, and returns the response as it is kept.
+func (b *between) listens(t *testing.T, body, until string) *response.Response {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+b.Addr()+"/v1/responses", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+b.key)
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	id, read := "", bufio.NewReader(resp.Body)
+	for {
+		line, err := read.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%d: no %s: %s (%v)", resp.StatusCode, until, line, err)
+		}
+		if _, rest, ok := strings.Cut(line, `"id":"resp_`); ok && id == "" {
+			id, _, _ = strings.Cut("resp_"+rest, `"`)
+		}
+		if strings.Contains(line, until) {
+			break
+		}
+	}
+	r, err := b.responses.Any(t.Context(), id)
+	if err != nil || r == nil {
+		t.Fatalf("%s: %v", id, err)
+	}
+	return r
+}
+
+// rests waits until the job of a response rests, and returns how it is kept and what
+// it cost.
+func (b *between) rests(t *testing.T, r *response.Response) (status string, charge money.Amount) {
+	t.Helper()
+	ctx, enough := context.WithTimeout(t.Context(), time.Minute)
+	defer enough()
+	if err := b.jobs.Rested(ctx, r.Job); err != nil {
+		t.Fatal(err)
+	}
+	now, err := b.responses.Any(ctx, r.ID)
+	if err == nil {
+		err = b.settle(ctx, now)
+	}
+	holds, fail := b.ledger.HoldsOf(ctx, r.Job)
+	if err != nil || fail != nil || len(holds) != 1 || holds[0].State == ledger.DurableOpen {
+		t.Fatalf("%v, %v: %+v", err, fail, holds)
+	}
+	if posted := b.ledger.Balance(int64(b.acc.ID)).Posted; posted != money.Dollar-holds[0].Charge || !b.ledger.Idle() {
+		t.Errorf("the balance is %d, and %d was charged", posted, holds[0].Charge)
+	}
+	rep, err := b.ledger.Verify(ctx)
+	if err != nil || !rep.OK {
+		t.Errorf("verify: %+v, %v", rep, err)
+	}
+	return responses.Status(now.Object), holds[0].Charge
+}
+
+// chats has one upstream that knows chat completions alone.
+const chats = `server: {listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", admin_token: abcdefghijklmnopqrstuvwxyz}
+store: {url: "sqlite:data/pontage.db"}
+providers: {one: {kind: openai, api_key: %[3]s, base_url: "%[1]s/v1"}, two: {kind: openai, api_key: %[3]s, base_url: "%[2]s/v1"}}
+models: {m: {targets: [{provider: one}], attempts: 1, price: {input: 1, output: 2}, context: 100000, max_output: 10000}}
+sites: [{hosts: ["*"], contract: openai}]
+`
+
+const heard = `{"model":"m","input":"hi","background":true,"stream":true,"max_output_tokens":100}`
+
+// Who is told all of a response, and cancels it while only its usage is to come, has
+// come too late: it has ended, and costs what it says.
+func TestACancelThatComesWithTheLastWordIsNoFreeAnswer(t *testing.T) {
+	t.Parallel()
+	b := standOn(t, chats)
+	gate := make(chan struct{})
+	a := testkit.SSE(
+		`{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"Blue."},"finish_reason":"stop"}]}`,
+		`{"id":"c","choices":[],"usage":{"prompt_tokens":12,"completion_tokens":34,"total_tokens":46}}`,
+		"[DONE]",
+	)
+	a.Frames[1].Gate = gate
+	b.first.Queue(a)
+	r := b.listens(t, heard, `"delta":"Blue."`)
+	if err := b.jobs.Cancel(t.Context(), b.acc.ID, false, job.ID(r.Job).String()); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	if status, charge := b.rests(t, r); status != "completed" || charge != 12*1000+34*2000 {
+		t.Errorf("it is %s, and cost %d", status, charge)
+	}
+}
