@@ -113,3 +113,39 @@ func TestACancelThatComesWithTheLastWordIsNoFreeAnswer(t *testing.T) {
 		t.Errorf("it is %s, and cost %d", status, charge)
 	}
 }
+
+// Who pads his response until it is too large to be kept has been told it all the same,
+// and pays for it.
+func TestWhatWasToldAndCannotBeKeptIsPaidFor(t *testing.T) {
+	t.Parallel()
+	for _, cancels := range []bool{false, true} {
+		b := standOn(t, chats)
+		gate := make(chan struct{})
+		a := testkit.SSE(
+			`{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"`+strings.Repeat("x", 8000)+`"},"finish_reason":null}]}`,
+			`{"id":"c","choices":[{"index":0,"delta":{"content":"Blue."},"finish_reason":null}]}`,
+			`{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`,
+			`{"id":"c","choices":[],"usage":{"prompt_tokens":12,"completion_tokens":34,"total_tokens":46}}`,
+			"[DONE]",
+		)
+		a.Frames[2].Gate = gate
+		b.first.Queue(a)
+		padded := strings.Replace(heard, "{", `{"prompt_cache_key":"`+strings.Repeat("x", response.MaxBytes-4000)+`",`, 1)
+		r := b.listens(t, padded, `"delta":"Blue."`)
+		want, least := "failed", money.Amount(12*1000+34*2000)
+		if cancels {
+			want, least = "cancelled", 100*2000
+			if err := b.jobs.Cancel(t.Context(), b.acc.ID, false, job.ID(r.Job).String()); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			close(gate)
+		}
+		if status, charge := b.rests(t, r); status != want || charge < least {
+			t.Errorf("cancelled %t: it is %s, and cost %d", cancels, status, charge)
+		}
+		if cancels {
+			close(gate)
+		}
+	}
+}
