@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pontage/pontage/internal/account"
 	"github.com/pontage/pontage/internal/job"
 	"github.com/pontage/pontage/internal/ledger"
 	"github.com/pontage/pontage/internal/money"
@@ -147,5 +148,40 @@ func TestWhatWasToldAndCannotBeKeptIsPaidFor(t *testing.T) {
 		if cancels {
 			close(gate)
 		}
+	}
+}
+
+// A process that dies between keeping what was told of a cancelled response and its
+// charge leaves it to the next one, which charges nothing, and shows nothing either.
+func TestWhatWasKeptAndNotChargedIsNotShown(t *testing.T) {
+	t.Parallel()
+	b := standOn(t, chats)
+	ctx, id, group := t.Context(), [16]byte{1}, [16]byte{2}
+	k, _, err := b.accounts.CreateKey(ctx, account.NewKey{Account: b.acc.ID, Name: "of the job", Prefix: "sk-"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds, err := b.ledger.HoldDurably(ctx, []ledger.Reservation{{Account: int64(b.acc.ID), Key: int64(k.ID), Request: id, Amount: 5}}, ledger.DurableOptions{Group: group})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.tasks.add(holds)
+	r := &response.Response{
+		ID: "resp_1", Owner: response.Owner{Account: b.acc.ID}, Created: b.clock.now(), Job: group, Input: []byte(`[]`),
+		Object: []byte(`{"id":"resp_1","status":"cancelled","output":[{"type":"message","content":[{"type":"output_text","text":"Blue."}]}]}`),
+	}
+	if err := b.responses.Put(ctx, r, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.responses.Attempt(ctx, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.tasks.GiveBack(ctx, job.Task{Job: &job.Job{ID: group, Surface: surfaceResponses}, Item: &job.Item{Name: r.ID, Request: id}}); err != nil {
+		t.Fatal(err)
+	}
+	status, charge := b.rests(t, r)
+	now, err := b.responses.Any(ctx, r.ID)
+	if err != nil || status != "cancelled" || charge != 0 || strings.Contains(string(now.Object), "Blue.") {
+		t.Errorf("%v: it is %s, cost %d, and is %s", err, status, charge, now.Object)
 	}
 }

@@ -215,13 +215,13 @@ func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r
 	}
 }
 
-// unsay deletes what an attempt of a process before has told of a response that is
-// not to be attempted again: it was not paid for.
+// unsay deletes what an attempt of a process before has told, or has kept, of a response
+// that is not to be attempted again: it was not paid for.
 func (t *tasks) unsay(ctx context.Context, r *response.Response) {
 	if r.Attempts == 0 {
 		return
 	}
-	if err := t.a.responses.Update(ctx, r.ID, response.Update{Object: r.Object, Events: []response.Chunk{}}); err != nil {
+	if err := t.a.responses.Update(ctx, r.ID, response.Update{Object: responses.Pending(r.Object, statusQueued), Events: []response.Chunk{}}); err != nil {
 		t.a.obs.Logger().Error("the events of a response were not deleted", "response", r.ID, "error", err.Error())
 	}
 }
