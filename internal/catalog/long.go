@@ -147,6 +147,9 @@ type Tiers struct {
 	Flex, Priority, Fast Factor
 }
 
+// NoTiers are the factors of a price that is the same in every tier.
+var NoTiers = Tiers{Flex: whole, Priority: whole, Fast: whole}
+
 // factor is that of a tier.
 func (t Tiers) factor(of llm.Tier) Factor {
 	switch of {
