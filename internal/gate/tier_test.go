@@ -216,4 +216,13 @@ func TestTheMostThatACallerPaysIsThatOfHisRequest(t *testing.T) {
 			}
 		}
 	}
+	w.stepped(10_000)
+	for name, r := range map[string]*llm.Request{
+		"sound":       {Task: llm.TaskTranscribe, Seconds: 1000},
+		"many images": {Task: llm.TaskImage, Images: 100, Size: llm.Size{ASCII: 1000}},
+	} {
+		if _, err := caller.places(m, r, Wishes{MaxInput: perMillion, MaxPriceAt: "provider.max_price"}); !fault.Is(err, fault.InvalidParameter) {
+			t.Errorf("%s: %v, although it is held for as long", name, err)
+		}
+	}
 }
