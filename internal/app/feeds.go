@@ -30,6 +30,7 @@ type feed struct {
 	users    int                // guarded by feeds.mu, as is begun
 	begun    bool               // a task answers it, or has, or could not: it will end
 	streamed bool               // it is told while it is answered; its task's
+	told     bool               // some of its content; its task's
 	listener responses.Listener // its task's
 }
 

@@ -143,7 +143,8 @@ func (m memory) Defer(ctx context.Context, c wire.Caller, site *wire.Site, req *
 // before it is charged for, and told of only after that; so whatever happens to
 // the process, it is charged once, and with the answer there.
 func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *obs.Event) error {
-	kept, err := t.a.responses.Any(ctx, task.Item.Name)
+	keeping := context.WithoutCancel(ctx) // what is told or paid for is kept, whoever calls it off meanwhile
+	kept, err := t.a.responses.Any(keeping, task.Item.Name)
 	if err != nil {
 		return err // the next process tries again
 	}
@@ -153,19 +154,18 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 	d := responses.New(responses.Options{Now: t.a.clock.now})
 	req, err := d.Decode(task.Item.Body, nil)
 	if err != nil {
-		t.unsay(ctx, kept)
+		t.unsay(keeping, kept)
 		return t.refuse(h, nil, ev, fault.From(err))
 	}
 	req.Thread.Previous = kept.Previous
 	f := t.feeds.begin(kept)
 	if f.streamed = req.Stream; f.streamed {
-		if err := t.a.responses.Attempt(ctx, kept.ID); err != nil {
+		if err := t.a.responses.Attempt(keeping, kept.ID); err != nil {
 			return err
 		}
 	}
 	enc := d.Resume(req, kept.ID, kept.Created)
 	call, err := t.a.gate.Resume(ctx, gate.Task{Hold: h, Pinned: task.Item.Pinned, Site: task.Job.Site, Key: task.Job.Key, Request: req, Event: ev})
-	told := false // some of it, to whoever reads
 	var said []byte
 	for err == nil {
 		next, fail := call.Next()
@@ -175,7 +175,7 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 		if err = fail; err == nil {
 			said, err = enc.Event(said[:0], next)
 			f.hear(said)
-			told = told || f.streamed && next.Content
+			f.told = f.told || f.streamed && next.Content
 		}
 	}
 	switch {
@@ -184,59 +184,51 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 			call.Abandon()
 		}
 		return job.ErrStopping
-	case err != nil && ctx.Err() != nil && told:
-		return t.leave(ctx, call, ev, enc, f)
+	case err != nil && ctx.Err() != nil && f.told:
+		t.keepRest(keeping, f, enc, job.Result{Fault: job.Cancelled})
+		ev.Status = http.StatusOK
+		return call.LeaveTask(job.Result{Fault: job.Cancelled}.Encode())
 	case err != nil && ctx.Err() != nil:
-		_ = t.keepRest(ctx, f, enc, job.Result{Fault: job.Cancelled}) // of nothing
+		t.keepRest(keeping, f, enc, job.Result{Fault: job.Cancelled}) // of nothing
 		return t.cancel(h, call, ev)
 	case err == nil && call.Blocked():
 		err = fault.New(fault.ContentPolicy, "")
 	}
 	if err != nil {
 		e := fault.From(err)
-		_ = t.keepRest(ctx, f, enc, failed(e)) // whether or not, it is free
+		t.keepRest(keeping, f, enc, failed(e)) // whether or not, it is free
 		return t.refuse(h, call, ev, e)
 	}
-	return t.pay(ctx, h, call, ev, enc, f)
+	return t.pay(keeping, h, call, ev, enc, f)
 }
 
 // keepRest keeps what a response came to that is told while it is answered, and ends
-// as a result says. It is told of once the hold has ended so. Its error is logged.
-func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r job.Result) error {
+// as a result says. It is told of once the hold has ended so. Its error is logged: what
+// was told is paid for, or free, whether or not it can be kept.
+func (t *tasks) keepRest(ctx context.Context, f *feed, enc responses.Promised, r job.Result) {
 	if !f.streamed {
-		return nil
+		return
 	}
 	object := enc.BrokenOff(ending(r))
-	err := t.a.responses.Update(context.WithoutCancel(ctx), f.id, response.Update{Object: object})
-	if err != nil {
+	if err := t.a.responses.Update(ctx, f.id, response.Update{Object: object}); err != nil {
 		t.a.obs.Logger().Error("what a response came to was not stored", "response", f.id, "error", err.Error())
 	}
-	return err
 }
 
-// leave ends a response that was cancelled while its caller was told it. He pays for
-// what there was of it, which is kept; what cannot be kept is free.
-func (t *tasks) leave(ctx context.Context, call *gate.Call, ev *obs.Event, enc responses.Promised, f *feed) error {
-	ended := job.Result{Fault: job.Cancelled}
-	if err := t.keepRest(ctx, f, enc, ended); err != nil {
-		return t.refuse(nil, call, ev, fault.Wrap(fault.Internal, err))
-	}
-	ev.Status = http.StatusOK
-	return call.LeaveTask(ended.Encode())
-}
-
-// unsay deletes what an attempt of a process before has told of a response that is
-// not to be attempted again: it was not paid for.
+// unsay deletes what an attempt of a process before has told, or has kept, of a response
+// that is not to be attempted again: it was not paid for.
 func (t *tasks) unsay(ctx context.Context, r *response.Response) {
 	if r.Attempts == 0 {
 		return
 	}
-	if err := t.a.responses.Update(ctx, r.ID, response.Update{Object: r.Object, Events: []response.Chunk{}}); err != nil {
+	if err := t.a.responses.Update(ctx, r.ID, response.Update{Object: responses.Pending(r.Object, statusQueued), Events: []response.Chunk{}}); err != nil {
 		t.a.obs.Logger().Error("the events of a response were not deleted", "response", r.ID, "error", err.Error())
 	}
 }
 
-// pay charges for a response that has come to its end.
+// pay charges for a response that has come to its end; one that cannot be kept is free,
+// unless its caller was told it. ctx does not end: who calls the response off now comes
+// too late.
 func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *obs.Event, enc wire.Keeper, f *feed) error {
 	u := call.Usage()
 	said, err := enc.Finish(nil, wire.Final{Model: call.Model().ID, Usage: u})
@@ -250,15 +242,19 @@ func (t *tasks) pay(ctx context.Context, h *ledger.Hold, call *gate.Call, ev *ob
 		last = responses.Frames(slices.Collect(f.listener.Events(said)), f.Next())
 		update.Events = f.Chunks(last)
 	}
-	if err := t.a.responses.Update(ctx, rec.ID, update); err != nil {
+	result := job.Result{Input: u.Input, Output: u.Output}
+	switch err := t.a.responses.Update(ctx, rec.ID, update); {
+	case err != nil && !f.told:
 		return t.refuse(h, call, ev, fault.Wrap(fault.Internal, err))
+	case err != nil:
+		ev.Error, result.Message = "the response was not stored: "+err.Error(), "The response was told, and could not be kept."
 	}
 	ev.Status = http.StatusOK
-	if err := call.FinishTask(job.Result{Input: u.Input, Output: u.Output}.Encode()); err != nil {
+	if err := call.FinishTask(result.Encode()); err != nil {
 		return err
 	}
 	// Should this fail, whoever asks for it finds out from its hold.
-	_ = t.a.responses.Update(context.WithoutCancel(ctx), rec.ID, response.Update{Object: rec.Object, Ended: true})
+	_ = t.a.responses.Update(ctx, rec.ID, response.Update{Object: rec.Object, Ended: true})
 	if f.streamed {
 		f.End(last)
 	}
@@ -310,14 +306,14 @@ func outcome(r *response.Response, holds []ledger.HoldRow) (status, code, messag
 		return "", "", ""
 	case len(holds) == 0:
 		return status, code, message
-	case holds[0].State == ledger.DurablePosted:
+	case holds[0].State == ledger.DurablePosted && responses.Status(r.Object) != statusQueued: // else it could not be kept
 		return "", "", ""
 	}
 	return ending(job.DecodeResult(holds[0].Result))
 }
 
-// ending is how a response ended that came to nothing, and the error of one that
-// failed.
+// ending is how a response ended that came to nothing, or could not be kept, and the
+// error of one that failed.
 func ending(r job.Result) (status, code, message string) {
 	switch r.Fault {
 	case job.Cancelled:

@@ -148,6 +148,9 @@ type Tiers struct {
 	Flex, Priority, Fast, Regional Factor
 }
 
+// NoTiers are the factors of a price that is the same in every tier.
+var NoTiers = Tiers{Flex: whole, Priority: whole, Fast: whole}
+
 // factor is that of a tier.
 func (t Tiers) factor(of llm.Tier) Factor {
 	switch of {
@@ -238,9 +241,9 @@ func (p Price) Billed(asked, served llm.Tier) llm.Tier {
 
 // PriceFor returns the price at which r is held for if its prompt has so many tokens:
 // that of the step they reach, and of the tier that r asks for unless it is the cheaper
-// one, since it need not be served in it.
-func (m *Model) PriceFor(r *llm.Request, input int64) Price {
-	p := m.Price
+// one, since it need not be served in it. It must not be changed.
+func (m *Model) PriceFor(r *llm.Request, input int64) *Price {
+	p := &m.Price
 	tier := r.Tier()
 	if tier != llm.TierStandard && p.Tiers.factor(tier) <= whole {
 		tier = llm.TierStandard
@@ -248,7 +251,8 @@ func (m *Model) PriceFor(r *llm.Request, input int64) Price {
 	if p.Long == nil && tier == llm.TierStandard {
 		return p
 	}
-	return p.of(input, tier)
+	of := p.of(input, tier)
+	return &of
 }
 
 // numbers appends what tells p from a price with other steps or factors. What has

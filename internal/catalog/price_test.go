@@ -283,3 +283,16 @@ func TestAPricesIDIsThatOfItsRates(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkCost prices an answer by a plain price, as nearly all are.
+func BenchmarkCost(b *testing.B) {
+	in, out, cached := money.Rate(money.Dollar), money.Rate(10*money.Dollar), money.Rate(money.Dollar/10)
+	p := (&PriceEntry{Input: &in, Output: &out, CachedInput: &cached}).price(Chat, func(field, reason string) { b.Fatalf("%s: %s", field, reason) })
+	u := llm.Usage{Input: 5000, CachedInput: 4000, Output: 700, Reasoning: 300}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := p.Cost(u); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		return Quote{Input: upper}, nil // providers count for nothing
 	}
 	q := Quote{
-		Input:   max(upper, 0),
+		Input:   counted(r, upper),
 		choices: int64(max(r.Choices, 1)),
 		request: m.Price.Request,
 
@@ -85,7 +85,7 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 			return Quote{}, err
 		}
 	}
-	if r.Task == llm.TaskChat || r.Task == llm.TaskEmbed {
+	if m.limits(r) {
 		if err := m.fit(r, &q, exact); err != nil {
 			return Quote{}, err
 		}
@@ -110,7 +110,7 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 
 // rates sets what tokens cost at worst, by the price for the longest that the prompt
 // may be.
-func (q *Quote) rates(p Price, r *llm.Request) {
+func (q *Quote) rates(p *Price, r *llm.Request) {
 	q.inRate = p.worstInput(r)
 	if r.Task != llm.TaskEmbed && r.Task != llm.TaskModerate {
 		q.outRate = p.worstOutput(r)
@@ -127,6 +127,35 @@ const (
 // SoundTokens returns how many tokens so many seconds of sound are at most.
 func SoundTokens(seconds int64) int64 { return max(seconds, leastSound) * soundTokens }
 
+// counted is how many tokens of input are charged for at most, where upper is an
+// estimate of the prompt's.
+func counted(r *llm.Request, upper int64) int64 {
+	n := max(upper, 0)
+	switch r.Task {
+	case llm.TaskTranscribe:
+		n += SoundTokens(r.Seconds)
+	case llm.TaskImage: // in a stream each is counted with the prompt
+		n *= max(r.Images, 1)
+	}
+	return n
+}
+
+// Longest is how many tokens of input r is held for, if it is admitted; upper is what
+// [Model.Quote] gets.
+func (m *Model) Longest(r *llm.Request, upper int64) int64 {
+	n := counted(r, upper)
+	if m.limits(r) {
+		n = min(n, m.Context)
+	}
+	return n
+}
+
+// limits reports whether the prompt of r must fit the context. That is of one input of
+// embeddings, and of several only their sum is known.
+func (m *Model) limits(r *llm.Request) bool {
+	return m.Context > 0 && (r.Task == llm.TaskChat || r.Task == llm.TaskEmbed && r.Inputs <= 1)
+}
+
 // media reckons what is counted in other units than tokens as a part of the fee
 // for the request, and the tokens of the answer as the most that the model gives,
 // for each image.
@@ -140,12 +169,6 @@ func (m *Model) media(r *llm.Request, q *Quote) error {
 	}
 	if q.request, err = q.request.Add(fixed); err != nil {
 		return beyond(r)
-	}
-	switch r.Task {
-	case llm.TaskTranscribe:
-		q.Input += SoundTokens(r.Seconds)
-	case llm.TaskImage: // in a stream each is counted with the prompt
-		q.Input *= max(r.Images, 1)
 	}
 	if m.Price.PerToken && m.Price.Output > 0 {
 		q.most = m.MaxOutput
@@ -184,15 +207,6 @@ func (m *Model) outputs(r *llm.Request, q *Quote) {
 
 // fit checks prompt and answer against the context.
 func (m *Model) fit(r *llm.Request, q *Quote, exact func() int64) error {
-	if m.Context <= 0 {
-		return nil
-	}
-	if r.Task == llm.TaskEmbed {
-		// The limit is of one input, and only their sum is known.
-		if inputs := int64(max(r.Inputs, 1)); inputs > 1 {
-			return nil
-		}
-	}
 	// Without a limit of the caller's, any answer at all will do.
 	answer := q.most
 	if q.Elastic {

@@ -267,6 +267,25 @@ func covered(t draws) bool {
 	return true
 }
 
+// The prompt that a price is looked up for is the one that is held for.
+func TestAPromptIsAsLongAsItIsHeldFor(t *testing.T) {
+	t.Parallel()
+	in, out := money.Rate(money.Dollar), money.Rate(10*money.Dollar)
+	rapid.Check(t, func(t *rapid.T) {
+		task := rapid.SampledFrom([]llm.Task{llm.TaskChat, llm.TaskEmbed, llm.TaskModerate, llm.TaskImage, llm.TaskSpeech, llm.TaskTranscribe}).Draw(t, "task")
+		m := chatModel(Price{Input: in, Output: out, PerToken: true}, rapid.SampledFrom([]int64{0, 1000, 100_000}).Draw(t, "context"), 500)
+		r := &llm.Request{
+			Task: task, HasMaxOutput: rapid.Bool().Draw(t, "limited"), MaxOutput: 100, Images: rapid.Int64Range(0, 10).Draw(t, "images"),
+			Seconds: rapid.Int64Range(0, 10_000).Draw(t, "seconds"), Inputs: rapid.IntRange(0, 3).Draw(t, "inputs"),
+		}
+		upper := rapid.Int64Range(-1, 200_000).Draw(t, "upper")
+		q, err := m.Quote(r, upper, func() int64 { return 1 })
+		if n := m.Longest(r, upper); err == nil && n != q.Input {
+			t.Fatalf("%d tokens, and %d are held for", n, q.Input)
+		}
+	})
+}
+
 // drawHosted draws which tools may run for a request.
 func drawHosted(t draws) (h llm.Hosted) {
 	if !t.either("tools") {

@@ -52,7 +52,7 @@ type Wishes struct {
 // held; the caller of Open reports it with [Caller.Refused]. Nothing was charged
 // either, but to who left after a provider had accepted the request.
 func (c *Caller) Open(ctx context.Context, req *llm.Request, w Wishes) (*Call, error) {
-	call := &Call{c: c, req: req, caller: ctx, began: time.Now()}
+	call := &Call{c: c, req: req, caller: ctx, began: time.Now(), limits: w.MaxInput > 0 || w.MaxOutput > 0}
 	if err := c.wanted(req.Model, &w); err != nil {
 		return nil, err
 	}

@@ -43,6 +43,7 @@ type Call struct {
 	fetched   route.Fetched
 	class     class     // once it has ended
 	began     time.Time // zero: it is a job's
+	limits    bool      // he names the dearest price of tokens that he pays
 	tried     []Tried   // where the caller named several models; nil: he did not
 	stays     bool      // no other target or model may answer: its conversation is to stay where it is
 
@@ -327,7 +328,8 @@ func (call *Call) charged(usage llm.Usage, how class, lines []catalog.Line) *led
 }
 
 // owed is what usage costs, and what of that is not for the caller to pay: output
-// beyond what he allowed, and what is beyond the hold where he has left.
+// beyond what he allowed, what a prompt costs beyond the step that it was held for if
+// he names the dearest price he pays, and what is beyond the hold where he has left.
 func (call *Call) owed(usage llm.Usage, how class) (cost, excess money.Amount, lines []catalog.Line, err error) {
 	if cost, lines, err = call.price(usage); err != nil {
 		return 0, 0, nil, err
@@ -337,6 +339,15 @@ func (call *Call) owed(usage llm.Usage, how class) (cost, excess money.Amount, l
 		if most, _, err = call.price(usage.CutTo(n)); err != nil {
 			return 0, 0, nil, err
 		}
+	}
+	if call.limits && usage.Input > call.quote.Input {
+		held := usage.CutTo(call.allowed())
+		held.Tier = llm.TierStandard // the rates have it
+		atHeld, _, err := call.model.PriceFor(call.req, call.quote.Input).Cost(held)
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		most = min(most, atHeld)
 	}
 	if how.row().owes == produced || call.cut {
 		most = min(most, call.hold.Amount())

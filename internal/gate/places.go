@@ -97,12 +97,8 @@ func atItsDearest(m *catalog.Model, req *llm.Request) *catalog.Model {
 	if m.Price.Long == nil && req.Tier() == llm.TierStandard {
 		return m
 	}
-	input := upper(req)
-	if m.Context > 0 && req.Task == llm.TaskChat {
-		input = min(input, m.Context)
-	}
 	dear := *m
-	dear.Price = m.PriceFor(req, input)
+	dear.Price = *m.PriceFor(req, m.Longest(req, upper(req)))
 	return &dear
 }
 

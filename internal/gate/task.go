@@ -116,7 +116,7 @@ func (call *Call) resume(ctx context.Context, pinned []byte) error {
 	if c.view = c.plans.Views[c.v.Site]; c.view == nil {
 		return fault.New(fault.EndpointNotAllowed, "The site of this job is not served any more.")
 	}
-	var p Pinned
+	p := Pinned{Price: catalog.Price{Tiers: catalog.NoTiers}} // as it was where an earlier version has pinned a price without any
 	if err := json.Unmarshal(pinned, &p); err != nil {
 		return fault.Wrap(fault.Internal, fmt.Errorf("pinned price: %w", err))
 	}

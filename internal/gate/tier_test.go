@@ -152,6 +152,42 @@ func TestAPromptAboveItsStepIsTheCallersAsFarAsThereIsMoney(t *testing.T) {
 	}
 }
 
+// Who names the most that he pays does not pay the step of a prompt that turns out
+// longer than it was held for: he would have been refused at its price.
+func TestTheMostThatACallerPaysIsNotExceededByALongerPrompt(t *testing.T) {
+	t.Parallel()
+	const short, long = 2000*1000 + 100*10_000, 2 * (2000*1000 + 100*10_000)
+	for _, c := range []struct {
+		name   string
+		asks   string
+		wish   Wishes
+		charge money.Amount
+	}{
+		{"he names none", "", Wishes{}, long},
+		{"of the prompt", "", Wishes{MaxInput: perMillion}, short},
+		{"of the answer", "", Wishes{MaxOutput: 10 * perMillion}, short},
+		{"by the request", "", Wishes{MaxRequest: money.Dollar}, long},
+		{"he asked for more than he got", "priority", Wishes{MaxInput: 3 * perMillion}, long},
+	} {
+		w := setup(t, money.Dollar)
+		w.stepped(1999)
+		w.up.events = []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 2000, Output: 100}, Last: true}}
+		caller, err := w.enter(w.key(account.NewKey{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, err := caller.Open(context.Background(), asking(c.asks), c.wish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		consume(call, false)
+		if charge := money.Dollar - w.posted(); charge != c.charge || call.c.v.Event.Absorbed != long-c.charge {
+			t.Errorf("%s: charged %d, want %d; absorbed %d", c.name, charge, c.charge, call.c.v.Event.Absorbed)
+		}
+		caller.Leave()
+	}
+}
+
 // Who names the most that he pays is not asked for more because his prompt is long, or
 // because he wants it soon.
 func TestTheMostThatACallerPaysIsThatOfHisRequest(t *testing.T) {
@@ -178,6 +214,15 @@ func TestTheMostThatACallerPaysIsThatOfHisRequest(t *testing.T) {
 			if _, err := caller.places(m, asking(c.asks), wish); !fault.Is(err, fault.InvalidParameter) {
 				t.Errorf("%+v: %v, although it is one less", c, err)
 			}
+		}
+	}
+	w.stepped(10_000)
+	for name, r := range map[string]*llm.Request{
+		"sound":       {Task: llm.TaskTranscribe, Seconds: 1000},
+		"many images": {Task: llm.TaskImage, Images: 100, Size: llm.Size{ASCII: 1000}},
+	} {
+		if _, err := caller.places(m, r, Wishes{MaxInput: perMillion, MaxPriceAt: "provider.max_price"}); !fault.Is(err, fault.InvalidParameter) {
+			t.Errorf("%s: %v, although it is held for as long", name, err)
 		}
 	}
 }

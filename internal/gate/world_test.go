@@ -144,9 +144,7 @@ func setupOn(t testing.TB, balance money.Amount, front func(ledger.Journal) ledg
 		t.Fatal(err)
 	}
 	if balance > 0 {
-		if _, err := w.ledger.Credit(ctx, ledger.Credit{Account: int64(w.acc.ID), Kind: ledger.KindTopup, Amount: balance}); err != nil {
-			t.Fatal(err)
-		}
+		w.credit(balance)
 	}
 	in, out := perMillion, 10*perMillion
 	cat, err := catalog.Build(catalog.Input{
@@ -171,6 +169,13 @@ func setupOn(t testing.TB, balance money.Amount, front func(ledger.Journal) ledg
 		Tests:   map[*catalog.Model][]*route.Target{m: target},
 	})
 	return w
+}
+
+func (w *world) credit(a money.Amount) {
+	w.t.Helper()
+	if _, err := w.ledger.Credit(context.Background(), ledger.Credit{Account: int64(w.acc.ID), Kind: ledger.KindTopup, Amount: a}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) key(k account.NewKey) string {

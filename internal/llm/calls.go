@@ -1,9 +1,6 @@
 package llm
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // MostCalls is more calls of a tool than any answer has: a provider that tells of more
 // is not believed, and a caller who allows more is taken to allow so many.
@@ -49,8 +46,8 @@ func (h *Hosted) Run() { h.CodeExecution = more(h.CodeExecution, 1, 1) }
 // Offer allows calls of the tool of that type, as OpenAI, Anthropic, xAI and others name
 // those that run at the provider ("web_search_preview", "code_execution_20250825"), so
 // many at most; 0: nobody says. Tools that cost nothing but tokens are not counted.
-func (h *Hosted) Offer(kind []byte, most int64) {
-	has := func(word string) bool { return bytes.Contains(kind, []byte(word)) }
+func (h *Hosted) Offer(kind string, most int64) {
+	has := func(word string) bool { return strings.Contains(kind, word) }
 	switch {
 	case has("web_search"), has("x_search"):
 		h.Search(most)

@@ -54,7 +54,9 @@ func (p *Provider) openCompact(ctx context.Context, c provider.Call) (llm.Stream
 	if err != nil {
 		return nil, blame(c.Request, err)
 	}
-	return provider.NewStream(x, &compacted{x: x, issuer: p.name, scanner: scanner{issuer: p.name}}), nil
+	// OpenAI does not say which tier has served it, and bills the one that was asked for.
+	k := scanner{issuer: p.name, tier: c.Request.Tier()}
+	return provider.NewStream(x, &compacted{x: x, issuer: p.name, scanner: k}), nil
 }
 
 // compacted is a compaction, which comes in one piece.
@@ -82,9 +84,9 @@ func (a *compacted) Next() (llm.Event, error) {
 	if !ok {
 		return llm.Event{}, provider.BadAnswer(http.StatusOK, body, errors.New("the answer has no compaction"))
 	}
-	ev := llm.Event{Content: true, OutputBytes: size, Finish: llm.FinishStop, Last: true}
+	ev := llm.Event{Content: true, OutputBytes: size, Finish: llm.FinishStop, Last: true, Tier: k.tier}
 	if u, told := k.counts.usage(); told {
-		a.usage = u
+		a.usage, a.usage.Tier = u, k.tier
 		ev.Usage = &a.usage
 	}
 	ev.Raw = jsonx.Splice(body, []llm.Edit{{Name: "output", Value: sealed}})

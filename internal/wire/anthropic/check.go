@@ -195,7 +195,7 @@ func (c *checker) tools(v jsonx.Value) {
 		if kind := t.Get("type"); kind.Exists() && !kind.Is("custom") {
 			if c.p.String(kind) {
 				most, _ := t.Get("max_uses").Int()
-				c.r.Hosted.Offer(kind.Inner(), most)
+				c.r.Hosted.Offer(kind.Text(), most)
 			}
 			continue
 		}

@@ -14,6 +14,7 @@ func TestToolsThatRunAtTheProviderAreNoted(t *testing.T) {
 		`{"type":"custom","name":"web_search","input_schema":{"type":"object"}}`:                                            {},
 		`{"type":"web_search_20250305","name":"web_search","max_uses":3}`:                                                   {Calls: llm.Calls{WebSearch: 3}},
 		`{"type":"web_search_20250305","name":"web_search"}`:                                                                {Calls: llm.Calls{WebSearch: llm.UsualCalls}},
+		`{"type":"web\u005fsearch_20250305","name":"web_search","max_uses":3}`:                                              {Calls: llm.Calls{WebSearch: 3}},
 		`{"type":"web_search_20250305","name":"web_search","max_uses":-3}`:                                                  {Calls: llm.Calls{WebSearch: llm.UsualCalls}},
 		`{"type":"web_search_20250305","name":"web_search","max_uses":9223372036854775807}`:                                 {Calls: llm.Calls{WebSearch: llm.MostCalls}},
 		`{"type":"web_fetch_20250910","name":"web_fetch","max_uses":3},{"type":"bash_20250124","name":"bash"}`:              {},

@@ -141,7 +141,7 @@ func (c *checker) structure(name []byte, v jsonx.Value) {
 			}
 		}
 	case "search_parameters": // xAI's
-		if most, _ := v.Get("max_search_results").Int(); !v.Get("mode").Is("off") {
+		if most, _ := v.Get("max_search_results").Int(); v.Kind() == jsonx.Object && !v.Get("mode").Is("off") {
 			c.r.Hosted.Search(most)
 		}
 	}
@@ -241,7 +241,7 @@ func (c *checker) tools(v jsonx.Value) {
 			c.p.Missing(t, "type")
 		default:
 			c.p.String(kind)
-			c.r.Hosted.Offer(kind.Inner(), 0)
+			c.r.Hosted.Offer(kind.Text(), 0)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (c *checker) tools(v jsonx.Value) {
 		case kind.Is(kindNamespace):
 			c.namespace(t)
 		default:
-			c.r.Hosted.Offer(kind.Inner(), 0)
+			c.r.Hosted.Offer(kind.Text(), 0)
 		}
 	}
 }

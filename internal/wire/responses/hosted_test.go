@@ -13,6 +13,7 @@ func TestToolsThatRunAtTheProviderAreNoted(t *testing.T) {
 		`"tools":[{"type":"function","name":"web_search","parameters":{"type":"object"},"strict":false}]`:   {},
 		`"tools":[{"type":"custom","name":"file_search"}]`:                                                  {},
 		`"tools":[{"type":"web_search_preview"}],"max_tool_calls":3`:                                        {Calls: llm.Calls{WebSearch: llm.UsualCalls}, Total: 3},
+		`"tools":[{"type":"web\u005fsearch"},{"type":"\u0066ile_search","vector_store_ids":["v"]}]`:         {Calls: llm.Calls{WebSearch: llm.UsualCalls, FileSearch: llm.UsualCalls}},
 		`"tools":[{"type":"x_search"},{"type":"web_search"}]`:                                               {Calls: llm.Calls{WebSearch: 2 * llm.UsualCalls}},
 		`"tools":[{"type":"file_search","vector_store_ids":["v"]}]`:                                         {Calls: llm.Calls{FileSearch: llm.UsualCalls}},
 		`"tools":[{"type":"code_interpreter","container":{"type":"auto"}},{"type":"image_generation"}]`:     {Calls: llm.Calls{CodeExecution: 1}},
