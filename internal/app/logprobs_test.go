@@ -15,6 +15,7 @@ func TestLogProbabilitiesGoBetweenOpenAIsDialects(t *testing.T) {
 	const (
 		hi   = `{"token":"Hi","logprob":-0.1,"bytes":[72,105],"top_logprobs":[{"token":"Hi","logprob":-0.1,"bytes":[72,105]}]}`
 		you  = `{"token":" you","logprob":-0.2,"bytes":null,"top_logprobs":[]}`
+		told = `{"token":" you","logprob":-0.2,"bytes":[],"top_logprobs":[]}` // in responses, whose schema wants a list
 		bare = `{"token":" you","logprob":-0.2,"top_logprobs":[]}`
 	)
 	response := func(status, output string) string {
@@ -58,7 +59,7 @@ func TestLogProbabilitiesGoBetweenOpenAIsDialects(t *testing.T) {
 			"/v1/responses", `{"model":"chat","input":"hi","store":false,"top_logprobs":1,"include":["message.output_text.logprobs"]}`,
 			testkit.JSON(200, whole),
 			[]string{`"logprobs":true`, `"top_logprobs":1`},
-			[]string{`"text":"Hi you","annotations":[],"logprobs":[` + hi + `,` + you + `]`},
+			[]string{`"text":"Hi you","annotations":[],"logprobs":[` + hi + `,` + told + `]`},
 		},
 		{
 			"/v1/responses", `{"model":"chat","input":"hi","store":false,"include":["message.output_text.logprobs"],"stream":true}`,
@@ -66,8 +67,8 @@ func TestLogProbabilitiesGoBetweenOpenAIsDialects(t *testing.T) {
 				chunk(`{}`, "null", `"stop"`), "[DONE]"),
 			[]string{`"logprobs":true`},
 			[]string{
-				`"delta":"Hi","logprobs":[` + hi + `]`, `"delta":" you","logprobs":[` + you + `]`,
-				`"text":"Hi you","logprobs":[` + hi + `,` + you + `]`, `"text":"Hi you","annotations":[],"logprobs":[` + hi + `,` + you + `]`,
+				`"delta":"Hi","logprobs":[` + hi + `]`, `"delta":" you","logprobs":[` + told + `]`,
+				`"text":"Hi you","logprobs":[` + hi + `,` + told + `]`, `"text":"Hi you","annotations":[],"logprobs":[` + hi + `,` + told + `]`,
 			},
 		},
 	} {

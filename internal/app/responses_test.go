@@ -18,7 +18,7 @@ func TestAnAnswerIsNotOverwrittenByWhoReadBefore(t *testing.T) {
 	t.Parallel()
 	r := serving(t, small)
 	r.responses = response.New(r.db.Responses(), time.Hour, r.clock.now)
-	if err := r.sim.Script("m", steps(t, `[{"events": 3, "per_event_ms": 100}]`)); err != nil {
+	if err := r.sim.Script("m", steps(t, `[{"events": 3, "per_event_ms": 1000}]`)); err != nil {
 		t.Fatal(err)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+r.Addr()+"/v1/responses", strings.NewReader(`{"model":"m","input":"hi","background":true,"max_output_tokens":100}`))

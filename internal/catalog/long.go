@@ -149,7 +149,7 @@ type Tiers struct {
 }
 
 // NoTiers are the factors of a price that is the same in every tier.
-var NoTiers = Tiers{Flex: whole, Priority: whole, Fast: whole}
+var NoTiers = Tiers{Flex: whole, Priority: whole, Fast: whole, Regional: whole}
 
 // factor is that of a tier.
 func (t Tiers) factor(of llm.Tier) Factor {
