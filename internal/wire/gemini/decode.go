@@ -43,6 +43,7 @@ func decodeChat(root jsonx.Value) *llm.Chat {
 type decoder struct {
 	chat  *llm.Chat
 	calls []call
+	said  strings.Builder // the text of the last part, once something was added to it
 }
 
 // extra keeps what has no field, unless it is an empty list.

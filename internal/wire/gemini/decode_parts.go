@@ -16,23 +16,49 @@ type call struct {
 	answered bool
 }
 
-// content takes over one content, the nth.
+// content takes over one content, the nth. Those of the model that follow one another
+// are one message: Google's SDKs keep every piece of a stream as a content of its own.
 func (d *decoder) content(v jsonx.Value, n int) {
 	d.extras(v, "role", "parts")
-	m := llm.Message{Role: llm.RoleUser}
+	role := llm.RoleUser
 	if v.Get("role").Is("model") {
-		m.Role = llm.RoleAssistant
+		role = llm.RoleAssistant
 	}
+	last := len(d.chat.Messages) - 1
+	piece := role == llm.RoleAssistant && last >= 0 && d.chat.Messages[last].Role == role
+	if !piece {
+		d.chat.Messages = append(d.chat.Messages, llm.Message{Role: role})
+		last++
+	}
+	m := &d.chat.Messages[last]
 	for i, one := range list(v.Get("parts")) {
 		p := readPart(one)
 		for _, x := range p.rest {
 			d.extra(x)
 		}
 		if out, ok := d.part(&p, "call_"+strconv.Itoa(n)+"_"+strconv.Itoa(i)); ok {
-			m.Parts = append(m.Parts, out)
+			d.say(m, out, piece && i == 0)
 		}
 	}
-	d.chat.Messages = append(d.chat.Messages, m)
+}
+
+// say appends a part to those of a message, or to its last one. Thoughts go on until one
+// is signed, which is where a stream signs them; text does so where the part begins
+// another piece of it.
+func (d *decoder) say(m *llm.Message, p llm.Part, piece bool) {
+	if n := len(m.Parts); n > 0 {
+		before := &m.Parts[n-1]
+		if before.Kind == p.Kind && before.Signature == "" && (p.Kind == llm.PartReasoning || p.Kind == llm.PartText && piece) {
+			if d.said.Len() == 0 {
+				d.said.WriteString(before.Text)
+			}
+			d.said.WriteString(p.Text)
+			before.Text, before.Signature = d.said.String(), p.Signature
+			return
+		}
+	}
+	d.said = strings.Builder{} // what it has written stays
+	m.Parts = append(m.Parts, p)
 }
 
 // part takes over one part. id is that of a call which has none of its own.

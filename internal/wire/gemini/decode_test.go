@@ -212,6 +212,39 @@ func TestSomeOfTheFunctionsMayBeCalled(t *testing.T) {
 	}
 }
 
+// Google's SDKs send the pieces of a stream back as contents of their own: what was
+// thought, signed with the last of it, what was said, and what was called are one turn.
+func TestPiecesOfATurnAreOneMessage(t *testing.T) {
+	t.Parallel()
+	_, chat := decode(t, `{"contents":[
+		{"role":"user","parts":[{"text":"a"},{"text":"b"}]},
+		{"role":"model","parts":[{"text":"I th","thought":true}]},
+		{"role":"model","parts":[{"text":"ink","thought":true},{"text":" so","thought":true}]},
+		{"role":"model","parts":[{"text":"","thought":true,"thoughtSignature":"`+carried(signatureMark, "SIGN")+`"},{"text":"again","thought":true}]},
+		{"role":"model","parts":[{"text":"Hel"}]},
+		{"role":"model","parts":[{"text":"lo"},{"text":"you"}]},
+		{"role":"model","parts":[{"text":"!"},{"functionCall":{"id":"c","name":"f","args":{}}}]},
+		{"role":"model","parts":[{"text":"."}]},
+		{"role":"user","parts":[{"functionResponse":{"id":"c","name":"f","response":{"output":"1"}}}]},
+		{"role":"user","parts":[{"text":"c"}]}]}`)
+	text := func(s string) llm.Part { return llm.Part{Kind: llm.PartText, Text: s} }
+	want := []llm.Message{
+		{Role: llm.RoleUser, Parts: []llm.Part{text("a"), text("b")}},
+		{Role: llm.RoleAssistant, Parts: []llm.Part{
+			{Kind: llm.PartReasoning, Text: "I think so", Signature: "SIGN"},
+			{Kind: llm.PartReasoning, Text: "again"},
+			text("Hello"), text("you!"), // what one piece holds apart stays apart
+			{Kind: llm.PartToolCall, ToolID: "c", ToolName: "f", Args: json.RawMessage(`{}`)},
+			text("."),
+		}},
+		{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.PartToolResult, ToolID: "c", Parts: []llm.Part{text("1")}}}},
+		{Role: llm.RoleUser, Parts: []llm.Part{text("c")}},
+	}
+	if d := cmp.Diff(want, chat.Messages); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
 // State that another provider issued comes back as it was.
 func TestStateComesBack(t *testing.T) {
 	t.Parallel()
