@@ -187,8 +187,6 @@ func (w *words) refine(k kind, status int) kind {
 		return k
 	case strings.HasPrefix(w.param, "tool_choice"):
 		return kToolChoice
-	case w.param == "model" && w.has("does not exist"):
-		return kModel
 	case w.param == "service_tier" && w.has("not allowed for this project"):
 		return kConfig
 	}

@@ -83,8 +83,6 @@ func TestTablesOfErrors(t *testing.T) {
 		{"openai", 400, code("invalid_json_schema"), "invalid_json_schema"},
 		{"openai", 400, `{"error":{"message":"m","param":"tool_choice","code":"unsupported_value"}}`, "tool_choice_unsupported"},
 		{"openai", 400, `{"error":{"message":"'flex' is not allowed for this project","param":"service_tier","code":"invalid_value"}}`, config},
-		{"openai", 400, `{"error":{"message":"The model 'm' does not exist.","type":"image_generation_user_error","param":"model","code":"invalid_value"}}`, noModel},
-		{"openai", 400, `{"error":{"message":"The file 'f' does not exist.","param":"input","code":"invalid_value"}}`, "invalid_parameter"},
 		{"openai", 400, code("content_policy_violation"), policy},
 		{"openai", 400, code("invalid_prompt"), policy},
 		{"openrouter", 400, code("invalid_prompt"), "invalid_request"},

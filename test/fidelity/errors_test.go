@@ -40,9 +40,6 @@ var oddErrors = map[string]string{
 	"llamacpp.openai-embeddings.b3627e363e":   "context", // a 500 for too long an input
 	"mistral.openai-embeddings.46dc79bfb6":    "model",
 	"openrouter.openai-embeddings.87bd32135c": "model",
-
-	"openai.openai-images-generations.4f40ff860a": "model", // a 400 for a model that is none
-	"openai.openai-images-generations.c98b1193f9": "model",
 }
 
 var tooLong = regexp.MustCompile(`(?i)context_length|maximum context length|prompt is too long|exceeds? the (available |maximum )?context|exceeds the maximum number of tokens|input is too large to process`)
