@@ -37,7 +37,7 @@ type Config struct {
 // Server is the process itself.
 type Server struct {
 	Listen      string        `yaml:"listen" default:"127.0.0.1:8080" doc:"address of the API"`
-	AdminListen string        `yaml:"admin_listen" default:"127.0.0.1:8081" doc:"address of the admin API, the dashboard, health and metrics"`
+	AdminListen string        `yaml:"admin_listen" default:"127.0.0.1:8081" doc:"address of the admin API, health and metrics"`
 	AdminToken  Secret        `yaml:"admin_token" doc:"bearer token of the admin API; empty: it refuses every request"`
 	BodyLimit   Size          `yaml:"body_limit" default:"32MiB" doc:"largest body of a request"`
 	BodyTimeout time.Duration `yaml:"body_timeout" default:"60s" doc:"time in which a body must arrive"`
