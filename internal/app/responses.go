@@ -189,14 +189,14 @@ func (t *tasks) respond(ctx context.Context, task job.Task, h *ledger.Hold, ev *
 		ev.Status = http.StatusOK
 		return call.LeaveTask(job.Result{Fault: job.Cancelled}.Encode())
 	case err != nil && ctx.Err() != nil:
-		t.keepRest(keeping, f, enc, job.Result{Fault: job.Cancelled}) // of nothing
+		t.keepRest(keeping, f, enc, job.Result{Fault: job.Cancelled}) // nothing of it was told
 		return t.cancel(h, call, ev)
 	case err == nil && call.Blocked():
 		err = fault.New(fault.ContentPolicy, "")
 	}
 	if err != nil {
 		e := fault.From(err)
-		t.keepRest(keeping, f, enc, failed(e)) // whether or not, it is free
+		t.keepRest(keeping, f, enc, failed(e)) // kept or not, it is free
 		return t.refuse(h, call, ev, e)
 	}
 	return t.pay(keeping, h, call, ev, enc, f)

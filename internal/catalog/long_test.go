@@ -347,16 +347,21 @@ func TestStepsAndFactorsAreChecked(t *testing.T) {
 		{"free", PriceEntry{Free: true, Long: long(step(1, "1", "2")).Long}, "free"},
 		{"a fee alone by priority", PriceEntry{Request: perRequest(1).Request, Priority: factor(whole)}, "priority"},
 		{"free by priority", PriceEntry{Free: true, Priority: factor(whole)}, "free"},
-		{"cheaper by priority", func() PriceEntry { e := base(); e.Priority, e.Fast = factor(whole-1), factor(whole-1); return e }(), "priority fast"},
+		{"free in one region", PriceEntry{Free: true, Regional: factor(whole)}, "free"},
+		{"cheaper by priority", func() PriceEntry {
+			e := base()
+			e.Priority, e.Fast, e.Regional = factor(whole-1), factor(whole-1), factor(whole-1)
+			return e
+		}(), "priority fast regional"},
 		{"much dearer", func() PriceEntry {
 			e := base()
-			e.Flex, e.Priority, e.Fast = factor(whole+1), factor(maxFactor+1), factor(maxFactor+1)
+			e.Flex, e.Priority, e.Fast, e.Regional = factor(whole+1), factor(maxFactor+1), factor(maxFactor+1), factor(maxFactor+1)
 			return e
-		}(), "flex priority fast"},
+		}(), "flex priority fast regional"},
 		{"flex for nothing", func() PriceEntry { e := base(); e.Flex = factor(minFlex - 1); return e }(), "flex"},
 		{"factors", func() PriceEntry {
 			e := base()
-			e.Flex, e.Priority, e.Fast = factor(minFlex), factor(maxFactor), factor(whole)
+			e.Flex, e.Priority, e.Fast, e.Regional = factor(minFlex), factor(maxFactor), factor(whole), factor(whole)
 			return e
 		}(), "-"},
 	} {
@@ -397,6 +402,7 @@ func TestAPriceWithStepsHasItsOwnName(t *testing.T) {
 		func(e *PriceEntry) { f := whole / 2; e.Flex = &f },
 		func(e *PriceEntry) { f := whole; e.Priority = &f },
 		func(e *PriceEntry) { f := whole; e.Fast = &f },
+		func(e *PriceEntry) { f := whole; e.Regional = &f },
 	} {
 		e := gemini(t)
 		change(e)

@@ -66,7 +66,6 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 
 		surcharge: m.Price.Surcharge,
 	}
-	var err error
 	if m.Price.tools() {
 		tools, err := m.Price.worstCalls(m, r)
 		if err == nil {
@@ -95,6 +94,7 @@ func (m *Model) Quote(r *llm.Request, upper int64, exact func() int64) (Quote, e
 		return Quote{}, beyond(r)
 	}
 	q.Output = q.most * q.choices
+	var err error
 	if q.Hold, err = q.cost(q.Output); err != nil {
 		return Quote{}, beyond(r)
 	}

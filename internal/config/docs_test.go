@@ -177,3 +177,22 @@ func TestSizesAndDurationsReadBackAsTheyAreShown(t *testing.T) {
 		}
 	}
 }
+
+func TestFactorsReadBackAsTheyAreShown(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"1": "1", "2.50": "2.5", "0.1": "0.1", "1.000001": "1.000001", "10": "10"} {
+		var f, back Factor
+		if err := setScalar(reflect.ValueOf(&f).Elem(), in); err != nil || f.String() != want {
+			t.Errorf("%q is %s, %v; want %s", in, f, err, want)
+		}
+		if err := setScalar(reflect.ValueOf(&back).Elem(), f.String()); err != nil || back != f {
+			t.Errorf("%s reads back as %d, %v", f, back, err)
+		}
+	}
+	for _, bad := range []string{"", "-1", "1.0000001", "1e1", "170%", "x"} {
+		var f Factor
+		if err := setScalar(reflect.ValueOf(&f).Elem(), bad); err == nil {
+			t.Errorf("%q is %s, want an error", bad, f)
+		}
+	}
+}

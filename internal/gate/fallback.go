@@ -134,7 +134,7 @@ func (call *Call) fallBack(ctx context.Context, first *fault.Error, list []strin
 	}
 	call.c.terms = own // what is left is told of the class that was asked for
 	if worst.Code == fault.TranslationError {
-		return worst // nor what was wrong with every one
+		return worst // nothing else that befell the models is mended by waiting, either
 	}
 	all := instead(fault.AllFallbacksFailed, worst)
 	all.RetryAfter = soonest
