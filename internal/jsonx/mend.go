@@ -2,7 +2,6 @@ package jsonx
 
 import (
 	"bytes"
-	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -44,7 +43,7 @@ func Inside(data []byte, name string) (from, to int, ok bool) {
 		}
 		found := key.String() == name
 		v, err := dec.ReadValue()
-		if err != nil && err != io.EOF {
+		if err != nil {
 			return 0, 0, false
 		}
 		if found {

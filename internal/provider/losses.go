@@ -13,32 +13,33 @@ import (
 // paths are written #.
 var harmless = map[string]bool{
 	// of chat completions
-	"messages.#.name":              true, // a prefix to the text would intrude
-	"messages.#.reasoning_details": true, // sealed by another provider
-	"messages.#.id":                true,
-	"messages.#.content.#.id":      true,
-	// copies of members of the message or of its call, which clients make
+	"messages.#.name":                    true, // a prefix to the text would intrude
+	"messages.#.reasoning_details":       true, // sealed by another provider
+	"messages.#.id":                      true,
+	"messages.#.content.#.id":            true,
+	"metadata":                           true,
+	"store":                              true, // the gateway's own affair
+	"user":                               true, // beside another
+	"safety_identifier":                  true,
+	"prompt_cache_key":                   true,
+	"prompt_cache_retention":             true,
+	"prompt_cache_options":               true,
+	"verbosity":                          true,
+	"stream_options":                     true,
+	"stream_options.include_obfuscation": true,
+	"usage":                              true, // OpenRouter: {"include": true}
+	"include_reasoning":                  true,
+	"reasoning_format":                   true,
+	"transforms":                         true,
+	"thinking.clear_thinking":            true, // Z.ai: what becomes of earlier thoughts
+
+	// copies of members of a message or of its call, which clients of chat completions make
 	"messages.#.extra_content":               true,
 	"messages.#.content.#.role":              true,
 	"messages.#.content.#.tool_calls":        true,
 	"messages.#.content.#.annotations":       true,
 	"messages.#.content.#.extra_content":     true,
 	"messages.#.content.#.reasoning_details": true,
-	"metadata":                               true,
-	"store":                                  true, // the gateway's own affair
-	"user":                                   true, // beside another
-	"safety_identifier":                      true,
-	"prompt_cache_key":                       true,
-	"prompt_cache_retention":                 true,
-	"prompt_cache_options":                   true,
-	"verbosity":                              true,
-	"stream_options":                         true,
-	"stream_options.include_obfuscation":     true,
-	"usage":                                  true, // OpenRouter: {"include": true}
-	"include_reasoning":                      true,
-	"reasoning_format":                       true,
-	"transforms":                             true,
-	"thinking.clear_thinking":                true, // Z.ai: what becomes of earlier thoughts
 
 	// of responses: how much to write, what to keep of a prompt and of its records,
 	// how to tell of thoughts, a bound on the tools that run at the provider, which

@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 
@@ -40,6 +41,20 @@ func TestSearchesThatAnAnswerRestsOnAreCounted(t *testing.T) {
 			if got := testkit.Ran(evs); err != nil || got != c.want {
 				t.Errorf("%s, %s: %+v, want %+v (%v)", c.name, kind, got, c.want, err)
 			}
+		}
+	}
+}
+
+// TestAnAnswerThatNamesNoModelIsOfTheOneThatWasAsked has searches of a model that bills
+// them as one, in answers whose version says nothing.
+func TestAnAnswerThatNamesNoModelIsOfTheOneThatWasAsked(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{``, `,"modelVersion":null`, `,"modelVersion":""`} {
+		body := `{"candidates":[{"content":{"parts":[{"text":"a"}]},"groundingMetadata":{"webSearchQueries":["a","b"]},"finishReason":"STOP"}]` + version + `}`
+		q := foreign(&llm.Request{Model: "m", Choices: 1})
+		evs, err := run(saying("application/json", func() io.Reader { return strings.NewReader(body) }), provider.Call{Request: q, Model: "gemini-2.5-flash"})
+		if got, want := testkit.Ran(evs), (llm.Calls{WebSearch: 1}); err != nil || got != want {
+			t.Errorf("%s: %+v, want %+v (%v)", body, got, want, err)
 		}
 	}
 }

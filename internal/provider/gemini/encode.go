@@ -249,7 +249,7 @@ func (e *encoder) thoughtless() {
 	case !e.chat.Reasoning.Disabled:
 		e.Refuse(fault.UnsupportedParameter, e.call.Named("reasoning_effort", "thinking"), "This model cannot be kept from thinking.")
 	default:
-		e.Drop(provider.Silenced(e.chat.Reasoning))
+		e.Drop("thinking")
 		e.Name("thinkingConfig")
 		if least, _, _ := strings.Cut(f.levels, " "); least != "" {
 			e.Value(`{"thinkingLevel":"` + least + `"}`)

@@ -143,7 +143,9 @@ func (s *scanner) member(c *provider.Cursor, key []byte) {
 		if s.translate && s.model == "" {
 			s.model = provider.Unescape(text)
 		}
-		s.flat = flat(string(text))
+		if len(text) > 0 { // else it is the model that was asked
+			s.flat = flat(string(text))
+		}
 	case "totalTokens": // of countTokens
 		s.known, s.content, s.reported = true, true, true
 		s.counts.set(&s.counts.prompt, c)

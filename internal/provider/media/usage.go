@@ -48,7 +48,7 @@ func counts(v jsonx.Value) (u llm.Usage, ok bool) {
 		u.CachedInput = n
 	}
 	drawn, _ := v.Get("output_tokens_details").Get("image_tokens").Int()
-	u = u.WithOutput(0, 0, min(drawn, mostTokens))
+	u = u.WithOutput(0, 0, drawn)
 	for _, name := range []string{"input_tokens_details", "input_token_details", "prompt_tokens_details"} {
 		if d := v.Get(name); d.Exists() {
 			images, _ := d.Get("image_tokens").Int()

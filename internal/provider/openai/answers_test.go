@@ -440,3 +440,27 @@ func BenchmarkStream(b *testing.B) {
 		})
 	}
 }
+
+// Some servers name the arguments of a call as the tool was defined; those that are
+// named as the protocol has it count, wherever they stand.
+func TestArgumentsCountBeforeParameters(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"name":"f","parameters":{"a":1}}`:                         `{"a":1}`,
+		`{"name":"f","arguments":"{\"b\":2}","parameters":{"a":1}}`: `{"b":2}`,
+		`{"name":"f","parameters":{"a":1},"arguments":"{\"b\":2}"}`: `{"b":2}`,
+		`{"name":"f","parameters":{"a":1},"arguments":{"b":2}}`:     `{"b":2}`,
+		`{"name":"f","parameters":{"a":1},"arguments":""}`:          `{"a":1}`,
+	} {
+		c := provider.Walk([]byte(in))
+		var f tool
+		f.function(&c)
+		got := string(f.object)
+		if f.object == nil {
+			got = provider.Unescape(f.args)
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}

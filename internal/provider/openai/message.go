@@ -282,7 +282,9 @@ func (t *tool) function(c *provider.Cursor) {
 				t.object = c.Value()
 				continue
 			}
-			t.args, _ = c.Text()
+			if t.args, _ = c.Text(); len(t.args) > 0 {
+				t.object = nil
+			}
 		case "parameters": // of servers that answer as the tool was defined
 			if v := c.Value(); len(v) > 0 && v[0] == '{' && len(t.args) == 0 && t.object == nil {
 				t.object = v

@@ -18,14 +18,15 @@ func (s *scanner) ran(b *body) {
 	if st := string(b.status); st == "failed" || st == "incomplete" {
 		return
 	}
+	var to *int64
 	switch string(b.kind) {
 	case "web_search_call", "x_search_call":
 		if kind := actionOf(b.action); kind != "" && kind != "search" {
 			return
 		}
-		s.hosted.WebSearch++
+		to = &s.hosted.WebSearch
 	case "file_search_call":
-		s.hosted.FileSearch++
+		to = &s.hosted.FileSearch
 	case "code_interpreter_call":
 		room := string(b.container)
 		if slices.Contains(s.rooms, room) {
@@ -34,12 +35,11 @@ func (s *scanner) ran(b *body) {
 		if len(s.rooms) < maxRooms {
 			s.rooms = append(s.rooms, room)
 		}
-		s.hosted.CodeExecution++
+		to = &s.hosted.CodeExecution
 	default:
 		return
 	}
-	s.hosted.WebSearch, s.hosted.FileSearch = min(s.hosted.WebSearch, llm.MostCalls), min(s.hosted.FileSearch, llm.MostCalls)
-	s.news = true
+	*to, s.news = min(*to+1, llm.MostCalls), true
 }
 
 // actionOf returns the type of an action; "": it has none.

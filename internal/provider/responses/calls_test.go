@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -74,6 +75,24 @@ func TestACallThatHasBegunIsNotCounted(t *testing.T) {
 		itemEvent("added", 1, `{"type":"file_search_call","id":"f","status":"in_progress"}`)), true, false)
 	if got := testkit.Ran(evs); err == nil || got != (llm.Calls{WebSearch: 1}) {
 		t.Errorf("%+v, want one search (%v)", got, err)
+	}
+}
+
+// More calls of one tool than can be believed do not hide those of another.
+func TestCallsOfEachToolHaveABound(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]llm.Calls{
+		"web_search_call":       {WebSearch: llm.MostCalls, FileSearch: 1},
+		"code_interpreter_call": {CodeExecution: llm.MostCalls, FileSearch: 1},
+	} {
+		var s scanner
+		for i := range llm.MostCalls + 1 {
+			s.ran(&body{kind: []byte(kind), container: strconv.AppendInt(nil, int64(i), 10)})
+		}
+		s.ran(&body{kind: []byte("file_search_call")})
+		if s.hosted != want || !s.hosted.Believable() {
+			t.Errorf("%s: %+v, want %+v", kind, s.hosted, want)
+		}
 	}
 }
 

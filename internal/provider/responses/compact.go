@@ -56,13 +56,12 @@ func (p *Provider) openCompact(ctx context.Context, c provider.Call) (llm.Stream
 	}
 	// OpenAI does not say which tier has served it, and bills the one that was asked for.
 	k := scanner{issuer: p.name, tier: c.Request.Tier()}
-	return provider.NewStream(x, &compacted{x: x, issuer: p.name, scanner: k}), nil
+	return provider.NewStream(x, &compacted{x: x, scanner: k}), nil
 }
 
 // compacted is a compaction, which comes in one piece.
 type compacted struct {
 	x       *provider.Exchange
-	issuer  string
 	scanner scanner
 	usage   llm.Usage
 }
@@ -112,7 +111,7 @@ func (a *compacted) sealed(output []byte) (out []byte, size int, ok bool) {
 			continue
 		}
 		size, ok = size+len(blob), true
-		seal := llm.Seal(a.issuer, pack(item.Get("id").Text(), blob))
+		seal := llm.Seal(a.scanner.issuer, pack(item.Get("id").Text(), blob))
 		out = append(out, jsonx.Splice(item.Raw(), []llm.Edit{{Name: "encrypted_content", Value: jsonx.AppendString(nil, seal)}})...)
 	}
 	return append(out, ']'), size, ok
