@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,14 +15,6 @@ import (
 
 	"github.com/pontage/pontage/internal/dash"
 )
-
-// tamper changes the database behind the gateway's back.
-func (g *gateway) tamper(query string) error {
-	return g.db.Update(context.Background(), func(tx *sql.Tx) error {
-		_, err := tx.Exec(query)
-		return err
-	})
-}
 
 func chunk(text string) string {
 	b, _ := json.Marshal(text)

@@ -126,19 +126,7 @@ func TestWhoLeavesAfterABlockIsNotChargedForIt(t *testing.T) {
 	} {
 		w := setup(t, money.Dollar)
 		w.up.events = events
-		caller, err := w.enter(w.key(account.NewKey{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		call, err := caller.Open(context.Background(), request(), Wishes{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range events {
-			if _, err := call.Next(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		caller, call := w.reads(context.Background(), request(), len(events))
 		call.Left()
 		caller.Leave()
 		if w.posted() != money.Dollar {
@@ -154,20 +142,8 @@ func TestAnAnswerThatCannotBeToldAfterItsChargeIsTakenBack(t *testing.T) {
 	t.Parallel()
 	w := setup(t, money.Dollar)
 	w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	caller, call := w.reads(context.Background(), request(), 2)
 	defer caller.Leave()
-	call, err := caller.Open(context.Background(), request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if _, err := call.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	bill, err := call.Finish(nil)
 	charge := bill.Charge
 	if err != nil || charge == 0 {
@@ -192,20 +168,8 @@ func TestACallWhoseChargeFailsHasNotGoneWell(t *testing.T) {
 	t.Parallel()
 	w := setup(t, money.Dollar)
 	w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	caller, call := w.reads(context.Background(), request(), 2)
 	defer caller.Leave()
-	call, err := caller.Open(context.Background(), request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if _, err := call.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if err := w.ledger.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -249,16 +213,9 @@ func TestAnAnswerIsBlockedOnlyIfAllItsChoicesAre(t *testing.T) {
 	} {
 		w := setup(t, money.Dollar)
 		w.up.events = c.events
-		caller, err := w.enter(w.key(account.NewKey{}))
-		if err != nil {
-			t.Fatal(err)
-		}
 		r := request()
 		r.Choices = 2
-		call, err := caller.Open(context.Background(), r, Wishes{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		caller, call := w.reads(context.Background(), r, 0)
 		consume(call, false)
 		caller.Leave()
 		if free := w.posted() == money.Dollar; free != c.free {
@@ -275,14 +232,7 @@ func TestAPanicWhileChargingHoldsNothing(t *testing.T) {
 	} {
 		w := setup(t, money.Dollar)
 		w.up.events = []llm.Event{says(20), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 50}}}
-		caller, err := w.enter(w.key(account.NewKey{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		call, err := caller.Open(context.Background(), request(), Wishes{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		caller, call := w.reads(context.Background(), request(), 0)
 		call.model = nil // a defect
 		func() {
 			defer func() { _ = recover() }()

@@ -274,15 +274,8 @@ func TestTheLastFinishOfAChoiceCounts(t *testing.T) {
 	t.Parallel()
 	w := setup(t, money.Dollar)
 	w.up.events = []llm.Event{{Content: true, OutputBytes: 8, Finish: llm.FinishStop}, {Finish: llm.FinishContentFilter, Usage: &llm.Usage{Input: 100, Output: 5}}}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	caller, call := w.reads(context.Background(), request(), 0)
 	defer caller.Leave()
-	call, err := caller.Open(context.Background(), request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	consume(call, false)
 	if rc := w.receipt(caller); rc.Outcome != OutcomeBlocked || rc.Charge != 0 || w.posted() != money.Dollar {
 		t.Errorf("%s, charged %d", rc.Outcome, rc.Charge)
@@ -294,15 +287,8 @@ func TestWhatAnAnswerLeavesOutIsOnTheRecord(t *testing.T) {
 	t.Parallel()
 	w := setup(t, money.Dollar)
 	w.up.events = []llm.Event{{Left: []string{"a"}}, {Content: true, OutputBytes: 8, Left: []string{"b", "c"}}, {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 100, Output: 5}}}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	caller, call := w.reads(context.Background(), request(), 0)
 	defer caller.Leave()
-	call, err := caller.Open(context.Background(), request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	consume(call, false)
 	if got := strings.Join(caller.v.Event.Left, " "); got != "a b c" {
 		t.Errorf("it says %q", got)

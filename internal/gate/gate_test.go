@@ -245,15 +245,8 @@ func TestWhatWasLeftOutIsTold(t *testing.T) {
 	w := setup(t, money.Dollar)
 	w.up.events = []llm.Event{says(4), {Finish: llm.FinishStop, Usage: &llm.Usage{Input: 1, Output: 1}}}
 	w.up.dropped = []string{"seed", "messages.0.name"}
-	caller, err := w.enter(w.key(account.NewKey{}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	caller, call := w.reads(context.Background(), request(), 0)
 	defer caller.Leave()
-	call, err := caller.Open(context.Background(), request(), Wishes{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	defer call.Close()
 	if got := strings.Join(call.Dropped(), " "); got != "seed messages.0.name" || len(caller.v.Event.Dropped) != 2 {
 		t.Errorf("dropped %q", got)

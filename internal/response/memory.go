@@ -196,33 +196,39 @@ func (m *Memory) Item(ctx context.Context, o Owner, id string) ([]byte, error) {
 }
 
 // elements are the elements of a JSON array.
-func elements(array []byte) (out [][]byte) {
+func elements(array []byte) [][]byte {
 	doc, err := jsonx.Parse(array)
 	if err != nil {
 		return nil
 	}
-	for _, v := range doc.Root().Items() {
-		out = append(out, v.Raw())
-	}
-	return out
+	return raws(doc.Root())
 }
 
 // said are the items of a response that the conversation goes on with: none of one
 // that broke off, in the middle of a call perhaps.
 func said(object []byte) [][]byte {
-	if doc, err := jsonx.Parse(object); err != nil || doc.Root().Get("status").Is("failed") || doc.Root().Get("status").Is("cancelled") {
-		return nil
-	}
-	return output(object)
-}
-
-// output are the items that a response has.
-func output(object []byte) (out [][]byte) {
 	doc, err := jsonx.Parse(object)
 	if err != nil {
 		return nil
 	}
-	for _, v := range doc.Root().Get("output").Items() {
+	if status := doc.Root().Get("status"); status.Is("failed") || status.Is("cancelled") {
+		return nil
+	}
+	return raws(doc.Root().Get("output"))
+}
+
+// output are the items that a response has.
+func output(object []byte) [][]byte {
+	doc, err := jsonx.Parse(object)
+	if err != nil {
+		return nil
+	}
+	return raws(doc.Root().Get("output"))
+}
+
+// raws are the elements of a list as they stand there.
+func raws(list jsonx.Value) (out [][]byte) {
+	for _, v := range list.Items() {
 		out = append(out, v.Raw())
 	}
 	return out

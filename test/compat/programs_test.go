@@ -132,6 +132,14 @@ func usedTool(t *testing.T, g *gateway, account, name, family string, stateful b
 	g.spent(t, account, all)
 }
 
+// neverAsked checks that no provider has heard of a conversation.
+func neverAsked(t *testing.T, name string) {
+	t.Helper()
+	if _, all := agentsUpstream.of(t, name); all != 0 {
+		t.Errorf("the provider was asked %d times", all)
+	}
+}
+
 // brief is what tests tell of requests.
 func brief(turns []hearing) (out []string) {
 	for _, h := range turns {
@@ -211,9 +219,7 @@ func TestCodexIsToldWhatAModelCannotDo(t *testing.T) {
 	if ok || !strings.Contains(said, "cannot be honoured for this model") || !strings.Contains(said, "tools.") || strings.Contains(said, "Reconnecting") {
 		t.Errorf("%s", said)
 	}
-	if _, all := agentsUpstream.of(t, name); all != 0 {
-		t.Errorf("the provider was asked %d times", all)
-	}
+	neverAsked(t, name)
 	g.spent(t, account, 0)
 }
 
@@ -226,9 +232,7 @@ func TestCodexStopsWithoutMoney(t *testing.T) {
 	if ok || !strings.Contains(said, `"turn.failed"`) || !strings.Contains(said, "402 Payment Required: This request needs $") {
 		t.Errorf("%s", said)
 	}
-	if _, all := agentsUpstream.of(t, name); all != 0 {
-		t.Errorf("the provider was asked %d times", all)
-	}
+	neverAsked(t, name)
 }
 
 // It tries as often as it is configured to, pays nothing, and says what it heard.
@@ -307,9 +311,7 @@ func TestOpencodeStopsWithoutMoney(t *testing.T) {
 	p, args := newOpencode(t, g, key, "chat")
 	name, prompt := asksFor(t, "bash", `{"command":"cat secret.txt","description":"read it"}`)
 	p.run(t, "AI_APICallError: This request needs $", append(args, prompt)...)
-	if _, all := agentsUpstream.of(t, name); all != 0 {
-		t.Errorf("the provider was asked %d times", all)
-	}
+	neverAsked(t, name)
 }
 
 func TestOpencodeWaitsOutARateLimit(t *testing.T) {

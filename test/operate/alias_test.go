@@ -11,8 +11,9 @@ import (
 	"github.com/pontage/pontage/test/harness"
 )
 
-// The SDKs of Groq and Azure write /openai behind the address that they are given, and
-// Azure's has the key in a header of its own.
+// Groq's SDK writes /openai behind the address that it is given, Azure's v1 API has it in
+// its own, and keys of Azure's come in a header of their own. Paths with deployments, which
+// the AzureOpenAI of OpenAI's SDKs writes, are not among them.
 func TestOpenAIStandsWhereGroqAndAzureHaveIt(t *testing.T) {
 	t.Parallel()
 	u := testkit.NewUpstream(t)

@@ -11,17 +11,21 @@ import (
 	"github.com/pontage/pontage/test/harness"
 )
 
-// A conversation is compacted by a provider that does so, for what that uses; what
-// comes of it goes back to that provider and to no other.
-func TestAConversationIsCompacted(t *testing.T) {
-	t.Parallel()
-	// Recorded before there was a count of what is written to the cache.
-	recorded := strings.Replace(string(testkit.Recorded(t, "openai.responses.compact")[0].Response.Body()), `"cached_tokens": 0`, `"cached_tokens": 0, "cache_write_tokens": 0`, 1)
-	official1, official2, chats := testkit.NewUpstream(t), testkit.NewUpstream(t), testkit.NewUpstream(t)
-	for _, u := range []*testkit.Upstream{official1, official2, chats} {
+// compacting is a gateway with two accounts at OpenAI, a provider of chat completions
+// alone, and a customer with just what an answer to o can cost.
+type compacting struct {
+	g                    *harness.Gateway
+	c                    customer
+	first, second, chats *testkit.Upstream
+}
+
+func newCompacting(t *testing.T) *compacting {
+	t.Helper()
+	w := &compacting{first: testkit.NewUpstream(t), second: testkit.NewUpstream(t), chats: testkit.NewUpstream(t)}
+	for _, u := range []*testkit.Upstream{w.first, w.second, w.chats} {
 		u.Always(testkit.JSON(200, whole))
 	}
-	g := harness.Start(t, harness.Options{Config: fmt.Sprintf(`
+	w.g = harness.Start(t, harness.Options{Config: fmt.Sprintf(`
 providers:
   official: {kind: openai, quirks: openai, base_url: %q, api_key: sk-upstream-4711}
   second: {kind: openai, quirks: openai, base_url: %q, api_key: sk-upstream-4712}
@@ -31,50 +35,68 @@ models:
   s: {targets: [{provider: second, model: upstream-s, api: responses}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
   m: {targets: [{provider: other, model: upstream-m}], attempts: 1, context: 100000, max_output: 5000, price: {input: 1.00, output: 2.00}}
 sites: [{hosts: ["*"], contract: openai}]
-`, official1.URL+"/v1", official2.URL+"/v1", chats.URL+"/v1")})
-	c := newCustomer(t, g, "0.0102", nil)
-	compact := func(model, members string) *reply {
-		t.Helper()
-		return ask(t, g, call{path: "/v1/responses/compact", key: c.key, body: `{"model":"` + model + `"` + members + `}`})
-	}
+`, w.first.URL+"/v1", w.second.URL+"/v1", w.chats.URL+"/v1")})
+	w.c = newCustomer(t, w.g, "0.0102", nil)
+	return w
+}
+
+func (w *compacting) compact(t *testing.T, model, members string) *reply {
+	t.Helper()
+	return ask(t, w.g, call{path: "/v1/responses/compact", key: w.c.key, body: `{"model":"` + model + `"` + members + `}`})
+}
+
+// What cannot be compacted is refused by its place, and free.
+func TestWhatCannotBeCompactedIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newCompacting(t)
 	// Nothing limits what it comes to, so all of that must be there.
 	long := strings.Repeat("What is the sky? ", 200)
-	if r := compact("o", `,"input":"`+long+`"`).is(t, 402); len(official1.Received()) != 0 {
+	if r := w.compact(t, "o", `,"input":"`+long+`"`).is(t, 402); len(w.first.Received()) != 0 {
 		t.Errorf("%s", r.body)
 	}
 	for members, param := range map[string]string{
 		"": "input", `,"input":"x","stream":true`: "stream", `,"input":"x","max_output_tokens":100`: "max_output_tokens", `,"input":"x","background":true`: "background",
 		`,"input":"x","store":true`: "store", `,"input":"x","conversation":"conv_1"`: "conversation", `,"input":5`: "input",
 	} {
-		if r := compact("o", members).is(t, 400); r.at(t, "error.param") != param {
+		if r := w.compact(t, "o", members).is(t, 400); r.at(t, "error.param") != param {
 			t.Errorf("%s: %s", members, r.body)
 		}
 	}
-	if r := compact("m", `,"input":"x"`).is(t, 400); r.at(t, "error.param") != "model" {
+	if r := w.compact(t, "m", `,"input":"x"`).is(t, 400); r.at(t, "error.param") != "model" {
 		t.Errorf("%s", r.body)
 	}
 	// A conversation that is too long is so by its place, here as at the provider.
-	c.credit(t, "1")
-	if r := compact("o", `,"input":"`+strings.Repeat("What is the sky? ", 40_000)+`"`).is(t, 400); r.at(t, "error.param") != "input" || r.at(t, "error.code") != "context_length_exceeded" {
+	w.c.credit(t, "1")
+	if r := w.compact(t, "o", `,"input":"`+strings.Repeat("What is the sky? ", 40_000)+`"`).is(t, 400); r.at(t, "error.param") != "input" || r.at(t, "error.code") != "context_length_exceeded" {
 		t.Errorf("%s", r.body)
 	}
-	c.credit(t, "-1")
-	official1.Queue(testkit.JSON(400, `{"error":{"message":"Invalid value.","type":"invalid_request_error","param":"input[0].role","code":"invalid_value"}}`))
-	if r := compact("o", `,"input":[{"role":"user","content":"x"}]`).is(t, 400); r.at(t, "error.param") != "input.0.role" {
+	w.c.credit(t, "-1")
+	w.first.Queue(testkit.JSON(400, `{"error":{"message":"Invalid value.","type":"invalid_request_error","param":"input[0].role","code":"invalid_value"}}`))
+	if r := w.compact(t, "o", `,"input":[{"role":"user","content":"x"}]`).is(t, 400); r.at(t, "error.param") != "input.0.role" {
 		t.Errorf("%s", r.body)
 	}
-	c.holds(t, 10_200_000, 0)
-	official1.Queue(testkit.JSON(200, recorded))
-	r := compact("o", `,"input":"hi","store":false,"stream":false,"prompt_cache_key":null`).is(t, 200)
+	w.c.holds(t, 10_200_000, 0)
+	w.g.Verify(t)
+}
+
+// A conversation is compacted by a provider that does so, for what that uses; what
+// comes of it goes back to that provider and to no other.
+func TestAConversationIsCompacted(t *testing.T) {
+	t.Parallel()
+	w := newCompacting(t)
+	// Recorded before there was a count of what is written to the cache.
+	recorded := strings.Replace(string(testkit.Recorded(t, "openai.responses.compact")[0].Response.Body()), `"cached_tokens": 0`, `"cached_tokens": 0, "cache_write_tokens": 0`, 1)
+	w.first.Queue(testkit.JSON(200, recorded))
+	r := w.compact(t, "o", `,"input":"hi","store":false,"stream":false,"prompt_cache_key":null`).is(t, 200)
 	official(t, "CompactResource", r.body)
 	if r.at(t, "object") != "response.compaction" || r.at(t, "output.1.type") != "compaction" || r.at(t, "usage.input_tokens") != "117" || r.header.Get("X-Charge-Usd") != "0.000503" {
 		t.Errorf("%s, for %s", r.body, r.header.Get("X-Charge-Usd"))
 	}
-	if sent := official1.Request(1); sent.Path != "/v1/responses/compact" || string(sent.Body) != `{"model":"upstream-o","input":"hi","prompt_cache_key":null}` {
+	if sent := w.first.Request(0); sent.Path != "/v1/responses/compact" || string(sent.Body) != `{"model":"upstream-o","input":"hi","prompt_cache_key":null}` {
 		t.Errorf("%s %s", sent.Path, sent.Body)
 	}
-	c.holds(t, 10_200_000-503_000, 0)
-	c.credit(t, "1")
+	w.c.holds(t, 10_200_000-503_000, 0)
+	w.c.credit(t, "1")
 
 	var was, is struct {
 		Output []map[string]any `json:"output"`
@@ -92,21 +114,29 @@ sites: [{hosts: ["*"], contract: openai}]
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.goesBack(t, recorded, string(back), was.Output[1])
+	w.g.Verify(t)
+}
+
+// goesBack continues a conversation that was recorded as compacted: its issuer is sent
+// the item as it was, and nobody else is asked.
+func (w *compacting) goesBack(t *testing.T, recorded, back string, was map[string]any) {
+	t.Helper()
 	for i, path := range []string{"/v1/responses", "/v1/responses/compact"} {
 		if i == 1 {
-			official1.Queue(testkit.JSON(200, recorded))
+			w.first.Queue(testkit.JSON(200, recorded))
 		} else {
-			official1.Queue(testkit.JSON(200, `{"id":"r","object":"response","created_at":1,"status":"completed","model":"x","output":[{"type":"message","id":"m","role":"assistant","status":"completed","content":[{"type":"output_text","text":"Blue","annotations":[]}]}],"usage":{"input_tokens":9,"output_tokens":5,"total_tokens":14}}`))
+			w.first.Queue(testkit.JSON(200, `{"id":"r","object":"response","created_at":1,"status":"completed","model":"x","output":[{"type":"message","id":"m","role":"assistant","status":"completed","content":[{"type":"output_text","text":"Blue","annotations":[]}]}],"usage":{"input_tokens":9,"output_tokens":5,"total_tokens":14}}`))
 		}
-		ask(t, g, call{path: path, key: c.key, body: `{"model":"o","input":` + string(back) + `}`}).is(t, 200)
+		ask(t, w.g, call{path: path, key: w.c.key, body: `{"model":"o","input":` + back + `}`}).is(t, 200)
 		var sent struct {
 			Input []map[string]any `json:"input"`
 		}
-		all := official1.Received()
+		all := w.first.Received()
 		if err := json.Unmarshal(all[len(all)-1].Body, &sent); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := sent.Input[1], was.Output[1]; got["encrypted_content"] != want["encrypted_content"] || got["id"] != want["id"] {
+		if got := sent.Input[1]; got["encrypted_content"] != was["encrypted_content"] || got["id"] != was["id"] {
 			t.Errorf("%s: it came back as %v", path, got)
 		}
 		for _, model := range []string{"s", "m"} {
@@ -114,15 +144,14 @@ sites: [{hosts: ["*"], contract: openai}]
 			if i == 1 && model == "m" {
 				param = "model"
 			}
-			if r := ask(t, g, call{path: path, key: c.key, body: `{"model":"` + model + `","input":` + string(back) + `}`}).is(t, 400); r.at(t, "error.param") != param {
+			if r := ask(t, w.g, call{path: path, key: w.c.key, body: `{"model":"` + model + `","input":` + back + `}`}).is(t, 400); r.at(t, "error.param") != param {
 				t.Errorf("%s, %s: %s", path, model, r.body)
 			}
 		}
 	}
-	if len(official2.Received())+len(chats.Received()) != 0 {
+	if len(w.second.Received())+len(w.chats.Received()) != 0 {
 		t.Error("another provider was asked")
 	}
-	g.Verify(t)
 }
 
 // What is no compaction is the provider's failure, and free.
